@@ -1,0 +1,55 @@
+"""vitviz: see what a vision transformer attends to.
+
+The public API, and nothing else. Names are loaded when first used, so `import vitviz` (and the window's first paint)
+does not wait for torch.
+
+>>> import vitviz
+>>> model = vitviz.load_model("deit_tiny_patch16_224")          # doctest: +SKIP
+>>> trace = vitviz.trace(model, vitviz.open_image("cat.jpg"))   # doctest: +SKIP
+>>> vitviz.explain(trace, "rollout").save("rollout.png")        # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vitviz.attention.trace import Trace as Trace
+    from vitviz.attention.trace import trace as trace
+    from vitviz.errors import VitvizError as VitvizError
+    from vitviz.explain import explain as explain
+    from vitviz.explain import methods as methods
+    from vitviz.explain.heatmap import Heatmap as Heatmap
+    from vitviz.images.framing import DataConfig as DataConfig
+    from vitviz.images.photo import Photo as Photo
+    from vitviz.images.photo import open_image as open_image
+    from vitviz.models.loading import load_model as load_model
+    from vitviz.models.model import Model as Model
+
+_HOMES = {
+    "DataConfig": "vitviz.images.framing",
+    "Heatmap": "vitviz.explain.heatmap",
+    "Model": "vitviz.models.model",
+    "Photo": "vitviz.images.photo",
+    "Trace": "vitviz.attention.trace",
+    "VitvizError": "vitviz.errors",
+    "explain": "vitviz.explain",
+    "load_model": "vitviz.models.loading",
+    "methods": "vitviz.explain",
+    "open_image": "vitviz.images.photo",
+    "trace": "vitviz.attention.trace",
+}
+
+__all__ = list(_HOMES)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vitviz' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
