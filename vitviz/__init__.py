@@ -12,11 +12,13 @@ does not wait for torch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# Bound at once, not lazily: the package of the same name would otherwise shadow the function. It is light.
+from vitviz.explain import explain as explain
+
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace as Trace
     from vitviz.attention.trace import trace as trace
     from vitviz.errors import VitvizError as VitvizError
-    from vitviz.explain import explain as explain
     from vitviz.explain import methods as methods
     from vitviz.explain.heatmap import Heatmap as Heatmap
     from vitviz.images.framing import DataConfig as DataConfig
@@ -32,14 +34,13 @@ _HOMES = {
     "Photo": "vitviz.images.photo",
     "Trace": "vitviz.attention.trace",
     "VitvizError": "vitviz.errors",
-    "explain": "vitviz.explain",
     "load_model": "vitviz.models.loading",
     "methods": "vitviz.explain",
     "open_image": "vitviz.images.photo",
     "trace": "vitviz.attention.trace",
 }
 
-__all__ = list(_HOMES)
+__all__ = ["explain", *_HOMES]
 __version__ = "0.1.0"
 
 
