@@ -1,0 +1,278 @@
+"""How a photo becomes a model's input, and the way back from input pixels to the photo's own.
+
+All points are (x, y) in pixels, pixel (0, 0) covering [0, 1) × [0, 1); all sizes are (height, width). A photo
+is resized as a whole, then a window of the model's input size is taken out of it, padded where it sticks out;
+so the way from photo to input is a scale and a shift per axis.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from vitviz.errors import ModelError, VitvizError
+from vitviz.images.photo import Photo
+
+FramingMode = Literal["crop", "squash", "fit"]
+
+_RESAMPLING = {choice.name.lower(): choice for choice in Image.Resampling}
+_CROP_MODES = ("center", "squash", "border")
+_BLACK = (0, 0, 0)
+
+
+def frame(photo_size: tuple[int, int], config: "DataConfig", mode: FramingMode = "crop") -> "Framing":
+    """How a photo of `photo_size` becomes the input that `config` describes.
+
+    "crop" is timm's own evaluation transform (`timm.data.transforms_imagenet_eval`): resize to the input size
+    divided by `crop_pct`, then take the middle. "squash" is the whole photo at the input size, its aspect
+    lost. "fit" is the whole photo with its aspect, at the input size of `fit_size`, which replaces the
+    config's. Raises `VitvizError` for others.
+    """
+    if mode == "fit":
+        config = replace(config, input_size=fit_size(photo_size, config))
+        resized = _inside(photo_size, config.input_size)
+    elif mode == "squash":
+        resized = config.input_size
+    elif mode == "crop":
+        resized = _timm_resized(photo_size, config)
+    else:
+        raise VitvizError(f"There is no framing “{mode}”; choose one of {', '.join(get_args(FramingMode))}.")
+    offset = (_centre(resized[0], config.input_size[0]), _centre(resized[1], config.input_size[1]))
+    return Framing(mode, photo_size, resized, offset, config.input_size, config)
+
+
+def fit_size(photo_size: tuple[int, int], config: "DataConfig") -> tuple[int, int]:
+    """The input size for "fit": the photo's aspect, about the area of `config.input_size`, whole multiples.
+
+    One side of the photo fills the input, the other leaves less than one `config.multiple` to be padded. Of
+    all such sizes, the one with the least |log of area ÷ wanted area| + 2 × padded fraction; asked again with
+    its own answer as the wanted size, it gives the same.
+    """
+    height, width = photo_size
+    step = config.multiple
+    wanted = config.input_size[0] * config.input_size[1] / step**2
+    long, short = max(height, width), min(height, width)
+    best: tuple[float, float, int, int] | None = None
+    for count in range(1, math.ceil(2 * wanted) + 2):
+        # Either the long side is `count` steps, or the short side is; the other follows, rounded up.
+        for cells, covered in (
+            ((count, -(-count * short // long)), count * short / long * count),
+            ((-(-count * long // short), count), count * long / short * count),
+        ):
+            area = cells[0] * cells[1]
+            distance = abs(math.log(area / wanted))
+            cost = distance + 2 * (1 - covered / area)
+            candidate = (round(cost, 9), round(distance, 9), *cells)
+            if best is None or candidate < best:
+                best = candidate
+    assert best is not None
+    rows, cols = best[2:] if height >= width else best[:1:-1]
+    return rows * step, cols * step
+
+
+def _timm_resized(photo_size: tuple[int, int], config: "DataConfig") -> tuple[int, int]:
+    """The size timm resizes a photo to before it takes the middle; timm's float expressions, to round alike."""
+    height, width = photo_size
+    scale_size = tuple(math.floor(side / config.crop_pct) for side in config.input_size)
+    if config.crop_mode == "squash":
+        return scale_size[0], scale_size[1]
+    ratios = height / scale_size[0], width / scale_size[1]
+    if (
+        config.crop_mode == "border"
+    ):  # timm's ResizeKeepRatio(longest=1); a side of 0 pixels, where timm fails, is 1
+        return max(1, round(height / max(ratios))), max(1, round(width / max(ratios)))
+    if scale_size[0] != scale_size[1]:  # timm's ResizeKeepRatio(longest=0)
+        return round(height / min(ratios)), round(width / min(ratios))
+    side = scale_size[
+        0
+    ]  # torchvision's Resize(side): the shorter edge becomes `side`, the longer is rounded down
+    if width <= height:
+        return int(side * height / width), side
+    return side, int(side * width / height)
+
+
+def _inside(photo_size: tuple[int, int], input_size: tuple[int, int]) -> tuple[int, int]:
+    """The largest size of the photo's aspect inside `input_size`."""
+    height, width = photo_size
+    scale = min(input_size[0] / height, input_size[1] / width)
+    return (
+        max(1, min(input_size[0], round(height * scale))),
+        max(1, min(input_size[1], round(width * scale))),
+    )
+
+
+def _centre(resized: int, wanted: int) -> int:
+    """Where the window starts along an axis, rounded as torchvision's CenterCrop does."""
+    return -((wanted - resized) // 2) if wanted > resized else round((resized - wanted) / 2)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What a model expects of its input, as in timm's data config.
+
+    `input_size`: (height, width); `mean`, `std`: of RGB in 0…1; `interpolation`: a Pillow filter ("bicubic",
+    …); `crop_pct`: input size ÷ resized size; `crop_mode`: "center", "squash" or "border" (timm's);
+    `multiple`: granularity of the input sizes the model takes in "fit". Raises `ModelError` for values no
+    framing can follow.
+    """
+
+    input_size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str = "bicubic"
+    crop_pct: float = 0.875
+    crop_mode: str = "center"
+    multiple: int = 16
+
+    def __post_init__(self) -> None:
+        for name, sound, wanted in (
+            (
+                "input_size",
+                len(self.input_size) == 2 and min(self.input_size) > 0,
+                "(height, width), both above 0",
+            ),
+            ("mean", len(self.mean) == 3, "three numbers"),
+            ("std", len(self.std) == 3 and min(self.std) > 0, "three numbers above 0"),
+            ("interpolation", self.interpolation in _RESAMPLING, "one of " + ", ".join(_RESAMPLING)),
+            ("crop_pct", self.crop_pct > 0, "above 0"),
+            ("crop_mode", self.crop_mode in _CROP_MODES, "one of " + ", ".join(_CROP_MODES)),
+            ("multiple", self.multiple > 0, "above 0"),
+        ):
+            if not sound:
+                raise ModelError(f"The model's {name} is {getattr(self, name)!r}, but must be {wanted}.")
+
+
+@dataclass(frozen=True)
+class PatchGrid:
+    """A model's patches in its input: rows × cols cells of `cell` (height, width) from `origin` (y, x)."""
+
+    rows: int
+    cols: int
+    cell: tuple[float, float]
+    origin: tuple[float, float] = (0.0, 0.0)
+
+    def box(self, row: int, col: int) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom) of a patch in input pixels. Raises IndexError outside the grid."""
+        if not (0 <= row < self.rows and 0 <= col < self.cols):
+            raise IndexError(f"patch ({row}, {col}) is not in a grid of {self.rows} × {self.cols}")
+        (top, bottom), (left, right) = self._span(0, row), self._span(1, col)
+        return left, top, right, bottom
+
+    def at(self, x: float, y: float) -> tuple[int, int] | None:
+        """The patch (row, col) whose box holds a point in input pixels; left and top edges belong to it."""
+        row, col = self._index(0, y, self.rows), self._index(1, x, self.cols)
+        return None if row is None or col is None else (row, col)
+
+    def _span(self, axis: int, index: int) -> tuple[float, float]:
+        start, step = self.origin[axis], self.cell[axis]
+        return start + index * step, start + (index + 1) * step
+
+    def _index(self, axis: int, position: float, count: int) -> int | None:
+        if not math.isfinite(position):
+            return None
+        guess = math.floor((position - self.origin[axis]) / self.cell[axis])
+        # The division may round over an edge; the boxes decide.
+        for index in (guess - 1, guess, guess + 1):
+            start, end = self._span(axis, index)
+            if start <= position < end:
+                return index if 0 <= index < count else None
+        return None
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How one photo became one input. Made by `frame`; see there for the modes.
+
+    `photo_size`, `resized` (the photo after resizing), `input_size`: (height, width); `offset`: (top, left)
+    of the input's window within the resized photo, negative where the input is padded; `config`: with this
+    input size.
+    """
+
+    mode: FramingMode
+    photo_size: tuple[int, int]
+    resized: tuple[int, int]
+    offset: tuple[int, int]
+    input_size: tuple[int, int]
+    config: DataConfig
+
+    def picture(self, photo: Photo) -> NDArray[np.uint8]:
+        """What the model sees, before normalising: uint8 (H, W, 3) of the input size.
+
+        Raises ValueError for a photo of another size than this framing is for.
+        """
+        if photo.size != self.photo_size:
+            raise ValueError(f"this framing is for a photo of {self.photo_size}, not {photo.size}")
+        image = Image.fromarray(photo.pixels)
+        if self.resized != self.photo_size:
+            image = image.resize(self.resized[::-1], _RESAMPLING[self.config.interpolation])
+        (top, left), (height, width) = self.offset, self.input_size
+        window = image.crop(
+            (max(left, 0), max(top, 0), min(left + width, image.width), min(top + height, image.height))
+        )
+        if window.size != (width, height):
+            padded = Image.new("RGB", (width, height), self.padding)
+            padded.paste(window, (max(-left, 0), max(-top, 0)))
+            window = padded
+        return np.asarray(window)
+
+    def apply(self, photo: Photo) -> NDArray[np.float32]:
+        """The model's input: float32 (3, H, W), scaled to 0…1, less the mean, over the standard deviation."""
+        values = np.ascontiguousarray(self.picture(photo).transpose(2, 0, 1), np.float32)
+        values /= np.float32(255)
+        values -= np.array(self.config.mean, np.float32)[:, None, None]
+        values /= np.array(self.config.std, np.float32)[:, None, None]
+        return values
+
+    @property
+    def padding(self) -> tuple[int, int, int]:
+        """The colour where the input is padded: the mean in "fit" and in timm's "border", else black."""
+        if self.mode == "fit" or (self.mode == "crop" and self.config.crop_mode == "border"):
+            red, green, blue = (round(255 * value) for value in self.config.mean)
+            return red, green, blue
+        return _BLACK
+
+    def to_photo(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Points (…, 2) in input pixels → photo pixels."""
+        return (np.asarray(points, np.float64) + self._shift) / self._scale
+
+    def to_input(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Points (…, 2) in photo pixels → input pixels."""
+        return np.asarray(points, np.float64) * self._scale - self._shift
+
+    def seen(self) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom) in photo pixels of what the model saw of the photo."""
+        height, width = self.photo_size
+        (left, top), (right, bottom) = self.to_photo([(0, 0), self.input_size[::-1]]).tolist()
+        return max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
+
+    def polygon(self, grid: PatchGrid, row: int, col: int) -> NDArray[np.float64]:
+        """A patch as (4, 2) points in photo pixels, clockwise from the top left; not clipped to the photo."""
+        left, top, right, bottom = grid.box(row, col)
+        return self.to_photo([(left, top), (right, top), (right, bottom), (left, bottom)])
+
+    def patch_at(self, grid: PatchGrid, x: float, y: float) -> tuple[int, int] | None:
+        """The patch (row, col) at a point in photo pixels; None outside what the model saw."""
+        if not (0 <= x < self.photo_size[1] and 0 <= y < self.photo_size[0]):
+            return None
+        across, down = self.to_input((x, y)).tolist()
+        if not (0 <= across < self.input_size[1] and 0 <= down < self.input_size[0]):
+            return None
+        return grid.at(across, down)
+
+    @property
+    def _scale(self) -> NDArray[np.float64]:
+        """Input pixels per photo pixel, (x, y)."""
+        return _pair(self.resized) / _pair(self.photo_size)
+
+    @property
+    def _shift(self) -> NDArray[np.float64]:
+        return _pair(self.offset)
+
+
+def _pair(size: Sequence[float]) -> NDArray[np.float64]:
+    """(height, width) → array (x, y)."""
+    return np.array(size[::-1], np.float64)
