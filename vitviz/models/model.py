@@ -1,0 +1,49 @@
+"""The model as everything else sees it: a network and what it was given with."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from vitviz.images.framing import DataConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network in eval mode on its device, with its data config, labels and where its weights came from.
+
+    Made by `vitviz.models.loading.load_model`; `vitviz.models.sizes.at_size` gives the same weights at another size.
+    """
+
+    module: nn.Module
+    """Takes (batch, 3, height, width), normalised; gives (batch, classes) or an object with `.logits`."""
+    name: str
+    """Shown to the user."""
+    architecture: str | None
+    """timm's name without the tag; None for a module that timm did not make."""
+    weights: str
+    """Where the weights came from, as a part of a sentence: "pretrained, from the local cache"."""
+    device: torch.device
+    data: DataConfig
+    labels: tuple[str, ...]
+    """One name per class; empty for a model without a classifier."""
+    stored_position: torch.Tensor | None = field(default=None, repr=False)
+    """The position table as it was stored, before resizing to the input size; None where there is no such table."""
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) in pixels of what the model sees."""
+        return self.data.input_size
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the weights, which is the precision of the input."""
+        for parameter in self.module.parameters():
+            if parameter.is_floating_point():
+                return parameter.dtype
+        return torch.float32
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers were learned."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
