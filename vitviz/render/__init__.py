@@ -1,1 +1,21 @@
-"""To be described."""
+"""Heatmaps turned into pictures, with numpy and Pillow only: no Qt, no torch.
+
+- `colors`: values → the unit interval → colours; the colour maps that are offered.
+- `overlay`: a map laid over its photo, in the photo's own pixels.
+- `mosaic`: the maps of all layers and heads as one picture.
+- `export`: the legend that states the scale, and PNG files written whole or not at all.
+
+Decisions:
+
+- A pixel belongs to the patch that its centre lies in. Patch edges come from the framing as exact positions
+  in the photo, so nothing is resized to be laid over another thing, and no edge is off by a rounding.
+- Every style but contours is one table of 256 RGBA colours, indexed by the rounded value. The window and the
+  PNG use the same table, and a 24-megapixel photo is coloured by look-up, not by arithmetic on floats.
+- Smooth maps interpolate between patch centres, where they keep the exact value (cubic, Catmull-Rom), and
+  never leave the range of the scale. They are a choice, not the default: a model has one value per patch.
+- Glow is the default: constant opacity darkens the whole photo, so the heat's alpha follows its value.
+- Only perceptually uniform colour maps that the colour-blind can read are offered, so jet and turbo are not.
+  The default is viridis: of those tried on photos it differs most from fur, skin, wood and fish, where
+  inferno and magma are lost.
+- A value has one colour wherever it appears; contours get a light or dark rim to be seen on any photo.
+"""

@@ -1,0 +1,205 @@
+"""Pictures on their way out: the legend that states the scale, and PNG files written whole or not at all."""
+
+import errno
+import os
+import sys
+import unicodedata
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
+
+from vitviz.errors import ExportError
+from vitviz.render.colors import DEFAULT_COLORMAP, heat_table
+from vitviz.render.overlay import LEVELS
+
+_PAPER, _INK, _QUIET = (255, 255, 255), (26, 28, 32), (96, 100, 108)
+_SPELLED = str.maketrans(
+    {"×": "x", "–": "-", "—": "-", "−": "-", "→": "->", "≤": "<=", "≥": ">=", "∇": "grad "}
+)
+
+
+def save_png(image: Image.Image, path: str | Path, metadata: Mapping[str, str] | None = None) -> Path:
+    """Write a picture as PNG with metadata as its text chunks; returns the path.
+
+    "Software: vitviz <version>" is always among them. ExportError names the path and the reason.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ExportError(f"{path}: pictures are written as PNG, so the name must end in .png.")
+    text = PngInfo()
+    # Looked up, not imported: the package itself imports parts that lie above this one.
+    version = getattr(sys.modules.get("vitviz"), "__version__", "")
+    for key, value in {"Software": f"vitviz {version}".strip(), **(metadata or {})}.items():
+        text.add_text(key, value)
+    # Level 2 writes a 24-megapixel photo three times as fast as the default and a tenth larger.
+    write_whole(path, lambda file: image.save(file, format="PNG", pnginfo=text, compress_level=2))
+    return path
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill a new file beside `path` and put it in its place: a failure leaves the old file alone.
+
+    ExportError names the path and the reason: no such folder, no permission, disk full, a folder there.
+    """
+    new = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        try:
+            with open(new, "wb") as file:
+                write(file)
+            os.replace(new, path)
+        finally:
+            new.unlink(missing_ok=True)
+    except OSError as error:
+        raise ExportError(
+            f"{path} cannot be written: {_reason(error, path)}.", details=repr(error)
+        ) from error
+
+
+def _reason(error: OSError, path: Path) -> str:
+    reasons = {
+        errno.ENOENT: f"there is no folder {path.parent}",
+        errno.ENOTDIR: f"{path.parent} is not a folder",
+        errno.EACCES: f"no permission to write in {path.parent}",
+        errno.EPERM: f"no permission to write in {path.parent}",
+        errno.EROFS: "that disk is read-only",
+        errno.ENOSPC: "the disk is full",
+        errno.EDQUOT: "the disk quota is used up",
+        errno.EISDIR: "it is a folder",
+        errno.ENAMETOOLONG: "the name is too long",
+    }
+    return reasons.get(error.errno or 0, error.strerror or str(error))
+
+
+def with_legend(
+    image: Image.Image,
+    *,
+    title: str,
+    low: float,
+    high: float,
+    unit: str = "",
+    note: str = "",
+    colormap: str = DEFAULT_COLORMAP,
+    opacity: float = 0.85,
+    style: str = "glow",
+    log: bool = False,
+) -> Image.Image:
+    """The picture with a white strip below it: title, colour bar with its ends' numbers and unit, note.
+
+    Sizes follow the picture's width. The bar shows the colours as they lie on the photo, over middle grey.
+    """
+    width = image.width
+    size = float(np.clip(width / 48, 11, 120))
+    gap = round(size * 0.7)
+    lines = _wrapped(title, size, width - 2 * gap)
+    notes = _wrapped(note, size * 0.85, width - 2 * gap) if note else []
+    line, small = round(size * 1.35), round(size * 1.15)
+    bar_top = gap + line * len(lines) + gap // 2
+    below = bar_top + line + gap // 2
+    strip = Image.new("RGB", (width, below + small * len(notes) + gap // 2), _PAPER)
+    draw = ImageDraw.Draw(strip)
+    for number, words in enumerate(lines):
+        _write(draw, (gap, gap // 2 + line * number), words, size, _INK)
+    ends = (number_text(low), f"{number_text(high)} {unit}".strip() + (" (logarithmic)" if log else ""))
+    before, after = (_width(text, size) for text in ends)
+    middle = bar_top + line / 2
+    left = gap + round(before + gap * 0.6)
+    right = min(width - gap - round(after + gap * 0.6), left + round(size * 22))
+    if right - left >= 8:
+        height = round(size * 0.9)
+        bar = _bar(right - left, height, heat_table(colormap, opacity, style), style)
+        strip.paste(bar, (left, round(middle - height / 2)))
+    _write(draw, (gap, middle), ends[0], size, _INK, anchor="lm")
+    _write(draw, (max(left, right) + round(gap * 0.6), middle), ends[1], size, _INK, anchor="lm")
+    for number, words in enumerate(notes):
+        _write(draw, (gap, below + small * number), words, size * 0.85, _QUIET)
+    picture = Image.new("RGB", (width, image.height + strip.height))
+    picture.paste(image, (0, 0))
+    picture.paste(strip, (0, image.height))
+    return picture
+
+
+def number_text(value: float) -> str:
+    """A number in three significant figures, without needless zeros: 0, 0.083, 1.5, 2.1e-5."""
+    if value == 0:
+        return "0"
+    text = f"{value:.3g}"
+    mantissa, mark, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if mark else text
+
+
+def _bar(width: int, height: int, table: np.ndarray, style: str) -> Image.Image:
+    place = np.clip(np.arange(width) * 256 // width, 0, 255)
+    colors = np.broadcast_to(table[place], (height, width, 4)).copy()
+    if style == "contour":
+        thick = max(2, height // 6)
+        shown = np.zeros(width, dtype=bool)
+        for level in range(1, LEVELS):
+            centre = round(width * level / LEVELS)
+            shown[max(0, centre - thick // 2) : centre - thick // 2 + thick] = True
+        colors[:, ~shown, 3] = 0
+    bar = Image.new("RGBA", (width, height), (160, 160, 160, 255) if style != "dim" else (255, 255, 255, 255))
+    bar.alpha_composite(Image.fromarray(colors))
+    ImageDraw.Draw(bar).rectangle((0, 0, width - 1, height - 1), outline=(*_QUIET, 255))
+    return bar.convert("RGB")
+
+
+@lru_cache(maxsize=64)
+def _font(size: float, wide: bool) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font, the same on every machine; `wide` asks for a system font that knows more letters."""
+    if wide:
+        for name in ("DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf", "Arial.ttf", "NotoSans-Regular.ttf"):
+            try:
+                return ImageFont.truetype(name, size)
+            except OSError:
+                continue
+    return ImageFont.load_default(size)
+
+
+@lru_cache(maxsize=1024)
+def _known(letter: str) -> bool:
+    font = ImageFont.load_default(20)
+    box = font.getmask("\uffff")
+    return bytes(font.getmask(letter)) != bytes(box) or letter.isspace()
+
+
+def _spelled(text: str) -> tuple[str, bool]:
+    """The text as it can be written, and whether it needs a font with more letters than Pillow's own."""
+    plain = unicodedata.normalize("NFKD", text.translate(_SPELLED))
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    return (plain, False) if all(map(_known, plain)) else (text, True)
+
+
+def _width(text: str, size: float) -> float:
+    words, wide = _spelled(text)
+    return _font(size, wide).getlength(words)
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[float, float],
+    text: str,
+    size: float,
+    color: tuple[int, int, int],
+    anchor: str = "la",
+) -> None:
+    words, wide = _spelled(text)
+    draw.text(place, words, fill=color, font=_font(size, wide), anchor=anchor)
+
+
+def _wrapped(text: str, size: float, width: float) -> list[str]:
+    """The text in lines no wider than `width` pixels; a single word may be."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and _width(longer, size) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
