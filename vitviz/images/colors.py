@@ -1,7 +1,9 @@
 """Any picture Pillow can hold → upright 8-bit sRGB: alpha over white, 16 bits scaled, profiles converted."""
 
 import io
+import os
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ _UPRIGHT = {
 }
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 _ROWS_PER_STRIP = 512
+_THREADS = min(4, os.cpu_count() or 1)
 
 
 def to_upright_rgb(image: Image.Image) -> Image.Image:
@@ -28,7 +31,8 @@ def to_upright_rgb(image: Image.Image) -> Image.Image:
     mode that Pillow cannot convert.
     """
     turn = _UPRIGHT.get(_orientation(image))
-    profile = image.info.get("icc_profile")
+    # The profile of a Lab picture is not about the RGB that Pillow makes of it.
+    profile = image.info.get("icc_profile") if image.mode != "LAB" else None
     base, alpha = _split_alpha(image)
     rgb = _to_srgb(base, profile if isinstance(profile, bytes) else None)
     if alpha is not None:
@@ -73,7 +77,7 @@ def _to_8_bit(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         table = (np.minimum(np.arange(65536), white) * 255 + white // 2) // white
         pixels = table.astype(np.uint8)[values]
     else:
-        pixels = _stretch(values.astype(np.float64))
+        pixels = _stretch(values)
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         pixels = 255 - pixels  # Pillow inverts these only up to 8 bits
     transparent = image.info.get("transparency")
@@ -83,18 +87,18 @@ def _to_8_bit(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     return Image.fromarray(pixels), Image.fromarray(alpha)
 
 
-def _stretch(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+def _stretch(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Values of unstated range → 0…255: by the smallest of 1, 255, 65535 that holds them, else min to max."""
-    finite = np.isfinite(values)
-    low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0.0, 0.0)
-    whole = bool(np.all(values[finite] == np.rint(values[finite])))
-    scales = [top for top in (1.0, 255.0, 65535.0) if low >= 0 and high <= top and not (whole and top == 1.0)]
-    if scales:
-        low, span = 0.0, scales[0]
-    else:
-        span = max(high - low, np.finfo(np.float64).tiny)
-    unit = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) / span
-    return np.rint(np.clip(unit, 0.0, 1.0) * 255).astype(np.uint8)
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    top = next((top for top in (1.0, 255.0, 65535.0) if low >= 0 and high <= top), None)
+    if top is not None:
+        low, high = 0.0, top
+    pixels = np.empty(values.shape, np.uint8)
+    for rows in _strips(len(values)):
+        strip = np.nan_to_num(values[rows].astype(np.float64), nan=low, posinf=high, neginf=low)
+        pixels[rows] = np.rint((strip - low) / (high - low) * 255)
+    return pixels
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -102,17 +106,25 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     transform = _transform(profile, image.mode) if profile else None
     if transform is None:
         return image if image.mode == "RGB" else image.convert("RGB")
+
+    def convert(rows: slice) -> Image.Image:
+        strip = ImageCms.applyTransform(image.crop((0, rows.start, image.width, rows.stop)), transform)
+        assert strip is not None  # it is only where the picture is changed in place
+        return strip
+
     converted = Image.new("RGB", image.size)
-    for top in range(0, image.height, _ROWS_PER_STRIP):
-        strip = image.crop((0, top, image.width, min(top + _ROWS_PER_STRIP, image.height)))
-        result = ImageCms.applyTransform(strip, transform)
-        assert result is not None
-        converted.paste(result, (0, top))
+    with ThreadPoolExecutor(_THREADS) as pool:  # LittleCMS works outside Python's lock
+        for rows, strip in zip(strips := _strips(image.height), pool.map(convert, strips), strict=True):
+            converted.paste(strip, (0, rows.start))
     return converted
 
 
+def _strips(height: int) -> list[slice]:
+    return [slice(top, min(top + _ROWS_PER_STRIP, height)) for top in range(0, height, _ROWS_PER_STRIP)]
+
+
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From `profile` to sRGB; None where it is broken, for another mode, or moves no colour by more than 1."""
+    """From `profile` to sRGB; None where it is broken, for another mode, or moves no colour by over 1."""
     try:
         transform = ImageCms.buildTransform(
             ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), mode, "RGB"

@@ -5,6 +5,7 @@ is resized as a whole, then a window of the model's input size is taken out of i
 so the way from photo to input is a scale and a shift per axis.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ FramingMode = Literal["crop", "squash", "fit"]
 _RESAMPLING = {choice.name.lower(): choice for choice in Image.Resampling}
 _CROP_MODES = ("center", "squash", "border")
 _BLACK = (0, 0, 0)
+_MOST_RESIZED = 64_000_000  # pixels: a quarter of a gigabyte in Pillow
+_WIDEST_FILTER = 3  # pixels: the reach of Lanczos
 
 
 def frame(photo_size: tuple[int, int], config: "DataConfig", mode: FramingMode = "crop") -> "Framing":
@@ -57,15 +60,16 @@ def fit_size(photo_size: tuple[int, int], config: "DataConfig") -> tuple[int, in
     wanted = config.input_size[0] * config.input_size[1] / step**2
     long, short = max(height, width), min(height, width)
     best: tuple[float, float, int, int] | None = None
-    for count in range(1, math.ceil(2 * wanted) + 2):
+    for count in itertools.count(1):
         # Either the long side is `count` steps, or the short side is; the other follows, rounded up.
-        for cells, covered in (
-            ((count, -(-count * short // long)), count * short / long * count),
-            ((-(-count * long // short), count), count * long / short * count),
-        ):
+        across = max(1, -(-round(count * step * short / long) // step))
+        along = -(-round(count * step * long / short) // step)
+        if best is not None and math.log(count * across / wanted) > best[0]:
+            break  # both areas only grow with `count`
+        for cells, share in (((count, across), short / long), ((along, count), long / short)):
             area = cells[0] * cells[1]
             distance = abs(math.log(area / wanted))
-            cost = distance + 2 * (1 - covered / area)
+            cost = distance + 2 * max(0.0, 1 - count * count * share / area)
             candidate = (round(cost, 9), round(distance, 9), *cells)
             if best is None or candidate < best:
                 best = candidate
@@ -75,21 +79,17 @@ def fit_size(photo_size: tuple[int, int], config: "DataConfig") -> tuple[int, in
 
 
 def _timm_resized(photo_size: tuple[int, int], config: "DataConfig") -> tuple[int, int]:
-    """The size timm resizes a photo to before it takes the middle; timm's float expressions, to round alike."""
+    """The size timm resizes a photo to before it takes the middle; timm's expressions, to round alike."""
     height, width = photo_size
     scale_size = tuple(math.floor(side / config.crop_pct) for side in config.input_size)
     if config.crop_mode == "squash":
         return scale_size[0], scale_size[1]
     ratios = height / scale_size[0], width / scale_size[1]
-    if (
-        config.crop_mode == "border"
-    ):  # timm's ResizeKeepRatio(longest=1); a side of 0 pixels, where timm fails, is 1
+    if config.crop_mode == "border":  # timm's ResizeKeepRatio(longest=1), which fails where a side becomes 0
         return max(1, round(height / max(ratios))), max(1, round(width / max(ratios)))
     if scale_size[0] != scale_size[1]:  # timm's ResizeKeepRatio(longest=0)
         return round(height / min(ratios)), round(width / min(ratios))
-    side = scale_size[
-        0
-    ]  # torchvision's Resize(side): the shorter edge becomes `side`, the longer is rounded down
+    side = scale_size[0]  # torchvision's Resize(side): of the shorter edge; the longer is rounded down
     if width <= height:
         return int(side * height / width), side
     return side, int(side * width / height)
@@ -108,6 +108,29 @@ def _inside(photo_size: tuple[int, int], input_size: tuple[int, int]) -> tuple[i
 def _centre(resized: int, wanted: int) -> int:
     """Where the window starts along an axis, rounded as torchvision's CenterCrop does."""
     return -((wanted - resized) // 2) if wanted > resized else round((resized - wanted) / 2)
+
+
+def _resized_part(
+    image: Image.Image,
+    resized: tuple[int, int],
+    rows: tuple[int, int],
+    cols: tuple[int, int],
+    resampling: Image.Resampling,
+) -> Image.Image:
+    """The rows and columns (first, end) of the picture resized to `resized`."""
+    if resized[0] * resized[1] <= _MOST_RESIZED:
+        return image.resize(resized[::-1], resampling).crop((cols[0], rows[0], cols[1], rows[1]))
+    # A photo many hundred times longer than wide would fill the memory for one window: resize only the part.
+    # Pillow keeps a box as 32-bit floats, precise enough (a level at most) once cut to the pixels it needs.
+    spans = []
+    for length, new, (first, end) in zip(image.size, resized[::-1], (cols, rows), strict=True):
+        step = length / new
+        margin = _WIDEST_FILTER * max(step, 1.0) + 1
+        cut = max(0, math.floor(first * step - margin)), min(length, math.ceil(end * step + margin))
+        spans.append((*cut, first * step - cut[0], min(end * step, cut[1]) - cut[0]))
+    (left, right, x0, x1), (top, bottom, y0, y1) = spans
+    part = image.crop((left, top, right, bottom))
+    return part.resize((cols[1] - cols[0], rows[1] - rows[0]), resampling, (x0, y0, x1, y1))
 
 
 @dataclass(frozen=True)
@@ -206,12 +229,13 @@ class Framing:
         """
         if photo.size != self.photo_size:
             raise ValueError(f"this framing is for a photo of {self.photo_size}, not {photo.size}")
-        image = Image.fromarray(photo.pixels)
-        if self.resized != self.photo_size:
-            image = image.resize(self.resized[::-1], _RESAMPLING[self.config.interpolation])
         (top, left), (height, width) = self.offset, self.input_size
-        window = image.crop(
-            (max(left, 0), max(top, 0), min(left + width, image.width), min(top + height, image.height))
+        window = _resized_part(
+            Image.fromarray(photo.pixels),
+            self.resized,
+            (max(top, 0), min(top + height, self.resized[0])),
+            (max(left, 0), min(left + width, self.resized[1])),
+            _RESAMPLING[self.config.interpolation],
         )
         if window.size != (width, height):
             padded = Image.new("RGB", (width, height), self.padding)

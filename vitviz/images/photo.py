@@ -52,21 +52,22 @@ def open_image(path: str | os.PathLike[str]) -> "Photo":
     reason.
     """
     where = Path(path)
+    shown = str(where)
     _refuse_unless_file(where)
     try:
         file = where.open("rb")
     except OSError as error:
-        raise _refusal(where, _reason(error), error) from error
+        raise _refusal(shown, _reason(error), error) from error
     with file:
         head = file.read(32)
         if not head:
-            raise _refusal(where, "the file is empty")
-        with _decoding(where, head):
+            raise _refusal(shown, "the file is empty")
+        with _decoding(shown, head):
             image = Image.open(file, formats=FORMATS)
-        _refuse_bomb(where, image)
-        with _decoding(where, head):
+        _refuse_bomb(shown, image)
+        with _decoding(shown, head):
             image.load()
-    return Photo(_pixels(image, str(where)), where, where.name)
+    return Photo(_pixels(image, shown), where, where.name)
 
 
 def photo_from_image(image: Image.Image, name: str) -> "Photo":
@@ -74,9 +75,8 @@ def photo_from_image(image: Image.Image, name: str) -> "Photo":
 
     Raises `PhotoError` if its pixels cannot be read or converted.
     """
-    where = Path(name)
-    _refuse_bomb(where, image)
-    with _decoding(where, b""):
+    _refuse_bomb(name, image)
+    with _decoding(name, b""):
         image.load()
     return Photo(_pixels(image, name), None, name)
 
@@ -110,7 +110,7 @@ def photo_from_array(array: NDArray[Any], name: str = "array") -> "Photo":
             "give uint8 from 0 to 255, or floats from 0 to 1."
         )
     if channels == 3:
-        return Photo(values.copy(), None, name)
+        return Photo(values, None, name)
     return photo_from_image(Image.fromarray(np.ascontiguousarray(values)), name)
 
 
@@ -131,42 +131,44 @@ def _refuse_unless_file(where: Path) -> None:
         status = where.stat()
     except (OSError, ValueError) as error:
         if isinstance(error, FileNotFoundError) and where.is_symlink():
-            raise _refusal(where, f"it is a link to {os.readlink(where)}, which does not exist") from error
-        raise _refusal(where, _reason(error), error) from error
+            raise _refusal(
+                str(where), f"it is a link to {os.readlink(where)}, which does not exist"
+            ) from error
+        raise _refusal(str(where), _reason(error), error) from error
     if stat.S_ISDIR(status.st_mode):
-        raise _refusal(where, "it is a folder, not a photo")
+        raise _refusal(str(where), "it is a folder, not a photo")
     if not stat.S_ISREG(status.st_mode):
-        raise _refusal(where, "it is a pipe or a device, not a file")
+        raise _refusal(str(where), "it is a pipe or a device, not a file")
 
 
-def _refuse_bomb(where: Path, image: Image.Image) -> None:
+def _refuse_bomb(shown: str, image: Image.Image) -> None:
     if image.width * image.height > PIXEL_LIMIT:
         raise _refusal(
-            where,
+            shown,
             f"it has {image.width} × {image.height} pixels, more than the {PIXEL_LIMIT // 1_000_000} million "
             "vitviz opens; make it smaller first",
         )
 
 
 @contextmanager
-def _decoding(where: Path, head: bytes) -> Iterator[None]:
+def _decoding(shown: str, head: bytes) -> Iterator[None]:
     """Pillow at work: what it raises on a damaged file becomes a sentence; its warnings are not shown."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")
             yield
     except MemoryError as error:
-        raise _refusal(where, "there is not enough memory for its pixels", error) from error
+        raise _refusal(shown, "there is not enough memory for its pixels", error) from error
     except Image.DecompressionBombError as error:
         raise _refusal(
-            where, f"it has more than the {PIXEL_LIMIT // 1_000_000} million pixels vitviz opens", error
+            shown, f"it has more than the {PIXEL_LIMIT // 1_000_000} million pixels vitviz opens", error
         ) from error
     except UnidentifiedImageError as error:
-        raise _refusal(where, _unidentified(head), error) from error
+        raise _refusal(shown, _unidentified(head), error) from error
     except (
         Exception
     ) as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, IndexError and more
-        raise _refusal(where, "the file is damaged or cut short", error) from error
+        raise _refusal(shown, "the file is damaged or cut short", error) from error
 
 
 def _unidentified(head: bytes) -> str:
@@ -194,9 +196,9 @@ def _reason(error: Exception) -> str:
     return known.get(code, f"the system says “{os.strerror(code)}”")
 
 
-def _refusal(where: Path, reason: str, error: Exception | None = None) -> PhotoError:
+def _refusal(shown: str, reason: str, error: Exception | None = None) -> PhotoError:
     details = "" if error is None else f"{type(error).__name__}: {error}"
-    return PhotoError(f"Cannot open {where}: {reason}.", details)
+    return PhotoError(f"Cannot open {shown}: {reason}.", details)
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,8 +217,8 @@ class Photo:
         pixels = self.pixels
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
             raise ValueError(f"pixels must be uint8 (height, width, 3), not {pixels.dtype} {pixels.shape}")
-        if pixels.flags.writeable or not pixels.flags.c_contiguous:
-            pixels = pixels.copy(order="C")
+        if pixels.flags.writeable or not pixels.flags.c_contiguous or isinstance(pixels.base, np.ndarray):
+            pixels = pixels.copy(order="C")  # a read-only view may still change through the array behind it
             pixels.flags.writeable = False
             object.__setattr__(self, "pixels", pixels)
 
