@@ -1,0 +1,128 @@
+"""What a family of models says of one of its members: layers, readout and position information."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vitviz.attention.layer import Layer
+from vitviz.attention.layout import Layout
+from vitviz.attention.recorder import Operation
+
+
+@dataclass(frozen=True)
+class Readout:
+    """The token or tokens the prediction is read from."""
+
+    kind: str
+    """ "class", "class + distillation", "mean", "attention pool", "max" or "mean and max"."""
+    prefix: tuple[str, ...] = ()
+    """The prefix tokens that are read, each with the same weight; empty: all patches (and see `all_tokens`)."""
+    all_tokens: bool = False
+    """Whether a mean pool includes the prefix tokens."""
+
+    @property
+    def sentence(self) -> str:
+        """How to say it: "the class token", "the mean of the patches"."""
+        if self.prefix:
+            return (
+                "the mean of " + " and ".join(self.prefix)
+                if len(self.prefix) > 1
+                else f"the {self.prefix[0]} token"
+            )
+        what = "all tokens" if self.all_tokens else "the patches"
+        if self.kind == "attention pool":
+            return "the attention pool"
+        return f"the mean of {what}" + ("" if self.kind == "mean" else f" (standing for {self.kind} pooling)")
+
+    def weights(self, layout: Layout) -> NDArray[np.float32]:
+        """The readout as weights over a layer's tokens, sum 1. An attention pool and a token that a layer does not have
+        are taken as the mean of its patches.
+        """
+        weights = np.zeros(layout.tokens, np.float32)
+        present = [layout.prefix.index(name) for name in self.prefix if name in layout.prefix]
+        if present:
+            weights[present] = 1 / len(present)
+        else:
+            start = 0 if self.all_tokens else len(layout.prefix)
+            weights[start:] = 1 / (layout.tokens - start)
+        return weights
+
+
+@dataclass(frozen=True, eq=False)
+class PositionEmbedding:
+    """What tells the model where a token is."""
+
+    kinds: tuple[str, ...]
+    """Any of "table", "factorised table", "rotary", "relative bias", "continuous relative bias"; empty if there is none."""
+    stored: NDArray[np.float32] | None = None
+    """The table as it was trained: (prefix + rows·cols)×dim."""
+    stored_grid: tuple[int, int] | None = None
+    used: NDArray[np.float32] | None = None
+    """The table as this input uses it, interpolated where the grid differs."""
+    used_grid: tuple[int, int] | None = None
+    prefix: int = 0
+    """How many rows at the top of the tables belong to prefix tokens."""
+
+    @property
+    def sentence(self) -> str:
+        """What kind of position information the model has, for people."""
+        if not self.kinds:
+            return "no position information that vitviz knows of"
+        resized = self.used_grid != self.stored_grid and self.used_grid and self.stored_grid
+        note = (
+            f" (interpolated from {_times(self.stored_grid)} to {_times(self.used_grid)})" if resized else ""
+        )
+        return " and ".join(self.kinds) + note
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """The layers of a forward pass with their layouts, the readout, the position information, the distilled heads."""
+
+    layers: tuple[Layer, ...]
+    readout: Readout
+    position: PositionEmbedding
+    classifiers: dict[str, str] = field(default_factory=dict)
+    """For distilled models: readout token → the name of the module that classifies it."""
+
+
+class Family(Protocol):
+    """A module in `vitviz.attention.families`: knows where the tokens of a family of models lie on the input."""
+
+    def matches(self, module: nn.Module) -> bool:
+        """Whether this family's description fits the model."""
+
+    def anatomy(
+        self,
+        module: nn.Module,
+        operations: list[Operation],
+        input_size: tuple[int, int],
+        stored: Tensor | None,
+    ) -> Anatomy:
+        """Lay a recorded pass out. `stored`: the position table before the model was resized, if it was.
+
+        Raises RefusedError with the reason where a layer cannot be laid on the input.
+        """
+
+
+def table(
+    stored: Tensor | None,
+    used: Tensor | None,
+    stored_grid: tuple[int, int],
+    used_grid: tuple[int, int],
+    *more: str,
+) -> PositionEmbedding:
+    """Position information with a table (None, None: without one), both 1×tokens×dim or tokens×dim."""
+    if used is None:
+        return PositionEmbedding(kinds=more)
+    before = used if stored is None else stored
+    as_array = [t.detach().float().cpu().numpy().reshape(-1, t.shape[-1]) for t in (before, used)]
+    prefix = len(as_array[1]) - used_grid[0] * used_grid[1]
+    return PositionEmbedding(("table", *more), as_array[0], stored_grid, as_array[1], used_grid, prefix)
+
+
+def _times(grid: tuple[int, int] | None) -> str:
+    return f"{grid[0]}×{grid[1]}" if grid else "?"

@@ -1,0 +1,22 @@
+"""Families of models: each file knows where the tokens of its models lie on the input.
+
+To add a family, write a file with `matches` and `anatomy` (see `vitviz.attention.anatomy.Family`) and name it in
+FAMILIES. The first that matches is asked; `probed`, the last, takes any module and refuses what it cannot prove.
+
+Decision: layouts come from each family's own attributes and are checked against what was recorded (number of keys,
+windows, masks). Rejected: guessing a square grid from the number of tokens, as most tools do; it is wrong for every
+non-square input and silently so for registers and distillation tokens.
+"""
+
+from vitviz.attention.anatomy import Family
+from vitviz.attention.families import (
+    huggingface,
+    probed,
+    timm_cait,
+    timm_pit,
+    timm_swin,
+    timm_vit,
+    torchvision,
+)
+
+FAMILIES: tuple[Family, ...] = (timm_vit, timm_swin, timm_cait, timm_pit, torchvision, huggingface, probed)

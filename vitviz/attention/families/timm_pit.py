@@ -1,0 +1,75 @@
+"""timm's PiT: three stages of plain attention, between them a strided convolution pools the grid (Heo et al. 2021)."""
+
+import re
+from typing import Any
+
+from timm.models.pit import PoolingVisionTransformer
+from torch import Tensor, nn
+
+from vitviz.attention.anatomy import Anatomy, Readout, table
+from vitviz.attention.layer import Layer
+from vitviz.attention.layout import Layout, Merge
+from vitviz.attention.recorder import Operation
+from vitviz.errors import RefusedError
+from vitviz.images.framing import PatchGrid
+
+
+def matches(module: nn.Module) -> bool:
+    """Whether the model is timm's PiT."""
+    return isinstance(module, PoolingVisionTransformer)
+
+
+def anatomy(
+    module: Any, operations: list[Operation], input_size: tuple[int, int], stored: Tensor | None
+) -> Anatomy:
+    """Patches overlap: a cell is what the stride covers, centred on the patch. A pooled token covers its stride's cells."""
+    prefix = ("class", "distillation")[: module.num_tokens]
+    patches = _first_grid(module, input_size)
+    first = patches
+    layers: list[Layer] = []
+    stage = 0
+    for index, operation in enumerate(operations):
+        found = re.match(r"transformers\.(\d+)\.", operation.module)
+        if found is None:
+            raise RefusedError(f"{operation.module} is not in a stage of PiT.")
+        merge = None
+        if int(found[1]) != stage:
+            stage = int(found[1])
+            convolution = module.transformers[stage].pool.conv
+            merge = Merge(convolution.kernel_size[0], convolution.stride[0], convolution.padding[0])
+            patches = _pooled(patches, merge)
+        if operation.shape[3] != patches.rows * patches.cols + len(prefix):
+            raise RefusedError(
+                f"{operation.module} attends over {operation.shape[3]} keys, not over its stage's grid."
+            )
+        layers.append(Layer(operation.module, Layout(patches, prefix, merge=merge), (operation,), step=index))
+    readout = Readout("class + distillation", prefix) if len(prefix) == 2 else Readout("class", prefix)
+    grid = (first.rows, first.cols)
+    used = module.pos_embed.flatten(2).transpose(1, 2)
+    before = None if stored is None else stored.flatten(2).transpose(1, 2)
+    stored_grid = grid if stored is None else (stored.shape[2], stored.shape[3])
+    classifiers = (
+        {"class": "head", "distillation": "head_dist"} if len(prefix) == 2 and module.num_classes else {}
+    )
+    return Anatomy(tuple(layers), readout, table(before, used, stored_grid, grid), classifiers)
+
+
+def _first_grid(module: Any, input_size: tuple[int, int]) -> PatchGrid:
+    convolution = module.patch_embed.conv
+    size, stride, padding = convolution.kernel_size[0], convolution.stride[0], convolution.padding[0]
+    rows, cols = ((length + 2 * padding - size) // stride + 1 for length in input_size)
+    margin = (size - stride) / 2 - padding
+    return PatchGrid(rows, cols, (float(stride), float(stride)), (margin, margin))
+
+
+def _pooled(patches: PatchGrid, merge: Merge) -> PatchGrid:
+    rows, cols = (
+        (length + 2 * merge.padding - merge.kernel) // merge.stride + 1
+        for length in (patches.rows, patches.cols)
+    )
+    # the kernel's centre is `kernel // 2 − padding` cells into the grid; the pooled cell is centred there
+    centre = merge.kernel / 2 - merge.padding
+    height, width = (length * merge.stride for length in patches.cell)
+    top = patches.origin[0] + (centre - merge.stride / 2) * patches.cell[0]
+    left = patches.origin[1] + (centre - merge.stride / 2) * patches.cell[1]
+    return PatchGrid(rows, cols, (height, width), (top, left))

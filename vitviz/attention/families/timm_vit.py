@@ -1,0 +1,191 @@
+"""timm's plain vision transformers: ViT, DeiT, hybrids, relpos, BEiT, EVA and NaFlex. One grid, prefix tokens first."""
+
+import math
+from typing import Any
+
+import torch
+from timm.layers import resample_abs_pos_embed
+from timm.models.beit import Beit
+from timm.models.deit import VisionTransformerDistilled
+from timm.models.eva import Eva
+from timm.models.naflexvit import NaFlexVit
+from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer_relpos import VisionTransformerRelPos
+from torch import Tensor, nn
+
+from vitviz.attention.anatomy import Anatomy, PositionEmbedding, Readout, table
+from vitviz.attention.layer import Layer
+from vitviz.attention.layout import Layout
+from vitviz.attention.recorder import Operation
+from vitviz.errors import RefusedError
+from vitviz.images.framing import PatchGrid
+
+CLASSES = (VisionTransformer, VisionTransformerRelPos, Beit, Eva, NaFlexVit)
+POOLS = {
+    "token": "class",
+    "avg": "mean",
+    "avgmax": "mean and max",
+    "max": "max",
+    "map": "attention pool",
+    "": "class",
+}
+
+
+def matches(module: nn.Module) -> bool:
+    """Whether the model is of one of timm's plain vision transformer classes."""
+    return isinstance(module, CLASSES)
+
+
+def anatomy(
+    module: Any, operations: list[Operation], input_size: tuple[int, int], stored: Tensor | None
+) -> Anatomy:
+    """One layer per attention operation, differential attention's two maps joined; all on the patch embedding's grid."""
+    patches = patch_grid(module, input_size)
+    names = prefix_names(module)
+    layers = joined(
+        module, operations, lambda operation: plain_layout(operation, patches, names), parallel_step
+    )
+    return Anatomy(
+        layers, _readout(module, names, operations), _position(module, patches, stored), _classifiers(module)
+    )
+
+
+def patch_grid(module: Any, input_size: tuple[int, int]) -> PatchGrid:
+    """Where the patches of the input lie, in input pixels."""
+    if isinstance(module, NaFlexVit):
+        size = module.embeds.patch_size
+        rows, cols = (math.ceil(length / patch) for length, patch in zip(input_size, size, strict=True))
+        return PatchGrid(rows, cols, (float(size[0]), float(size[1])))
+    embed = module.patch_embed
+    rows, cols = (
+        embed.dynamic_feat_size(input_size) if hasattr(embed, "dynamic_feat_size") else embed.grid_size
+    )
+    if hasattr(embed, "backbone"):  # a hybrid's cell is what its convolutions' stride covers
+        return PatchGrid(rows, cols, (input_size[0] / rows, input_size[1] / cols))
+    height, width = embed.patch_size
+    return PatchGrid(rows, cols, (float(height), float(width)))
+
+
+def prefix_names(module: Any) -> tuple[str, ...]:
+    """The names of the tokens before the patches, in their order."""
+    home = module.embeds if isinstance(module, NaFlexVit) else module
+    names: list[str] = []
+    for attribute, name in (
+        ("cls_token", "class"),
+        ("dist_token", "distillation"),
+        ("reg_token", "register"),
+    ):
+        token = getattr(home, attribute, None)
+        count = 0 if token is None else token.shape[1]
+        names += [name] if count == 1 and name != "register" else [f"{name} {i + 1}" for i in range(count)]
+    return tuple(names)
+
+
+def plain_layout(operation: Operation, patches: PatchGrid, names: tuple[str, ...]) -> Layout:
+    """The layout of an operation over all tokens, or over the patches alone."""
+    batch, _, _, keys = operation.shape
+    count = patches.rows * patches.cols
+    if batch == 1 and keys == count + len(names):
+        return Layout(patches, names)
+    if batch == 1 and keys == count:
+        return Layout(patches)
+    raise RefusedError(
+        f"{operation.module} attends over {keys} keys, but the input has {patches.rows}×{patches.cols} patches "
+        f"and {len(names)} prefix tokens: vitviz cannot say which key is which patch."
+    )
+
+
+def joined(module: nn.Module, operations: list[Operation], layout: Any, step: Any) -> tuple[Layer, ...]:
+    """Layers of plain operations; the two of a differential attention become one layer, A₁ − λA₂ (Ye et al. 2024)."""
+    layers: list[Layer] = []
+    waiting = list(operations)
+    while waiting:
+        first, *waiting = waiting
+        parts: tuple[Operation, ...] = (first,)
+        signs: tuple[float, ...] = (1.0,)
+        attending: Any = module.get_submodule(first.module)
+        if hasattr(attending, "_compute_lambda") and waiting and waiting[0].module == first.module:
+            second, *waiting = waiting
+            parts, signs = (first, second), (1.0, -float(attending._compute_lambda()))
+        where = layout(first)
+        _, _, queries, keys = first.shape
+        pooling = queries != keys
+        layers.append(
+            Layer(first.module, where, parts, signs, pooling=pooling, step=step(first.module, len(layers)))
+        )
+    return tuple(layers)
+
+
+def parallel_step(name: str, index: int) -> int:
+    """Attention modules side by side in one block ("blocks.3.attns.1.attn") share a step."""
+    parts = name.split(".attns.")
+    return index - int(parts[1].split(".")[0]) if len(parts) == 2 else index
+
+
+def _readout(module: Any, names: tuple[str, ...], operations: list[Operation]) -> Readout:
+    if isinstance(module, VisionTransformerDistilled):
+        return Readout("class + distillation", ("class", "distillation"))
+    last = operations[-1].shape
+    pool = "map" if last[2] != last[3] else getattr(module, "global_pool", "token")
+    kind = POOLS.get(pool)
+    if kind is None:
+        raise RefusedError(f"The model pools its tokens by {pool!r}, which vitviz does not know.")
+    if kind == "class" and not names:
+        kind = "mean"
+    return Readout(
+        kind, (names[0],) if kind == "class" else (), bool(getattr(module, "pool_include_prefix", False))
+    )
+
+
+def _classifiers(module: Any) -> dict[str, str]:
+    if isinstance(module, VisionTransformerDistilled) and module.num_classes > 0:
+        return {"class": "head", "distillation": "head_dist"}
+    return {}
+
+
+def _position(module: Any, patches: PatchGrid, stored: Tensor | None) -> PositionEmbedding:
+    grid = (patches.rows, patches.cols)
+    more = []
+    if getattr(module, "rope", None) is not None:
+        more.append("rotary")
+    if any(
+        getattr(child, "relative_position_bias_table", None) is not None for child in module.modules()
+    ) or isinstance(module, VisionTransformerRelPos):
+        more.append("relative bias")
+    if isinstance(module, NaFlexVit):
+        return _naflex_position(module, grid, more)
+    used = getattr(module, "pos_embed", None)
+    if used is None:
+        return table(None, None, grid, grid, *more)
+    used_grid = tuple(module.patch_embed.grid_size)
+    original = used if stored is None else stored
+    with torch.no_grad():
+        if used_grid != grid:  # interpolated on the fly, as the model's own forward does
+            prefix = used.shape[1] - used_grid[0] * used_grid[1]
+            used = resample_abs_pos_embed(used, list(grid), list(used_grid), num_prefix_tokens=prefix)
+    stored_grid = used_grid if stored is None else _grid_of(stored, used.shape[1] - grid[0] * grid[1])
+    return table(original, used, stored_grid, grid, *more)
+
+
+def _naflex_position(module: NaFlexVit, grid: tuple[int, int], more: list[str]) -> PositionEmbedding:
+    stored = module.embeds.pos_embed
+    if stored is None:
+        factorised = getattr(module.embeds, "pos_embed_y", None) is not None
+        return PositionEmbedding(("factorised table", *more) if factorised else tuple(more))
+    kept = tuple(stored.shape[1:3])
+    used = stored
+    if kept != grid:
+        with torch.no_grad():
+            used = nn.functional.interpolate(
+                stored.permute(0, 3, 1, 2).float(),
+                size=grid,
+                mode=module.embeds.pos_embed_interp_mode,
+                antialias=True,
+                align_corners=False,
+            ).permute(0, 2, 3, 1)
+    return table(stored.flatten(1, 2), used.flatten(1, 2), kept, grid, *more)
+
+
+def _grid_of(stored: Tensor, prefix: int) -> tuple[int, int]:
+    side = math.isqrt(stored.shape[1] - prefix)
+    return side, (stored.shape[1] - prefix) // max(side, 1)

@@ -1,0 +1,201 @@
+"""A layer: one attention operation, from which rows, columns and whole maps are computed when they are asked for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vitviz.attention.layout import Layout
+from vitviz.attention.recorder import Operation
+from vitviz.errors import MethodError
+
+Floats = NDArray[np.float32]
+
+CHUNK_ENTRIES = 1 << 22
+"""How many attention weights are held at once where a whole matrix is walked through in rows (16 MiB in float32)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One attention operation of a trace, in the order of the forward pass.
+
+    What it gives is what the model multiplies with its values, float32. For most models each row sums to 1; where heads
+    are mixed after the softmax (CaiT) or two maps are subtracted (differential attention) rows do not, and
+    `is_distribution` is False.
+    """
+
+    name: str
+    """The attending module's name in the model, such as "blocks.3.attn"."""
+    layout: Layout
+    operations: tuple[Operation, ...]
+    """One operation; two where the model subtracts one map from another."""
+    signs: tuple[float, ...] = (1.0,)
+    """The factor of each operation."""
+    queries: tuple[int, ...] | None = None
+    """The tokens that attend, if not all do (class attention)."""
+    pooling: bool = False
+    """Whether this is an attention pool: one learned query outside the tokens reads them all."""
+    step: int = 0
+    """Layers with the same step read the same tokens, side by side."""
+
+    @property
+    def heads(self) -> int:
+        """The number of heads."""
+        return self.operations[0].shape[1]
+
+    @property
+    def is_distribution(self) -> bool:
+        """Whether each row is a set of shares that sum to 1."""
+        return len(self.operations) == 1 and self.operations[0].is_distribution
+
+    @property
+    def bytes(self) -> int:
+        """Bytes this layer keeps."""
+        return sum(operation.bytes for operation in self.operations)
+
+    def attention(self) -> Floats:
+        """The whole attention: heads×N×N, or windows×heads×n×n; heads×queries×N where not all tokens attend."""
+        weights = self.weights()
+        return _array(weights if self.layout.windows is not None else weights[0])
+
+    def row(self, query: int) -> Floats:
+        """What token `query` attends to: heads×N over the layer's tokens, 0 where it cannot reach.
+
+        For a pooling layer query 0 is the pool's own. Raises MethodError for a token that does not attend here.
+        """
+        if self.layout.windows is not None:
+            window, slot = self.layout.windows.slot(self._checked(query))
+            return self._from_window(window, self.weights(slice(slot, slot + 1), window)[0, :, 0])
+        index = self._query_index(query)
+        return _array(self.weights(slice(index, index + 1))[0, :, 0])
+
+    def column(self, key: int) -> Floats:
+        """What attends to token `key`: heads×N over the layer's tokens, 0 for tokens that cannot reach it or do not attend.
+
+        For a pooling layer: heads×1, the pool's weight on the token.
+        """
+        self._checked(key)
+        if self.layout.windows is not None:
+            window, slot = self.layout.windows.slot(key)
+            return self._from_window(window, self.weights(None, window)[0, :, :, slot])
+        parts = [
+            sign * _column(operation, key, normaliser)
+            for sign, operation, normaliser in zip(
+                self.signs, self.operations, self._normalisers, strict=True
+            )
+        ]
+        values = _array(torch.stack(parts).sum(0))
+        if self.queries is None:
+            return values
+        column = np.zeros((self.heads, self.layout.tokens), np.float32)
+        column[:, list(self.queries)] = values
+        return column
+
+    def leak(self) -> Floats:
+        """The weight that each token gives to padding: heads×N. Zero everywhere but in padded windows."""
+        leak = np.zeros((self.heads, self.layout.tokens), np.float32)
+        windows = self.layout.windows
+        if windows is not None and windows.padding:
+            for window in np.nonzero((windows.index < 0).any(1))[0]:
+                real = windows.index[window] >= 0
+                weights = _array(self.weights(None, int(window))[0])
+                leak[:, windows.index[window][real]] = weights[:, real][:, :, ~real].sum(2)
+        return leak
+
+    def weights(self, rows: slice | None = None, window: int | None = None) -> Tensor:
+        """The attention weights as a tensor on the model's device: B×heads×rows×keys, B the windows (or 1)."""
+        parts = [
+            sign * probabilities(operation, rows, window)
+            if sign != 1.0
+            else probabilities(operation, rows, window)
+            for sign, operation in zip(self.signs, self.operations, strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+
+    def chunks(self) -> Iterator[tuple[slice, Tensor]]:
+        """The attention in groups of rows, so that N×N for all heads is never held: (rows, heads×rows×N)."""
+        _, heads, queries, keys = self.operations[0].shape
+        step = max(1, CHUNK_ENTRIES // (heads * keys))
+        for start in range(0, queries, step):
+            rows = slice(start, min(start + step, queries))
+            yield rows, self.weights(rows)[0]
+
+    @cached_property
+    def _normalisers(self) -> tuple[Tensor | None, ...]:
+        """Per operation log Σ exp of each row's logits (heads×N), computed once, so that a column costs one product."""
+        return tuple(_log_normaliser(operation) for operation in self.operations)
+
+    def _checked(self, token: int) -> int:
+        if not 0 <= token < self.layout.tokens:
+            raise MethodError(f"Token {token} is not among the {self.layout.tokens} tokens of {self.name}.")
+        return token
+
+    def _query_index(self, query: int) -> int:
+        if self.pooling:
+            if query != 0:
+                raise MethodError(f"{self.name} is an attention pool: only its own query, number 0, attends.")
+            return 0
+        self._checked(query)
+        if self.queries is None:
+            return query
+        if query not in self.queries:
+            who = " and ".join(self.layout.name(q) for q in self.queries)
+            raise MethodError(f"In {self.name} only {who} attends; {self.layout.name(query)} does not.")
+        return self.queries.index(query)
+
+    def _from_window(self, window: int, values: Tensor) -> Floats:
+        """heads×slots of one window laid over the stage's tokens."""
+        assert self.layout.windows is not None
+        index = self.layout.windows.index[window]
+        result = np.zeros((self.heads, self.layout.tokens), np.float32)
+        result[:, index[index >= 0]] = _array(values)[:, index >= 0]
+        return result
+
+
+def probabilities(operation: Operation, rows: slice | None = None, window: int | None = None) -> Tensor:
+    """softmax(q kᵀ·scale + bias) in float32 for some rows (all if None) and one window (all if None): B×heads×rows×Nk."""
+    batch = slice(None) if window is None else slice(window, window + 1)
+    rows = slice(None) if rows is None else rows
+    if operation.weights is not None:
+        return operation.weights[batch, :, rows].float()
+    return _logits(operation, batch, rows, slice(None)).softmax(-1)
+
+
+def _logits(operation: Operation, batch: slice, rows: slice, keys: slice) -> Tensor:
+    assert operation.query is not None
+    assert operation.key is not None
+    query = operation.query[batch, :, rows].float() * operation.scale
+    logits = query @ operation.key[batch, :, keys].float().transpose(-2, -1)
+    if operation.bias is not None:
+        b, heads, nq, nk = operation.shape
+        logits = logits + operation.bias.expand(b, heads, nq, nk)[batch, :, rows, keys]
+    return logits
+
+
+def _log_normaliser(operation: Operation) -> Tensor | None:
+    if operation.weights is not None:
+        return None
+    _, heads, queries, keys = operation.shape
+    step = max(1, CHUNK_ENTRIES // (heads * keys))
+    everything = slice(None)
+    parts = [
+        _logits(operation, everything, slice(start, start + step), everything).logsumexp(-1)
+        for start in range(0, queries, step)
+    ]
+    return torch.cat(parts, -1)[0]
+
+
+def _column(operation: Operation, key: int, normaliser: Tensor | None) -> Tensor:
+    if operation.weights is not None:
+        return operation.weights[0, :, :, key].float()
+    assert normaliser is not None
+    logits = _logits(operation, slice(None), slice(None), slice(key, key + 1))[0, :, :, 0]
+    return (logits - normaliser).exp()
+
+
+def _array(values: Tensor) -> Floats:
+    return np.ascontiguousarray(values.detach().float().cpu().numpy())

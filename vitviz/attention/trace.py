@@ -1,0 +1,247 @@
+"""A trace: one forward pass of one photo, with what is needed to compute any attention of it."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vitviz.attention.anatomy import Anatomy, PositionEmbedding, Readout
+from vitviz.attention.check import Check, check_operations
+from vitviz.attention.families import FAMILIES
+from vitviz.attention.layer import Layer
+from vitviz.attention.recorder import Cancelled, Operation, run
+from vitviz.errors import MethodError, RefusedError
+from vitviz.images.framing import Framing, FramingMode, PatchGrid, frame
+from vitviz.images.photo import Photo
+from vitviz.models.devices import memory_guard
+from vitviz.models.model import Model
+from vitviz.models.sizes import at_size
+
+__all__ = ["Cancelled", "Prediction", "Trace", "trace"]
+
+Floats = NDArray[np.float32]
+Query = tuple[int, int] | list[tuple[int, int]] | str | None
+"""A patch (row, column) of `Trace.patches`, several (their mean), a prefix token's name, or None for the readout."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class of the prediction."""
+
+    index: int
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """One forward pass. Attention is not stored but computed from q, k and bias when it is asked for."""
+
+    model: Model
+    photo: Photo
+    framing: Framing
+    layers: tuple[Layer, ...]
+    logits: Floats
+    """The model's own output, bit for bit: one number per class."""
+    readout: Readout
+    position_embedding: PositionEmbedding
+    milliseconds: float
+    """How long the forward pass took."""
+    heads_logits: dict[str, Floats] = field(default_factory=dict)
+    """For distilled models the two heads' own logits, "class" and "distillation"; otherwise empty."""
+    check: Check | None = None
+    """The self-check, if it was asked for."""
+
+    @property
+    def patches(self) -> PatchGrid:
+        """The finest grid: the patches on the photo."""
+        return self.layers[0].layout.patches
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """The prefix tokens of any layer, in their order."""
+        return max((layer.layout.prefix for layer in self.layers), key=len)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes kept for the attention of all layers."""
+        return sum(layer.bytes for layer in self.layers)
+
+    def predictions(self, top: int | None = 5, head: str = "both") -> list[Prediction]:
+        """The most probable classes (softmax of the logits), best first; all of them for top=None.
+
+        `head`: "both" is the model's own output; distilled models also have "class" and "distillation". Empty for a
+        model without a classifier.
+        """
+        if head != "both" and head not in self.heads_logits:
+            known = ", ".join(["both", *self.heads_logits])
+            raise MethodError(f"{self.model.name} has no head {head!r}; it has: {known}.")
+        if len(self.model.labels) != len(self.logits):
+            return []
+        logits = (self.logits if head == "both" else self.heads_logits[head]).astype(np.float64)
+        exponentials = np.exp(logits - logits.max())
+        probabilities = exponentials / exponentials.sum()
+        order = np.argsort(-probabilities, kind="stable")[:top]
+        return [Prediction(int(i), self.model.labels[i], float(probabilities[i])) for i in order]
+
+    def token(self, layer: Layer, row: int, col: int) -> int:
+        """The token of `layer` in whose cell the middle of patch (row, col) of `patches` lies; on Swin's later stages
+        the token that the patch was merged into.
+        """
+        if not (0 <= row < self.patches.rows and 0 <= col < self.patches.cols):
+            raise MethodError(
+                f"There is no patch ({row}, {col}): the photo is {self.patches.rows} rows × {self.patches.cols} columns."
+            )
+        left, top, right, bottom = self.patches.box(row, col)
+        grid = layer.layout.patches
+        if grid == self.patches:
+            return layer.layout.token(row, col)
+        there = (
+            int(((top + bottom) / 2 - grid.origin[0]) // grid.cell[0]),
+            int(((left + right) / 2 - grid.origin[1]) // grid.cell[1]),
+        )
+        return layer.layout.token(min(max(there[0], 0), grid.rows - 1), min(max(there[1], 0), grid.cols - 1))
+
+    def query_weights(self, layer: Layer, query: Query) -> Floats | None:
+        """A query as weights over the layer's tokens (sum 1), or None if the layer has no such prefix token."""
+        if query is None:
+            return self.readout.weights(layer.layout)
+        weights = np.zeros(layer.layout.tokens, np.float32)
+        if isinstance(query, str):
+            if query not in self.prefix:
+                known = ", ".join(self.prefix) or "none"
+                raise MethodError(f"{self.model.name} has no token {query!r}; its prefix tokens: {known}.")
+            if query not in layer.layout.prefix:
+                return None
+            weights[layer.layout.prefix.index(query)] = 1.0
+            return weights
+        patches = query if isinstance(query, list) else [query]
+        for row, col in patches:
+            weights[self.token(layer, row, col)] += 1 / len(patches)
+        return weights
+
+
+def trace(
+    model: Model,
+    photo: Photo,
+    *,
+    framing: FramingMode = "crop",
+    check: bool = False,
+    cancel: Callable[[], bool] | None = None,
+    progress: Callable[[str, float | None], None] | None = None,
+) -> Trace:
+    """One forward pass of `photo` through `model`, its attention recorded.
+
+    `framing`: "crop" as timm's evaluation does, "squash" the whole photo to the model's size, "fit" the whole photo with its
+    aspect kept (for models that take a non-square input). `check` recomputes every layer and compares. `cancel` is asked
+    before each block; if it says yes, Cancelled is raised.
+
+    Raises RefusedError for a model whose attention cannot be shown exactly, DeviceMemoryError, ModelError.
+    """
+    framed = frame(photo.size, model.data, framing)
+    if framed.input_size != model.input_size:
+        model = at_size(model, framed.input_size)
+    pixels = framed.apply(photo)
+    with memory_guard(model.name, model.device):
+        inputs = torch.from_numpy(pixels)[None].to(model.device, model.dtype)
+        output, operations, heads, milliseconds = _forward(model, inputs, check, cancel, progress)
+        anatomy = dissect(model, operations)
+        checked = check_operations(anatomy.layers, model.dtype) if check else None
+    if checked is not None:
+        anatomy = _without_outputs(anatomy)
+    return Trace(
+        model=model,
+        photo=photo,
+        framing=framed,
+        layers=anatomy.layers,
+        logits=_floats(_logits(output)),
+        readout=anatomy.readout,
+        position_embedding=anatomy.position,
+        milliseconds=milliseconds,
+        heads_logits={
+            name: _floats(heads[where]) for name, where in anatomy.classifiers.items() if where in heads
+        },
+        check=checked,
+    )
+
+
+def dissect(model: Model, operations: list[Operation]) -> Anatomy:
+    """Ask the model's family where the recorded operations lie. Raises RefusedError with the reason."""
+    if not operations:
+        raise RefusedError(
+            f"{model.name} cannot be shown: it has no attention (no softmax over tokens was seen in its forward pass)."
+        )
+    family = next(family for family in FAMILIES if family.matches(model.module))
+    return family.anatomy(model.module, operations, model.input_size, model.stored_position)
+
+
+DISTILLED_HEADS = ("head", "head_dist", "cls_classifier", "distillation_classifier")
+
+
+def _forward(
+    model: Model,
+    inputs: Tensor,
+    keep_outputs: bool,
+    cancel: Callable[[], bool] | None,
+    progress: Callable[[str, float | None], None] | None,
+) -> tuple[Any, list[Operation], dict[str, Tensor], float]:
+    heads: dict[str, Tensor] = {}
+    done = 0
+
+    def on_block(name: str) -> None:
+        nonlocal done
+        if cancel is not None and cancel():
+            raise Cancelled
+        if progress is not None:
+            done += 1
+            progress(f"{model.name}: {name}", None)
+
+    with ExitStack() as hooks:
+        for name, child in model.module.named_children():
+            if name in DISTILLED_HEADS:
+                hooks.callback(child.register_forward_hook(_keeper(heads, name)).remove)
+        start = perf_counter()
+        output, operations = run(
+            model.module,
+            inputs,
+            keep_outputs=keep_outputs,
+            on_block=on_block if cancel is not None or progress is not None else None,
+        )
+        if model.device.type == "cuda":
+            torch.cuda.synchronize(model.device)
+        return output, operations, heads, (perf_counter() - start) * 1000
+
+
+def _keeper(heads: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+    def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        heads[name] = output.detach()
+
+    return keep
+
+
+def _logits(output: Any) -> Tensor:
+    """The logits in whatever the model returned: a tensor, Hugging Face's output object, or the first of a tuple."""
+    logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
+    if logits is None and isinstance(output, tuple | list):
+        logits = output[0]
+    if not isinstance(logits, Tensor):
+        raise RefusedError(f"The model returned a {type(output).__name__}, in which vitviz finds no logits.")
+    return logits
+
+
+def _floats(values: Tensor) -> Floats:
+    return values.detach()[0].float().cpu().numpy().reshape(-1)
+
+
+def _without_outputs(anatomy: Anatomy) -> Anatomy:
+    layers = tuple(
+        replace(layer, operations=tuple(replace(operation, output=None) for operation in layer.operations))
+        for layer in anatomy.layers
+    )
+    return replace(anatomy, layers=layers)

@@ -1,0 +1,190 @@
+"""Attention itself: a row (attends to) or a column (attended by) of one head, or of several heads fused."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vitviz.attention.layer import Layer
+from vitviz.attention.trace import Query, Trace
+from vitviz.errors import MethodError
+from vitviz.explain.heatmap import Heatmap
+from vitviz.explain.registry import Method
+
+Floats = NDArray[np.float32]
+Direction = Literal["to", "by"]
+Fusion = Literal["mean", "max", "min"]
+
+FUSIONS: tuple[Fusion, ...] = ("mean", "max", "min")
+
+
+def attention(
+    trace: Trace,
+    layer: int | str = -1,
+    head: int | None = None,
+    fusion: Fusion = "mean",
+    query: Query = None,
+    direction: Direction = "to",
+) -> Heatmap:
+    """What a query attends to in one layer (`direction` "to"), or what attends to it ("by").
+
+    `layer`: its number (−1 is the last) or its name in the model. `head`: its number, or None to fuse all heads by `fusion`.
+    `query`: a patch (row, column), several, a prefix token's name, or None for the readout. Source: Dosovitskiy 2021.
+    """
+    chosen = find_layer(trace, layer)
+    check_choice("direction", direction, ("to", "by"))
+    check_choice("fusion", fusion, FUSIONS)
+    if head is not None and not 0 <= head < chosen.heads:
+        raise MethodError(
+            f"{chosen.name} has {chosen.heads} heads, numbered from 0; there is no head {head}."
+        )
+    weights = trace.query_weights(chosen, query)
+    by_head = None if weights is None else attend(chosen, weights, direction, readout=query is None)
+    if weights is None or by_head is None:
+        raise MethodError(f"In {chosen.name} {silence(trace, chosen, query, direction)}.")
+
+    def fused(values: Floats) -> Floats:
+        return values[head] if head is not None else fuse(values, fusion)
+
+    values = fused(by_head)
+    leak = (
+        float(fused(chosen.leak() @ weights))
+        if direction == "to" and chosen.layout.windows is not None
+        else 0.0
+    )
+    heads = f"head {head}" if head is not None else f"the {fusion} of {chosen.heads} heads"
+    subject = describe(trace, query)
+    return Heatmap(
+        values=chosen.layout.on_grid(values),
+        patches=chosen.layout.patches,
+        photo=trace.photo,
+        framing=trace.framing,
+        method="attention",
+        title=f"What {subject} {'attends to' if direction == 'to' else 'is attended by'} in {chosen.name}, {heads}",
+        unit="share of attention" if chosen.is_distribution else "signed weight",
+        model_name=trace.model.name,
+        options={
+            "layer": chosen.name,
+            "head": head,
+            "fusion": fusion,
+            "query": query,
+            "direction": direction,
+        },
+        prefix=dict(zip(chosen.layout.prefix, values.tolist(), strict=False)),
+        leak=leak,
+    )
+
+
+def head_maps(trace: Trace, query: Query, direction: Direction = "to") -> list[Floats]:
+    """Per layer the query's map in every head, heads×rows×cols of that layer's grid: what the mosaic of heads shows.
+
+    NaN where the query does not attend in a layer (a patch in class attention, say).
+    """
+    maps = []
+    for layer in trace.layers:
+        weights = trace.query_weights(layer, query)
+        values = None if weights is None else attend(layer, weights, direction, readout=query is None)
+        grid = layer.layout.patches
+        if values is None:
+            maps.append(np.full((layer.heads, grid.rows, grid.cols), np.nan, np.float32))
+        else:
+            maps.append(layer.layout.on_grid(values))
+    return maps
+
+
+def attend(layer: Layer, weights: Floats, direction: Direction, readout: bool = False) -> Floats | None:
+    """heads×N: the query's rows, or columns, weighted and summed; None if the query does not attend in this layer."""
+    tokens = np.nonzero(weights)[0]
+    if layer.pooling:
+        return layer.row(0) if readout and direction == "to" else None
+    if direction == "to" and layer.queries is not None and not set(tokens.tolist()) <= set(layer.queries):
+        return None
+    if len(tokens) <= 8:
+        one = layer.row if direction == "to" else layer.column
+        return np.asarray(sum(weights[token] * one(int(token)) for token in tokens), np.float32)
+    return _many(layer, weights, direction)
+
+
+def _many(layer: Layer, weights: Floats, direction: Direction) -> Floats:
+    """The same for queries of many tokens, a mean pool's readout say, walking through the matrix once."""
+    device = layer.operations[0].value.device if layer.operations[0].value is not None else "cpu"
+    query = torch.from_numpy(weights).to(device)
+    windows = layer.layout.windows
+    if windows is not None:
+        index = torch.from_numpy(windows.index).to(device)
+        slots = torch.where(index >= 0, query[index.clamp_min(0)], 0.0)
+        product = "whij,wi->whj" if direction == "to" else "whij,wj->whi"
+        values = torch.einsum(product, layer.weights(), slots)
+        result = torch.zeros(layer.heads, layer.layout.tokens, device=device)
+        result[:, index[index >= 0]] = values.transpose(0, 1)[:, index >= 0]
+        return result.cpu().numpy()
+    parts = []
+    total = torch.zeros(layer.heads, layer.layout.tokens, device=device)
+    for rows, chunk in layer.chunks():
+        if direction == "to":
+            total += query[rows] @ chunk
+        else:
+            parts.append(chunk @ query)
+    return (total if direction == "to" else torch.cat(parts, 1)).cpu().numpy()
+
+
+def fuse(values: Floats, fusion: Fusion) -> Floats:
+    """heads×… → …, the mean, maximum or minimum over heads."""
+    if fusion == "mean":
+        return values.mean(0, dtype=np.float32)
+    fused: Floats = values.max(0) if fusion == "max" else values.min(0)
+    return fused
+
+
+def find_layer(trace: Trace, layer: int | str) -> Layer:
+    """A layer by number (negative from the end) or name. Raises MethodError with what there is."""
+    if isinstance(layer, str):
+        for candidate in trace.layers:
+            if candidate.name == layer:
+                return candidate
+        raise MethodError(
+            f"{trace.model.name} has no layer {layer!r}; its layers run from {trace.layers[0].name} to {trace.layers[-1].name}."
+        )
+    if not -len(trace.layers) <= layer < len(trace.layers):
+        raise MethodError(
+            f"{trace.model.name} has {len(trace.layers)} layers, numbered from 0; there is no layer {layer}."
+        )
+    return trace.layers[layer]
+
+
+def check_choice(option: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raise MethodError unless `value` is among the choices."""
+    if value not in choices:
+        raise MethodError(f"{option} is one of {', '.join(choices)}; not {value!r}.")
+
+
+def describe(trace: Trace, query: Query) -> str:
+    """How to call a query in a sentence."""
+    if query is None:
+        return trace.readout.sentence
+    if isinstance(query, str):
+        return f"the {query} token"
+    if isinstance(query, list):
+        return f"the mean of {len(query)} patches"
+    return f"patch ({query[0]}, {query[1]})"
+
+
+def silence(trace: Trace, layer: Layer, query: Query, direction: Direction) -> str:
+    """Why a query has no map in a layer."""
+    subject = describe(trace, query)
+    if layer.pooling:
+        return f"only the pool's own query attends (leave the query out to see it), not {subject}"
+    if isinstance(query, str) and query not in layer.layout.prefix:
+        return f"there is no {query} token yet"
+    who = " and ".join(layer.layout.name(token) for token in layer.queries or ())
+    return f"only {who} attends, not {subject}"
+
+
+METHOD = Method(
+    name="attention",
+    label="Attention",
+    about="One layer's own weights: what a token attends to, or what attends to it.",
+    refusal=lambda trace: None,
+    compute=attention,
+)
