@@ -324,10 +324,8 @@ def _project(
     attention: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor
 ) -> tuple[Tensor, ...]:
     """The q, k, v projections of `nn.MultiheadAttention`, B×N×dim each."""
-    if attention.in_proj_weight is not None:
-        weights = attention.in_proj_weight.chunk(3)
-    else:
-        weights = (attention.q_proj_weight, attention.k_proj_weight, attention.v_proj_weight)
+    separate = (attention.q_proj_weight, attention.k_proj_weight, attention.v_proj_weight)
+    weights = attention.in_proj_weight.chunk(3) if attention._qkv_same_embed_dim else separate
     biases = attention.in_proj_bias.chunk(3) if attention.in_proj_bias is not None else (None, None, None)
     inputs = (query, key, value)
     return tuple(F.linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True))

@@ -132,8 +132,9 @@ def _many(layer: Layer, weights: Floats, direction: Direction) -> Floats:
 def fuse(values: Floats, fusion: Fusion) -> Floats:
     """heads×… → …, the mean, maximum or minimum over heads."""
     if fusion == "mean":
-        return values.mean(0, dtype=np.float32)
-    fused: Floats = values.max(0) if fusion == "max" else values.min(0)
+        fused: Floats = values.mean(0, dtype=np.float32)
+    else:
+        fused = values.max(0) if fusion == "max" else values.min(0)
     return fused
 
 
@@ -143,9 +144,8 @@ def find_layer(trace: Trace, layer: int | str) -> Layer:
         for candidate in trace.layers:
             if candidate.name == layer:
                 return candidate
-        raise MethodError(
-            f"{trace.model.name} has no layer {layer!r}; its layers run from {trace.layers[0].name} to {trace.layers[-1].name}."
-        )
+        span = f"from {trace.layers[0].name} to {trace.layers[-1].name}"
+        raise MethodError(f"{trace.model.name} has no layer {layer!r}; its layers run {span}.")
     if not -len(trace.layers) <= layer < len(trace.layers):
         raise MethodError(
             f"{trace.model.name} has {len(trace.layers)} layers, numbered from 0; there is no layer {layer}."

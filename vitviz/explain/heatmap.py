@@ -74,7 +74,7 @@ class Heatmap:
         polygons = np.array(
             [[self.framing.polygon(self.patches, row, col) for col in range(cols)] for row in range(rows)]
         )
-        arrays = {
+        arrays: dict[str, Any] = {
             "values": self.values,
             "polygons": polygons,
             "prefix_names": np.array(list(self.prefix), dtype=str),

@@ -57,11 +57,9 @@ def _swin(module: Any, operations: list[Operation], input_size: tuple[int, int])
             stage = operation.module.split(".")[1]
             merge, patches = Merge(), merged(patches)
         size = tuple(attention.window_size)
-        shift = tuple(
-            0 if window >= length + -length % window else moved
-            for window, length, moved in zip(
-                size, (patches.rows, patches.cols), attention.shift_size, strict=True
-            )
+        shift = (
+            _shift(attention.shift_size[0], size[0], patches.rows),
+            _shift(attention.shift_size[1], size[1], patches.cols),
         )
         layers.append(windowed(index, operation, patches, size, shift, True, merge))
     v2 = any("cpb_mlp" in name for name, _ in module.named_modules())
