@@ -94,10 +94,11 @@ def _stretch(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     top = next((top for top in (1.0, 255.0, 65535.0) if low >= 0 and high <= top), None)
     if top is not None:
         low, high = 0.0, top
+    span = high - low or 1.0
     pixels = np.empty(values.shape, np.uint8)
     for rows in _strips(len(values)):
         strip = np.nan_to_num(values[rows].astype(np.float64), nan=low, posinf=high, neginf=low)
-        pixels[rows] = np.rint((strip - low) / (high - low) * 255)
+        pixels[rows] = np.rint((strip - low) / span * 255)
     return pixels
 
 

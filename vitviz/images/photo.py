@@ -40,6 +40,8 @@ SUFFIXES = (
 """What files of these formats are usually called, for file dialogs; `open_image` goes by content."""
 
 _KNOWN = "JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF"
+_DAMAGED = "the file is damaged or cut short"
+_NO_MEMORY = "there is not enough memory for its pixels"
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"BM")
 
@@ -55,18 +57,17 @@ def open_image(path: str | os.PathLike[str]) -> "Photo":
     shown = str(where)
     _refuse_unless_file(where)
     try:
-        file = where.open("rb")
+        with where.open("rb") as file:
+            head = file.read(32)
+            if not head:
+                raise _refusal(shown, "the file is empty")
+            with _decoding(shown, head):
+                image = Image.open(file, formats=FORMATS)
+            _refuse_size(shown, image)
+            with _decoding(shown, head):
+                image.load()
     except OSError as error:
         raise _refusal(shown, _reason(error), error) from error
-    with file:
-        head = file.read(32)
-        if not head:
-            raise _refusal(shown, "the file is empty")
-        with _decoding(shown, head):
-            image = Image.open(file, formats=FORMATS)
-        _refuse_bomb(shown, image)
-        with _decoding(shown, head):
-            image.load()
     return Photo(_pixels(image, shown), where, where.name)
 
 
@@ -75,7 +76,7 @@ def photo_from_image(image: Image.Image, name: str) -> "Photo":
 
     Raises `PhotoError` if its pixels cannot be read or converted.
     """
-    _refuse_bomb(name, image)
+    _refuse_size(name, image)
     with _decoding(name, b""):
         image.load()
     return Photo(_pixels(image, name), None, name)
@@ -110,18 +111,20 @@ def photo_from_array(array: NDArray[Any], name: str = "array") -> "Photo":
             "give uint8 from 0 to 255, or floats from 0 to 1."
         )
     if channels == 3:
-        return Photo(values, None, name)
+        pixels = values.copy()
+        pixels.flags.writeable = False
+        return Photo(pixels, None, name)
     return photo_from_image(Image.fromarray(np.ascontiguousarray(values)), name)
 
 
 def _pixels(image: Image.Image, name: str) -> NDArray[np.uint8]:
     try:
         upright = to_upright_rgb(image)
+    except MemoryError as error:
+        raise _refusal(name, _NO_MEMORY, error) from error
     except ValueError as error:
-        raise PhotoError(
-            f"Cannot open {name}: its colours are stored in a way vitviz does not read ({image.mode}).",
-            str(error),
-        ) from error
+        reason = f"its colours are stored in a way vitviz does not read ({image.mode})"
+        raise _refusal(name, reason, error) from error
     return np.asarray(upright)
 
 
@@ -141,7 +144,9 @@ def _refuse_unless_file(where: Path) -> None:
         raise _refusal(str(where), "it is a pipe or a device, not a file")
 
 
-def _refuse_bomb(shown: str, image: Image.Image) -> None:
+def _refuse_size(shown: str, image: Image.Image) -> None:
+    if 0 in image.size:
+        raise _refusal(shown, "it has no pixels")
     if image.width * image.height > PIXEL_LIMIT:
         raise _refusal(
             shown,
@@ -158,17 +163,17 @@ def _decoding(shown: str, head: bytes) -> Iterator[None]:
             warnings.filterwarnings("ignore", module=r"PIL\.")
             yield
     except MemoryError as error:
-        raise _refusal(shown, "there is not enough memory for its pixels", error) from error
+        raise _refusal(shown, _NO_MEMORY, error) from error
     except Image.DecompressionBombError as error:
         raise _refusal(
             shown, f"it has more than the {PIXEL_LIMIT // 1_000_000} million pixels vitviz opens", error
         ) from error
     except UnidentifiedImageError as error:
         raise _refusal(shown, _unidentified(head), error) from error
-    except (
-        Exception
-    ) as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, IndexError and more
-        raise _refusal(shown, "the file is damaged or cut short", error) from error
+    except Exception as error:
+        # Decoders raise SyntaxError, ValueError, struct.error, IndexError and more; the disk, numbered OSErrors.
+        from_disk = isinstance(error, OSError) and error.errno is not None
+        raise _refusal(shown, _reason(error) if from_disk else _DAMAGED, error) from error
 
 
 def _unidentified(head: bytes) -> str:
@@ -177,7 +182,7 @@ def _unidentified(head: bytes) -> str:
         return "it is a HEIC photo, which vitviz does not read; save it as JPEG or PNG first"
     riff = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
     if riff or (boxed and head[8:12] in (b"avif", b"avis")) or head.startswith(_SIGNATURES):
-        return "the file is damaged or cut short"
+        return _DAMAGED
     return f"it is not a picture that vitviz reads ({_KNOWN})"
 
 
