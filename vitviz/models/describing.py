@@ -82,8 +82,8 @@ def granularity(module: nn.Module) -> int:
     """
     if timm_file(module) in _SWIN_FILES:
         stages = len(getattr(module, "layers", getattr(module, "stages", ())))
-        patch: int = max(module.patch_embed.patch_size)  # type: ignore[union-attr, arg-type]
-        return patch * 2 ** max(stages - 1, 0)
+        swin: Any = module
+        return int(max(swin.patch_embed.patch_size)) << max(stages - 1, 0)
     embed: Any = getattr(module, "patch_embed", getattr(module, "embeds", None))
     if callable(getattr(embed, "feat_ratio", None)):
         return int(embed.feat_ratio(as_scalar=True))
@@ -153,7 +153,7 @@ def _torchvision_preset(module: nn.Module) -> tuple[dict[str, Any], str]:
     count = sum(parameter.numel() for parameter in module.parameters())
     count += (1000 - head.out_features) * (head.in_features + 1)
     for builder in models.list_models(module=models, include=["vit_*", "swin_*"]):
-        weights = models.get_model_weights(builder).DEFAULT  # type: ignore[attr-defined]
+        weights = models.get_model_weights(builder).DEFAULT
         if weights.meta["num_params"] == count:
             preset = inspect.signature(weights.transforms.func).bind_partial(**weights.transforms.keywords)
             preset.apply_defaults()

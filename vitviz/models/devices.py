@@ -84,7 +84,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def _require_cuda(picked: torch.device) -> None:
     if not torch.cuda.is_available():
-        reason = "" if torch.backends.cuda.is_built() else ", and this torch is built without CUDA"
+        reason = "" if torch.version.cuda else ", and this torch is built without CUDA"
         raise ModelError(
             f"This machine has no CUDA GPU that torch can use{reason}; choose device auto or cpu."
         )

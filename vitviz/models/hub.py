@@ -128,7 +128,7 @@ def _reporting(name: str, progress: Progress | None) -> dict[str, Any]:
     import inspect
 
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.utils import tqdm
+    from huggingface_hub.utils.tqdm import tqdm
 
     # Versions of the hub before 1.0 cannot hand a download's progress on.
     if "tqdm_class" not in inspect.signature(hf_hub_download).parameters:
@@ -142,7 +142,7 @@ def _reporting(name: str, progress: Progress | None) -> dict[str, Any]:
             self._written = options.get("initial") or 0
             self._transferred = self._written
             options.pop("name", None)
-            super().__init__(*args, **{**options, "disable": True})
+            super().__init__(*args, **{**options, "disable": True})  # type: ignore[no-untyped-call]
 
         def update(self, n: float | None = 1) -> bool | None:
             self._written += n or 0

@@ -1,0 +1,331 @@
+"""Which timm architecture a weight file belongs to, found from the names and shapes of its tensors.
+
+All architectures in scope are ranked against the shipped index (milliseconds); the best few are built without
+memory at the file's own number of classes and input size and compared tensor by tensor, as they are and after
+timm's own conversion of older namings.
+
+Architectures may share every tensor. Then decide, in this order: the caller; a name in the file's header; the
+longest name within the file's name; the shortest name, if all compute the same (said in `weights` where their
+preprocessing differs). If they compute differently and nothing decides, that is an error: a guess could show
+a wrong picture.
+"""
+
+import importlib
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vitviz.errors import ModelError
+from vitviz.models.architectures import Architecture, Shape, bare_module, is_derived, known, signature
+from vitviz.models.checkpoint import WeightFile
+
+_HEADS = ("head", "head_dist")
+_TRIED = 6
+_FLEXIBLE = re.compile(r"(^|\.)(pos_embed|relative_position_bias_table)$")
+# What training leaves in a file beside the network that answers.
+_EXTRA = re.compile(
+    r"^(mask_token$|decoder|text|logit_scale|logit_bias|criterion|loss|predictor|projector|queue|head\.(mlp|last_layer))"
+)
+
+
+@dataclass(frozen=True)
+class Match:
+    """An architecture that a file fits: timm's name (perhaps with tag), options and tensors to load strictly."""
+
+    architecture: str
+    options: Mapping[str, Any]
+    tensors: Mapping[str, torch.Tensor]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a file's tensors differ from an architecture's: names, and (name, file's shape, own shape)."""
+
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    shapes: tuple[tuple[str, Shape, Shape], ...]
+
+    @property
+    def count(self) -> int:
+        """How many tensors differ."""
+        return len(self.missing) + len(self.unexpected) + len(self.shapes)
+
+    def first(self, limit: int = 3) -> list[str]:
+        """The first differences of each kind, for reading."""
+        lines = [f"{key} is {_times(file)}, not {_times(own)}" for key, file, own in self.shapes[:limit]]
+        lines += [f"{key} is missing" for key in self.missing[:limit]]
+        lines += [f"{key} has no place" for key in self.unexpected[:limit]]
+        return lines
+
+
+def recognise(file: WeightFile, architecture: str | None = None) -> Match:
+    """The architecture whose tensors these are; `architecture` (a timm name) is taken at its word and checked.
+
+    Raises ModelError where nothing fits, naming the closest and the first tensors that differ, and where
+    several fit that compute differently.
+    """
+    if architecture is not None:
+        found = _fit(architecture, file)
+        if isinstance(found, Match):
+            return found
+        raise ModelError(
+            f"{file.path.name} does not fit {architecture}: {found.first(1)[0]}.", "\n".join(found.first(12))
+        )
+    ranked = rank(file.tensors)
+    failed: list[tuple[float, Architecture, Difference]] = []
+    for score, candidate in _distinct(ranked)[:_TRIED]:
+        rivals = [
+            one for _, one in ranked if one.signature == candidate.signature and one.file in _kin(candidate)
+        ]
+        found = _fit(candidate.name, file)
+        if isinstance(found, Match):
+            chosen, note = _choose(rivals, file)
+            if chosen == candidate.name:
+                return Match(chosen, found.options, found.tensors, note)
+            again = _fit(chosen, file)
+            if isinstance(again, Match):
+                return Match(chosen, again.options, again.tensors, note)
+            found = again
+        failed.append((score, candidate, found))
+    raise _no_match(file, failed)
+
+
+def rank(tensors: Mapping[str, torch.Tensor]) -> list[tuple[float, Architecture]]:
+    """All architectures in scope, best first, with the part of the tensors they share with the file (0 … 1).
+
+    Shapes alone count a little less than names and shapes, for files that name their tensors otherwise.
+    """
+    shapes = {key: tuple(value.shape) for key, value in tensors.items() if not _EXTRA.match(key)}
+    mine = signature(shapes, _HEADS)
+    ranked = [
+        (max(_shared(mine, one.signature), 0.9 * _alike(mine, one.signature)), one)
+        for one in known().values()
+    ]
+    return sorted(ranked, key=lambda pair: (-pair[0], len(pair[1].name), pair[1].name))
+
+
+def _shared(mine: Mapping[tuple[str, Shape], int], theirs: Mapping[tuple[str, Shape], int]) -> float:
+    both: float = sum(min(count, theirs.get(key, 0)) for key, count in mine.items())
+    sizes = {key: shape for key, shape in theirs if _FLEXIBLE.search(key)}
+    for (key, shape), count in mine.items():
+        # A table for another input size is half a match.
+        if key in sizes and (key, shape) not in theirs and len(shape) == len(sizes[key]):
+            both += count / 2
+    return both / max(sum(mine.values()) + sum(theirs.values()) - both, 1)
+
+
+def _alike(mine: Mapping[tuple[str, Shape], int], theirs: Mapping[tuple[str, Shape], int]) -> float:
+    left, right = Counter[Shape](), Counter[Shape]()
+    for side, counts in ((left, mine), (right, theirs)):
+        for (_, shape), count in counts.items():
+            side[shape] += count
+    both = (left & right).total()
+    return both / max(left.total() + right.total() - both, 1)
+
+
+def _distinct(ranked: Sequence[tuple[float, Architecture]]) -> list[tuple[float, Architecture]]:
+    """The first of each set of architectures that share all tensors."""
+    seen: set[tuple[str, frozenset[Any]]] = set()
+    kept = []
+    for score, one in ranked:
+        mark = (one.file, frozenset(one.signature.items()))
+        if mark not in seen:
+            seen.update((file, mark[1]) for file in _kin(one))
+            kept.append((score, one))
+    return kept
+
+
+def _kin(one: Architecture) -> tuple[str, ...]:
+    """timm's files whose models load one another's tensors: DeiT's models are vision transformers."""
+    return ("vision_transformer", "deit") if one.file in ("vision_transformer", "deit") else (one.file,)
+
+
+def _fit(name: str, file: WeightFile) -> Match | Difference:
+    """Compare a file with an architecture at the file's own number of classes and input size."""
+    tensors = {key: value for key, value in file.tensors.items() if not _EXTRA.match(key)}
+    options: dict[str, Any] = {"num_classes": _classes(tensors)}
+    module: Any = bare_module(name, **options)
+    size = _size_of(module, tensors)
+    if size is not None:
+        options["img_size"] = size
+        module = bare_module(name, **options)
+    direct = compare(tensors, module.state_dict())
+    if not direct.count:
+        return Match(name, options, _only(tensors, module))
+    converted = _converted(module, file.tensors)
+    if converted is None:
+        return direct
+    difference = compare(converted, module.state_dict())
+    if not difference.count:
+        return Match(name, options, _only(converted, module))
+    return min(direct, difference, key=lambda one: one.count)
+
+
+def compare(tensors: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> Difference:
+    """What is missing, superfluous or of another shape in `tensors` for a module that holds `own`."""
+    return Difference(
+        missing=tuple(key for key in own if key not in tensors and not is_derived(key)),
+        unexpected=tuple(
+            key for key in tensors if key not in own and not is_derived(key) and not _EXTRA.match(key)
+        ),
+        shapes=tuple(
+            (key, tuple(tensors[key].shape), tuple(value.shape))
+            for key, value in own.items()
+            if key in tensors and tensors[key].shape != value.shape
+        ),
+    )
+
+
+def _only(tensors: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:
+    return {key: tensors[key] for key in module.state_dict() if key in tensors}
+
+
+def _classes(tensors: Mapping[str, torch.Tensor]) -> int:
+    """How many classes a file's classifier has; 0 where it has none."""
+    for key in ("head.fc.weight", "head.weight"):
+        if key in tensors and tensors[key].ndim == 2:
+            return int(tensors[key].shape[0])
+    return 0
+
+
+def _size_of(module: Any, tensors: Mapping[str, torch.Tensor]) -> tuple[int, int] | None:
+    """The input size a file's position table was made for, if it is another than the module's and a square."""
+    embed: Any = getattr(module, "patch_embed", None)
+    grid = getattr(embed, "grid_size", None)
+    if grid is None:
+        return None
+    own, table = getattr(module, "pos_embed", None), tensors.get("pos_embed")
+    side: float | None = None
+    if own is not None and table is not None and own.ndim == table.ndim and own.shape != table.shape:
+        if own.ndim == 4:
+            stride, patch = embed.conv.stride[0], embed.conv.kernel_size[0]
+            height, width = table.shape[-2:]
+            return (height - 1) * stride + patch, (width - 1) * stride + patch
+        side = math.sqrt(max(table.shape[1] - (own.shape[1] - grid[0] * grid[1]), 0))
+    elif own is None:
+        key = next((key for key in module.state_dict() if key.endswith("relative_position_bias_table")), "")
+        if (
+            key in tensors
+            and tensors[key].shape != module.state_dict()[key].shape
+            and hasattr(module, "blocks")
+        ):
+            # BEiT: (2g − 1)² distances and three for the class token.
+            side = (math.sqrt(max(tensors[key].shape[0] - 3, 0)) + 1) / 2
+    if side is None or side != int(side) or side < 1:
+        return None
+    cell = embed.feat_ratio(as_scalar=False)
+    rows, cols = (cell, cell) if isinstance(cell, int) else cell
+    return int(side) * rows, int(side) * cols
+
+
+def _converted(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor] | None:
+    """The tensors as timm's own conversion of older namings gives them; None where it does not know them."""
+    home = importlib.import_module(type(module).__module__)
+    convert = getattr(home, "checkpoint_filter_fn", None)
+    if convert is None:
+        return None
+    options = {"adapt_layer_scale": True} if any(".gamma_" in key for key in tensors) else {}
+    try:
+        with torch.no_grad():
+            result = convert(dict(tensors), module, **options)
+    # timm's conversions take the file's naming for granted and fail in many ways on another one.
+    except Exception:
+        return None
+    sound = isinstance(result, Mapping) and all(isinstance(value, torch.Tensor) for value in result.values())
+    return {**result} if sound and not any(value.is_meta for value in result.values()) else None
+
+
+def _choose(rivals: Sequence[Architecture], file: WeightFile) -> tuple[str, str]:
+    """Which of several architectures with the same tensors is meant, and what to say about it."""
+    names = {one.name: one for one in rivals}
+    for hint in file.hints:
+        if hint.split(".")[0] in names:
+            return hint if _is_tag(hint) else hint.split(".")[0], ""
+    stem = file.path.name.lower().replace("-", "_")
+    spoken = sorted((name for name in names if name in stem), key=len)
+    if spoken:
+        return _with_tag(spoken[-1], file.path), ""
+    if len(rivals) == 1:
+        return rivals[0].name, ""
+    if len({one.function for one in rivals}) > 1:
+        listed = ", ".join(sorted(names))
+        raise ModelError(
+            f"{file.path.name} could be any of {listed}: they have the same tensors but compute differently. "
+            f"Say which with load_model(path, architecture=…), or name the file after it ({min(names)}.safetensors).",
+        )
+    chosen, *others = sorted(names, key=lambda name: (len(name), name))
+    differ = [name for name in others if _preparation(name) != _preparation(chosen)]
+    if not differ:
+        return chosen, ""
+    return chosen, (
+        f"taken as {chosen}; {' and '.join(differ)} would compute the same from a picture normalised or "
+        "resized differently (architecture= decides)"
+    )
+
+
+def _is_tag(name: str) -> bool:
+    from timm.models import is_model_pretrained
+
+    return "." in name and bool(is_model_pretrained(name))
+
+
+def _with_tag(name: str, path: Path) -> str:
+    """The name with the pretrained tag that the file's name carries after it, if timm knows that tag."""
+    from timm.models import get_arch_pretrained_cfgs
+
+    return next((full for full in get_arch_pretrained_cfgs(name) if full != name and full in path.name), name)
+
+
+def _preparation(name: str) -> tuple[object, ...]:
+    from timm.models import get_pretrained_cfg
+
+    config = get_pretrained_cfg(name).to_dict()
+    return tuple(
+        config.get(key) for key in ("mean", "std", "crop_pct", "interpolation", "input_size", "crop_mode")
+    )
+
+
+def _no_match(file: WeightFile, failed: Sequence[tuple[float, Architecture, Difference]]) -> ModelError:
+    nearest = sorted(failed, key=lambda one: one[2].count)[:3]
+    score, best, difference = nearest[0]
+    details = "\n".join(
+        f"{one.name}: {gap.count} tensors differ\n  " + "\n  ".join(gap.first(4)) for _, one, gap in nearest
+    )
+    foreign = next((how for sign, how in _FOREIGN if any(sign in key for key in file.tensors)), None)
+    if foreign:
+        return ModelError(f"{file.path.name} names its tensors as {foreign}.", details)
+    if score < 0.3:
+        return ModelError(
+            f"{file.path.name} is of no architecture that vitviz knows; its first tensor is {next(iter(file.tensors))}.",
+            details,
+        )
+    names = ", ".join(one.name for _, one, _ in nearest)
+    return ModelError(
+        f"{file.path.name} fits no architecture that vitviz knows. The closest are {names}; "
+        f"against {best.name}, {'; '.join(difference.first(1))}.",
+        details,
+    )
+
+
+_FOREIGN = (
+    (
+        ".attention.attention.query.weight",
+        "Hugging Face transformers does; load it there with from_pretrained() and pass the module to load_model",
+    ),
+    (
+        "encoder.layers.encoder_layer_",
+        "torchvision does; load it there with load_state_dict() and pass the module to load_model",
+    ),
+)
+
+
+def _times(shape: Shape) -> str:
+    return "×".join(map(str, shape)) or "one number"
