@@ -1,0 +1,79 @@
+"""`run`: the window from start to end."""
+
+import sys
+from pathlib import Path
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QIcon
+from PySide6.QtWidgets import QApplication
+
+from vitviz.app import theme
+from vitviz.app.errors import catch_the_rest
+from vitviz.app.session import Session
+from vitviz.app.settings import Settings
+from vitviz.app.state import ViewState
+from vitviz.app.window import Window
+from vitviz.render.colors import COLORMAPS, DEFAULT_COLORMAP, STYLES
+from vitviz.resources_path import resource
+
+
+def run(photo: str | None, model: str | None, device: str) -> int:
+    """Open the window on a photo and a model (a name or a file), each optional; returns the exit status.
+
+    Needs a display. `device` is "auto", "cpu", "cuda" or the like. Without a model the one used last is taken.
+    """
+    app = application()
+    window = make_window(Settings(), device)
+    forget = catch_the_rest(window.tell)
+    wanted = model or window.settings.text("model")
+    window.first_painted.connect(lambda: QTimer.singleShot(0, lambda: start(window, photo, wanted)))
+    window.show()
+    try:
+        return app.exec()
+    finally:
+        forget()
+
+
+def application() -> QApplication:
+    """The one QApplication, made with our name and icon where there is none yet."""
+    app = QApplication.instance()
+    if not isinstance(app, QApplication):
+        # Fractional scales (1.25, 1.5) are passed on as they are, so that pixels stay sharp.
+        QApplication.setHighDpiScaleFactorRoundingPolicy(Qt.HighDpiScaleFactorRoundingPolicy.PassThrough)
+        app = QApplication(sys.argv[:1])
+    app.setApplicationName("vitviz")
+    app.setApplicationDisplayName("vitviz")
+    app.setDesktopFileName("vitviz")
+    app.setWindowIcon(QIcon(str(resource("icons/vitviz.svg"))))
+    return app
+
+
+def make_window(settings: Settings, device: str = "auto") -> Window:
+    """A window with what was remembered, dressed; nothing is loaded yet."""
+    app = application()
+    chosen = settings.text("theme", "system")
+    theme.apply(app, chosen if chosen in theme.THEMES else "system")
+    session = Session(device, remembered_view(settings))
+    window = Window(session, settings)
+    session.setParent(window)
+    app.styleHints().colorSchemeChanged.connect(window.follow_system)
+    return window
+
+
+def remembered_view(settings: Settings) -> ViewState:
+    """How heat was drawn last time; what is unknown or out of range is the default."""
+    colormap, style = settings.text("colormap"), settings.text("style")
+    default = ViewState()
+    return ViewState(
+        colormap=colormap if colormap in COLORMAPS else DEFAULT_COLORMAP,
+        style=style if style in STYLES else default.style,
+        opacity=min(1.0, max(0.0, settings.number("opacity", default.opacity))),
+        smooth=settings.flag("smooth", default.smooth),
+        grid=settings.flag("grid", default.grid),
+    )
+
+
+def start(window: Window, photo: str | None, model: str) -> None:
+    """Ask for what the command line named; called once the window is on the screen."""
+    if photo or model:
+        window.session.open(photo=Path(photo) if photo else None, model=model or None)

@@ -1,0 +1,351 @@
+"""The photo with the heatmap over it: the stage."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from PySide6.QtCore import QEvent, QRectF, QSize, Qt
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QSlider,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from vitviz.app import icons, readings, theme
+from vitviz.app.session import Session
+from vitviz.app.state import Hover, ViewState
+from vitviz.app.widgets.canvas import Canvas, Grid
+from vitviz.app.widgets.colorbar import ColorBar
+from vitviz.app.widgets.invitation import Invitation
+from vitviz.app.widgets.progress import ProgressCard
+from vitviz.app.widgets.segmented import Segmented
+from vitviz.app.widgets.titlebar import ElidedLabel, Quiet
+from vitviz.images.framing import Framing, PatchGrid
+from vitviz.render.colors import COLORMAPS, STYLES, lookup_table, value_range
+from vitviz.render.overlay import heat_rgba
+
+_STYLE_NAMES = {"glow": "glow", "tint": "even tint", "contour": "contours", "dim": "dim the rest"}
+_SMOOTH_SIDE = 256  # pixels of an interpolated map; the screen's own scaling does the rest
+
+
+def grid_area(framing: Framing, patches: PatchGrid) -> QRectF:
+    """The rectangle that a patch grid covers, in photo pixels."""
+    top, left = patches.origin
+    right, bottom = left + patches.cols * patches.cell[1], top + patches.rows * patches.cell[0]
+    (x0, y0), (x1, y1) = framing.to_photo([[left, top], [right, bottom]])
+    return QRectF(x0, y0, x1 - x0, y1 - y0)
+
+
+class PhotoPanel(QWidget):
+    """Shows the session's heatmap on its photo; the pointer sets the query."""
+
+    def __init__(
+        self, session: Session, actions: Mapping[str, QAction], parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.title = ElidedLabel()
+        self.title.setFont(theme.body(strong=True))
+        self.scale = Quiet()
+        self.canvas = Canvas()
+        self.canvas.setAccessibleName("Photo")
+        self.bar = ColorBar()
+        self._chips = QHBoxLayout()
+        self._chips.setSpacing(4)
+        self._chip_buttons: dict[str, QToolButton] = {}
+        self._patches = QLabel()
+        self._patches.setFont(theme.body())
+        self.controls = _Controls(session, actions)
+        self.welcome = Invitation(self.canvas, [actions["open"], actions["choose_model"]])
+        self.no_model = Invitation(self.canvas, [actions["choose_model"], actions["open_weights"]], low=True)
+        self.progress = ProgressCard(self.canvas)
+        self.progress.cancelled.connect(session.cancel)
+        self._lay_out()
+        for name in ("up", "down", "left", "right"):
+            self.canvas.addAction(actions[name])
+
+        self.canvas.pointed.connect(self._point)
+        self.canvas.left.connect(lambda: session.point(Hover()))
+        self.canvas.clicked.connect(self._click)
+        session.photo_changed.connect(self._show_photo)
+        session.trace_changed.connect(self._show_trace)
+        session.model_changed.connect(self._invite)
+        session.heatmap_changed.connect(self._show_heat)
+        session.view_changed.connect(self._change_view)
+        session.hover_changed.connect(self._show_marks)
+        session.busy_changed.connect(self._show_busy)
+        self._show_colors()
+        self._show_heat()
+        self._invite()
+
+    def _lay_out(self) -> None:
+        heading = QHBoxLayout()
+        heading.setSpacing(8)
+        words = QVBoxLayout()
+        words.setSpacing(0)
+        words.addWidget(self.title)
+        words.addWidget(self.scale)
+        heading.addLayout(words, 1)
+        heading.addLayout(self._chips)
+        heading.addWidget(self._patches)
+        head = QWidget()
+        head.setLayout(heading)
+        heading.setContentsMargins(12, 8, 12, 8)
+        foot = QHBoxLayout()
+        foot.setContentsMargins(12, 4, 12, 4)
+        foot.setSpacing(16)
+        foot.addWidget(self.controls)
+        foot.addWidget(self.bar, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(head)
+        column.addWidget(self.canvas, 1)
+        column.addLayout(foot)
+
+    # From the session.
+
+    def _show_photo(self) -> None:
+        photo = self._session.photo
+        self.canvas.set_photo(None if photo is None else photo.pixels)
+        self.canvas.setAccessibleDescription(
+            "" if photo is None else f"{photo.name}, {photo.width} × {photo.height} pixels"
+        )
+        self._invite()
+        self._show_trace()
+
+    def _show_trace(self) -> None:
+        trace = self._session.trace
+        if trace is None:
+            self.canvas.set_seen(None)
+        else:
+            left, top, right, bottom = trace.framing.seen()
+            self.canvas.set_seen(QRectF(left, top, right - left, bottom - top))
+        self._show_heat()
+
+    def _change_view(self, before: ViewState, now: ViewState) -> None:
+        if before.colormap != now.colormap:
+            self._show_colors()
+        if replace(before, query=None, pinned=False, grid=False) != replace(
+            now, query=None, pinned=False, grid=False
+        ):
+            self._show_heat()
+        self._show_marks()
+
+    def _show_colors(self) -> None:
+        self.bar.set_colors(lookup_table(self._session.view.colormap))
+
+    def _show_heat(self) -> None:
+        session = self._session
+        trace, heat, view = session.trace, session.heatmap, session.view
+        if trace is None or heat is None:
+            self.canvas.set_heat(None, QRectF(), False)
+            self.bar.set_ends("", "")
+            self.title.set_text(
+                session.problem or (session.photo.name if session.photo is not None else "Photo")
+            )
+            self.scale.set_text("")
+            self._show_prefix({}, None)
+            self._show_marks()
+            return
+        area = grid_area(heat.framing, heat.patches)
+        size = None
+        if view.style == "contour":
+            size = self.canvas.device_size(area)
+        elif view.smooth:
+            tall = area.height() >= area.width()
+            ratio = area.width() / area.height()
+            size = (
+                (_SMOOTH_SIDE, round(_SMOOTH_SIDE * ratio))
+                if tall
+                else (round(_SMOOTH_SIDE / ratio), _SMOOTH_SIDE)
+            )
+        rgba = heat_rgba(
+            heat.values,
+            colormap=view.colormap,
+            opacity=view.opacity,
+            style=view.style,
+            smooth=view.smooth,
+            size=size,
+        )
+        self.canvas.set_heat(rgba, area, size is not None)
+        low, high = value_range(heat.values)
+        self.bar.set_ends(readings.number(low), f"{readings.number(high)} {heat.unit}".strip())
+        self.title.set_text(heat.title)
+        self.scale.set_text("colours from 0 to this map's own maximum")
+        self._show_prefix(heat.prefix, heat.total)
+        self._show_marks()
+
+    def _show_prefix(self, prefix: Mapping[str, float], patches: float | None) -> None:
+        if list(prefix) != list(self._chip_buttons):
+            for button in self._chip_buttons.values():
+                self._chips.removeWidget(button)
+                button.deleteLater()
+            self._chip_buttons = {}
+            for name in prefix:
+                button = QToolButton()
+                button.setAutoRaise(True)
+                button.setCheckable(True)
+                button.setFont(theme.body())
+                button.setToolTip(f"What the {name} token receives; click to make it the query")
+                button.clicked.connect(lambda _=False, name=name: self._pick_prefix(name))
+                self._chips.addWidget(button)
+                self._chip_buttons[name] = button
+        chosen = self._session.selection.query
+        for name, weight in prefix.items():
+            button = self._chip_buttons[name]
+            button.setText(f"{name} {readings.number(weight)}")
+            button.setAccessibleName(f"{name} token, weight {readings.number(weight)}")
+            button.setChecked(chosen == name)
+        self._patches.setText("" if patches is None else f"Σ patches {readings.number(patches)}")
+
+    def _show_marks(self) -> None:
+        session = self._session
+        trace, heat = session.trace, session.heatmap
+        if trace is None:
+            self.canvas.set_grid(None, False)
+            self.canvas.set_marks(None, False, None)
+            return
+        patches = trace.patches if heat is None else heat.patches
+        grid = Grid(grid_area(trace.framing, patches), patches.rows, patches.cols)
+        self.canvas.set_grid(grid, session.view.grid)
+
+        def cell(patch: object) -> QRectF | None:
+            if not isinstance(patch, tuple):
+                return None
+            place = patch if heat is None else readings.cell_of(heat, trace, (patch[0], patch[1]))
+            return None if place is None else grid.cell(*place)
+
+        pinned = session.view.pinned
+        hover = cell(session.hover.patch) if pinned else None
+        self.canvas.set_marks(cell(session.selection.query), pinned, hover)
+
+    def _show_busy(self) -> None:
+        busy = self._session.busy
+        self.canvas.set_dimmed(busy is not None and self._session.trace is not None)
+        if busy is None:
+            self.progress.hide()
+        else:
+            self.progress.show_progress(busy.text, busy.done)
+        self._invite()
+
+    def _invite(self) -> None:
+        session = self._session
+        self.welcome.hide()
+        self.no_model.hide()
+        if session.busy is not None:
+            return
+        if session.photo is None:
+            ready = (
+                f"{session.model.name} is ready."
+                if session.model is not None
+                else "Then choose a model to look with."
+            )
+            self.welcome.invite("Drop a photo here", ready)
+        elif session.trace is None:
+            self.no_model.invite("No model yet", "Choose one to see what it attends to in this photo.")
+
+    # From the user.
+
+    def _point(self, x: float, y: float) -> None:
+        trace = self._session.trace
+        if trace is not None:
+            self._session.point(Hover(patch=trace.framing.patch_at(trace.patches, x, y)))
+
+    def _click(self, x: float, y: float) -> None:
+        trace = self._session.trace
+        patch = None if trace is None else trace.framing.patch_at(trace.patches, x, y)
+        if patch is None:
+            return
+        if self._session.view.pinned and self._session.view.query == patch:
+            self._session.free()
+        else:
+            self._session.pin(patch)
+
+    def _pick_prefix(self, name: str) -> None:
+        if self._session.view.pinned and self._session.view.query == name:
+            self._session.free()
+        else:
+            self._session.pin(name)
+        self._show_heat()
+
+
+class _Controls(QWidget):
+    """How the heat is drawn."""
+
+    def __init__(self, session: Session, actions: Mapping[str, QAction]) -> None:
+        super().__init__()
+        self._session = session
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(0, 100)
+        self.opacity.setFixedWidth(112)
+        self.opacity.setToolTip("How strong the heat is ([ and ])")
+        self.opacity.setAccessibleName("Opacity of the heat")
+        self.colormap = _choice("Colour map", {name: name for name in COLORMAPS})
+        self.style_ = _choice("How the heat is drawn", {key: _STYLE_NAMES.get(key, key) for key in STYLES})
+        self.smooth = Segmented("Between patches", [("patches", "patches"), ("smooth", "smooth")])
+        self.grid = _toggle(actions["grid"])
+        line = QHBoxLayout(self)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(8)
+        for widget in (self.opacity, self.style_, self.colormap, self.smooth, self.grid):
+            line.addWidget(widget)
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
+        self.opacity.valueChanged.connect(lambda value: session.change(opacity=value / 100))
+        self.colormap.currentIndexChanged.connect(
+            lambda _: session.change(colormap=self.colormap.currentData())
+        )
+        self.style_.currentIndexChanged.connect(lambda _: session.change(style=self.style_.currentData()))
+        self.smooth.chosen.connect(lambda key: session.change(smooth=key == "smooth"))
+        session.view_changed.connect(self._follow)
+        self._follow(session.view, session.view)
+        self._dress()
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Tint again."""
+        if event.type() == QEvent.Type.PaletteChange:
+            self._dress()
+        super().changeEvent(event)
+
+    def _dress(self) -> None:
+        theme.calm(self.opacity)
+        self.grid.setIcon(icons.icon("grid", self.palette()))
+
+    def _follow(self, _: ViewState, now: ViewState) -> None:
+        self.opacity.setValue(round(now.opacity * 100))
+        self.colormap.setCurrentIndex(self.colormap.findData(now.colormap))
+        self.style_.setCurrentIndex(self.style_.findData(now.style))
+        self.smooth.set_current("smooth" if now.smooth else "patches")
+        # Contours run between patches and are always smooth; stepped ones do not exist.
+        self.smooth.setEnabled(now.style != "contour")
+
+
+def _choice(name: str, items: Mapping[str, str]) -> QComboBox:
+    box = QComboBox()
+    box.setAccessibleName(name)
+    box.setToolTip(name)
+    for key, text in items.items():
+        box.addItem(text, key)
+    return box
+
+
+def _toggle(action: QAction) -> QToolButton:
+    button = QToolButton()
+    button.setAutoRaise(True)
+    button.setCheckable(True)
+    button.setChecked(action.isChecked())
+    button.setText("grid")
+    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+    button.setIconSize(QSize(16, 16))
+    button.setMinimumHeight(28)
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    button.setToolTip(action.toolTip())
+    button.setAccessibleName(action.text().replace("&", ""))
+    action.toggled.connect(button.setChecked)
+    button.clicked.connect(action.trigger)
+    return button

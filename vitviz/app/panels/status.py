@@ -1,0 +1,99 @@
+"""The status line: the query, the weight with what it compares to, the layer, and whether the numbers are proved."""
+
+from PySide6.QtCore import QEvent, QPoint, QSize, Qt
+from PySide6.QtGui import QPalette
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QWhatsThis, QWidget
+
+from vitviz.app import icons, readings, theme
+from vitviz.app.session import Session
+from vitviz.app.widgets.titlebar import ElidedLabel
+
+
+class StatusPanel(QWidget):
+    """One line of facts about what is pointed at, and about the trace."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.query = QLabel()
+        self.weight = QLabel()
+        self.weight.setFont(theme.body(strong=True))
+        self.where = ElidedLabel()
+        self.about = QLabel()
+        self.badge = QToolButton()
+        self.badge.setAutoRaise(True)
+        self.badge.setIconSize(QSize(14, 14))
+        self.badge.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.badge.clicked.connect(self._explain_badge)
+        for label in (self.where, self.about):
+            label.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        line = QHBoxLayout(self)
+        line.setContentsMargins(12, 4, 12, 4)
+        line.setSpacing(16)
+        line.addWidget(self.query)
+        line.addWidget(self.weight)
+        line.addWidget(self.where, 1)
+        line.addWidget(self.about)
+        line.addWidget(self.badge)
+        session.heatmap_changed.connect(self._show_numbers)
+        session.hover_changed.connect(self._show_numbers)
+        session.view_changed.connect(lambda _before, _now: self._show_numbers())
+        session.trace_changed.connect(self._show_trace)
+        session.model_changed.connect(self._show_trace)
+        self._show_trace()
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Tint the badge again."""
+        if event.type() == QEvent.Type.PaletteChange:
+            self._show_trace()
+        super().changeEvent(event)
+
+    def _show_numbers(self) -> None:
+        session = self._session
+        trace, heat = session.trace, session.heatmap
+        if trace is None or heat is None:
+            for label in (self.query, self.weight):
+                label.clear()
+            self.where.set_text(session.problem)
+            return
+        chosen = session.selection
+        pinned = " · pinned" if session.view.pinned else ""
+        name = readings.name_of(chosen.query, trace.readout.sentence)
+        self.query.setText(f"{name[0].upper()}{name[1:]}{pinned}")
+        self.weight.setText(readings.weight(trace, heat, chosen, session.hover, session.view.pinned))
+        self.where.set_text(readings.where(trace, chosen))
+
+    def _show_trace(self) -> None:
+        session = self._session
+        trace, check = session.trace, session.check
+        self.badge.setVisible(trace is not None and check is not None)
+        if trace is None:
+            self.about.setText(
+                "" if session.model is None else f"{session.model.name} on {session.model.device}"
+            )
+        else:
+            self.about.setText(
+                f"{readings.tokens(trace)} · {str(trace.model.device).upper()} · {trace.milliseconds:.0f} ms"
+            )
+        if check is not None:
+            self.badge.setText(
+                f"exact, {check.worst:.0e}" if check.exact else f"not exact, {check.worst:.0e}"
+            )
+            self.badge.setIcon(icons.icon("check" if check.exact else "warning", self.palette()))
+            self.badge.setToolTip("The self-check: how far recomputed attention is from what the model used")
+            self.badge.setAccessibleName(f"Self-check: {self.badge.text()}")
+        self._show_numbers()
+
+    def _explain_badge(self) -> None:
+        check = self._session.check
+        if check is None:
+            return
+        verdict = (
+            "so every map shown is the model's own" if check.exact else "so these maps cannot be relied on"
+        )
+        said = (
+            "Self-check: the attention recomputed from the trace, times the values, was compared with the output of the "
+            f"model's own operation in every layer. Largest relative error {check.worst:.1e}, "
+            f"allowed {check.tolerance:.0e}: {verdict}."
+        )
+        QWhatsThis.showText(self.badge.mapToGlobal(QPoint(0, -8)), said, self.badge)

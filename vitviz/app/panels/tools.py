@@ -1,0 +1,108 @@
+"""The line of tools at the top: photo, model, method, direction, saving."""
+
+from collections.abc import Mapping
+
+from PySide6.QtCore import QEvent, QSize, Qt
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QWidget
+
+from vitviz.app import icons, theme
+from vitviz.app.session import Session
+from vitviz.app.state import ViewState
+from vitviz.app.widgets.segmented import Segmented
+
+_ICONS = {"open": "open", "choose_model": "model", "save": "save"}
+_NAME = 44  # letters of a model's name before it is cut in the middle
+
+
+class ToolsPanel(QWidget):
+    """What is looked at, and how."""
+
+    def __init__(
+        self, session: Session, actions: Mapping[str, QAction], parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._actions = actions
+        self.open = self._button("open", "Open photo…")
+        self.model = self._button("choose_model", "Choose model…")
+        self.save = self._button("save", "Save PNG…")
+        self.method = Segmented("Method", [("attention", "Attention"), ("rollout", "Rollout")])
+        self.direction = Segmented("Direction", [("to", "attends to"), ("by", "attended by")])
+        space = QWidget()
+        space.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        line = QHBoxLayout(self)
+        line.setContentsMargins(8, 4, 8, 4)
+        line.setSpacing(12)
+        for widget in (self.open, self.model, self.method, self.direction, space, self.save):
+            line.addWidget(widget)
+        self.method.chosen.connect(lambda key: session.change(method=key))
+        self.direction.chosen.connect(lambda key: session.change(direction=key))
+        session.view_changed.connect(self._follow)
+        session.trace_changed.connect(self._show_methods)
+        session.model_changed.connect(self._show_model)
+        session.heatmap_changed.connect(self._allow)
+        self._follow(session.view, session.view)
+        self._show_model()
+        self._show_methods()
+        self._dress()
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Tint the icons again."""
+        if event.type() == QEvent.Type.PaletteChange:
+            self._dress()
+        super().changeEvent(event)
+
+    def _button(self, name: str, text: str) -> QToolButton:
+        action = self._actions[name]
+        button = QToolButton()
+        button.setText(text)
+        button.setFont(theme.body())
+        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        button.setAutoRaise(True)
+        button.setIconSize(QSize(16, 16))
+        button.setMinimumHeight(28)
+        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        button.setToolTip(action.toolTip())
+        button.setAccessibleName(action.text().replace("&", ""))
+        button.clicked.connect(action.trigger)
+        action.changed.connect(lambda: button.setEnabled(action.isEnabled()))
+        return button
+
+    def _dress(self) -> None:
+        for button, name in ((self.open, "open"), (self.model, "choose_model"), (self.save, "save")):
+            button.setIcon(icons.icon(_ICONS[name], self.palette()))
+
+    def _show_model(self) -> None:
+        model = self._session.model
+        if model is None:
+            self.model.setText("Choose model…")
+            return
+        name = model.name
+        if len(name) > _NAME:
+            name = f"{name[: _NAME // 2]}…{name[-_NAME // 2 + 1 :]}"
+        self.model.setText(name)
+        self.model.setToolTip(
+            f"{model.name}: {model.weights}, {model.parameters / 1e6:.1f} M parameters. Choose another"
+        )
+        self.model.setAccessibleDescription(f"{model.name} is loaded")
+
+    def _show_methods(self) -> None:
+        known = self._session.methods()
+        self.method.setEnabled(bool(known))
+        self.direction.setEnabled(bool(known))
+        self.method.set_barred({name: reason for name, reason in known.items() if reason is not None})
+
+    def _follow(self, _: ViewState, now: ViewState) -> None:
+        self.method.set_current(now.method)
+        self.direction.set_current(now.direction)
+        self._allow()
+
+    def _allow(self) -> None:
+        # Rollout composes what tokens attend to; only attention itself can be read the other way round.
+        reason = (
+            {}
+            if self._session.view.method == "attention"
+            else {"by": "Rollout follows what tokens attend to."}
+        )
+        self.direction.set_barred(reason)

@@ -1,0 +1,83 @@
+"""What is remembered between starts, in one INI file; a damaged file is set aside and told, never a crash."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import platformdirs
+from PySide6.QtCore import QByteArray, QSettings
+
+RECENT = 8
+
+
+def default_path() -> Path:
+    """The settings file in the place this system keeps such files."""
+    return Path(platformdirs.user_config_dir("vitviz")) / "window.ini"
+
+
+class Settings:
+    """Typed access to the settings file; `told` is a sentence for the user where a damaged file was set aside."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or default_path()
+        self.told = ""
+        self._store = QSettings(str(self.path), QSettings.Format.IniFormat)
+        if self._store.status() == QSettings.Status.FormatError or _is_garbage(self.path):
+            aside = self.path.with_suffix(".damaged.ini")
+            with suppress(OSError):
+                self.path.replace(aside)
+            self.told = (
+                f"The settings file was damaged; it was set aside as {aside.name} and vitviz starts afresh."
+            )
+            self._store = QSettings(str(self.path), QSettings.Format.IniFormat)
+
+    def text(self, key: str, default: str = "") -> str:
+        """A text setting."""
+        value = self._store.value(key, default)
+        return value if isinstance(value, str) else default
+
+    def number(self, key: str, default: float) -> float:
+        """A number; the default where the file holds something else."""
+        try:
+            return float(self.text(key, str(default)))
+        except ValueError:
+            return default
+
+    def flag(self, key: str, default: bool) -> bool:
+        """A yes or no."""
+        return self.text(key, "yes" if default else "no") == "yes"
+
+    def data(self, key: str) -> QByteArray:
+        """Bytes such as a window's geometry; empty where nothing usable is stored."""
+        value = self._store.value(key, QByteArray())
+        return value if isinstance(value, QByteArray) else QByteArray()
+
+    def put(self, key: str, value: str | float | bool | QByteArray) -> None:
+        """Remember a value."""
+        if isinstance(value, bool):
+            value = "yes" if value else "no"
+        self._store.setValue(key, value if isinstance(value, QByteArray) else str(value))
+
+    def names(self, key: str) -> list[str]:
+        """A list of names, newest first."""
+        return [line for line in self.text(key).split("\n") if line]
+
+    def remember(self, key: str, name: str) -> None:
+        """Put a name at the front of a list, once, and keep the list short."""
+        names = [name, *(other for other in self.names(key) if other != name)]
+        self._store.setValue(key, "\n".join(names[:RECENT]))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._store.clear()
+
+    def save(self) -> None:
+        """Write to disk now."""
+        self._store.sync()
+
+
+def _is_garbage(path: Path) -> bool:
+    """QSettings reads binary rubbish as an empty file; a settings file is text."""
+    try:
+        return b"\0" in path.read_bytes()[:4096]
+    except OSError:
+        return False

@@ -1,0 +1,109 @@
+"""Colours, text and spacing of the window: two palettes that are equals, two text sizes, two weights, one accent."""
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QFont, QPalette
+from PySide6.QtWidgets import QApplication, QWidget
+
+STEP = 4  # every distance is a multiple of this
+THEMES = ("system", "light", "dark")
+
+_Group = QPalette.ColorGroup
+_Role = QPalette.ColorRole
+
+
+@dataclass(frozen=True)
+class Colors:
+    """One scheme; the accent means "selected" and nothing else."""
+
+    window: str
+    base: str
+    raised: str
+    line: str
+    text: str
+    quiet: str
+    accent: str
+    on_accent: str
+
+
+DARK = Colors("#17181b", "#101113", "#26282d", "#34373d", "#e9eaec", "#9a9fa8", "#3ec8f5", "#06222d")
+LIGHT = Colors("#f6f6f7", "#ffffff", "#e8e9ec", "#d3d5da", "#1b1d21", "#5d636d", "#0079b8", "#ffffff")
+
+
+def is_dark(palette: QPalette) -> bool:
+    """Whether a palette is light text on a dark window."""
+    return palette.color(_Role.Window).lightness() < palette.color(_Role.WindowText).lightness()
+
+
+def colors(palette: QPalette) -> Colors:
+    """The scheme that a widget's palette belongs to."""
+    return DARK if is_dark(palette) else LIGHT
+
+
+def palette(scheme: Colors) -> QPalette:
+    """The Qt palette of a scheme."""
+    made = QPalette(QColor(scheme.raised), QColor(scheme.window))
+    text, quiet = QColor(scheme.text), QColor(scheme.quiet)
+    for role, color in (
+        (_Role.Window, scheme.window),
+        (_Role.Base, scheme.base),
+        (_Role.AlternateBase, scheme.window),
+        (_Role.Button, scheme.raised),
+        (_Role.Mid, scheme.line),
+        (_Role.Midlight, scheme.raised),
+        (_Role.Dark, scheme.line),
+        (_Role.Light, scheme.raised),
+        (_Role.Highlight, scheme.accent),
+        (_Role.Accent, scheme.accent),
+        (_Role.HighlightedText, scheme.on_accent),
+        (_Role.Link, scheme.accent),
+        (_Role.ToolTipBase, scheme.raised),
+    ):
+        made.setColor(role, QColor(color))
+    for role in (_Role.WindowText, _Role.Text, _Role.ButtonText, _Role.ToolTipText, _Role.BrightText):
+        made.setColor(role, text)
+    made.setColor(_Role.PlaceholderText, quiet)
+    for role in (_Role.WindowText, _Role.Text, _Role.ButtonText):
+        made.setColor(_Group.Disabled, role, QColor(quiet.red(), quiet.green(), quiet.blue(), 130))
+    made.setColor(_Group.Disabled, _Role.Highlight, QColor(scheme.line))
+    return made
+
+
+def apply(app: QApplication, theme: str) -> None:
+    """Dress the application: Fusion, our palette in the system's scheme or the chosen one, tabular figures."""
+    if app.style().name().lower() != "fusion":
+        app.setStyle("fusion")
+    dark = theme == "dark"
+    if theme == "system":
+        dark = app.styleHints().colorScheme() == Qt.ColorScheme.Dark
+    app.setPalette(palette(DARK if dark else LIGHT))
+
+
+def calm(widget: QWidget) -> None:
+    """Take the accent, which means "selected", from a slider or progress bar; to be called again for a new palette."""
+    made = QPalette(QApplication.palette())
+    quiet = QColor(colors(made).quiet)
+    for role in (_Role.Highlight, _Role.Accent):
+        made.setColor(_Group.All, role, quiet)
+    if made != widget.palette():
+        widget.setPalette(made)
+
+
+def _tabular(font: QFont) -> QFont:
+    font.setFeature(QFont.Tag.fromString("tnum"), 1)
+    return font
+
+
+def body(strong: bool = False) -> QFont:
+    """The text of the window; strong for what a panel is about."""
+    font = _tabular(QFont(QApplication.font()))
+    font.setWeight(QFont.Weight.DemiBold if strong else QFont.Weight.Normal)
+    return font
+
+
+def small() -> QFont:
+    """Quiet text: scales, axes, hints."""
+    font = body()
+    font.setPointSizeF(round(QApplication.font().pointSizeF() * 0.88, 1))
+    return font
