@@ -1,93 +1,91 @@
-"""The self-check: attention recomputed from the trace, times the values, must be what the model's own operation gave."""
+"""Check a model: is every layer's attention exact, and are the logits still the model's own?"""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from vitviz.attention.layer import CHUNK_ENTRIES, Layer
-from vitviz.attention.recorder import Operation
-
-TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-5, torch.float16: 5e-3, torch.bfloat16: 2e-2}
-"""Largest relative error called exact: it follows the precision in which the model itself rounds its output."""
+from vitviz.attention.trace import Trace, trace
+from vitviz.errors import ModelError, RefusedError
+from vitviz.images.photo import Photo, photo_from_array
+from vitviz.models.model import Model
 
 
-@dataclass(frozen=True)
-class Check:
-    """What the self-check found."""
+@dataclass(frozen=True, eq=False)
+class CheckReport:
+    """What `check_model` found. For a refused model all but `name` and `reason` are empty."""
 
-    errors: dict[str, float]
-    """Relative error ‖A·V − O‖ / ‖O‖ (Frobenius) per layer."""
-    tolerance: float
-    precision: str
-    """The model's precision: "float32", "bfloat16"."""
-    masks: bool = True
-    """Whether tokens in different regions of a shifted window see nothing of each other, as the layout says."""
-
-    @property
-    def worst(self) -> float:
-        """The largest relative error of any layer."""
-        return max(self.errors.values())
+    name: str
+    reason: str
+    """Why the model is refused or not exact; empty if it is exact."""
+    layers: int = 0
+    heads: tuple[int, ...] = ()
+    """The different numbers of heads, in the order of the layers."""
+    tokens: tuple[int, ...] = ()
+    """The different numbers of tokens of a layer, prefix tokens included."""
+    prefix: tuple[str, ...] = ()
+    worst: float = float("nan")
+    """The worst relative error of any layer (Frobenius)."""
+    tolerance: float = float("nan")
+    precision: str = ""
+    logits_error: float = float("nan")
+    """Largest difference between the recorded pass's logits and a plain pass's, relative to the largest logit; 0 is
+    bit for bit.
+    """
+    trace: Trace | None = None
 
     @property
     def exact(self) -> bool:
-        """Whether every layer agrees within the tolerance and with its layout. A NaN is never exact."""
-        return self.masks and all(error <= self.tolerance for error in self.errors.values())
-
-    @property
-    def sentence(self) -> str:
-        """The verdict for people: "exact, worst error 4e-07 (float32, tolerance 1e-05)"."""
-        verdict = "exact" if self.exact else "NOT exact"
-        note = "" if self.masks else ", windows do not agree with the recorded mask"
-        return f"{verdict}, worst error {self.worst:.0e} ({self.precision}, tolerance {self.tolerance:.0e}){note}"
+        """Whether the model's attention can be trusted as shown."""
+        return not self.reason
 
 
-def check_operations(layers: tuple[Layer, ...], dtype: torch.dtype) -> Check:
-    """Check layers whose operations kept their outputs (`trace(..., check=True)`)."""
-    errors: dict[str, float] = {}
-    for layer in layers:
-        key, number = layer.name, 2
-        while key in errors:
-            key, number = f"{layer.name} ({number})", number + 1
-        errors[key] = _error(layer)
-    precision = str(dtype).removeprefix("torch.")
-    return Check(errors, TOLERANCES.get(dtype, 1e-5), precision, all(_mask_agrees(layer) for layer in layers))
+LOGITS_TOLERANCE = 1e-6
+"""nn.TransformerEncoder leaves PyTorch's fused path when hooks are attached and then differs by rounding (3e-7)."""
 
 
-def _error(layer: Layer) -> float:
-    """‖A·V − O‖ / ‖O‖ of the layer, A its attention with all operations and signs."""
-    first = layer.operations[0]
-    assert first.value is not None
-    expected = torch.stack(
-        [sign * _output(operation) for sign, operation in zip(layer.signs, layer.operations, strict=True)]
-    ).sum(0)
-    value = first.value.float()
-    windows, heads, queries, keys = first.shape
-    step = max(1, CHUNK_ENTRIES // (windows * heads * keys))
-    result = torch.cat(
-        [layer.weights(slice(start, start + step)) @ value for start in range(0, queries, step)], dim=2
+def check_model(model: Model, photo: Photo | None = None) -> CheckReport:
+    """Trace a photo (coloured noise if None is given), recompute every layer and compare; compare the logits too.
+
+    Refusals become reports. Raises DeviceMemoryError.
+    """
+    shown = noise(model.input_size) if photo is None else photo
+    try:
+        traced = trace(model, shown, check=True)
+    except (RefusedError, ModelError) as error:
+        return CheckReport(model.name, error.message)
+    again = trace(model, shown)  # the second pass watches only what attends, as all later ones do
+    error = _logits_error(model, traced, again)
+    assert traced.check is not None
+    reason = "" if traced.check.exact else traced.check.sentence
+    if not error <= LOGITS_TOLERANCE:
+        reason = f"logits differ from the model's own by {error:.0e} while it is recorded"
+    return CheckReport(
+        name=model.name,
+        reason=reason,
+        layers=len(traced.layers),
+        heads=tuple(dict.fromkeys(layer.heads for layer in traced.layers)),
+        tokens=tuple(dict.fromkeys(layer.layout.tokens for layer in traced.layers)),
+        prefix=traced.prefix,
+        worst=traced.check.worst,
+        tolerance=traced.check.tolerance,
+        precision=traced.check.precision,
+        logits_error=error,
+        trace=traced,
     )
-    if first.projection is not None:
-        with torch.no_grad():
-            result = first.projection(result.transpose(1, 2).flatten(2).to(first.value.dtype)).float()
-    return float((result - expected).norm() / expected.norm())
 
 
-def _output(operation: Operation) -> Tensor:
-    assert operation.output is not None
-    return operation.output.float()
+def noise(size: tuple[int, int]) -> Photo:
+    """A picture of coloured noise, the same each time."""
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    return photo_from_array(pixels, "noise")
 
 
-def _mask_agrees(layer: Layer) -> bool:
-    """Whether nothing (under 0.1 % of a row) crosses the layout's regions, and what they leave open is used."""
-    windows = layer.layout.windows
-    if windows is None or not any(windows.shift):
-        return True
-    apart = windows.regions[:, :, None] != windows.regions[:, None, :]
-    for number in np.nonzero(apart.any((1, 2)))[0]:
-        weights = layer.weights(None, int(number))[0].mean(0).cpu().numpy()
-        crossing = np.where(apart[number], weights, 0).sum(1).max()
-        if crossing > 1e-3 or np.median(weights[~apart[number]]) < 1e-30:
-            return False
-    return True
+def _logits_error(model: Model, *traces: Trace) -> float:
+    pixels = torch.from_numpy(traces[0].framing.apply(traces[0].photo))[None].to(model.device, model.dtype)
+    with torch.no_grad():
+        output = model.module(pixels)
+    plain = getattr(output, "logits", output)
+    own = (plain[0] if isinstance(plain, tuple) else plain)[0].float().cpu().numpy().reshape(-1)
+    largest = max(float(np.abs(own).max()), 1e-12)
+    return max(float(np.abs(own - traced.logits).max()) / largest for traced in traces)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -125,9 +126,9 @@ class Layer:
             yield rows, self.weights(rows)[0]
 
     @cached_property
-    def _normalisers(self) -> tuple[Tensor | None, ...]:
-        """Per operation log Σ exp of each row's logits (heads×N), computed once, so that a column costs one product."""
-        return tuple(_log_normaliser(operation) for operation in self.operations)
+    def _normalisers(self) -> tuple["_Normaliser | None", ...]:
+        """Per operation what divides each row, computed once, so that a column costs one product."""
+        return tuple(_normaliser(operation) for operation in self.operations)
 
     def _checked(self, token: int) -> int:
         if not 0 <= token < self.layout.tokens:
@@ -176,25 +177,33 @@ def _logits(operation: Operation, batch: slice, rows: slice, keys: slice) -> Ten
     return logits
 
 
-def _log_normaliser(operation: Operation) -> Tensor | None:
+class _Normaliser(NamedTuple):
+    """Each row's largest logit and the log of Σ exp(logit − largest), heads×N: two, so that large logits lose no digits."""
+
+    largest: Tensor
+    log_sum: Tensor
+
+
+def _normaliser(operation: Operation) -> _Normaliser | None:
     if operation.weights is not None:
         return None
     _, heads, queries, keys = operation.shape
     step = max(1, CHUNK_ENTRIES // (heads * keys))
     everything = slice(None)
-    parts = [
-        _logits(operation, everything, slice(start, start + step), everything).logsumexp(-1)
-        for start in range(0, queries, step)
-    ]
-    return torch.cat(parts, -1)[0]
+    largest, log_sum = [], []
+    for start in range(0, queries, step):
+        logits = _logits(operation, everything, slice(start, start + step), everything)[0]
+        largest.append(logits.amax(-1))
+        log_sum.append((logits - largest[-1][..., None]).exp().sum(-1).log())
+    return _Normaliser(torch.cat(largest, -1), torch.cat(log_sum, -1))
 
 
-def _column(operation: Operation, key: int, normaliser: Tensor | None) -> Tensor:
+def _column(operation: Operation, key: int, normaliser: _Normaliser | None) -> Tensor:
     if operation.weights is not None:
         return operation.weights[0, :, :, key].float()
     assert normaliser is not None
     logits = _logits(operation, slice(None), slice(None), slice(key, key + 1))[0, :, :, 0]
-    return (logits - normaliser).exp()
+    return (logits - normaliser.largest - normaliser.log_sum).exp()
 
 
 def _array(values: Tensor) -> Floats:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitviz.attention.anatomy import Anatomy, PositionEmbedding, Readout
-from vitviz.attention.check import Check, check_operations
 from vitviz.attention.families import FAMILIES
 from vitviz.attention.layer import Layer
+from vitviz.attention.proof import Check, check_operations
 from vitviz.attention.recorder import Cancelled, Operation, run
 from vitviz.errors import MethodError, RefusedError
 from vitviz.images.framing import Framing, FramingMode, PatchGrid, frame

@@ -106,7 +106,7 @@ def joined(module: nn.Module, operations: list[Operation], layout: Any, step: An
         attending: Any = module.get_submodule(first.module)
         if hasattr(attending, "_compute_lambda") and waiting and waiting[0].module == first.module:
             second, *waiting = waiting
-            parts, signs = (first, second), (1.0, -float(attending._compute_lambda()))
+            parts, signs = (first, second), (1.0, -float(attending._compute_lambda().detach()))
         where = layout(first)
         _, _, queries, keys = first.shape
         pooling = queries != keys

@@ -1,0 +1,93 @@
+"""The self-check: attention recomputed, times the values, must be what the model's own operation gave."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vitviz.attention.layer import CHUNK_ENTRIES, Layer
+from vitviz.attention.recorder import Operation
+
+TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-5, torch.float16: 5e-3, torch.bfloat16: 2e-2}
+"""Largest relative error called exact: it follows the precision in which the model itself rounds its output."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What the self-check found."""
+
+    errors: dict[str, float]
+    """Relative error ‖A·V − O‖ / ‖O‖ (Frobenius) per layer."""
+    tolerance: float
+    precision: str
+    """The model's precision: "float32", "bfloat16"."""
+    masks: bool = True
+    """Whether tokens in different regions of a shifted window see nothing of each other, as the layout says."""
+
+    @property
+    def worst(self) -> float:
+        """The largest relative error of any layer."""
+        return max(self.errors.values())
+
+    @property
+    def exact(self) -> bool:
+        """Whether every layer agrees within the tolerance and with its layout. A NaN is never exact."""
+        return self.masks and all(error <= self.tolerance for error in self.errors.values())
+
+    @property
+    def sentence(self) -> str:
+        """The verdict for people: "exact, worst error 4e-07 (float32, tolerance 1e-05)"."""
+        verdict = "exact" if self.exact else "NOT exact"
+        note = "" if self.masks else ", windows do not agree with the recorded mask"
+        return f"{verdict}, worst error {self.worst:.0e} ({self.precision}, tolerance {self.tolerance:.0e}){note}"
+
+
+def check_operations(layers: tuple[Layer, ...], dtype: torch.dtype) -> Check:
+    """Check layers whose operations kept their outputs (`trace(..., check=True)`)."""
+    errors: dict[str, float] = {}
+    for layer in layers:
+        key, number = layer.name, 2
+        while key in errors:
+            key, number = f"{layer.name} ({number})", number + 1
+        errors[key] = _error(layer)
+    precision = str(dtype).removeprefix("torch.")
+    return Check(errors, TOLERANCES.get(dtype, 1e-5), precision, all(_mask_agrees(layer) for layer in layers))
+
+
+def _error(layer: Layer) -> float:
+    """‖A·V − O‖ / ‖O‖ of the layer, A its attention with all operations and signs."""
+    first = layer.operations[0]
+    assert first.value is not None
+    expected = torch.stack(
+        [sign * _output(operation) for sign, operation in zip(layer.signs, layer.operations, strict=True)]
+    ).sum(0)
+    value = first.value.float()
+    windows, heads, queries, keys = first.shape
+    step = max(1, CHUNK_ENTRIES // (windows * heads * keys))
+    result = torch.cat(
+        [layer.weights(slice(start, start + step)) @ value for start in range(0, queries, step)], dim=2
+    )
+    if first.projection is not None:
+        with torch.no_grad():
+            result = first.projection(result.transpose(1, 2).flatten(2).to(first.value.dtype)).float()
+    return float((result - expected).norm() / expected.norm())
+
+
+def _output(operation: Operation) -> Tensor:
+    assert operation.output is not None
+    return operation.output.float()
+
+
+def _mask_agrees(layer: Layer) -> bool:
+    """Whether nothing (under 0.1 % of a row) crosses the layout's regions, and what they leave open is used."""
+    windows = layer.layout.windows
+    if windows is None or not any(windows.shift):
+        return True
+    apart = windows.regions[:, :, None] != windows.regions[:, None, :]
+    for number in np.nonzero(apart.any((1, 2)))[0]:
+        weights = layer.weights(None, int(number))[0].mean(0).cpu().numpy()
+        crossing = np.where(apart[number], weights, 0).sum(1).max()
+        if crossing > 1e-3 or np.median(weights[~apart[number]]) < 1e-30:
+            return False
+    return True
