@@ -5,6 +5,7 @@ the file is fetched here and handed to timm, which loads it as it always does.
 """
 
 import os
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -18,7 +19,8 @@ Progress = Callable[[str, float | None], None]
 
 # In timm's order of preference.
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-_TIMEOUT = 10.0
+_TIMEOUT = 10.0  # seconds without a byte
+_PATIENCE = 5.0  # seconds for the hub to answer at all
 _CHUNK = 1 << 20
 
 
@@ -85,6 +87,7 @@ def fetch_file(name: str, hub_id: str, filenames: tuple[str, ...], progress: Pro
             return cached
         if progress:
             progress(f"Asking the Hugging Face hub for {name}", None)
+        _require_hub(name, repo)
         try:
             return Path(
                 hf_hub_download(repo, filename, revision=revision or None, **_reporting(name, progress))
@@ -108,6 +111,23 @@ def fetch_file(name: str, hub_id: str, filenames: tuple[str, ...], progress: Pro
                 f"The download of {name} from the Hugging Face hub failed; try again.", str(error)
             ) from error
     raise ModelError(f"The Hugging Face repository {repo} has none of {', '.join(filenames)} (for {name}).")
+
+
+def _require_hub(name: str, repo: str) -> None:
+    """Say at once that there is no network: the hub's own download would try again for half a minute first."""
+    from huggingface_hub import constants
+
+    where = f"the Hugging Face repository {repo}"
+    if constants.HF_HUB_OFFLINE:
+        raise offline_error(name, where, OSError("HF_HUB_OFFLINE is set"))
+    try:
+        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=_PATIENCE).close()
+    except urllib.error.HTTPError:
+        return  # an answer, if only a refusal
+    except OSError as error:
+        # Python may lack the certificates that the hub's client brings along.
+        if not isinstance(getattr(error, "reason", None), ssl.SSLError):
+            raise offline_error(name, where, error) from error
 
 
 def offline_error(name: str, where: str, error: BaseException) -> ModelError:
