@@ -237,7 +237,7 @@ def test_fit_sizes_of_usual_photos() -> None:
     assert fit_size((3000, 4000), config()) == (192, 256)
     assert fit_size((4000, 3000), config()) == (256, 192)
     assert fit_size((4000, 6000), config((518, 518), multiple=14)) == (420, 630)
-    assert fit_size((1, 1000), config()) == (16, 16 * 196)
+    assert fit_size((1, 1_000_000), config()) == (16, 16 * 196)
 
 
 sizes = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
@@ -257,6 +257,7 @@ def test_fit_pads_less_than_one_multiple_of_one_side(size: tuple[int, int], want
     padding = height - framing.resized[0], width - framing.resized[1]
     assert min(padding) == 0
     assert max(padding) < wanted.multiple
+    assert height * width < 8 * max(wanted.input_size[0] * wanted.input_size[1], wanted.multiple**2)
     for axis in (0, 1):  # the aspect is kept, to the rounding of a pixel
         exact = size[axis] * max(framing.resized[0] / size[0], framing.resized[1] / size[1])
         assert framing.resized[axis] == 1 or abs(framing.resized[axis] - exact) <= max(

@@ -459,10 +459,23 @@ def test_jpegs_and_avifs_with_a_profile_are_converted(tmp_path: Path) -> None:
         assert np.abs(open_image(path).pixels.astype(float) - scene()[..., ::-1]).mean() < 4
 
 
-def test_an_srgb_profile_leaves_every_pixel_as_it_is(tmp_path: Path) -> None:
+def test_an_srgb_profile_leaves_every_pixel_as_it_is_and_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted: list[tuple[int, int]] = []
+    apply = ImageCms.applyTransform
+
+    def spy(image: Image.Image, *options: object) -> object:
+        converted.append(image.size)
+        return apply(image, *options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ImageCms, "applyTransform", spy)
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     path = saved(tmp_path / "srgb.png", scene(), icc_profile=srgb)
     np.testing.assert_array_equal(open_image(path).pixels, scene())
+    assert (64, 48) not in converted
+    open_image(saved(tmp_path / "linear.png", scene(), icc_profile=matrix_profile()))
+    assert (64, 48) in converted
 
 
 def test_profiles_apply_to_gray_palettes_and_the_colours_under_alpha(tmp_path: Path) -> None:
