@@ -1,1 +1,1 @@
-"""To be described."""
+"""One file per panel: each follows the session, none knows another, none imports torch."""

@@ -246,7 +246,7 @@ class PhotoPanel(QWidget):
                 if session.model is not None
                 else "Then choose a model to look with."
             )
-            self.welcome.invite("Drop a photo here", ready)
+            self.welcome.invite("Drop a photo here", f"or open one (Ctrl+O), or paste one (Ctrl+V). {ready}")
         elif session.trace is None:
             self.no_model.invite("No model yet", "Choose one to see what it attends to in this photo.")
 

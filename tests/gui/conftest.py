@@ -1,0 +1,127 @@
+"""A real window on a small real model, and checks that a test leaves nothing behind."""
+
+import gc
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import numpy as np
+import pytest
+from PIL import Image
+from PySide6.QtCore import QEvent, QPoint
+from PySide6.QtWidgets import QApplication
+
+from vitviz.app.main import make_window
+from vitviz.app.settings import Settings
+from vitviz.app.window import Window
+from vitviz.models.model import Model
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(qapp: QApplication) -> Iterator[None]:
+    """A test that leaves a thread or a window behind fails."""
+    yield
+    # Deferred deletions first: a closed dialog is gone only after them.
+    qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+    qapp.processEvents()
+    gc.collect()
+    threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("vitviz")]
+    assert not threads, f"threads still running: {threads}"
+    widgets = [widget for widget in qapp.topLevelWidgets() if widget.isVisible()]
+    assert not widgets, f"windows still open: {widgets}"
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    """A ViT of 64-pixel photos in 8×8 patches, 3 layers of 3 heads, whose random weights attend unevenly."""
+    import timm
+    import torch
+
+    from vitviz.models.loading import load_model
+
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    module = timm.create_model("vit_tiny_patch16_224", img_size=64, patch_size=8, depth=3, num_classes=12)
+    _sharpen(module)
+    return load_model(module, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def swin() -> Model:
+    """A Swin of two stages, 64 pixels in 4-pixel patches: grids of 16×16 and 8×8, shifted windows of 4×4."""
+    import timm
+    import torch
+
+    from vitviz.models.loading import load_model
+
+    torch.manual_seed(2)
+    options = {"img_size": 64, "window_size": 4, "embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4)}
+    module = timm.create_model("swin_tiny_patch4_window7_224", num_classes=5, **options)
+    _sharpen(module)
+    return load_model(module, device="cpu")
+
+
+def _sharpen(module: object) -> None:
+    import torch
+
+    for name, weight in module.named_parameters():  # type: ignore[attr-defined]
+        if "qkv.weight" in name:
+            with torch.no_grad():
+                weight.mul_(4)
+
+
+def picture(path: Path, size: tuple[int, int], seed: int = 0) -> Path:
+    """A PNG of coloured noise of (width, height)."""
+    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    return path
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A wide photo, so that the model does not see all of it."""
+    return picture(tmp_path / "wide.png", (160, 100))
+
+
+@pytest.fixture
+def window(qtbot, tmp_path: Path) -> Iterator[Window]:
+    """An empty window on the screen."""
+    made = make_window(Settings(tmp_path / "settings" / "window.ini"), "cpu")
+    made.resize(1280, 800)
+    made.show()
+    qtbot.waitExposed(made)
+    yield made
+    made.close()
+    made.deleteLater()
+
+
+@pytest.fixture
+def shown(window: Window, qtbot, model: Model, photo: Path) -> Window:
+    """The window with the wide photo and the small ViT."""
+    show(window, qtbot, photo, model)
+    return window
+
+
+def show(window: Window, qtbot, photo: Path, model: Model | str) -> None:
+    """Open a photo and a model and wait for the trace."""
+    with qtbot.waitSignal(window.session.trace_changed, timeout=60_000):
+        window.session.open(photo=photo, model=model)
+    qtbot.waitUntil(lambda: window.session.busy is None)
+
+
+@pytest.fixture
+def at() -> Callable[[Window, int, int], QPoint]:
+    """Where the middle of a patch lies on the canvas, computed from the framing alone."""
+
+    def place(window: Window, row: int, column: int) -> QPoint:
+        trace = window.session.trace
+        assert trace is not None
+        x, y = trace.framing.polygon(trace.patches, row, column).mean(axis=0)
+        view = window.photo.canvas.viewport
+        assert view is not None
+        return QPoint(round(view.left + x * view.scale), round(view.top + y * view.scale))
+
+    return place
