@@ -21,7 +21,7 @@ FINER = 4
 _RAMP = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
 _SHADOW = [round(0.3 * v) for v in range(256)]
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,20 +51,20 @@ def draw(description: Description, side: int) -> Scene:
     image = _paint_ground(description.ground, x, y)
     for line in description.lines:
         image.paste(line.colour, mask=_line_mask(line, height, width, side))
-    masks: list[NDArray[np.float32]] = []
+    masks: list[Field] = []
     for thing in description.things:
         mask = _thing_mask(thing, height, width, side)
         _cast_shadow(image, mask, side)
         image.paste(_paint_thing(thing, x, y), mask=mask)
         if thing.rim:
             image.paste(shade(thing.colour, -0.45), mask=_rim_mask(thing, height, width, side))
-        cover = np.asarray(mask, dtype=np.float32) / 255
+        cover: Field = np.asarray(mask, dtype=np.float32) / np.float32(255)
         masks = [m * (1 - cover) for m in masks] + [cover]
     for ribbon in description.ribbons:
         mask = _ribbon_mask(ribbon, height, width, side)
         _cast_shadow(image, mask, side)
         image.paste(_blend((ribbon.colour, ribbon.second), _along(ribbon.angle, x, y) * 6 % 1), mask=mask)
-        cover = np.asarray(mask, dtype=np.float32) / 255
+        cover = np.asarray(mask, dtype=np.float32) / np.float32(255)
         masks = [m * (1 - cover) for m in masks]
     parts = description.weights
     weights = np.array([parts.get(name, 0.0) for name in CLASSES], dtype=np.float32)
@@ -111,8 +111,8 @@ def _blend(colours: tuple[Colour, Colour], share: Field) -> Image.Image:
 
 def _wave(phase: Field) -> Field:
     """Return a wave in 0..1 of period 1, steeper than a sine but still smooth."""
-    s = np.sin(phase * np.float32(math.tau))
-    return np.float32(0.5) + np.float32(0.5) * np.tanh(2 * s) / np.float32(math.tanh(2))
+    steep: Field = np.tanh(2 * np.sin(phase * np.float32(math.tau))) / np.float32(math.tanh(2))
+    return np.float32(0.5) + np.float32(0.5) * steep
 
 
 def _paint_ground(ground: Ground, x: Field, y: Field) -> Image.Image:
@@ -149,14 +149,14 @@ def _clouds(seed: int, height: int, width: int, cells: float) -> Field:
         grid = rng.random((1 + round(n * height / side), 1 + round(n * width / side)), dtype=np.float32)
         layer = Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC)
         total += np.asarray(layer) * np.float32(0.5**octave)
-    return np.clip((total / 1.75 - 0.5) * 1.6 + 0.5, 0, 1)
+    clouds: Field = np.clip((total / 1.75 - 0.5) * 1.6 + 0.5, 0, 1)
+    return clouds
 
 
 def _paint_thing(thing: Thing, x: Field, y: Field) -> Image.Image:
-    along = _along(thing.angle + 0.1, x - np.float32(thing.x), y - np.float32(thing.y)) / np.float32(
-        thing.radius
-    )
-    share = _wave(along * np.float32(1.3)) if thing.fill == "bands" else along / 2 + np.float32(0.5)
+    across, down = x - np.float32(thing.x), y - np.float32(thing.y)
+    along = _along(thing.angle + 0.1, across, down) / np.float32(thing.radius)
+    share: Field = _wave(along * np.float32(1.3)) if thing.fill == "bands" else along / 2 + np.float32(0.5)
     return _blend((thing.colour, thing.second), share)
 
 
