@@ -66,7 +66,7 @@ def test_prefix_tokens_are_named_and_patches_placed(photo: Photo) -> None:
 
 def test_a_token_that_does_not_exist_is_told(photo: Photo) -> None:
     trace, _ = traced(*KINDS["ViT"], photo)
-    with pytest.raises(MethodError, match="Token 17 is not among the 17 tokens of blocks.0.attn"):
+    with pytest.raises(MethodError, match=r"Token 17 is not among the 17 tokens of blocks.0.attn"):
         trace.layers[0].row(17)
     with pytest.raises(MethodError, match="Token -1"):
         trace.layers[0].column(-1)

@@ -125,9 +125,11 @@ def test_a_wrong_shift_is_found_by_the_self_check(photo: Photo, monkeypatch: pyt
     from vitviz.attention.families import timm_swin
 
     right = timm_swin.cut
-    monkeypatch.setattr(
-        timm_swin, "cut", lambda grid, size, shift, **how: right(grid, size, (shift[0] // 2, shift[1]), **how)
-    )
+
+    def wrong(grid: tuple[int, int], size: tuple[int, int], shift: tuple[int, int], *, pad_first: bool) -> Windows:
+        return right(grid, size, (shift[0] // 2, shift[1]), pad_first=pad_first)
+
+    monkeypatch.setattr(timm_swin, "cut", wrong)
     trace = traced("Swin", photo, check=True)
     assert not trace.check.exact
     assert "windows do not agree" in trace.check.sentence

@@ -1,0 +1,127 @@
+"""One model of each kind passes the self-check; `pytest -m sweep` takes every model in scope and writes the table."""
+
+import csv
+import gc
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+import vitviz
+from vitviz.attention.check import CheckReport, check_model
+from vitviz.models.catalog import SCOPE
+
+KINDS = [
+    "vit_tiny_patch16_224",
+    "vit_small_patch14_reg4_dinov2",
+    "vit_base_patch16_siglip_224",
+    "vit_base_patch16_siglip_gap_224",
+    "vit_base_patch16_clip_quickgelu_224",
+    "vit_base_patch16_xp_224",
+    "vit_base_patch16_rpn_224",
+    "vit_small_patch16_18x2_224",
+    "vit_dpwee_patch16_reg1_gap_256",
+    "aimv2_large_patch14_224",
+    "beit3_base_patch16_224",
+    "flexivit_small",
+    "vit_base_patch16_radio_v3",
+    "deit_tiny_distilled_patch16_224",
+    "deit3_small_patch16_224",
+    "vit_relpos_base_patch16_clsgap_224",
+    "vit_srelpos_small_patch16_224",
+    "vit_tiny_r_s16_p8_224",
+    "vit_base_mci_224",
+    "swin_tiny_patch4_window7_224",
+    "swin_s3_tiny_224",
+    "swinv2_tiny_window8_256",
+    "swinv2_cr_tiny_ns_224",
+    "beit_base_patch16_224",
+    "beitv2_base_patch16_224",
+    "eva02_tiny_patch14_224",
+    "vit_small_patch16_dinov3",
+    "vit_base_patch16_rope_mixed_ape_224",
+    "vit_pe_core_tiny_patch16_384",
+    "vit_base_patch16_sapiens2",
+    "cait_xxs24_224",
+    "pit_ti_distilled_224",
+    "naflexvit_base_patch16_gap",
+    "naflexvit_base_patch16_map",
+    "naflexvit_base_patch16_parfac_gap",
+]
+HUGE = 400e6
+
+
+def build(name: str, depth: int | None) -> torch.nn.Module:
+    """The model as timm makes it, with random weights; its depth reduced where asked for."""
+    torch.manual_seed(0)
+    if depth is None or "pit_" in name:
+        return timm.create_model(name)
+    with torch.device("meta"):
+        whole = timm.create_model(name)
+    if "swin" in name:
+        depths = [len(stage.blocks) for stage in getattr(whole, "layers", getattr(whole, "stages", ()))]
+        return timm.create_model(name, depths=tuple(min(count, depth) for count in depths))
+    grouped = [getattr(block.attn, "num_kv_heads", 0) for block in whole.blocks if hasattr(block, "attn")]
+    if len(set(grouped)) > 1:  # key heads are stated block by block: keep one block of either kind
+        return timm.create_model(name, depth=2, num_kv_heads=(max(grouped), min(grouped)))
+    return timm.create_model(name, depth=depth)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_one_of_each_kind_is_exact(name: str) -> None:
+    report = check_model(vitviz.load_model(build(name, 2), device="cpu"))
+    assert report.exact, report.reason
+    assert 0 <= report.worst <= 1e-5
+    assert report.logits_error == 0  # bit for bit
+    heatmap = vitviz.explain(report.trace, "attention")
+    patches = report.trace.layers[-1].layout.patches
+    assert heatmap.values.shape == (patches.rows, patches.cols)
+
+
+IN_SCOPE = [name for module in SCOPE for name in timm.list_models(module=module)]
+
+
+@pytest.mark.sweep
+def test_every_model_in_scope_is_exact(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Writes build/sweep.csv: a line per model. Resumes: a model with a line there is not checked again."""
+    target = Path("build") / "sweep.csv"
+    target.parent.mkdir(exist_ok=True)
+    done = {row[0]: row for row in csv.reader(target.open())} if target.exists() else {}
+    with target.open("a", newline="") as file:
+        writer = csv.writer(file)
+        for name in IN_SCOPE:
+            if name not in done:
+                done[name] = line = row_of(name)
+                writer.writerow(line)
+                file.flush()
+    wrong = [name for name in IN_SCOPE if done[name][-1] != "exact"]
+    assert not wrong, {name: done[name][-1] for name in wrong}
+    assert len(IN_SCOPE) >= 300
+
+
+def row_of(name: str) -> list[str]:
+    with torch.device("meta"):
+        size = sum(parameter.numel() for parameter in timm.create_model(name).parameters())
+    depth = 2 if size > HUGE else None
+    try:
+        report: CheckReport = check_model(vitviz.load_model(build(name, depth), device="cpu"))
+        verdict = report.reason or "exact"
+        if not report.reason and report.logits_error != 0:
+            verdict = f"logits differ by {report.logits_error:.0e}"
+    except Exception as error:  # the table says so and the test fails on it
+        return [name, f"{size / 1e6:.0f}", "", "", "", "", "", "", f"{type(error).__name__}: {error}"]
+    finally:
+        gc.collect()
+    methods = vitviz.methods(report.trace) if report.trace else {}
+    return [
+        name,
+        f"{size / 1e6:.0f}",
+        f"{report.layers}" + (" (depth reduced)" if depth else ""),
+        " ".join(map(str, report.heads)),
+        " ".join(map(str, report.tokens)),
+        str(len(report.prefix)),
+        f"{report.worst:.1e}",
+        " ".join(method for method, reason in methods.items() if reason is None),
+        verdict,
+    ]
