@@ -62,8 +62,8 @@ def build(name: str, depth: int | None) -> torch.nn.Module:
     if "swin" in name:
         depths = [len(stage.blocks) for stage in getattr(whole, "layers", getattr(whole, "stages", ()))]
         return timm.create_model(name, depths=tuple(min(count, depth) for count in depths))
-    grouped = [getattr(block.attn, "num_kv_heads", 0) for block in whole.blocks if hasattr(block, "attn")]
-    if len(set(grouped)) > 1:  # key heads are stated block by block: keep one block of either kind
+    if "sapiens2" in name:  # states its key heads block by block: keep one block of either kind
+        grouped = [block.attn.num_kv_heads for block in whole.blocks]
         return timm.create_model(name, depth=2, num_kv_heads=(max(grouped), min(grouped)))
     return timm.create_model(name, depth=depth)
 
