@@ -1,0 +1,207 @@
+"""The window as a whole: panels, commands, saving, settings, names for those who cannot see it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QPalette
+from PySide6.QtWidgets import QAbstractButton, QComboBox, QFileDialog, QLineEdit, QSlider, QTableView, QWidget
+
+from vitviz.app import actions, chooser
+from vitviz.app.main import make_window, remembered_view
+from vitviz.app.settings import Settings
+from vitviz.models.catalog import Entry
+
+
+def test_saving_writes_what_the_api_writes(shown, qtbot, monkeypatch, tmp_path):
+    target = tmp_path / "out"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(target), ""))
+    shown.session.pin((2, 5))
+    shown.session.change(colormap="magma", opacity=0.5, grid=True)
+    qtbot.keyClick(shown, Qt.Key.Key_S, Qt.KeyboardModifier.ControlModifier)
+    saved = target.with_suffix(".png")
+    qtbot.waitUntil(saved.exists)
+    qtbot.waitUntil(lambda: "Saved out.png" in shown.statusBar().currentMessage())
+    expected = shown.session.heatmap.overlay(
+        colormap="magma", opacity=0.5, grid=True, style="glow", smooth=False
+    )
+    np.testing.assert_array_equal(
+        np.asarray(Image.open(saved).convert("RGB")), np.asarray(expected.convert("RGB"))
+    )
+
+
+def test_saving_where_nothing_can_be_written_is_told(shown, qtbot, monkeypatch, tmp_path):
+    target = tmp_path / "no such folder" / "out.png"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(target), ""))
+    with qtbot.waitSignal(shown.session.failed):
+        shown.commands["save"].trigger()
+    assert "out.png" in shown.notice.sentence.text()
+
+
+def test_predictions_are_the_traces(shown):
+    bars = shown.predictions.list.rows.bars
+    found = shown.session.trace.predictions(6)
+    assert [bar.name for bar in bars] == [one.label for one in found]
+    assert [bar.share for bar in bars] == [one.probability for one in found]
+    assert "6 likeliest of 12 classes" in shown.predictions.says.whole
+
+
+def test_the_status_line_compares_the_weight_with_uniform(shown, qtbot, at):
+    qtbot.mouseClick(shown.photo.canvas, Qt.MouseButton.LeftButton, pos=at(shown, 2, 5))
+    qtbot.mouseMove(shown.photo.canvas, at(shown, 6, 6))
+    weight = float(shown.session.trace.layers[2].row(1 + 2 * 8 + 5).mean(axis=0)[1 + 6 * 8 + 6])
+    text = shown.status.weight.text()
+    ratio = float(text.split(", ")[-1].split("×")[0])
+    assert ratio == pytest.approx(weight * 65, abs=0.06)
+    assert "65 tokens" in shown.status.about.text()
+    assert "CPU" in shown.status.about.text()
+
+
+def test_the_badge_tells_the_checks_error(shown):
+    assert shown.session.check.exact
+    assert shown.status.badge.text() == f"exact, {shown.session.check.worst:.0e}"
+
+
+def test_every_panel_tells_how_to_fill_it(window):
+    assert window.photo.welcome.isVisible()
+    assert "Drop a photo" in window.photo.welcome.headline.text()
+    assert window.heads.empty.isVisible()
+    assert window.predictions.empty.isVisible()
+    assert not window.commands["save"].isEnabled()
+
+
+def test_panels_close_float_and_come_back(shown, qtbot):
+    dock = shown.docks[1]
+    dock.setFloating(True)
+    assert dock.isFloating()
+    dock.close()
+    assert not shown.predictions.isVisible()
+    shown.commands["reset_layout"].trigger()
+    assert shown.predictions.isVisible()
+    assert not dock.isFloating()
+
+
+def test_the_photo_is_the_largest_panel(shown):
+    canvas = shown.photo.canvas
+    others = max(panel.width() * panel.height() for panel in (shown.heads, shown.predictions))
+    assert canvas.width() * canvas.height() > 1.5 * others
+
+
+def test_everything_that_takes_the_focus_has_a_name(shown, qtbot):
+    shown.commands["choose_model"].trigger()
+    dialog = shown.chooser
+    kinds = (QAbstractButton, QComboBox, QLineEdit, QSlider, QTableView)
+    nameless = [
+        widget
+        for root in (shown, dialog)
+        for widget in root.findChildren(QWidget)
+        if widget.focusPolicy() != Qt.FocusPolicy.NoFocus
+        and (isinstance(widget, kinds) or type(widget).__module__.startswith("vitviz"))
+        and not widget.objectName().startswith("qt_")
+        and not (widget.accessibleName() or (isinstance(widget, QAbstractButton) and widget.text()))
+        and not type(widget.parentWidget()).__name__.startswith(("QComboBox", "QLineEdit", "QTableView"))
+    ]
+    dialog.reject()
+    assert not nameless
+
+
+def test_no_key_is_given_twice():
+    keys = [key for command in actions.COMMANDS for key in command.keys]
+    assert len(keys) == len(set(keys))
+
+
+def test_the_sheet_of_keys_lists_the_table(shown, qtbot):
+    shown.commands["keys"].trigger()
+    names = [child.accessibleName() for child in shown.keys.findChildren(QWidget)]
+    for _, what, keys in actions.sheet():
+        assert f"{what}: {keys}" in names
+    shown.keys.reject()
+
+
+@pytest.fixture
+def listed(monkeypatch):
+    entries = [
+        Entry("deit_tiny_patch16_224", 5_717_416, (224, 224), 197, False),
+        Entry("swin_tiny_patch4_window7_224", 28_288_354, (224, 224), 3136, False),
+        Entry("vit_base_patch16_224", 86_567_656, (224, 224), 197, True),
+    ]
+    monkeypatch.setattr(chooser, "catalog", lambda _: entries)
+    return entries
+
+
+def test_the_chooser_searches_and_puts_what_is_here_first(window, qtbot, listed, monkeypatch):
+    asked = []
+    monkeypatch.setattr(window.session, "open", lambda **request: asked.append(request))
+    window.commands["choose_model"].trigger()
+    dialog = window.chooser
+    qtbot.waitUntil(lambda: dialog._shown.rowCount() == 3)
+    assert dialog._shown.index(0, 0).data() == "vit_base_patch16_224"
+    qtbot.keyClicks(dialog.search, "tiny SWIN")
+    assert dialog._shown.rowCount() == 1
+    qtbot.keyClick(dialog.search, Qt.Key.Key_Return)
+    assert asked == [{"model": "swin_tiny_patch4_window7_224"}]
+    assert not dialog.isVisible()
+
+
+def test_a_name_that_is_not_listed_can_be_tried(window, qtbot, listed, monkeypatch):
+    asked = []
+    monkeypatch.setattr(window.session, "open", lambda **request: asked.append(request))
+    window.commands["choose_model"].trigger()
+    dialog = window.chooser
+    qtbot.waitUntil(lambda: dialog._shown.rowCount() == 3)
+    qtbot.keyClicks(dialog.search, "my_vit.tag")
+    qtbot.mouseClick(dialog.load, Qt.MouseButton.LeftButton)
+    assert asked == [{"model": "my_vit.tag"}]
+
+
+def test_settings_survive_and_damage_is_set_aside(qtbot, tmp_path):
+    path = tmp_path / "window.ini"
+    first = make_window(Settings(path))
+    first.session.change(colormap="cividis", opacity=0.4, grid=True)
+    first.close()
+    first.deleteLater()
+    view = remembered_view(Settings(path))
+    assert (view.colormap, view.opacity, view.grid) == ("cividis", 0.4, True)
+    path.write_bytes(b"\0\1\2 rubbish \0")
+    second = make_window(Settings(path))
+    assert "window.damaged.ini" in second.notice.sentence.text()
+    assert (tmp_path / "window.damaged.ini").read_bytes().startswith(b"\0\1\2")
+    second.close()
+    second.deleteLater()
+
+
+@pytest.mark.parametrize(
+    "nonsense", ["opacity=much\ncolormap=jet\nstyle=9\n", "geometry=17\nlayout=@Invalid()\n"]
+)
+def test_settings_that_make_no_sense_are_defaults(qtbot, tmp_path, nonsense):
+    path = tmp_path / "window.ini"
+    path.write_text(f"[General]\n{nonsense}")
+    window = make_window(Settings(path))
+    assert 0 <= window.session.view.opacity <= 1
+    assert window.session.view.style == "glow"
+    window.close()
+    window.deleteLater()
+
+
+def test_the_theme_switches_live(shown, qtbot):
+    for key, dark in (("dark", True), ("light", False), ("dark", True)):
+        next(action for action in shown.themes.actions() if action.data() == key).trigger()
+        qtbot.waitUntil(lambda: (shown.palette().color(QPalette.ColorRole.Window).lightness() < 128) is dark)  # noqa: B023
+        corner = shown.photo.canvas.grab().toImage().pixelColor(3, 3).lightness()
+        assert (corner < 128) is dark
+    assert shown.settings.text("theme") == "dark"
+
+
+def test_recent_photos_are_offered_while_they_exist(shown, qtbot, photo, tmp_path):
+    from vitviz.app import menus
+
+    menu = shown.menu_bar.actions()[0].menu()
+    asked: list[Path] = []
+    shown.settings.remember("photos", str(photo))
+    shown.settings.remember("photos", str(tmp_path / "gone.png"))
+    menus.recent(menu, shown.settings.names("photos"), asked.append)
+    assert [action.text() for action in menu.actions()] == ["wide.png"]
+    menu.actions()[0].trigger()
+    assert asked == [photo]
