@@ -51,7 +51,7 @@ class Plan:
 
 
 PLANS = {
-    "teacher": Plan(30_000, windows=((0.6, 6), (0.9, 8))),
+    "teacher": Plan(50_000, windows=((0.4, 6), (0.7, 8))),
     "vit": Plan(120_000, windows=((0.65, 6), (0.9, 8))),
     "deit": Plan(16_000, windows=((0.7, 8),), decay=1.0, matrices=0.01, others=0.001),
     "swin": Plan(60_000, windows=()),
