@@ -119,7 +119,8 @@ def photo_from_array(array: NDArray[Any], name: str = "array") -> "Photo":
 
 def _pixels(image: Image.Image, name: str) -> NDArray[np.uint8]:
     try:
-        upright = to_upright_rgb(image)
+        with _without_warnings():
+            upright = to_upright_rgb(image)
     except MemoryError as error:
         raise _refusal(name, _NO_MEMORY, error) from error
     except ValueError as error:
@@ -157,10 +158,9 @@ def _refuse_size(shown: str, image: Image.Image) -> None:
 
 @contextmanager
 def _decoding(shown: str, head: bytes) -> Iterator[None]:
-    """Pillow at work: what it raises on a damaged file becomes a sentence; its warnings are not shown."""
+    """Pillow at work: what it raises on a damaged file becomes a sentence."""
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL\.")
+        with _without_warnings():
             yield
     except MemoryError as error:
         raise _refusal(shown, _NO_MEMORY, error) from error
@@ -174,6 +174,14 @@ def _decoding(shown: str, head: bytes) -> Iterator[None]:
         # Decoders raise SyntaxError, ValueError, struct.error, IndexError and more; the disk, numbered OSErrors.
         from_disk = isinstance(error, OSError) and error.errno is not None
         raise _refusal(shown, _reason(error) if from_disk else _DAMAGED, error) from error
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Pillow warns of large photos and broken EXIF data; here they are open or refused, so nobody need act."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 def _unidentified(head: bytes) -> str:
