@@ -8,12 +8,13 @@ Decision: the index holds the tensors' names (layer numbers removed), shapes and
 weight file that fits nothing must be told what it nearly fits.
 """
 
+import difflib
 import gzip
 import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vitviz.errors import ModelError
 from vitviz.models.describing import timm_file
 from vitviz.resources_path import resource
 
@@ -95,6 +97,25 @@ def measure(name: str) -> Architecture:
         tokens=_tokens(module, size),
         function=_function(module),
         signature=signature(shapes, classifier_names(config)),
+    )
+
+
+def require_known(name: str) -> None:
+    """Raise a ModelError that suggests the closest names if timm has no such model (a tag is left aside)."""
+    import timm
+
+    bare = name.split(".")[0]
+    if timm.is_model(bare):
+        return
+    near = closest(bare, timm.list_models(module=list(SCOPE))) or closest(bare, timm.list_models())
+    hint = f" Did you mean {' or '.join(near)}?" if near else " `vitviz models` lists what there is."
+    raise ModelError(f"timm has no model called “{name}”.{hint}")
+
+
+def closest(name: str, names: Sequence[str]) -> list[str]:
+    """Up to three of `names` that are like `name` or hold it."""
+    return (
+        difflib.get_close_matches(name, names, n=3, cutoff=0.6) or [one for one in names if name in one][:3]
     )
 
 

@@ -121,7 +121,9 @@ def _require_hub(name: str, repo: str) -> None:
     if constants.HF_HUB_OFFLINE:
         raise offline_error(name, where, OSError("HF_HUB_OFFLINE is set"))
     try:
-        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=_PATIENCE).close()
+        urllib.request.urlopen(
+            urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=_PATIENCE
+        ).close()
     except urllib.error.HTTPError:
         return  # an answer, if only a refusal
     except OSError as error:

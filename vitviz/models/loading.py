@@ -5,7 +5,6 @@ the search for the file and the recognition of an unknown file are vitviz's own.
 rejected, because it would have to follow timm's.
 """
 
-import difflib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from vitviz.errors import ModelError
 from vitviz.images.framing import DataConfig
 from vitviz.models import hub, sizes
-from vitviz.models.architectures import SCOPE
+from vitviz.models.architectures import require_known
 from vitviz.models.checkpoint import SUFFIXES, WeightFile, read_weight_file
 from vitviz.models.describing import data_from_config, describe
 from vitviz.models.devices import memory_guard, pick_device
@@ -118,6 +117,8 @@ def _build(source: str, architecture: str | None, progress: Progress | None) -> 
     if source.startswith(("hf-hub:", "hf_hub:")):
         return _from_repository(source.partition(":")[2], progress)
     path = Path(source).expanduser()
+    if architecture is not None and not path.is_file():
+        raise ModelError(f"architecture={architecture} is for a weight file, and {source} is none.")
     if path.is_dir():
         return _from_folder(path, None, "local folder")
     if path.suffix.lower() in SUFFIXES or path.is_file():
@@ -146,12 +147,8 @@ def _pretrained_config(name: str) -> dict[str, Any]:
     """timm's pretrained config of a name, checked to have weights; a ModelError suggests names otherwise."""
     import timm
 
-    known = timm.list_models()
+    require_known(name)
     bare = name.split(".")[0]
-    if not timm.is_model(bare):
-        near = _closest(bare, timm.list_models(module=list(SCOPE))) or _closest(bare, known)
-        hint = f" Did you mean {' or '.join(near)}?" if near else " `vitviz models` lists what there is."
-        raise ModelError(f"timm has no model called “{name}”.{hint}")
     tagged = timm.list_models(f"{bare}.*", pretrained=True)
     try:
         config = timm.models.get_pretrained_cfg(name)
@@ -169,12 +166,6 @@ def _pretrained_config(name: str) -> dict[str, Any]:
         raise ModelError(f"timm has no pretrained weights for {name}; {other}.")
     found: dict[str, Any] = config.to_dict()
     return found
-
-
-def _closest(name: str, names: list[str]) -> list[str]:
-    return (
-        difflib.get_close_matches(name, names, n=3, cutoff=0.6) or [one for one in names if name in one][:3]
-    )
 
 
 def _from_repository(hub_id: str, progress: Progress | None) -> _Built:

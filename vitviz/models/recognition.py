@@ -23,7 +23,15 @@ import torch
 from torch import nn
 
 from vitviz.errors import ModelError
-from vitviz.models.architectures import Architecture, Shape, bare_module, is_derived, known, signature
+from vitviz.models.architectures import (
+    Architecture,
+    Shape,
+    bare_module,
+    is_derived,
+    known,
+    require_known,
+    signature,
+)
 from vitviz.models.checkpoint import WeightFile
 
 _HEADS = ("head", "head_dist")
@@ -73,6 +81,7 @@ def recognise(file: WeightFile, architecture: str | None = None) -> Match:
     several fit that compute differently.
     """
     if architecture is not None:
+        require_known(architecture)
         found = _fit(architecture, file)
         if isinstance(found, Match):
             return found
@@ -80,22 +89,29 @@ def recognise(file: WeightFile, architecture: str | None = None) -> Match:
             f"{file.path.name} does not fit {architecture}: {found.first(1)[0]}.", "\n".join(found.first(12))
         )
     ranked = rank(file.tensors)
+    mine = _signature_of(file.tensors)
+    rivals: list[Architecture] = []
+    fits: dict[str, Match] = {}
     failed: list[tuple[float, Architecture, Difference]] = []
     for score, candidate in _distinct(ranked)[:_TRIED]:
-        rivals = [
+        # Once something fits, only an architecture of the very same shapes, otherwise named, can fit as well.
+        if fits and _alike(mine, candidate.signature) < 1:
+            continue
+        found = _fit(candidate.name, file)
+        if isinstance(found, Difference):
+            failed.append((score, candidate, found))
+            continue
+        fits[candidate.name] = found
+        rivals += [
             one for _, one in ranked if one.signature == candidate.signature and one.file in _kin(candidate)
         ]
-        found = _fit(candidate.name, file)
-        if isinstance(found, Match):
-            chosen, note = _choose(rivals, file)
-            if chosen == candidate.name:
-                return Match(chosen, found.options, found.tensors, note)
-            again = _fit(chosen, file)
-            if isinstance(again, Match):
-                return Match(chosen, again.options, again.tensors, note)
-            found = again
-        failed.append((score, candidate, found))
-    raise _no_match(file, failed)
+    if not fits:
+        raise _no_match(file, failed)
+    chosen, note = _choose(rivals, file)
+    match = fits.get(chosen) or _fit(chosen, file)
+    if isinstance(match, Difference):
+        raise _no_match(file, [(1.0, rivals[0], match)])
+    return Match(chosen, match.options, match.tensors, note)
 
 
 def rank(tensors: Mapping[str, torch.Tensor]) -> list[tuple[float, Architecture]]:
@@ -103,13 +119,17 @@ def rank(tensors: Mapping[str, torch.Tensor]) -> list[tuple[float, Architecture]
 
     Shapes alone count a little less than names and shapes, for files that name their tensors otherwise.
     """
-    shapes = {key: tuple(value.shape) for key, value in tensors.items() if not _EXTRA.match(key)}
-    mine = signature(shapes, _HEADS)
+    mine = _signature_of(tensors)
     ranked = [
         (max(_shared(mine, one.signature), 0.9 * _alike(mine, one.signature)), one)
         for one in known().values()
     ]
     return sorted(ranked, key=lambda pair: (-pair[0], len(pair[1].name), pair[1].name))
+
+
+def _signature_of(tensors: Mapping[str, torch.Tensor]) -> Counter[tuple[str, Shape]]:
+    shapes = {key: tuple(value.shape) for key, value in tensors.items() if not _EXTRA.match(key)}
+    return signature(shapes, _HEADS)
 
 
 def _shared(mine: Mapping[tuple[str, Shape], int], theirs: Mapping[tuple[str, Shape], int]) -> float:
@@ -259,7 +279,7 @@ def _choose(rivals: Sequence[Architecture], file: WeightFile) -> tuple[str, str]
         listed = ", ".join(sorted(names))
         raise ModelError(
             f"{file.path.name} could be any of {listed}: they have the same tensors but compute differently. "
-            f"Say which with load_model(path, architecture=…), or name the file after it ({min(names)}.safetensors).",
+            f"Say which with load_model(path, architecture=…), or name the file after it ({min(names)}{file.path.suffix}).",
         )
     chosen, *others = sorted(names, key=lambda name: (len(name), name))
     differ = [name for name in others if _preparation(name) != _preparation(chosen)]
