@@ -88,7 +88,7 @@ def test_a_patch_or_a_prefix_token_can_be_the_query(photo: Photo) -> None:
     for query, token in (((2, 3), 2 + 2 * 4 + 3), ("class", 0), ("distillation", 1)):
         values = vitviz.explain(trace, "rollout", query=query).values
         assert relative(values.reshape(-1), product[token][2:]) <= 1e-5
-    several = vitviz.explain(trace, "rollout", query=[(0, 0), (3, 3)]).values
+    several = vitviz.explain(trace, "rollout", query=((0, 0), (3, 3))).values
     assert relative(several.reshape(-1), (product[2] + product[17])[2:] / 2) <= 1e-5
 
 

@@ -26,7 +26,7 @@ from vitviz.models.sizes import at_size
 __all__ = ["Cancelled", "Prediction", "Trace", "trace"]
 
 Floats = NDArray[np.float32]
-Query = tuple[int, int] | list[tuple[int, int]] | str | None
+Query = tuple[int, int] | tuple[tuple[int, int], ...] | str | None
 """A patch (row, column) of `Trace.patches`, several (their mean), a prefix token's name, or None for the readout."""
 
 
@@ -121,10 +121,15 @@ class Trace:
                 return None
             weights[layer.layout.prefix.index(query)] = 1.0
             return weights
-        patches = query if isinstance(query, list) else [query]
+        patches = patches_of(query)
         for row, col in patches:
             weights[self.token(layer, row, col)] += 1 / len(patches)
         return weights
+
+
+def patches_of(query: tuple[int, int] | tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    """The patches of a query that is one patch or several."""
+    return tuple(patch for patch in query if isinstance(patch, tuple)) or (query,)  # type: ignore[return-value]
 
 
 def trace(

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from vitviz.attention.layer import Layer
-from vitviz.attention.trace import Query, Trace
+from vitviz.attention.trace import Query, Trace, patches_of
 from vitviz.errors import MethodError
 from vitviz.explain.heatmap import Heatmap
 from vitviz.explain.registry import Method
@@ -165,9 +165,10 @@ def describe(trace: Trace, query: Query) -> str:
         return trace.readout.sentence
     if isinstance(query, str):
         return f"the {query} token"
-    if isinstance(query, list):
-        return f"the mean of {len(query)} patches"
-    return f"patch ({query[0]}, {query[1]})"
+    patches = patches_of(query)
+    if len(patches) > 1:
+        return f"the mean of {len(patches)} patches"
+    return f"patch ({patches[0][0]}, {patches[0][1]})"
 
 
 def silence(trace: Trace, layer: Layer, query: Query, direction: Direction) -> str:

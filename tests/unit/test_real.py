@@ -1,0 +1,83 @@
+"""Real weights and real photos: DeiT-Tiny as trained on ImageNet."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from conftest import unfused
+from safetensors.torch import load_file
+from timm.data import create_transform, resolve_data_config
+
+import vitviz
+
+FOUND = {
+    "n01443537_goldfish": 1,
+    "n02391049_zebra": 340,
+    "n02123045_tabby": 281,
+    "n02099601_golden_retriever": 207,
+    "n02690373_airliner": 404,
+    "n02676566_acoustic_guitar": 402,
+}
+
+
+@pytest.fixture(scope="module")
+def deit(real: Path) -> vitviz.Model:
+    return vitviz.load_model(real / "deit_tiny_patch16_224.safetensors", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def plain(real: Path) -> torch.nn.Module:
+    """The same weights in timm, vitviz not involved."""
+    module = timm.create_model("deit_tiny_patch16_224").eval()
+    module.load_state_dict(load_file(real / "deit_tiny_patch16_224.safetensors"))
+    return module
+
+
+def photo_of(real: Path, name: str) -> vitviz.Photo:
+    return vitviz.open_image(next((real / "photos").glob(f"{name}.*")))
+
+
+def test_the_architecture_is_found_from_the_tensors(deit: vitviz.Model) -> None:
+    assert deit.architecture == "deit_tiny_patch16_224"
+    assert deit.labels[340] == "zebra"
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_logits_equal_timms_and_the_class_is_right(
+    name: str, real: Path, deit: vitviz.Model, plain: torch.nn.Module
+) -> None:
+    photo = photo_of(real, name)
+    trace = vitviz.trace(deit, photo, check=True)
+    from PIL import Image
+
+    transform = create_transform(**resolve_data_config({}, model=plain), is_training=False)
+    with torch.no_grad():
+        own = plain(transform(Image.fromarray(photo.pixels))[None])[0].numpy()
+    np.testing.assert_allclose(trace.logits, own, atol=1e-4)
+    with torch.no_grad():
+        same = plain(torch.from_numpy(trace.framing.apply(photo))[None])[0].numpy()
+    np.testing.assert_array_equal(trace.logits, same)
+    assert trace.predictions(top=1)[0].index == FOUND[name]
+    assert trace.check.exact
+
+
+def test_rollout_and_attention_equal_a_naive_dense_computation(
+    real: Path, deit: vitviz.Model, plain: torch.nn.Module
+) -> None:
+    photo = photo_of(real, "hila_catdog")
+    trace = vitviz.trace(deit, photo)
+    with unfused(plain) as seen:
+        plain(torch.from_numpy(trace.framing.apply(photo))[None])
+    matrices = [weights[0].double().numpy() for weights in seen]
+    product = np.eye(197)
+    for layer, heads in zip(trace.layers, matrices, strict=True):
+        np.testing.assert_allclose(layer.attention(), heads, atol=1e-5)
+        both = (heads.mean(0) + np.eye(197)) / 2
+        product = both / both.sum(1, keepdims=True) @ product
+    heatmap = vitviz.explain(trace, "rollout")
+    error = np.abs(heatmap.values.reshape(-1) - product[0, 1:]).max() / product[0, 1:].max()
+    assert error <= 1e-5
+    patch = vitviz.explain(trace, "attention", layer=8, head=1, query=(4, 7)).values
+    np.testing.assert_allclose(patch.reshape(-1), matrices[8][1, 1 + 4 * 14 + 7, 1:], atol=1e-5)
