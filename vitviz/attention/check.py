@@ -52,8 +52,8 @@ def check_model(model: Model, photo: Photo | None = None) -> CheckReport:
     shown = noise(model.input_size) if photo is None else photo
     try:
         traced = trace(model, shown, check=True)
-    except (RefusedError, ModelError) as error:
-        return CheckReport(model.name, error.message)
+    except (RefusedError, ModelError) as refusal:
+        return CheckReport(model.name, refusal.message)
     again = trace(model, shown)  # the second pass watches only what attends, as all later ones do
     error = _logits_error(model, traced, again)
     assert traced.check is not None
