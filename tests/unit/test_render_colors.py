@@ -45,12 +45,16 @@ def test_alpha_follows_the_value_in_glow_is_constant_in_tint_and_falls_in_dim():
     assert set(STYLES) == {"glow", "tint", "contour", "dim"}
 
 
-def test_value_range_is_from_zero_to_the_maximum_or_as_given():
-    assert value_range([0.2, 0.5]) == (0.0, 0.5)
+def test_value_range_is_from_zero_or_the_minimum_to_the_maximum_or_as_given():
+    assert value_range([0.04, 0.5]) == (0.0, 0.5)
+    assert value_range([0.06, 0.5]) == (0.06, 0.5)
+    assert value_range([0.49, 0.5]) == (0.0, 0.5), "evenness must look even"
+    assert value_range([0.5, 0.5]) == (0.0, 0.5)
     assert value_range([-0.2, np.nan, 0.5]) == (-0.2, 0.5)
     assert value_range([np.nan]) == (0.0, 0.0)
     assert value_range([0.2, 0.5], (0.1, 2)) == (0.1, 2.0)
-    assert value_range([0.2, 0.5], log=True) == (0.5 / 10_000, 0.5)
+    assert value_range([0.0, 0.5], log=True) == (0.5 / 10_000, 0.5)
+    assert value_range([0.2, 0.5], log=True) == (0.2, 0.5)
 
 
 def test_to_unit_is_clipped_and_safe():

@@ -35,15 +35,18 @@ def lookup_table(name: str) -> NDArray[np.uint8]:
 def value_range(
     values: ArrayLike, scale: tuple[float, float] | None = None, log: bool = False
 ) -> tuple[float, float]:
-    """The (low, high) that a map is shown on: `scale`, or from 0 (the minimum, if negative) to the maximum.
+    """The (low, high) that a map is shown on: `scale`, or up to the maximum from 0, or from the minimum.
 
-    MethodError for a scale that does not rise. A logarithmic scale needs a positive low end: one that is
-    not positive becomes high / 10**DECADES.
+    From the minimum where it is negative, or above a tenth of the maximum: in a rollout, say, every patch has a
+    good part of the largest share, and from 0 all would look hot. A map that varies by less than a twentieth is
+    shown from 0 all the same, so that evenness looks even. A logarithmic scale needs a positive
+    low end: one that is not positive becomes high / 10**DECADES. MethodError for a scale that does not rise.
     """
     if scale is None:
         finite = np.asarray(values, dtype=np.float64)
         finite = finite[np.isfinite(finite)]
-        low, high = (min(float(finite.min()), 0.0), float(finite.max())) if finite.size else (0.0, 0.0)
+        least, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+        low = least if least < 0 or 0.1 * high < least < 0.95 * high else 0.0
     else:
         low, high = float(scale[0]), float(scale[1])
         if not (math.isfinite(low) and math.isfinite(high) and low < high):

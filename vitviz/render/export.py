@@ -97,28 +97,32 @@ def with_legend(
     width = image.width
     size = float(np.clip(width / 48, 11, 120))
     gap = round(size * 0.7)
-    lines = _wrapped(title, size, width - 2 * gap)
-    notes = _wrapped(note, size * 0.85, width - 2 * gap) if note else []
+    inner = width - 2 * gap
     line, small = round(size * 1.35), round(size * 1.15)
-    bar_top = gap + line * len(lines) + gap // 2
-    below = bar_top + line + gap // 2
-    strip = Image.new("RGB", (width, below + small * len(notes) + gap // 2), _PAPER)
+    suffix = " ".join(filter(None, (unit, "(logarithmic)" if log else "")))
+    ends = [number_text(low), f"{number_text(high)} {suffix}".strip()]
+    titles, below = _wrapped(title, size, inner), _wrapped(note, size * 0.85, inner)
+    if inner - sum(_width(end, size) for end in ends) - 2 * gap < 6 * size:
+        # Too narrow for bar and unit side by side.
+        ends[1] = number_text(high)
+        below = _wrapped(suffix, size * 0.85, inner) + below
+    bar_top = gap + line * len(titles) + gap // 2
+    notes_top = bar_top + line + gap // 2
+    strip = Image.new("RGB", (width, notes_top + small * len(below) + gap // 2), _PAPER)
     draw = ImageDraw.Draw(strip)
-    for number, words in enumerate(lines):
+    for number, words in enumerate(titles):
         _write(draw, (gap, gap // 2 + line * number), words, size, _INK)
-    ends = (number_text(low), f"{number_text(high)} {unit}".strip() + (" (logarithmic)" if log else ""))
-    before, after = (_width(text, size) for text in ends)
+    for number, words in enumerate(below):
+        _write(draw, (gap, notes_top + small * number), words, size * 0.85, _QUIET)
     middle = bar_top + line / 2
-    left = gap + round(before + gap * 0.6)
-    right = min(width - gap - round(after + gap * 0.6), left + round(size * 22))
+    left = gap + round(_width(ends[0], size) + gap * 0.6)
+    right = min(width - gap - round(_width(ends[1], size) + gap * 0.6), left + round(size * 22))
     if right - left >= 8:
         height = round(size * 0.9)
         bar = _bar(right - left, height, heat_table(colormap, opacity, style), style)
         strip.paste(bar, (left, round(middle - height / 2)))
     _write(draw, (gap, middle), ends[0], size, _INK, anchor="lm")
     _write(draw, (max(left, right) + round(gap * 0.6), middle), ends[1], size, _INK, anchor="lm")
-    for number, words in enumerate(notes):
-        _write(draw, (gap, below + small * number), words, size * 0.85, _QUIET)
     picture = Image.new("RGB", (width, image.height + strip.height))
     picture.paste(image, (0, 0))
     picture.paste(strip, (0, image.height))

@@ -36,8 +36,8 @@ def overlay(
     """The photo with a map of (patches.rows, patches.cols) values over it, RGB of the photo's own size.
 
     style: "glow", "tint", "dim" (see `colors.heat_table`) or "contour" (lines at fifths of the scale, always
-    of the smooth map). scale: the (low, high) values at the colour map's ends, default 0 to the map's
-    maximum; log: a logarithmic scale. grid draws the patch borders, dim_unseen darkens what the model did not
+    of the smooth map). scale: the (low, high) values at the colour map's ends, by default those of
+    `colors.value_range`; log: a logarithmic scale. grid draws the patch borders, dim_unseen darkens what the model did not
     see, mark outlines one patch (row, col). MethodError for a style, opacity, colour map or scale that does
     not exist; ValueError for a map of another shape.
     """

@@ -1,0 +1,148 @@
+"""`vitviz check`: recompute a model's attention, compare it with what the model itself computed, say what applies."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from vitviz.cli.options import SOURCE, add_architecture, add_device, clear_progress, progress, size
+from vitviz.errors import ModelError, VitvizError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from vitviz.attention.trace import Trace
+    from vitviz.images.photo import Photo
+    from vitviz.models.model import Model
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """SOURCE and what concerns the model."""
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help=SOURCE)
+    parser.add_argument(
+        "--random", action="store_true", help="timm names with random weights: nothing is downloaded"
+    )
+    parser.add_argument(
+        "--depth",
+        type=int,
+        metavar="N",
+        help="with --random: at most N blocks (of each stage), for models too large for this machine",
+    )
+    parser.add_argument(
+        "--image-size", type=size, metavar="N or H,W", help="the model's input in pixels, if not its own"
+    )
+    add_architecture(parser)
+    add_device(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check each source and print what was found; 0 if all are exact."""
+    if arguments.depth is not None and (not arguments.random or arguments.depth < 1):
+        raise VitvizError(
+            "--depth takes a number from 1, and needs --random: weights are for the whole model."
+        )
+    exact = [check_one(source, arguments) for source in arguments.sources]
+    return 0 if all(exact) else 1
+
+
+def check_one(source: str, arguments: argparse.Namespace) -> bool:
+    """Check one source and print the finding; whether it is exact."""
+    try:
+        trace = checked(source, arguments)
+    except VitvizError as error:
+        clear_progress()
+        print(f"{source}: refused\n  {error.message}")
+        if arguments.verbose and error.details:
+            print(error.details, file=sys.stderr)
+        return False
+    from vitviz.explain import methods
+
+    check = trace.check
+    assert check is not None
+    print(f"{trace.model.name}: {check.sentence}")
+    print(f"  {structure(trace)}")
+    found = methods(trace)
+    applying = [name for name, reason in found.items() if reason is None]
+    print(f"  applies: {', '.join(applying) or 'no method'}")
+    for name, reason in found.items():
+        if reason is not None:
+            print(f"  {name} {reason}")
+    if not check.exact:
+        layer = max(check.errors, key=lambda name: check.errors[name])
+        print(f"  worst in {layer}; its maps would be wrong, so the model is refused")
+    return check.exact
+
+
+def checked(source: str, arguments: argparse.Namespace) -> "Trace":
+    """One forward pass of a test picture through the model, every layer compared."""
+    from vitviz.attention.trace import trace
+    from vitviz.models.loading import load_model
+
+    model = load_model(
+        random_module(source, arguments.depth) if arguments.random else source,
+        device=arguments.device,
+        image_size=arguments.image_size,
+        architecture=None if arguments.random else arguments.architecture,
+        progress=progress(),
+    )
+    clear_progress()
+    return trace(model, test_picture(model), check=True)
+
+
+def structure(trace: "Trace") -> str:
+    """Layers, heads, tokens and prefix tokens of a trace, in one line."""
+    layers = trace.layers
+    heads = " to ".join(str(heads) for heads in dict.fromkeys(extremes([layer.heads for layer in layers])))
+    tokens = extremes([layer.layout.tokens for layer in layers])
+    amount = f"{tokens[0]} to {tokens[1]}" if tokens[0] != tokens[1] else f"{tokens[0]}"
+    grid = trace.patches
+    prefix = ", ".join(trace.prefix) or "none"
+    return (
+        f"layers: {len(layers)}; heads: {heads}; tokens: {amount}; patches: {grid.rows}×{grid.cols}; "
+        f"prefix tokens: {prefix}"
+    )
+
+
+def extremes(numbers: list[int]) -> tuple[int, int]:
+    """The smallest and the largest."""
+    return min(numbers), max(numbers)
+
+
+def test_picture(model: "Model") -> "Photo":
+    """A picture of the model's input size with coarse and fine structure everywhere, always the same."""
+    import numpy as np
+    from PIL import Image
+
+    from vitviz.images.photo import photo_from_array
+
+    height, width = model.input_size
+    random = np.random.default_rng(0)
+    coarse = Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize((width, height))
+    fine = random.integers(-24, 25, (height, width, 3))
+    return photo_from_array(np.clip(np.asarray(coarse) + fine, 0, 255).astype(np.uint8), "test picture")
+
+
+def random_module(name: str, depth: int | None = None) -> "nn.Module":
+    """A timm model with random weights, always the same ones, of at most `depth` blocks per stage."""
+    import timm
+    import torch
+
+    if not timm.is_model(name.split(".")[0]):
+        raise ModelError(f"timm has no model called “{name}”; `vitviz models` lists those in scope.")
+    options = {} if depth is None else shallow(name, depth)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module: nn.Module = timm.create_model(name, pretrained=False, **options)
+    return module
+
+
+def shallow(name: str, depth: int) -> dict[str, int | tuple[int, ...]]:
+    """The options that make timm build an architecture with at most `depth` blocks per stage, if it has such."""
+    from vitviz.models.architectures import bare_module
+
+    whole = bare_module(name)
+    for attribute, option in (("layers", "depths"), ("stages", "depths"), ("transformers", "depth")):
+        stages = getattr(whole, attribute, None)
+        if stages is not None:
+            return {option: tuple(min(depth, len(stage.blocks)) for stage in stages)}
+    blocks = getattr(whole, "blocks", None)
+    return {} if blocks is None else {"depth": min(depth, len(blocks))}

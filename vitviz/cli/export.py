@@ -1,0 +1,249 @@
+"""`vitviz export`: photos in, heatmaps out."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitviz.cli import report
+from vitviz.cli.options import (
+    SOURCE,
+    add_architecture,
+    add_device,
+    clear_progress,
+    number_or_name,
+    pair,
+    progress,
+    query,
+    size,
+)
+from vitviz.errors import ExportError, VitvizError
+from vitviz.render.colors import COLORMAPS, DEFAULT_COLORMAP, STYLES
+
+if TYPE_CHECKING:
+    from vitviz.models.model import Model
+
+# Options of methods: passed on only if they were given, so that each method keeps its own defaults.
+_METHOD_OPTIONS = ("layer", "head", "fusion", "discard", "query", "direction")
+_STYLE_OPTIONS = ("colormap", "opacity", "style", "smooth", "scale", "log", "grid")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Everything `vitviz export` takes."""
+    parser.add_argument("photos", nargs="*", metavar="PHOTO", help="one or more photos")
+    parser.add_argument(
+        "--sample", action="store_true", help="use the bundled scene of two objects, with demo/vit by default"
+    )
+    parser.add_argument("--model", metavar="SOURCE", help=SOURCE)
+    parser.add_argument(
+        "--out",
+        metavar="PATH",
+        required=True,
+        type=Path,
+        help="a .png file, a folder, or a pattern with {name} for several photos",
+    )
+    parser.add_argument(
+        "--raw", metavar="PATH", type=Path, help="also write the numbers, as .npz: a file, folder or pattern"
+    )
+    _add_method(parser.add_argument_group("what is shown"))
+    _add_model(parser.add_argument_group("photo and model"))
+    _add_look(parser.add_argument_group("how it looks"))
+
+
+def _add_method(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--method", default="rollout", metavar="NAME", help="rollout or attention (default: rollout)"
+    )
+    group.add_argument(
+        "--layer",
+        type=number_or_name,
+        metavar="N",
+        help="a layer's number from 0, -1 for the last, or its name (default: the last)",
+    )
+    group.add_argument(
+        "--head", type=int, metavar="N", help="attention: one head, numbered from 0 (default: all, fused)"
+    )
+    group.add_argument("--fusion", choices=("mean", "max", "min"), help="how heads are fused (default: mean)")
+    group.add_argument(
+        "--discard",
+        type=float,
+        metavar="SHARE",
+        help="rollout: the share of smallest weights set to zero, such as 0.9 (default: 0)",
+    )
+    group.add_argument(
+        "--query",
+        type=query,
+        metavar="R,C",
+        help="a patch (row,column from 0) or a token's name, such as class (default: the readout, which the "
+        "prediction is read from)",
+    )
+    group.add_argument(
+        "--direction",
+        choices=("to", "by"),
+        help="attention: what the query attends to, or what it is attended by (default: to)",
+    )
+
+
+def _add_model(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--framing",
+        choices=("crop", "squash", "fit"),
+        default="crop",
+        help="crop: as in the model's evaluation; squash: the whole photo, aspect lost; fit: the whole photo, aspect "
+        "kept (default: crop)",
+    )
+    group.add_argument(
+        "--image-size", type=size, metavar="N or H,W", help="the model's input in pixels, if not its own"
+    )
+    add_architecture(group)
+    group.add_argument("--labels", metavar="FILE", help="class names: .txt (one per line), .json or .csv")
+    add_device(group)
+
+
+def _add_look(group: argparse._ArgumentGroup) -> None:
+    maps = ", ".join(COLORMAPS)
+    group.add_argument(
+        "--colormap",
+        default=DEFAULT_COLORMAP,
+        metavar="NAME",
+        help=f"{maps}, or any that cmap knows (default: {DEFAULT_COLORMAP})",
+    )
+    group.add_argument(
+        "--opacity", type=float, default=0.85, metavar="0…1", help="of the strongest heat (default: 0.85)"
+    )
+    group.add_argument(
+        "--style",
+        choices=STYLES,
+        default="glow",
+        help="glow: opacity follows the value; tint: constant; contour: lines; dim: darkens what is not attended "
+        "(default: glow)",
+    )
+    group.add_argument(
+        "--smooth", action="store_true", help="interpolate between patch centres instead of showing patches"
+    )
+    group.add_argument(
+        "--scale",
+        type=pair,
+        metavar="LOW,HIGH",
+        help="values at the ends of the colour map (default: up to the map's maximum, from 0 or, where all of it is "
+        "far above 0, from its minimum)",
+    )
+    group.add_argument("--log", action="store_true", help="a logarithmic scale")
+    group.add_argument("--grid", action="store_true", help="draw the patch borders")
+    group.add_argument(
+        "--legend", action="store_true", help="add a strip below the picture: what it shows, and the scale"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write one picture per photo; a photo that fails is reported and the others go on. 0 if all were written."""
+    photos = [Path(photo) for photo in arguments.photos]
+    if arguments.sample:
+        photos.append(sample_photo())
+    source = arguments.model or ("demo/vit" if arguments.sample else None)
+    if not photos:
+        raise VitvizError("Name at least one photo to export, or use --sample.")
+    if source is None:
+        raise VitvizError("Name a model: --model demo/vit, --model deit_tiny_patch16_224 or a weight file.")
+    pictures = targets(photos, arguments.out, arguments.method, ".png")
+    numbers: Sequence[Path | None] = [None] * len(photos)
+    if arguments.raw:
+        numbers = targets(photos, arguments.raw, arguments.method, ".npz")
+
+    from vitviz.models.loading import load_model
+
+    model = load_model(
+        source,
+        device=arguments.device,
+        image_size=arguments.image_size,
+        labels=arguments.labels,
+        architecture=arguments.architecture,
+        progress=progress(),
+    )
+    clear_progress()
+    failures = 0
+    for photo, picture, raw in zip(photos, pictures, numbers, strict=True):
+        try:
+            print(export_one(photo, model, arguments, picture, raw))
+        except VitvizError as error:
+            if len(photos) == 1:
+                raise
+            report(error, arguments.verbose)
+            failures += 1
+    if failures:
+        print(f"vitviz: {failures} of {len(photos)} photos could not be exported.", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def export_one(
+    photo: Path, model: "Model", arguments: argparse.Namespace, picture: Path, raw: Path | None
+) -> str:
+    """Write one photo's picture, and its numbers if asked for; returns a line that says what was written."""
+    from vitviz.attention.trace import trace
+    from vitviz.explain import explain
+    from vitviz.images.photo import open_image
+    from vitviz.render.colors import value_range
+    from vitviz.render.export import number_text
+
+    traced = trace(model, open_image(photo), framing=arguments.framing)
+    given = {name: getattr(arguments, name) for name in _METHOD_OPTIONS}
+    options = {name: value for name, value in given.items() if value is not None}
+    heatmap = explain(traced, arguments.method, **options)
+    style: dict[str, Any] = {name: getattr(arguments, name) for name in _STYLE_OPTIONS}
+    if isinstance(arguments.query, tuple):
+        style["mark"] = arguments.query
+    heatmap.save(picture, legend=arguments.legend, **style)
+    if raw is not None:
+        heatmap.save_raw(raw)
+    low, high = value_range(heatmap.values, arguments.scale, arguments.log)
+    best = traced.predictions(top=1)
+    seen = f"{best[0].label} {best[0].probability:.1%}; " if best else ""
+    written = f"{picture} and {raw}" if raw else f"{picture}"
+    scale = f"colours from {number_text(low)} to {number_text(high)} ({heatmap.unit})"
+    return f"{written}: {seen}{heatmap.title}; {scale}"
+
+
+def sample_photo() -> Path:
+    """The bundled scene of two objects."""
+    from vitviz.resources_path import resource
+
+    found = sorted(resource("scenes").glob("*.png"))
+    if not found:
+        raise VitvizError("This copy of vitviz has no bundled scenes; name a photo instead of --sample.")
+    return found[0]
+
+
+def targets(photos: Sequence[Path], out: Path, method: str, suffix: str) -> list[Path]:
+    """Where each photo's file goes: to `out` itself, into the folder `out`, or to a pattern with {name} filled in.
+
+    For several photos a name without a suffix is a folder, made if need be. ExportError where two photos would
+    share a file, where a photo itself would be overwritten, and for another suffix.
+    """
+    text = str(out)
+    if "{name}" in text:
+        paths = [Path(text.replace("{name}", photo.stem)) for photo in photos]
+    elif out.is_dir() or (len(photos) > 1 and not out.suffix):
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ExportError(f"The folder {out} cannot be made: {error.strerror}.") from error
+        paths = [out / f"{photo.stem}-{method}{suffix}" for photo in photos]
+    elif len(photos) > 1:
+        raise ExportError(
+            f"{out} is one file for {len(photos)} photos; give a folder, or a pattern such as {{name}}{suffix}."
+        )
+    else:
+        paths = [out]
+    taken: dict[Path, Path] = {}
+    for photo, path in zip(photos, paths, strict=True):
+        if path.suffix.lower() != suffix:
+            raise ExportError(f"{path}: the name must end in {suffix}.")
+        other = taken.setdefault(path.absolute(), photo)
+        if other is not photo:
+            raise ExportError(f"{other} and {photo} would both be written to {path}; export them one by one.")
+        if path.exists() and any(path.samefile(source) for source in photos if source.exists()):
+            raise ExportError(
+                f"{path} is one of the photos and will not be overwritten; choose another --out."
+            )
+    return paths

@@ -1,0 +1,74 @@
+"""What several commands ask for, and how it is read from a command line."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+
+SOURCE = (
+    "a timm name (deit_tiny_patch16_224), hf-hub:user/repository, a weight file (.safetensors, .pth), a model "
+    "folder, or demo/vit, demo/deit, demo/swin"
+)
+
+
+def add_device(parser: argparse._ActionsContainer) -> None:
+    """--device."""
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="cpu, cuda, cuda:1, mps or auto: CUDA, else MPS, else CPU (default: auto)",
+    )
+
+
+def add_architecture(parser: argparse._ActionsContainer) -> None:
+    """--architecture."""
+    parser.add_argument(
+        "--architecture",
+        metavar="NAME",
+        help="the timm name that a weight file is of, where its tensors do not decide",
+    )
+
+
+def size(text: str) -> int | tuple[int, int]:
+    """“384" → 384; "256,208" or "256x208" → (256, 208)."""
+    sides = [int(part) for part in re.split(r"[,x×]", text)]
+    if len(sides) not in (1, 2) or min(sides) < 1:
+        raise ValueError(f"not one or two sides: {text}")
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
+def pair(text: str) -> tuple[float, float]:
+    """“0,0.1" → (0.0, 0.1)."""
+    low, high = text.split(",")
+    return float(low), float(high)
+
+
+def query(text: str) -> tuple[int, int] | str:
+    """“4,7" → (4, 7); anything without a comma is a prefix token's name."""
+    if "," not in text:
+        return text
+    row, col = text.split(",")
+    return int(row), int(col)
+
+
+def number_or_name(text: str) -> int | str:
+    """“-1" → -1; "blocks.3.attn" stays as it is."""
+    return int(text) if re.fullmatch(r"[+-]?\d+", text) else text
+
+
+def progress() -> Callable[[str, float | None], None] | None:
+    """A line on stderr that says what is happening, overwritten as it goes on; None where nobody is watching."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(what: str, part: float | None) -> None:
+        done = "" if part is None else f" {part:4.0%}"
+        print(f"\r\x1b[K{what}{done}", end="", file=sys.stderr, flush=True)
+
+    return show
+
+
+def clear_progress() -> None:
+    """Take the progress line away again."""
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
