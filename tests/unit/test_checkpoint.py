@@ -15,9 +15,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vitviz.errors import ModelError
-from vitviz.models.architectures import known
-from vitviz.models.checkpoint import read_weight_file
+from vitviz.models.architectures import bare_module, known
+from vitviz.models.checkpoint import WeightFile, read_weight_file
 from vitviz.models.loading import load_model
+from vitviz.models.recognition import recognise
 
 VIT = "vit_tiny_patch16_224"
 
@@ -163,6 +164,21 @@ def test_every_family_is_found_with_its_classes_and_size(tmp_path, name, options
     picture = torch.rand(1, 3, size, size)
     with torch.no_grad():
         assert torch.equal(model.module(picture), module(picture))
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", sorted(known()))
+def test_every_architecture_is_found_from_its_own_tensors(name):
+    """Without memory and under a neutral name: found, or told apart from a rival that computes differently."""
+    tensors = bare_module(name, num_classes=4).state_dict()
+    same = {one.name for one in known().values() if one.function == known()[name].function}
+    try:
+        found = recognise(WeightFile(Path("weights.pth"), tensors)).architecture
+    except ModelError as error:
+        assert "compute differently" in error.message
+        assert name in error.message
+    else:
+        assert found in same
 
 
 def test_older_namings_are_converted_as_timm_does(tmp_path):

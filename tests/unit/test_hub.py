@@ -101,7 +101,9 @@ def test_a_repository_is_loaded_from_the_cache_with_its_own_config(caches, offli
 def test_a_folder_with_config_and_weights(tmp_path, offline, tiny):
     folder = tmp_path / "mine"
     folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"architecture": BARE, "num_classes": 1000, "std": [1, 1, 1]}))
+    (folder / "config.json").write_text(
+        json.dumps({"architecture": BARE, "num_classes": 1000, "std": [1, 1, 1]})
+    )
     save_file(tiny.state_dict(), folder / "model.safetensors")
     for source in (folder, str(folder), f"local-dir:{folder}"):
         model = load_model(source, device="cpu")
@@ -113,7 +115,9 @@ def test_a_folder_with_config_and_weights(tmp_path, offline, tiny):
 def test_folders_that_are_no_timm_models(tmp_path):
     with pytest.raises(ModelError, match=r"has no config\.json"):
         load_model(tmp_path)
-    (tmp_path / "config.json").write_text('{"model_type": "vit", "architectures": ["ViTForImageClassification"]}')
+    (tmp_path / "config.json").write_text(
+        '{"model_type": "vit", "architectures": ["ViTForImageClassification"]}'
+    )
     with pytest.raises(ModelError, match=r"Hugging Face transformers, not of timm; load it there"):
         load_model(tmp_path)
     (tmp_path / "config.json").write_text('{"architecture": "vit_tiny_patch16_224"}')
@@ -126,7 +130,9 @@ def test_folders_that_are_no_timm_models(tmp_path):
 
 def test_offline_and_not_cached_is_a_sentence(caches, offline):
     assert not is_cached(NAME)
-    with pytest.raises(ModelError, match=r"^offline and not cached: the weights of .*augreg.*weight file") as caught:
+    with pytest.raises(
+        ModelError, match=r"^offline and not cached: the weights of .*augreg.*weight file"
+    ) as caught:
         load_model(NAME)
     assert NAME in caught.value.message
     with pytest.raises(ModelError, match="offline and not cached: the weights of hf-hub:somebody/pets"):
@@ -134,18 +140,28 @@ def test_offline_and_not_cached_is_a_sentence(caches, offline):
 
 
 def test_offline_for_weights_outside_the_hub(caches, offline):
-    with pytest.raises(ModelError, match=r"offline and not cached.*dl\.fbaipublicfiles\.com cannot be reached"):
+    with pytest.raises(
+        ModelError, match=r"offline and not cached.*dl\.fbaipublicfiles\.com cannot be reached"
+    ):
         load_model("vit_giant_patch16_gap_224.in22k_ijepa")
     assert not list((caches / "torch").rglob("*.partial"))
 
 
-@pytest.mark.parametrize("how", ["refused", "HF_HUB_OFFLINE"])
-def test_a_refused_connection_is_told_quickly(tmp_path, how):
+def test_the_hubs_own_switch_for_offline_work(caches, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="offline and not cached") as caught:
+        load_model(NAME)
+    assert "HF_HUB_OFFLINE is set" in caught.value.details
+
+
+def test_a_refused_connection_is_told_quickly(tmp_path):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
     environment = {**os.environ, "HF_HOME": str(tmp_path), "TORCH_HOME": str(tmp_path)}
-    environment |= {"HF_ENDPOINT": f"http://127.0.0.1:{port}"} if how == "refused" else {"HF_HUB_OFFLINE": "1"}
+    environment |= (
+        {"HF_ENDPOINT": f"http://127.0.0.1:{port}"} if how == "refused" else {"HF_HUB_OFFLINE": "1"}
+    )
     program = (
         "import time, sys\n"
         "from vitviz.models.loading import load_model\n"
@@ -157,7 +173,12 @@ def test_a_refused_connection_is_told_quickly(tmp_path, how):
         "print(time.perf_counter() - began)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     sentence, seconds = done.stdout.strip().splitlines()
     assert sentence.startswith("offline and not cached: the weights of vit_tiny")
@@ -199,7 +220,9 @@ def server(tiny, tmp_path):
 
 def test_a_download_reports_its_bytes_and_is_then_cached(caches, server, tiny, monkeypatch):
     monkeypatch.setattr(constants, "ENDPOINT", server)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", server + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", server + "/{repo_id}/resolve/{revision}/{filename}"
+    )
     told: list[tuple[str, float | None]] = []
     model = load_model(NAME, device="cpu", progress=lambda what, part: told.append((what, part)))
     assert model.weights == "pretrained, downloaded"
@@ -226,18 +249,26 @@ def test_a_download_outside_the_hub_reports_its_bytes(caches, server):
 
 
 def test_unknown_names_get_suggestions():
-    with pytest.raises(ModelError, match=r"no model called “deit_tiny_patch16_24”. Did you mean deit_tiny_patch16_224"):
+    with pytest.raises(
+        ModelError, match=r"no model called “deit_tiny_patch16_24”. Did you mean deit_tiny_patch16_224"
+    ):
         load_model("deit_tiny_patch16_24")
     with pytest.raises(ModelError, match=r"`vitviz models` lists"):
         load_model("zzzz")
-    with pytest.raises(ModelError, match=r"no weights called “vit_tiny_patch16_224\.nonsense”; .*has .*augreg_in21k"):
+    with pytest.raises(
+        ModelError, match=r"no weights called “vit_tiny_patch16_224\.nonsense”; .*has .*augreg_in21k"
+    ):
         load_model("vit_tiny_patch16_224.nonsense")
-    with pytest.raises(ModelError, match=r"no pretrained weights for vit_small_patch32_384_none|timm has no model"):
+    with pytest.raises(
+        ModelError, match=r"no pretrained weights for vit_small_patch32_384_none|timm has no model"
+    ):
         load_model("vit_small_patch32_384_none")
 
 
 def test_a_name_without_weights_says_so():
-    bare = next(name for name in timm.list_models("vit_*") if not timm.list_models(f"{name}.*", pretrained=True))
+    bare = next(
+        name for name in timm.list_models("vit_*") if not timm.list_models(f"{name}.*", pretrained=True)
+    )
     with pytest.raises(ModelError, match=f"no pretrained weights for {bare}; load a weight file of your own"):
         load_model(bare)
 

@@ -15,7 +15,7 @@ class Model:
     Made by `vitviz.models.loading.load_model`; `vitviz.models.sizes.at_size` gives the same weights at another size.
     """
 
-    module: nn.Module
+    module: nn.Module = field(repr=False)
     """Takes (batch, 3, height, width), normalised; gives (batch, classes) or an object with `.logits`."""
     name: str
     """Shown to the user."""
@@ -25,7 +25,7 @@ class Model:
     """Where the weights came from, as a part of a sentence: "pretrained, from the local cache"."""
     device: torch.device
     data: DataConfig
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] = field(repr=False)
     """One name per class; empty for a model without a classifier."""
     stored_position: torch.Tensor | None = field(default=None, repr=False)
     """The position table as it was stored, before resizing to the input size; None where there is no such table."""

@@ -48,7 +48,7 @@ def position_table(module: nn.Module) -> torch.Tensor | None:
 def resized(module: nn.Module, size: tuple[int, int], name: str, multiple: int) -> nn.Module:
     """A copy of a module that takes `size`, sharing the parameters that stay as they are."""
     kind = timm_file(module)
-    if kind == "naflexvit" or type(module).__module__.startswith("torchvision.models.swin"):
+    if kind == "naflexvit" or _is_foreign_swin(module):
         _require_multiple(size, multiple, name)
         return module
     if kind == "pit":
@@ -78,6 +78,14 @@ def shared_copy(module: nn.Module) -> nn.Module:
     """A copy of a module's structure and buffers that holds the very same parameters."""
     memo: dict[int, Any] = {id(parameter): parameter for parameter in module.parameters()}
     return copy.deepcopy(module, memo)
+
+
+def _is_foreign_swin(module: Any) -> bool:
+    """Whether a module is a Swin of torchvision or Hugging Face, which lay their windows out anew for each picture."""
+    if type(module).__module__.startswith("torchvision.models.swin"):
+        return True
+    config: Any = getattr(module, "config", None)
+    return getattr(config, "model_type", "") in ("swin", "swinv2") and not config.use_absolute_embeddings
 
 
 def _finest(module: Any, kind: str, multiple: int) -> int:
