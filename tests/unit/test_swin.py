@@ -126,13 +126,32 @@ def test_a_wrong_shift_is_found_by_the_self_check(photo: Photo, monkeypatch: pyt
 
     right = timm_swin.cut
 
-    def wrong(grid: tuple[int, int], size: tuple[int, int], shift: tuple[int, int], *, pad_first: bool) -> Windows:
+    def wrong(
+        grid: tuple[int, int], size: tuple[int, int], shift: tuple[int, int], *, pad_first: bool
+    ) -> Windows:
         return right(grid, size, (shift[0] // 2, shift[1]), pad_first=pad_first)
 
     monkeypatch.setattr(timm_swin, "cut", wrong)
     trace = traced("Swin", photo, check=True)
     assert not trace.check.exact
     assert "windows do not agree" in trace.check.sentence
+
+
+def test_windows_that_hold_other_tokens_are_found_by_the_self_check(
+    photo: Photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Padding before the shift instead of after it leaves the number of windows and the mask as they are."""
+    from vitviz.attention.families import timm_swin
+
+    right = timm_swin.cut
+    monkeypatch.setattr(
+        timm_swin, "cut", lambda grid, size, shift, pad_first: right(grid, size, shift, pad_first=True)
+    )
+    assert traced("Swin", photo, check=True).check.exact  # without padding the order does not matter
+    check = traced("Swin, padded and non-square", photo, check=True).check
+    assert check.masks
+    assert not check.exact
+    assert check.misplaced == ("layers.0.blocks.1.attn", "layers.1.blocks.1.attn")
 
 
 def test_padding_takes_weight_and_is_reported(photo: Photo) -> None:

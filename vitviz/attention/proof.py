@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vitviz.attention.layer import CHUNK_ENTRIES, Layer
 from vitviz.attention.recorder import Operation
+from vitviz.attention.windows_proof import misplaced
 
 TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-5, torch.float16: 5e-3, torch.bfloat16: 2e-2}
 """Largest relative error called exact: it follows the precision in which the model itself rounds its output."""
@@ -24,6 +25,8 @@ class Check:
     """The model's precision: "float32", "bfloat16"."""
     masks: bool = True
     """Whether tokens in different regions of a shifted window see nothing of each other, as the layout says."""
+    misplaced: tuple[str, ...] = ()
+    """Windowed layers whose windows did not hold the tokens that the layout puts there."""
 
     @property
     def worst(self) -> float:
@@ -33,26 +36,42 @@ class Check:
     @property
     def exact(self) -> bool:
         """Whether every layer agrees within the tolerance and with its layout. A NaN is never exact."""
-        return self.masks and all(error <= self.tolerance for error in self.errors.values())
+        return (
+            self.masks
+            and not self.misplaced
+            and all(error <= self.tolerance for error in self.errors.values())
+        )
 
     @property
     def sentence(self) -> str:
         """The verdict for people: "exact, worst error 4e-07 (float32, tolerance 1e-05)"."""
         verdict = "exact" if self.exact else "NOT exact"
         note = "" if self.masks else ", windows do not agree with the recorded mask"
+        note += (
+            f", windows of {self.misplaced[0]} hold other tokens than the layout says"
+            if self.misplaced
+            else ""
+        )
         return f"{verdict}, worst error {self.worst:.0e} ({self.precision}, tolerance {self.tolerance:.0e}){note}"
 
 
-def check_operations(layers: tuple[Layer, ...], dtype: torch.dtype) -> Check:
-    """Check layers whose operations kept their outputs (`trace(..., check=True)`)."""
+def check_layers(layers: tuple[Layer, ...], module: nn.Module, inputs: Tensor) -> Check:
+    """Check layers whose operations kept their outputs (`trace(..., check=True)`), and a Swin's windows."""
     errors: dict[str, float] = {}
     for layer in layers:
         key, number = layer.name, 2
         while key in errors:
             key, number = f"{layer.name} ({number})", number + 1
         errors[key] = _error(layer)
+    dtype = inputs.dtype
     precision = str(dtype).removeprefix("torch.")
-    return Check(errors, TOLERANCES.get(dtype, 1e-5), precision, all(_mask_agrees(layer) for layer in layers))
+    return Check(
+        errors=errors,
+        tolerance=TOLERANCES.get(dtype, 1e-5),
+        precision=precision,
+        masks=all(_mask_agrees(layer) for layer in layers),
+        misplaced=tuple(misplaced(module, inputs, layers)),
+    )
 
 
 def _error(layer: Layer) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vitviz.attention.anatomy import Anatomy, PositionEmbedding, Readout
 from vitviz.attention.families import FAMILIES
 from vitviz.attention.layer import Layer
-from vitviz.attention.proof import Check, check_operations
+from vitviz.attention.proof import Check, check_layers
 from vitviz.attention.recorder import Cancelled, Operation, run
 from vitviz.errors import MethodError, RefusedError
 from vitviz.images.framing import Framing, FramingMode, PatchGrid, frame
@@ -157,7 +157,7 @@ def trace(
         inputs = torch.from_numpy(pixels)[None].to(model.device, model.dtype)
         output, operations, heads, milliseconds = _forward(model, inputs, check, cancel, progress)
         anatomy = dissect(model, operations)
-        checked = check_operations(anatomy.layers, model.dtype) if check else None
+        checked = check_layers(anatomy.layers, model.module, inputs) if check else None
     if checked is not None:
         anatomy = _without_outputs(anatomy)
     return Trace(
