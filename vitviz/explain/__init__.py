@@ -1,4 +1,19 @@
-"""To be described."""
+"""Ways from a trace to a heatmap: one file per family of methods, and `registry` that names them all.
+
+`heatmap` is what every method gives: raw values per patch with their grid, title, unit and books (weight on prefix tokens,
+leak to padding). No Qt. To add a method: one file with a METHOD, one line in `registry.all_methods`.
+
+Decisions:
+
+- Values are never rescaled or clipped here; scales, logarithms and colours belong to `render`. Rejected: normalised maps,
+  which cannot be compared between photos, heads or models.
+- Rollout walks a row vector down through the layers. Rejected: the product of N×N matrices, many times slower for one
+  query; all queries at once are for those who ask for all.
+- A query is always a patch of the finest grid (what one sees on the photo), also in Swin's later stages, where it stands for
+  the token that its patch was merged into. Rejected: coordinates of each stage, which nobody can point at.
+- This file stays light and is imported by `vitviz` at once, so that the function `vitviz.explain` is not shadowed by the
+  package of the same name.
+"""
 
 from typing import TYPE_CHECKING, Any
 
