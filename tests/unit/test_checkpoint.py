@@ -173,12 +173,10 @@ def test_every_architecture_is_found_from_its_own_tensors(name):
     tensors = bare_module(name, num_classes=4).state_dict()
     same = {one.name for one in known().values() if one.function == known()[name].function}
     try:
-        found = recognise(WeightFile(Path("weights.pth"), tensors)).architecture
+        told = recognise(WeightFile(Path("weights.pth"), tensors)).architecture
     except ModelError as error:
-        assert "compute differently" in error.message
-        assert name in error.message
-    else:
-        assert found in same
+        told = error.message if "compute differently" in error.message else ""
+    assert told in same or name in told
 
 
 def test_older_namings_are_converted_as_timm_does(tmp_path):

@@ -43,7 +43,9 @@ def test_a_gpu_that_is_not_there_names_those_that_are(monkeypatch):
     "error",
     [
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        RuntimeError(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
+        ),
         RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
         MemoryError(),
     ],

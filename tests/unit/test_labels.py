@@ -86,7 +86,9 @@ def test_bad_labels_files_are_told_with_their_name(tmp_path):
     with pytest.raises(ModelError, match=r"number\.json must hold a list of names"):
         labels_for(2, tmp_path / "number.json")
     (tmp_path / "short.txt").write_text("cat\n")
-    with pytest.raises(ModelError, match=r"labels file short\.txt must name the model's 2 classes, and has 1 names"):
+    with pytest.raises(
+        ModelError, match=r"labels file short\.txt must name the model's 2 classes, and has 1 names"
+    ):
         labels_for(2, tmp_path / "short.txt")
     (tmp_path / "gap.txt").write_text("cat\n\ndog\n")
     with pytest.raises(ModelError, match="a name for class 1"):
