@@ -11,26 +11,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import vitviz
 from vitviz import __version__
 from vitviz.cli import display, main
 from vitviz.cli.check import random_module, shallow
-from vitviz.cli.export import targets
+from vitviz.cli.export import sample_photo, targets
 from vitviz.cli.models import count
 from vitviz.cli.options import number_or_name, pair, query, size
 from vitviz.errors import ExportError
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGE = Path(vitviz.__file__).resolve().parent
 MODEL = "vit_tiny_patch16_224"
 
 
-def vitviz(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def start(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run `python -m vitviz` as a user does, without the display and Qt settings of the tests."""
     environment = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("QT_") and name not in ("DISPLAY", "WAYLAND_DISPLAY")
     }
-    environment |= {"PYTHONPATH": str(REPOSITORY), "PYTHONUTF8": "1"} | variables
+    environment |= {"PYTHONPATH": str(PACKAGE.parent), "PYTHONUTF8": "1"} | variables
     return subprocess.run(
         [sys.executable, "-m", "vitviz", *words], capture_output=True, text=True, timeout=240, env=environment
     )
@@ -86,18 +87,22 @@ def test_help_and_usage_errors_import_neither_torch_nor_qt(words, status):
         "print(f'\\nHEAVY {heavy} STATUS {status}')"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, cwd=REPOSITORY
+        [sys.executable, "-c", code, *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=PACKAGE.parent,
     )
     assert f"HEAVY [] STATUS {status}" in ran.stdout, ran.stdout + ran.stderr
 
 
 def test_version_and_module_entry():
-    ran = vitviz("--version")
+    ran = start("--version")
     assert (ran.returncode, ran.stdout.strip()) == (0, f"vitviz {__version__}")
 
 
 def test_help_names_every_command():
-    ran = vitviz("--help")
+    ran = start("--help")
     for command in ("export", "models", "check"):
         assert f"vitviz {command}" in ran.stdout
 
@@ -113,7 +118,7 @@ def test_help_names_every_command():
     ],
 )
 def test_without_a_display_one_sentence_and_status_2(variables, reason):
-    ran = vitviz(**variables)
+    ran = start(**variables)
     assert ran.returncode == 2, ran.stderr
     assert ran.stdout == ""
     lines = ran.stderr.strip().splitlines()
@@ -239,6 +244,15 @@ def test_what_goes_wrong_is_one_sentence_and_status_1(words, said, photo, weight
     assert errors[0].endswith(".")
     assert said in errors[0]
     assert not (tmp_path / "a.png").exists()
+
+
+def test_the_sample_is_the_scene_of_two_objects():
+    path = sample_photo()
+    index = json.loads((path.parent / "index.json").read_text())
+    scene = next(scene for scene in index["scenes"] if scene["file"] == path.name)
+    assert len({thing["class"] for thing in scene["objects"]}) == 2
+    with Image.open(path) as image:
+        assert min(image.size) >= 96
 
 
 def test_targets(tmp_path):

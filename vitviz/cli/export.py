@@ -1,6 +1,7 @@
 """`vitviz export`: photos in, heatmaps out."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -205,13 +206,11 @@ def export_one(
 
 
 def sample_photo() -> Path:
-    """The bundled scene of two objects."""
+    """The bundled scene of two objects: the first that the index of the scenes names."""
     from vitviz.resources_path import resource
 
-    found = sorted(resource("scenes").glob("*.png"))
-    if not found:
-        raise VitvizError("This copy of vitviz has no bundled scenes; name a photo instead of --sample.")
-    return found[0]
+    index = json.loads(resource("scenes/index.json").read_text(encoding="utf-8"))
+    return resource(f"scenes/{index['scenes'][0]['file']}")
 
 
 def targets(photos: Sequence[Path], out: Path, method: str, suffix: str) -> list[Path]:
