@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
@@ -26,7 +26,7 @@ def run(photo: str | None, model: str | None, device: str) -> int:
     window = make_window(Settings(), device)
     forget = catch_the_rest(window.tell)
     wanted = model or window.settings.text("model")
-    window.first_painted.connect(lambda: QTimer.singleShot(0, lambda: start(window, photo, wanted)))
+    window.first_painted.connect(lambda: start(window, photo, wanted))
     window.show()
     try:
         return app.exec()

@@ -20,6 +20,15 @@ def number(value: float) -> str:
     return f"{value:.1e}"
 
 
+def ends(low: float, high: float) -> tuple[str, str]:
+    """The two ends of a scale, with as many digits as it takes to tell them apart."""
+    for digits in (2, 3, 4, 5):
+        first, last = ("0" if value == 0 else f"{value:.{digits}g}" for value in (low, high))
+        if first != last and abs(float(last) - float(first)) >= (high - low) / 1.5:
+            break
+    return first, last
+
+
 def compared(value: float, uniform: float) -> str:
     """A weight beside what it would be if all tokens got the same."""
     ratio = value / uniform if uniform > 0 else 0.0
@@ -40,6 +49,23 @@ def cell_of(heat: "Heatmap", trace: "Trace", patch: tuple[int, int]) -> tuple[in
     return heat.patches.at((left + right) / 2, (top + bottom) / 2)
 
 
+def place_name(trace: "Trace", heat: "Heatmap", cell: tuple[int, int]) -> str:
+    """A cell of a heatmap: a patch, or on a coarser grid a token, which is said with its grid."""
+    if heat.patches == trace.patches:
+        return name_of(cell)
+    return f"token ({cell[0]}, {cell[1]}) of {heat.patches.rows}×{heat.patches.cols}"
+
+
+def subject(trace: "Trace", heat: "Heatmap", chosen: Selection) -> str:
+    """The query, and where the layer's grid is coarser the token that holds it."""
+    name = name_of(chosen.query, trace.readout.sentence)
+    if isinstance(chosen.query, tuple) and heat.patches != trace.patches:
+        cell = cell_of(heat, trace, chosen.query)
+        if cell is not None:
+            return f"{name} in {place_name(trace, heat, cell)}"
+    return name
+
+
 def uniform(trace: "Trace", chosen: Selection) -> float:
     """What every token would get if all that the query may see got the same."""
     layout = trace.layers[chosen.layer].layout
@@ -55,8 +81,9 @@ def weight(trace: "Trace", heat: "Heatmap", chosen: Selection, hover: Hover, pin
     per = uniform(trace, chosen)
     if cell is not None and patch is not None:
         return f"{name_of(patch)} {compared(float(heat.values[cell]), per)}"
-    row, column = np.unravel_index(int(np.argmax(heat.values)), heat.values.shape)
-    return f"strongest {name_of((int(row), int(column)))} {compared(float(heat.values[row, column]), per)}"
+    row, column = (int(place) for place in np.unravel_index(int(np.argmax(heat.values)), heat.values.shape))
+    name = place_name(trace, heat, (row, column))
+    return f"strongest {name} {compared(float(heat.values[row, column]), per)}"
 
 
 def where(trace: "Trace", chosen: Selection) -> str:

@@ -5,6 +5,7 @@ from typing import Literal
 
 Query = tuple[int, int] | str | None
 Direction = Literal["to", "by"]
+MapScale = Literal["auto", "zero", "range"]
 TileScale = Literal["each", "layer", "all"]
 Framing = Literal["crop", "squash", "fit"]
 
@@ -28,6 +29,7 @@ class ViewState:
     opacity: float = 0.85
     style: str = "glow"
     smooth: bool = False
+    scale: MapScale = "auto"
     grid: bool = False
     tile_scale: TileScale = "each"
 
@@ -86,7 +88,8 @@ def selection(view: ViewState, hover: Hover) -> Selection:
     """What is shown: the pinned query, else the patch under the pointer, else the readout; a hovered tile previews."""
     query = view.query if view.pinned else hover.patch
     layer, head = (view.layer, view.head) if hover.tile is None else hover.tile
-    method = view.method if hover.tile is None else "attention"
+    # A head by itself is attention; all heads of a layer are what the method makes of them up to there.
+    method = view.method if hover.tile is None or head is None else "attention"
     return Selection(query, layer, head, view.fusion, view.direction, method)
 
 

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QApplication, QDockWidget, QMainWindow, QMenuBar, QVBoxLayout, QWidget
 
-from vitviz.app import actions, incoming, menus, theme
+from vitviz.app import actions, drawing, incoming, menus, theme
 from vitviz.app.chooser import ModelChooser
 from vitviz.app.errors import Failure
 from vitviz.app.panels.heads import HeadsPanel
@@ -43,7 +42,6 @@ class Window(QMainWindow):
         super().__init__()
         self.session = session
         self.settings = settings
-        self._painted = False
         self.chooser: ModelChooser | None = None
         self.keys: KeysSheet | None = None
         self.setWindowTitle("vitviz")
@@ -79,6 +77,7 @@ class Window(QMainWindow):
         if settings.told:
             self.notice.tell(settings.told)
         self.photo.canvas.setFocus()
+        self.installEventFilter(self)
 
     # Building.
 
@@ -197,13 +196,7 @@ class Window(QMainWindow):
         if path is None:
             return
         self.settings.put("save_folder", str(path.parent))
-        style: dict[str, Any] = {
-            "colormap": view.colormap,
-            "opacity": view.opacity,
-            "style": view.style,
-            "smooth": view.smooth,
-            "grid": view.grid,
-        }
+        style = {**drawing.style(view, heat.values), "grid": view.grid}
         self.session.save(lambda: heat.save(path, **style), lambda: self._say_saved(path))
 
     def _say_saved(self, path: Path) -> None:
@@ -291,13 +284,12 @@ class Window(QMainWindow):
 
     # Events.
 
-    def event(self, event: QEvent) -> bool:
-        """Tell once when the window is on the screen."""
-        done = super().event(event)
-        if event.type() == QEvent.Type.UpdateRequest and not self._painted and self.isVisible():
-            self._painted = True
-            self.first_painted.emit()
-        return done
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Tell once when the window is on the screen; then look at no event any more."""
+        if event.type() == QEvent.Type.UpdateRequest and self.isVisible():
+            self.removeEventFilter(self)
+            QTimer.singleShot(0, self.first_painted.emit)
+        return False
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
         """Take files and pictures."""

@@ -15,11 +15,8 @@ from vitviz.app.widgets.titlebar import Quiet
 from vitviz.render.colors import lookup_table
 from vitviz.render.mosaic import mosaic
 
-_SCALES = {
-    "each": "each tile to its own maximum",
-    "layer": "each layer to its maximum",
-    "all": "all to one maximum",
-}
+_SCALES = {"each": "each tile its own", "layer": "each layer its own", "all": "one for all"}
+_MEANING = "Colour scale: from 0 to the maximum of the tile itself, of its layer, or of all tiles"
 
 
 class HeadsPanel(QWidget):
@@ -32,9 +29,9 @@ class HeadsPanel(QWidget):
         self.says = Quiet()
         self.scale = QComboBox()
         self.scale.setAccessibleName("Scale of the tiles")
-        self.scale.setToolTip("What the brightest colour of a tile stands for")
+        self.scale.setToolTip(_MEANING)
         for key, text in _SCALES.items():
-            self.scale.addItem(text, key)
+            self.scale.addItem(f"scale: {text}", key)
         self.view = MosaicView()
         self.view.setAccessibleName("Heads, layers by heads")
         self.view.addActions(keys)
@@ -139,4 +136,5 @@ class HeadsPanel(QWidget):
 
     def _click(self, target: Target) -> None:
         self.view.setFocus(Qt.FocusReason.MouseFocusReason)
-        self._session.change(layer=target.layer, head=target.head, method="attention")
+        method = self._session.view.method if target.head is None else "attention"
+        self._session.change(layer=target.layer, head=target.head, method=method)

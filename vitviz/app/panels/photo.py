@@ -3,33 +3,29 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from PySide6.QtCore import QEvent, QRectF, QSize, Qt
+from PySide6.QtCore import QRectF
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
-    QComboBox,
     QHBoxLayout,
     QLabel,
-    QSizePolicy,
-    QSlider,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from vitviz.app import icons, readings, theme
+from vitviz.app import drawing, readings, theme
+from vitviz.app.controls import Controls
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, ViewState
 from vitviz.app.widgets.canvas import Canvas, Grid
 from vitviz.app.widgets.colorbar import ColorBar
 from vitviz.app.widgets.invitation import Invitation
 from vitviz.app.widgets.progress import ProgressCard
-from vitviz.app.widgets.segmented import Segmented
 from vitviz.app.widgets.titlebar import ElidedLabel, Quiet
 from vitviz.images.framing import Framing, PatchGrid
-from vitviz.render.colors import COLORMAPS, STYLES, lookup_table, value_range
+from vitviz.render.colors import lookup_table
 from vitviz.render.overlay import heat_rgba
 
-_STYLE_NAMES = {"glow": "glow", "tint": "even tint", "contour": "contours", "dim": "dim the rest"}
 _SMOOTH_SIDE = 256  # pixels of an interpolated map; the screen's own scaling does the rest
 
 
@@ -60,7 +56,7 @@ class PhotoPanel(QWidget):
         self._chip_buttons: dict[str, QToolButton] = {}
         self._patches = QLabel()
         self._patches.setFont(theme.body())
-        self.controls = _Controls(session, actions)
+        self.controls = Controls(session, actions)
         self.welcome = Invitation(self.canvas, [actions["open"], actions["choose_model"]])
         self.no_model = Invitation(self.canvas, [actions["choose_model"], actions["open_weights"]], low=True)
         self.progress = ProgressCard(self.canvas)
@@ -165,19 +161,12 @@ class PhotoPanel(QWidget):
                 if tall
                 else (round(_SMOOTH_SIDE / ratio), _SMOOTH_SIDE)
             )
-        rgba = heat_rgba(
-            heat.values,
-            colormap=view.colormap,
-            opacity=view.opacity,
-            style=view.style,
-            smooth=view.smooth,
-            size=size,
-        )
+        rgba = heat_rgba(heat.values, **drawing.style(view, heat.values), size=size)
         self.canvas.set_heat(rgba, area, size is not None)
-        low, high = value_range(heat.values)
-        self.bar.set_ends(readings.number(low), f"{readings.number(high)} {heat.unit}".strip())
+        low, high = drawing.scale(view, heat.values)
+        self.bar.set_ends(*readings.ends(low, high))
         self.title.set_text(heat.title)
-        self.scale.set_text("colours from 0 to this map's own maximum")
+        self.scale.set_text(f"{heat.unit} · {drawing.scale_words(view, heat.values)}")
         self._show_prefix(heat.prefix, heat.total)
         self._show_marks()
 
@@ -273,79 +262,3 @@ class PhotoPanel(QWidget):
         else:
             self._session.pin(name)
         self._show_heat()
-
-
-class _Controls(QWidget):
-    """How the heat is drawn."""
-
-    def __init__(self, session: Session, actions: Mapping[str, QAction]) -> None:
-        super().__init__()
-        self._session = session
-        self.opacity = QSlider(Qt.Orientation.Horizontal)
-        self.opacity.setRange(0, 100)
-        self.opacity.setFixedWidth(112)
-        self.opacity.setToolTip("How strong the heat is ([ and ])")
-        self.opacity.setAccessibleName("Opacity of the heat")
-        self.colormap = _choice("Colour map", {name: name for name in COLORMAPS})
-        self.style_ = _choice("How the heat is drawn", {key: _STYLE_NAMES.get(key, key) for key in STYLES})
-        self.smooth = Segmented("Between patches", [("patches", "patches"), ("smooth", "smooth")])
-        self.grid = _toggle(actions["grid"])
-        line = QHBoxLayout(self)
-        line.setContentsMargins(0, 0, 0, 0)
-        line.setSpacing(8)
-        for widget in (self.opacity, self.style_, self.colormap, self.smooth, self.grid):
-            line.addWidget(widget)
-        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
-        self.opacity.valueChanged.connect(lambda value: session.change(opacity=value / 100))
-        self.colormap.currentIndexChanged.connect(
-            lambda _: session.change(colormap=self.colormap.currentData())
-        )
-        self.style_.currentIndexChanged.connect(lambda _: session.change(style=self.style_.currentData()))
-        self.smooth.chosen.connect(lambda key: session.change(smooth=key == "smooth"))
-        session.view_changed.connect(self._follow)
-        self._follow(session.view, session.view)
-        self._dress()
-
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Tint again."""
-        if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
-        super().changeEvent(event)
-
-    def _dress(self) -> None:
-        theme.calm(self.opacity)
-        self.grid.setIcon(icons.icon("grid", self.palette()))
-
-    def _follow(self, _: ViewState, now: ViewState) -> None:
-        self.opacity.setValue(round(now.opacity * 100))
-        self.colormap.setCurrentIndex(self.colormap.findData(now.colormap))
-        self.style_.setCurrentIndex(self.style_.findData(now.style))
-        self.smooth.set_current("smooth" if now.smooth else "patches")
-        # Contours run between patches and are always smooth; stepped ones do not exist.
-        self.smooth.setEnabled(now.style != "contour")
-
-
-def _choice(name: str, items: Mapping[str, str]) -> QComboBox:
-    box = QComboBox()
-    box.setAccessibleName(name)
-    box.setToolTip(name)
-    for key, text in items.items():
-        box.addItem(text, key)
-    return box
-
-
-def _toggle(action: QAction) -> QToolButton:
-    button = QToolButton()
-    button.setAutoRaise(True)
-    button.setCheckable(True)
-    button.setChecked(action.isChecked())
-    button.setText("grid")
-    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-    button.setIconSize(QSize(16, 16))
-    button.setMinimumHeight(28)
-    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-    button.setToolTip(action.toolTip())
-    button.setAccessibleName(action.text().replace("&", ""))
-    action.toggled.connect(button.setChecked)
-    button.clicked.connect(action.trigger)
-    return button

@@ -58,7 +58,7 @@ class StatusPanel(QWidget):
             return
         chosen = session.selection
         pinned = " · pinned" if session.view.pinned else ""
-        name = readings.name_of(chosen.query, trace.readout.sentence)
+        name = readings.subject(trace, heat, chosen)
         self.query.setText(f"{name[0].upper()}{name[1:]}{pinned}")
         self.weight.setText(readings.weight(trace, heat, chosen, session.hover, session.view.pinned))
         self.where.set_text(readings.where(trace, chosen))
@@ -77,7 +77,7 @@ class StatusPanel(QWidget):
             )
         if check is not None:
             self.badge.setText(
-                f"exact, {check.worst:.0e}" if check.exact else f"not exact, {check.worst:.0e}"
+                f"exact, {_error(check.worst)}" if check.exact else f"not exact, {_error(check.worst)}"
             )
             self.badge.setIcon(icons.icon("check" if check.exact else "warning", self.palette()))
             self.badge.setToolTip("The self-check: how far recomputed attention is from what the model used")
@@ -97,3 +97,7 @@ class StatusPanel(QWidget):
             f"allowed {check.tolerance:.0e}: {verdict}."
         )
         QWhatsThis.showText(self.badge.mapToGlobal(QPoint(0, -8)), said, self.badge)
+
+
+def _error(worst: float) -> str:
+    return "0" if worst == 0 else f"{worst:.0e}".replace("e-0", "e-")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPainterPath
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QListView,
@@ -91,10 +91,14 @@ class _Painter(QStyledItemDelegate):
         painter.setBrush(QColor(scheme.raised))
         painter.drawRoundedRect(track, 4, 4)
         if bar.share > 0 and track.width() > 0:
+            # Cut out of the rounded track, so that a small share stays small.
+            shape = QPainterPath()
+            shape.addRoundedRect(track, 4, 4)
+            painter.setClipPath(shape, Qt.ClipOperation.IntersectClip)
             filled = QRectF(track)
-            filled.setWidth(max(8.0, track.width() * bar.share))
-            painter.setBrush(QColor(scheme.quiet))
-            painter.drawRoundedRect(filled, 4, 4)
+            filled.setWidth(max(2.0, track.width() * bar.share))
+            painter.fillRect(filled, QColor(scheme.quiet))
+            painter.setClipping(False)
         if option.state & QStyle.StateFlag.State_HasFocus:
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QColor(scheme.accent))

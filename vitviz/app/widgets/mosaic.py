@@ -1,5 +1,7 @@
 """The mosaic: every tile of layers × heads in one picture, with numbers, a selection and a preview under the pointer."""
 
+from functools import reduce
+
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
@@ -28,6 +30,7 @@ class MosaicView(QWidget):
         self._aspect = 1.0
         self._table: list[int] = []
         self._plan: Plan | None = None
+        self._placed: tuple[Plan, float, list[tuple[int, int, int, int]]] | None = None
         self._image: QImage | None = None
         self._selected: Target | None = None
         self._hovered: Target | None = None
@@ -94,28 +97,30 @@ class MosaicView(QWidget):
         ratio = self.devicePixelRatioF()
         height, width = (round(side * ratio) for side in placed.size)
         tall, wide = (round(side * ratio) for side in placed.tile)
-        step_y, step_x = ((side + placed.gap) * ratio for side in placed.tile)
         rows = (np.arange(tall) * tiles.shape[2]) // tall
         columns = (np.arange(wide) * tiles.shape[3]) // wide
         shown = tiles[:, :, rows[:, None], columns[None, :]]
         stride = (width + 3) // 4 * 4
         canvas = np.full((height, stride), _EMPTY, dtype=np.uint8)
-        for band in placed.bands:
-            for along in range(band.layers):
-                layer = band.first + along
-                for head in range(self._heads[layer]):
-                    down, right = (along, head) if placed.turned else (head, along)
-                    top, left = (
-                        round(band.top * ratio + down * step_y),
-                        round(band.left * ratio + right * step_x),
-                    )
-                    part = canvas[top : top + tall, left : left + wide]
-                    part[:] = shown[layer, head, : part.shape[0], : part.shape[1]]
+        for layer, head, left, top in self._places(placed, ratio):
+            part = canvas[top : top + tall, left : left + wide]
+            part[:] = shown[layer, head, : part.shape[0], : part.shape[1]]
         image = QImage(canvas.data, width, height, stride, QImage.Format.Format_Indexed8)
         image.setColorTable(self._table)
         image = image.convertToFormat(QImage.Format.Format_ARGB32_Premultiplied)
         image.setDevicePixelRatio(ratio)
         return image
+
+    def _places(self, placed: Plan, ratio: float) -> list[tuple[int, int, int, int]]:
+        """Layer, head, left and top of every tile in the screen's pixels; made once per layout."""
+        if self._placed is None or self._placed[:2] != (placed, ratio):
+            found = []
+            for layer, count in enumerate(self._heads):
+                for head in range(count):
+                    left, top, _, _ = placed.box(layer, head)
+                    found.append((layer, head, round(left * ratio), round(top * ratio)))
+            self._placed = (placed, ratio, found)
+        return self._placed[2]
 
     def _origin(self, placed: Plan) -> QPointF:
         """Tiles that cannot fill the room lie in its middle."""
@@ -135,9 +140,13 @@ class MosaicView(QWidget):
             side = Qt.AlignmentFlag.AlignRight if placed.turned else Qt.AlignmentFlag.AlignHCenter
             box = QRectF(left, top, width, height).translated(origin)
             painter.drawText(box, side | Qt.AlignmentFlag.AlignVCenter, str(layer))
+            painter.setPen(QColor(scheme.quiet))
+            for first, place in placed.continued(layer):
+                box = QRectF(*place).translated(origin)
+                painter.drawText(box, side | Qt.AlignmentFlag.AlignVCenter, f"h{first}")
         for band in placed.bands:
             for head in range(band.most):
-                on = marked is not None and marked.head == head
+                on = marked is not None and marked.head is not None and marked.head % placed.fold == head
                 painter.setPen(QColor(scheme.text if on else scheme.quiet))
                 height, width = placed.tile
                 if placed.turned:
@@ -152,12 +161,15 @@ class MosaicView(QWidget):
 
     def _draw_outline(self, painter: QPainter, placed: Plan, target: Target, strong: bool) -> None:
         head = target.head
-        first = QRectF(*placed.box(target.layer, 0 if head is None else head))
-        last = QRectF(*placed.box(target.layer, self._heads[target.layer] - 1 if head is None else head))
-        box = first.united(last).translated(self._origin(placed)).adjusted(-1, -1, 1, 1)
+        heads = range(self._heads[target.layer]) if head is None else [head]
+        boxes = [QRectF(*placed.box(target.layer, one)) for one in heads]
+        whole = reduce(QRectF.united, boxes)
+        box = whole.translated(self._origin(placed)).adjusted(-1, -1, 1, 1)
         scheme = theme.colors(self.palette())
         painter.setBrush(Qt.BrushStyle.NoBrush)
         color = QColor(scheme.accent) if strong else QColor(scheme.text)
+        painter.setPen(QPen(QColor(scheme.window), 4, j=Qt.PenJoinStyle.MiterJoin))
+        painter.drawRect(box)
         painter.setPen(QPen(color, 2 if strong else 1, j=Qt.PenJoinStyle.MiterJoin))
         painter.drawRect(box)
 

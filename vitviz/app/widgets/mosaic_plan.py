@@ -1,11 +1,18 @@
-"""How tiles of layers × heads fill a panel: turned or in bands, whichever makes the tiles largest. Pure arithmetic."""
+"""How tiles of layers × heads fill a panel: turned, in bands or folded, whichever makes the tiles largest.
+
+Pure arithmetic. A *line* holds the heads of one layer, `fold` of them at most; a layer with more has several lines.
+Lines are columns, or turned, rows. A *band* holds the lines of consecutive layers; bands lie below one another, or
+turned, beside one another.
+"""
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 LABEL_ACROSS = 24  # room for numbers at the left of rows
 LABEL_DOWN = 20  # room for numbers above columns
+_BETWEEN = 8
+_BROAD = 24  # tiles of this size have a broader gap
+_SMALLEST = 3
 
 
 @dataclass(frozen=True)
@@ -18,35 +25,38 @@ class Target:
 
 @dataclass(frozen=True)
 class Band:
-    """Consecutive layers laid side by side (or, turned, below one another); positions in pixels."""
+    """Consecutive layers; `left`, `top` is the corner of its tiles, `lines` how many it has, `most` tiles in one."""
 
     first: int
     layers: int
     left: int
     top: int
-    most: int  # heads of the layer with the most
+    lines: int
+    most: int
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Where every tile lies. `tile` is (height, width), `gap` lies between tiles, all in the same pixels as the room."""
+    """Where every tile lies, in logical pixels. `tile` is (height, width), `gap` lies between tiles."""
 
     heads: tuple[int, ...]
     turned: bool
+    fold: int
     tile: tuple[int, int]
     gap: int
     bands: tuple[Band, ...]
+    starts: tuple[int, ...]  # the first line of each layer, in its band
     size: tuple[int, int]  # height, width of everything
 
     def band(self, layer: int) -> Band:
         """The band a layer is in."""
-        return next(band for band in self.bands if band.first <= layer < band.first + band.layers)
+        return self.bands[layer // self.bands[0].layers]
 
     def box(self, layer: int, head: int) -> tuple[int, int, int, int]:
         """A tile's left, top, width, height."""
         band = self.band(layer)
-        along, across = layer - band.first, head
-        down, right = (along, across) if self.turned else (across, along)
+        line, place = self.starts[layer] + head // self.fold, head % self.fold
+        down, right = (line, place) if self.turned else (place, line)
         height, width = self.tile
         return band.left + right * (width + self.gap), band.top + down * (height + self.gap), width, height
 
@@ -57,74 +67,90 @@ class Plan:
             return left - LABEL_ACROSS, top, LABEL_ACROSS - 4, height
         return left, top - LABEL_DOWN, width, LABEL_DOWN
 
+    def continued(self, layer: int) -> list[tuple[int, tuple[int, int, int, int]]]:
+        """For each further line of a folded layer its first head and where to write its number."""
+        found = []
+        for head in range(self.fold, self.heads[layer], self.fold):
+            left, top, width, height = self.box(layer, head)
+            place = (left - LABEL_ACROSS, top, LABEL_ACROSS - 4, height)
+            found.append((head, place if self.turned else (left, top - LABEL_DOWN, width, LABEL_DOWN)))
+        return found
+
     def at(self, x: float, y: float) -> Target | None:
         """What lies at a point; None between tiles."""
-        for band in self.bands:
-            for layer in range(band.first, band.first + band.layers):
-                left, top, width, height = self.header(layer)
-                if left <= x < left + width and top <= y < top + height:
-                    return Target(layer, None)
-            height, width = self.tile
-            right, inner_x = divmod(x - band.left, width + self.gap)
-            down, inner_y = divmod(y - band.top, height + self.gap)
-            along, head = (int(down), int(right)) if self.turned else (int(right), int(down))
-            if inner_x >= width or inner_y >= height or not 0 <= along < band.layers:
-                continue
-            if 0 <= head < self.heads[band.first + along]:
-                return Target(band.first + along, head)
+        for layer, count in enumerate(self.heads):
+            left, top, width, height = self.header(layer)
+            if left <= x < left + width and top <= y < top + height:
+                return Target(layer, None)
+            for first in range(0, count, self.fold):
+                last = min(first + self.fold, count) - 1
+                left, top, width, height = self.box(layer, first)
+                right, bottom = (
+                    start + side for start, side in zip(*_split(self.box(layer, last)), strict=True)
+                )
+                if not (left <= x < right and top <= y < bottom):
+                    continue
+                along, side = (x - left, width) if self.turned else (y - top, height)
+                place, inner = divmod(along, side + self.gap)
+                return Target(layer, first + int(place)) if inner < side else None
         return None
 
 
-def plan(heads: tuple[int, ...], aspect: float, width: int, height: int, pixel: float = 1.0) -> Plan:
-    """The layout with the largest tiles for a room of width × height pixels; `aspect` is a tile's width over its height.
-
-    `pixel` is the number of room pixels per logical pixel (labels and gaps are measured in logical ones).
-    """
+def plan(heads: tuple[int, ...], aspect: float, width: int, height: int) -> Plan:
+    """The layout with the largest tiles for a room of width × height; `aspect` is a tile's width over its height."""
     best: Plan | None = None
-    layers = len(heads)
-    for turned in (False, True):
-        for count in range(1, layers + 1):
-            if count > 1 and math.ceil(layers / math.ceil(layers / count)) != count:
-                continue
-            made = _arranged(heads, aspect, width, height, pixel, turned, count)
-            if best is None or made.tile[0] > best.tile[0]:
-                best = made
+    layers, most = len(heads), max(heads)
+    # Folding is for layers of different numbers of heads; it would only tear apart those that are alike.
+    folds = sorted({most, *heads}) if len(set(heads)) > 1 else [most]
+    for fold in reversed(folds):
+        for turned in (False, True):
+            for count in range(1, layers + 1):
+                if count > 1 and math.ceil(layers / math.ceil(layers / count)) != count:
+                    continue
+                made = _arranged(heads, aspect, width, height, turned, count, fold)
+                # A simpler layout wins over one whose tiles are hardly larger.
+                if best is None or made.tile[0] > best.tile[0] * 1.05:
+                    best = made
     assert best is not None, "a trace has at least one layer"
     return best
 
 
-Side = Literal[0, 1]
+def _split(box: tuple[int, int, int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (box[0], box[1]), (box[2], box[3])
 
 
 def _arranged(
-    heads: tuple[int, ...], aspect: float, width: int, height: int, pixel: float, turned: bool, count: int
+    heads: tuple[int, ...], aspect: float, width: int, height: int, turned: bool, count: int, fold: int
 ) -> Plan:
     per = math.ceil(len(heads) / count)
     groups = [heads[first : first + per] for first in range(0, len(heads), per)]
-    mosts = [max(group) for group in groups]
-    across, down = round(LABEL_ACROSS * pixel), round(LABEL_DOWN * pixel)
-    between = round(8 * pixel)
+    lines = [sum(math.ceil(number / fold) for number in group) for group in groups]
+    mosts = [min(fold, max(group)) for group in groups]
     if turned:
-        columns, rows = sum(mosts), per
-        free_x, free_y = width - count * across - (count - 1) * between, height - down
+        columns, rows = sum(mosts), max(lines)
+        free_x, free_y = width - count * LABEL_ACROSS - (count - 1) * _BETWEEN, height - LABEL_DOWN
     else:
-        columns, rows = per, sum(mosts)
-        free_x, free_y = width - across, height - count * down - (count - 1) * between
-    rough = min(free_x / columns / aspect, free_y / rows)
-    gap = max(1, round(pixel * (1 if rough < 24 * pixel else 2)))
+        columns, rows = max(lines), sum(mosts)
+        free_x, free_y = width - LABEL_ACROSS, height - count * LABEL_DOWN - (count - 1) * _BETWEEN
+    gap = 1 if min(free_x / columns / aspect, free_y / rows) < _BROAD else 2
     tall = min((free_y - rows * gap) / rows, (free_x - columns * gap) / columns / aspect)
-    tile = (max(3, int(tall)), max(3, int(tall * aspect)))
+    tile = (max(_SMALLEST, int(tall)), max(_SMALLEST, int(tall * aspect)))
     bands = []
-    left, top = across, down
+    left, top = LABEL_ACROSS, LABEL_DOWN
     for number, most in enumerate(mosts):
-        bands.append(Band(number * per, len(groups[number]), left, top, most))
+        bands.append(Band(number * per, len(groups[number]), left, top, lines[number], most))
         if turned:
-            left += most * (tile[1] + gap) + between + across
+            left += most * (tile[1] + gap) + _BETWEEN + LABEL_ACROSS
         else:
-            top += most * (tile[0] + gap) + between + down
+            top += most * (tile[0] + gap) + _BETWEEN + LABEL_DOWN
     last = bands[-1]
     if turned:
-        size = (down + per * (tile[0] + gap), last.left + last.most * (tile[1] + gap))
+        size = (LABEL_DOWN + rows * (tile[0] + gap), last.left + last.most * (tile[1] + gap))
     else:
-        size = (last.top + last.most * (tile[0] + gap), across + per * (tile[1] + gap))
-    return Plan(heads, turned, tile, gap, tuple(bands), size)
+        size = (last.top + last.most * (tile[0] + gap), LABEL_ACROSS + columns * (tile[1] + gap))
+    starts = [
+        sum(math.ceil(number / fold) for number in group[:place])
+        for group in groups
+        for place in range(len(group))
+    ]
+    return Plan(heads, turned, fold, tile, gap, tuple(bands), tuple(starts), size)
