@@ -198,7 +198,8 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.do_HEAD()
-        self.wfile.write(self.content)
+        if self.path.endswith("/model.safetensors"):
+            self.wfile.write(self.content)
 
     def log_message(self, *_: object) -> None:
         pass
