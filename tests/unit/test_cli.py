@@ -293,6 +293,8 @@ def test_check_tells_what_is_exact_and_its_status_says_so_too(weights, capsys):
     assert "no attention" in told
     assert f"{MODEL}: exact" in told
     assert "layers: 1;" in told
+    assert main(["check", "no_such_model"]) == 1
+    assert "no_such_model: not checked" in capsys.readouterr().out
 
 
 def test_depth_needs_random_weights(capsys):

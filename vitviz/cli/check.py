@@ -5,7 +5,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from vitviz.cli.options import SOURCE, add_architecture, add_device, clear_progress, progress, size
-from vitviz.errors import ModelError, VitvizError
+from vitviz.errors import ModelError, RefusedError, VitvizError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,7 +50,8 @@ def check_one(source: str, arguments: argparse.Namespace) -> bool:
         trace = checked(source, arguments)
     except VitvizError as error:
         clear_progress()
-        print(f"{source}: refused\n  {error.message}")
+        verdict = "refused" if isinstance(error, RefusedError) else "not checked"
+        print(f"{source}: {verdict}\n  {error.message}")
         if arguments.verbose and error.details:
             print(error.details, file=sys.stderr)
         return False
