@@ -30,10 +30,11 @@ def test_the_old_picture_stays_dimmed_until_the_new_one_is_there(shown, qtbot, g
     before = shown.session.trace
     shown.open_path(picture(tmp_path / "next.png", (70, 70)))
     qtbot.waitUntil(gate.waiting.is_set)
+    assert not shown.photo.progress.isVisible()
     qtbot.waitUntil(lambda: "next.png" in shown.photo.progress.text.text())
     assert shown.session.trace is before
     assert shown.photo.canvas._dimmed
-    assert shown.photo.progress.isVisible()
+    qtbot.waitUntil(shown.photo.progress.isVisible)
     with qtbot.waitSignal(shown.session.trace_changed, timeout=20_000):
         gate.through.set()
     assert shown.session.photo.size == (70, 70)
@@ -44,7 +45,7 @@ def test_the_old_picture_stays_dimmed_until_the_new_one_is_there(shown, qtbot, g
 def test_cancel_keeps_what_is_shown(shown, qtbot, gate, tmp_path):
     before = shown.session.trace
     shown.open_path(picture(tmp_path / "next.png", (70, 70)))
-    qtbot.waitUntil(gate.waiting.is_set)
+    qtbot.waitUntil(shown.photo.progress.isVisible)
     qtbot.mouseClick(shown.photo.progress.cancel, Qt.MouseButton.LeftButton)
     assert shown.session.busy is None
     assert not shown.photo.canvas._dimmed

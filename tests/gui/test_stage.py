@@ -101,6 +101,14 @@ def test_letters_switch_direction_grid_and_opacity(shown, qtbot):
     assert shown.photo.controls.opacity.value() == round(session.view.opacity * 100)
 
 
+def test_the_keyboards_focus_is_visible(shown, qtbot):
+    canvas = shown.photo.canvas
+    canvas.clearFocus()
+    bare = canvas.grab().toImage()
+    canvas.setFocus(Qt.FocusReason.TabFocusReason)
+    assert canvas.grab().toImage() != bare
+
+
 def test_the_prefix_token_is_a_query_with_its_weight(shown, qtbot):
     chip = shown.photo._chip_buttons["class"]
     weight = shown.session.heatmap.prefix["class"]

@@ -1,5 +1,6 @@
 """The window as a whole: panels, commands, saving, settings, names for those who cannot see it."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QAbstractButton, QComboBox, QFileDialog, QLineEdit, QSlider, QTableView, QWidget
 
-from vitviz.app import actions, chooser
+from vitviz.app import actions, chooser, readings
+from vitviz.app.errors import catch_the_rest, failure
 from vitviz.app.main import make_window, remembered_view
 from vitviz.app.settings import Settings
 from vitviz.models.catalog import Entry
@@ -205,3 +207,47 @@ def test_recent_photos_are_offered_while_they_exist(shown, qtbot, photo, tmp_pat
     assert [action.text() for action in menu.actions()] == ["wide.png"]
     menu.actions()[0].trigger()
     assert asked == [photo]
+
+
+@pytest.mark.qt_no_exception_capture
+def test_an_exception_nobody_caught_is_told_in_the_window(window, capsys):
+    undo = catch_the_rest(window.tell)
+    try:
+        sys.excepthook(KeyError, KeyError("lost"), None)
+    finally:
+        undo()
+    assert "fault in vitviz" in window.notice.sentence.text()
+    assert "lost" in capsys.readouterr().err
+    assert "PySide6" in failure(KeyError("lost")).report
+
+
+def test_a_files_model_is_remembered_by_its_whole_path(shown, tmp_path, monkeypatch):
+    (tmp_path / "small.pth").touch()
+    monkeypatch.chdir(tmp_path)
+    shown.session.model_source = "small.pth"
+    shown.session.model_changed.emit()
+    assert shown.settings.text("model") == str(tmp_path / "small.pth")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "texts"),
+    [
+        (0.0, 0.083, ("0", "0.083")),
+        (0.0051, 0.0053, ("0.0051", "0.0053")),
+        (0.50001, 0.50004, ("0.50001", "0.50004")),
+    ],
+)
+def test_the_ends_of_a_scale_can_be_told_apart(low, high, texts):
+    assert readings.ends(low, high) == texts
+
+
+@pytest.mark.parametrize(
+    ("value", "per", "text"),
+    [
+        (0.041, 1 / 197, "0.041, 8.1× uniform"),
+        (0.0, 0.1, "0, 0.0× uniform"),
+        (2e-5, 1 / 50, "2.0e-05, 0.0× uniform"),
+    ],
+)
+def test_weights_are_compared(value, per, text):
+    assert readings.compared(value, per) == text

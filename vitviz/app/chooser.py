@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _Index = QModelIndex | QPersistentModelIndex
 _HEADS = ("Model", "Parameters", "Input", "Tokens", "Weights")
+_WIDTHS = (104, 104, 80, 136)
 _SORT = Qt.ItemDataRole.UserRole
 
 
@@ -95,8 +96,13 @@ class _Table(QAbstractTableModel):
     def headerData(  # noqa: N802
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
     ) -> Any:
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
             return _HEADS[section]
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            side = Qt.AlignmentFlag.AlignRight if section in (1, 2, 3) else Qt.AlignmentFlag.AlignLeft
+            return side | Qt.AlignmentFlag.AlignVCenter
         return None
 
 
@@ -171,8 +177,8 @@ class ModelChooser(QDialog):
         self._table.fill(rows_of(entries))
         header = self.view.horizontalHeader()
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column in range(1, len(_HEADS)):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        for column, width in enumerate(_WIDTHS, start=1):
+            header.resizeSection(column, width)
         self._filter()
         for place in range(self._shown.rowCount()):
             if self._shown.index(place, 0).data() == self._current:

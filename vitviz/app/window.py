@@ -256,7 +256,10 @@ class Window(QMainWindow):
         self.restoreState(self.settings.data("layout"), _LAYOUT)
 
     def _remember_model(self) -> None:
-        self.settings.put("model", self.session.model_source)
+        source = self.session.model_source
+        if source:
+            # A file is remembered by where it is, whatever folder the next start happens in.
+            self.settings.put("model", str(Path(source).absolute()) if Path(source).exists() else source)
 
     def _remember_photo(self, path: Path) -> None:
         self.settings.remember("photos", str(path.absolute()))

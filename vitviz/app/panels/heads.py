@@ -72,6 +72,7 @@ class HeadsPanel(QWidget):
         session = self._session
         self._behind = False
         trace = session.trace
+        self.scale.setVisible(trace is not None)
         if trace is None:
             self.view.set_tiles(None, (), 1.0)
             self.empty.invite(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from PySide6.QtCore import QRectF
+from PySide6.QtCore import QRectF, QTimer
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
     QHBoxLayout,
@@ -27,6 +27,7 @@ from vitviz.render.colors import lookup_table
 from vitviz.render.overlay import heat_rgba
 
 _SMOOTH_SIDE = 256  # pixels of an interpolated map; the screen's own scaling does the rest
+_PATIENCE = 300  # milliseconds
 
 
 def grid_area(framing: Framing, patches: PatchGrid) -> QRectF:
@@ -61,6 +62,9 @@ class PhotoPanel(QWidget):
         self.no_model = Invitation(self.canvas, [actions["choose_model"], actions["open_weights"]], low=True)
         self.progress = ProgressCard(self.canvas)
         self.progress.cancelled.connect(session.cancel)
+        # What is done at once should not flash a card.
+        self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)
+        self._patience.timeout.connect(self._show_progress)
         self._lay_out()
         for name in ("up", "down", "left", "right"):
             self.canvas.addAction(actions[name])
@@ -218,10 +222,18 @@ class PhotoPanel(QWidget):
         busy = self._session.busy
         self.canvas.set_dimmed(busy is not None and self._session.trace is not None)
         if busy is None:
+            self._patience.stop()
             self.progress.hide()
-        else:
+        elif self.progress.isVisible():
             self.progress.show_progress(busy.text, busy.done)
+        elif not self._patience.isActive():
+            self._patience.start()
         self._invite()
+
+    def _show_progress(self) -> None:
+        busy = self._session.busy
+        if busy is not None:
+            self.progress.show_progress(busy.text, busy.done)
 
     def _invite(self) -> None:
         session = self._session

@@ -27,6 +27,7 @@ class StatusPanel(QWidget):
         self.badge.clicked.connect(self._explain_badge)
         for label in (self.where, self.about):
             label.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        self.setMinimumHeight(36)  # the stage must not jump when the badge comes
         line = QHBoxLayout(self)
         line.setContentsMargins(12, 4, 12, 4)
         line.setSpacing(16)

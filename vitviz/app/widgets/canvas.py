@@ -21,6 +21,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QWidget
 
 from vitviz.app import theme
+from vitviz.app.widgets.focus import Ringed
 from vitviz.app.widgets.viewport import Viewport, fit, panned, zoomed
 
 MARGIN = 24
@@ -60,7 +61,7 @@ def rgba_image(pixels: NDArray[np.uint8]) -> QImage:
     )
 
 
-class Canvas(QWidget):
+class Canvas(Ringed):
     """Shows what it is given; tells where the pointer is, in photo pixels."""
 
     pointed = Signal(float, float)
@@ -189,7 +190,7 @@ class Canvas(QWidget):
             self._backdrop = self._draw_backdrop()
         painter.drawPixmap(0, 0, self._backdrop)
         if self._view is None:
-            self._draw_focus(painter)
+            self.draw_focus(painter)
             return
         photo = self._view.rect(QRectF(0, 0, self.photo_size.width(), self.photo_size.height()))
         painter.save()
@@ -212,7 +213,7 @@ class Canvas(QWidget):
             cell, pinned = self._query
             accent = QColor(theme.colors(self.palette()).accent)
             self._outline(painter, self._view.rect(cell), accent, 3 if pinned else 2)
-        self._draw_focus(painter)
+        self.draw_focus(painter)
 
     def _draw_backdrop(self) -> QPixmap:
         ratio = self.devicePixelRatioF()
@@ -285,12 +286,6 @@ class Canvas(QWidget):
         painter.drawRect(cell)
         painter.setPen(QPen(color, width, j=Qt.PenJoinStyle.MiterJoin))
         painter.drawRect(cell)
-
-    def _draw_focus(self, painter: QPainter) -> None:
-        if self.hasFocus():
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QPen(QColor(theme.colors(self.palette()).accent), 1))
-            painter.drawRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5))
 
     # Events.
 

@@ -25,7 +25,8 @@ class KeysSheet(QDialog):
                 menu = section
                 heading = QLabel(section)
                 heading.setFont(theme.body(strong=True))
-                grid.addWidget(heading, line, 0, 1, 2)
+                grid.addWidget(heading, line, 0, 1, 2, Qt.AlignmentFlag.AlignBottom)
+                grid.setRowMinimumHeight(line, 28)
                 line += 1
             label = QLabel(what)
             shown = QLabel(keys)

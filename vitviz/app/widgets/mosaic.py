@@ -9,12 +9,13 @@ from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QP
 from PySide6.QtWidgets import QWidget
 
 from vitviz.app import theme
+from vitviz.app.widgets.focus import Ringed
 from vitviz.app.widgets.mosaic_plan import Plan, Target, plan
 
 _EMPTY = 255  # the index of no tile
 
 
-class MosaicView(QWidget):
+class MosaicView(Ringed):
     """Shows tiles (layers, heads, rows, columns) of colour indices 0 to 254; tells what is pointed at and clicked."""
 
     pointed = Signal(object)  # Target | None
@@ -79,7 +80,7 @@ class MosaicView(QWidget):
         painter = QPainter(self)
         placed = self.plan
         if placed is None or self._tiles is None:
-            self._draw_focus(painter)
+            self.draw_focus(painter)
             return
         if self._image is None:
             self._image = self._compose(self._tiles, placed)
@@ -90,7 +91,7 @@ class MosaicView(QWidget):
         for target, strong in ((self._hovered, False), (self._selected, True)):
             if target is not None and target.layer < len(self._heads):
                 self._draw_outline(painter, placed, target, strong)
-        self._draw_focus(painter)
+        self.draw_focus(painter)
 
     def _compose(self, tiles: NDArray[np.uint8], placed: Plan) -> QImage:
         """All tiles at the screen's own pixels, one gather per band; no scaling happens while painting."""
@@ -172,12 +173,6 @@ class MosaicView(QWidget):
         painter.drawRect(box)
         painter.setPen(QPen(color, 2 if strong else 1, j=Qt.PenJoinStyle.MiterJoin))
         painter.drawRect(box)
-
-    def _draw_focus(self, painter: QPainter) -> None:
-        if self.hasFocus():
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QPen(QColor(theme.colors(self.palette()).accent), 1))
-            painter.drawRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5))
 
     def resizeEvent(self, _: QResizeEvent) -> None:  # noqa: N802
         """Lay the tiles out again."""
