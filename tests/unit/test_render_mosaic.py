@@ -62,4 +62,13 @@ def test_maps_of_nothing_stay_dark_and_grids_need_not_divide():
     picture = mosaic([np.zeros((1, 3, 3), np.float32), np.ones((1, 2, 2), np.float32)], gap=0)
     assert (picture.image[:, :3] == 0).all()
     assert (picture.image[:, 3:] == 1).all()
-    assert mosaic([]).image.size == 0
+    assert mosaic([]).image.size == mosaic([], scale="all").image.size == 0
+
+
+@pytest.mark.parametrize("scale", ["each", "layer", "all"])
+def test_a_layer_in_which_the_query_does_not_attend_is_empty(scale):
+    silent = np.full((2, 3, 3), np.nan, np.float32)
+    picture = mosaic([silent, np.ones((2, 3, 3), np.float32)], gap=0, scale=scale)
+    assert np.isnan(picture.image[:, :3]).all()
+    assert np.isnan(picture.highs[0]).all()
+    assert (picture.image[:, 3:] == 1).all()

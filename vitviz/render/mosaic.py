@@ -17,7 +17,8 @@ class Mosaic:
     image: (height, width) float32 in [0, 1], nan in the gaps and where a layer has no such head.
     grids: (rows, cols) of each layer's maps. heads: how many each layer has. tile: (height, width) of every
     tile in mosaic pixels, the finest layer's grid; coarser layers repeat their patches.
-    highs: (layers, heads) the value that 1 stands for in each tile, nan where there is none.
+    highs: (layers, heads) the value that 1 stands for in each tile, nan where there is none. A map of nan (the
+    query does not attend in that layer) is a tile of nan.
     """
 
     image: NDArray[np.float32]
@@ -61,10 +62,10 @@ def mosaic(
     cells = np.full((layers, most, tile[0] + gap, tile[1] + gap), np.nan, dtype=np.float32)
     highs = np.full((layers, most), np.nan, dtype=np.float32)
     for place, values in enumerate(maps):
-        peaks = np.nanmax(values, axis=(1, 2))
-        highs[place, : heads[place]] = peaks if scale == "each" else peaks.max()
-    if scale == "all" and layers:
-        highs[~np.isnan(highs)] = np.nanmax(highs)
+        peaks = np.fmax.reduce(values, axis=(1, 2))
+        highs[place, : heads[place]] = peaks if scale == "each" else np.fmax.reduce(peaks)
+    if scale == "all" and highs.size:
+        highs[~np.isnan(highs)] = np.fmax.reduce(highs, axis=None)
     for place, (values, grid) in enumerate(zip(maps, grids, strict=True)):
         high = highs[place, : heads[place], None, None]
         unit = np.clip(values / np.where(high > 0, high, 1), 0, 1)
