@@ -128,6 +128,15 @@ def test_folders_that_are_no_timm_models(tmp_path):
         load_model(tmp_path)
 
 
+def test_weights_that_leave_a_part_of_the_model_empty(tmp_path, tiny):
+    config = {"architecture": BARE, "num_classes": 1000, "model_args": {"num_classes": 7}}
+    config["pretrained_cfg"] = {"num_classes": 1000, "classifier": "head"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    save_file(tiny.state_dict(), tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=r"lack 2 of the model's tensors, the first is head\.weight"):
+        load_model(tmp_path)
+
+
 def test_offline_and_not_cached_is_a_sentence(caches, offline):
     assert not is_cached(NAME)
     with pytest.raises(

@@ -138,8 +138,9 @@ def _from_name(name: str, progress: Progress | None) -> _Built:
     if progress:
         progress(f"Loading {name}", None)
     overlay = {"file": str(path), "custom_load": path.suffix == ".npz"}
-    with _loading(name, path), without_initialising():
+    with _loading(name, path), without_initialising() as filling:
         module: Any = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
+    filling.require_all(module, name)
     return module, weights, name, {}
 
 
@@ -187,8 +188,9 @@ def _from_folder(folder: Path, name: str | None, weights: str) -> _Built:
             f"The folder {folder} has no config.json; give a timm model folder or a weight file in it."
         )
     architecture = _read_timm_config(config, str(folder))
-    with _loading(name or folder.name, folder), without_initialising():
+    with _loading(name or folder.name, folder), without_initialising() as filling:
         module: Any = timm.create_model(f"local-dir:{folder}", pretrained=True)
+    filling.require_all(module, name or folder.name)
     return module, weights, name or f"{architecture} ({folder.name})", {}
 
 
@@ -267,10 +269,25 @@ class without_initialising(TorchFunctionMode):  # noqa: N801 (a context manager,
 
     _RANDOM = (torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_)
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._written: set[int] = set()
+
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Give the tensor back as it is."""
+        """Give a tensor that is to be filled with random numbers back as it is; note which are copied into."""
         if func in self._RANDOM or getattr(func, "__module__", "") == "torch.nn.init":
             return args[0] if args else next(iter((kwargs or {}).values()))
+        if func is torch.Tensor.copy_ and isinstance(args[0], nn.Parameter):
+            self._written.add(id(args[0]))
         return func(*args, **(kwargs or {}))
+
+    def require_all(self, module: nn.Module, name: str) -> None:
+        """Refuse a model of which timm left weights unfilled, as it does for a classifier of another size."""
+        empty = [key for key, parameter in module.named_parameters() if id(parameter) not in self._written]
+        if empty:
+            raise ModelError(
+                f"The weights of {name} lack {len(empty)} of the model's tensors, the first is {empty[0]}.",
+                ", ".join(empty),
+            )
