@@ -91,3 +91,19 @@ def test_closing_ends_the_thread_even_while_it_works(worker):
     assert started.wait(5)
     worker.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("vitviz-test")]
+
+
+def test_a_request_that_was_overtaken_in_the_queue_is_never_begun(qtbot, worker):
+    started, go, begun, answers = threading.Event(), threading.Event(), [], []
+
+    def slow(_):
+        started.set()
+        go.wait(5)
+
+    worker.submit(slow, answers.append, _unexpected)
+    assert started.wait(5)
+    worker.submit(begun.append, answers.append, _unexpected)
+    worker.submit(lambda _: "newest", answers.append, _unexpected)
+    go.set()
+    qtbot.waitUntil(lambda: answers == ["newest"])
+    assert begun == []
