@@ -87,7 +87,7 @@ def test_every_pair_of_classes_looks_different():
 
 
 def test_turning_a_shape_turns_its_mask():
-    upright, turned = draw(alone("arrow"), 96).masks[0], draw(alone("arrow", angle=0.25), 96).masks[0]
+    upright, turned = draw(alone("heart"), 96).masks[0], draw(alone("heart", angle=0.25), 96).masks[0]
     # A quarter turn clockwise on the screen, as y points down.
     assert np.abs(np.rot90(upright.astype(int), -1) - turned).mean() < 3
 

@@ -1,9 +1,8 @@
-"""Where training starts from: weights that already suit pictures, so that less has to be learned.
+"""Where training starts from.
 
-- The patch embedding starts as the whitening of real patches: the pixels of a patch are so alike that a random
-  projection hides what matters (as Jordan 2024, "94% on CIFAR-10 in 3.29 seconds", does for a first convolution).
-- Positions start as two-dimensional sines and cosines, and attention starts by looking at similar tokens, hence at
-  nearby ones: Trockman & Kolter 2023, "Mimetic initialization of self-attention layers".
+Positions start as two-dimensional sines and cosines, and attention starts by looking at like tokens, hence at nearby
+ones: Trockman & Kolter 2023, "Mimetic initialization of self-attention layers". Starting the patch embedding as the
+whitening of real patches was tried too, and was no better than timm's own start.
 """
 
 from __future__ import annotations
@@ -11,31 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
-
-from vitviz.demo.views import normalised
-
-
-@torch.no_grad()
-def whiten(projection: nn.Conv2d, pictures: NDArray[np.uint8]) -> None:
-    """Set a patch embedding to the strongest principal components of the pictures' patches, each at unit variance."""
-    x = normalised(pictures)
-    size = projection.kernel_size[0]
-    patches = nn.functional.unfold(x, size, stride=size).transpose(1, 2).flatten(0, 1)
-    mean = patches.mean(dim=0)
-    spread = torch.cov((patches - mean).T)
-    values, vectors = torch.linalg.eigh(spread)
-    kept = projection.out_channels
-    values, vectors = values.flip(0)[:kept], vectors.flip(1)[:, :kept]
-    basis = (vectors / (values + 1e-3 * values[0]).sqrt()).T
-    if len(basis) < kept:
-        basis = torch.cat([basis, 0.02 * torch.randn(kept - len(basis), basis.shape[1])])
-    projection.weight.copy_(basis.view_as(projection.weight))
-    if projection.bias is not None:
-        projection.bias.copy_(-basis @ mean)
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from vitviz.demo.palette import Colour, pick_against, pick_ground, shade
+from vitviz.demo.palette import Colour, pick_clutter, pick_ground, pick_object, shade
 from vitviz.demo.shapes import CLASSES, reach
 
 TRAINING_SEEDS = range(0, 1_000_000_000)
@@ -117,11 +117,11 @@ def describe(
     )
     names = kinds if kinds is not None else _pick_kinds(rng, count)
     spots = _pick_spots(rng, names, extent)
-    objects = tuple(_pick_thing(rng, name, spot, colours) for name, spot in zip(names, spots, strict=True))
+    objects = tuple(_pick_thing(rng, name, spot) for name, spot in zip(names, spots, strict=True))
     amount = lines if lines is not None else int(rng.choice((0, 1, 2, 3, 4, 6)))
-    clutter = tuple(_pick_line(rng, extent, colours) for _ in range(amount))
+    clutter = tuple(_pick_line(rng, extent) for _ in range(amount))
     hides = ribbon if ribbon is not None else count == 1 and bool(rng.random() < 0.1)
-    bands = (_pick_ribbon(rng, objects[0], colours),) if hides else ()
+    bands = (_pick_ribbon(rng, objects[0]),) if hides else ()
     return Description(extent, ground, clutter, objects, bands)
 
 
@@ -135,7 +135,7 @@ def _pick_spots(
     rng: np.random.Generator, names: tuple[str, ...], extent: tuple[float, float]
 ) -> list[tuple[float, float, float]]:
     """Return (x, y, radius) per object: wholly inside the picture and not touching each other."""
-    low, high = (0.19, 0.33) if len(names) == 1 else (0.165, 0.235)
+    low, high = (0.2, 0.34) if len(names) == 1 else (0.17, 0.24)
     for _ in range(40):
         spots = []
         for name in names:
@@ -163,11 +163,9 @@ def _apart(names: tuple[str, ...], spots: list[tuple[float, float, float]]) -> b
     return True
 
 
-def _pick_thing(
-    rng: np.random.Generator, name: str, spot: tuple[float, float, float], ground: tuple[Colour, Colour]
-) -> Thing:
-    colour = pick_against(rng, ground)
-    amount = rng.uniform(0.1, 0.28) * rng.choice((-1, 1))
+def _pick_thing(rng: np.random.Generator, name: str, spot: tuple[float, float, float]) -> Thing:
+    colour = pick_object(rng)
+    amount = rng.uniform(0.08, 0.2) * rng.choice((-1, 1))
     return Thing(
         name,
         *spot,
@@ -179,7 +177,7 @@ def _pick_thing(
     )
 
 
-def _pick_line(rng: np.random.Generator, extent: tuple[float, float], ground: tuple[Colour, Colour]) -> Line:
+def _pick_line(rng: np.random.Generator, extent: tuple[float, float]) -> Line:
     turn = math.tau * rng.random()
     x, y = rng.uniform(0.1, extent[1] - 0.1), rng.uniform(0.1, extent[0] - 0.1)
     dx, dy = math.cos(turn), math.sin(turn)
@@ -188,18 +186,18 @@ def _pick_line(rng: np.random.Generator, extent: tuple[float, float], ground: tu
     t = np.linspace(-1, 1, 17)
     aside = bend * (1 - t * t)
     points = np.stack([x + t * reach_ * dx - aside * dy, y + t * reach_ * dy + aside * dx], axis=-1)
-    colour = pick_against(rng, ground, least=0.12, chroma=(0.04, 0.16))
+    colour = pick_clutter(rng)
     return Line(
         tuple((px, py) for px, py in points.tolist()), width=float(rng.uniform(0.008, 0.026)), colour=colour
     )
 
 
-def _pick_ribbon(rng: np.random.Generator, thing: Thing, ground: tuple[Colour, Colour]) -> Ribbon:
+def _pick_ribbon(rng: np.random.Generator, thing: Thing) -> Ribbon:
     """A band over one side of the thing: its inner edge passes between the centre and 0.5 radii from it."""
     turn = math.tau * rng.random()
     width = float(rng.uniform(0.22, 0.4))
     away = thing.radius * rng.uniform(0.1, 0.5) + width / 2
-    colour = pick_against(rng, (*ground, thing.colour), least=0.16, chroma=(0.02, 0.12))
+    colour = pick_clutter(rng)
     return Ribbon(
         x=float(thing.x + away * math.cos(turn)),
         y=float(thing.y + away * math.sin(turn)),

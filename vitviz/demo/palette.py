@@ -47,34 +47,25 @@ def difference(first: Colour, second: Colour) -> float:
 
 
 def pick_ground(rng: np.random.Generator) -> tuple[Colour, Colour]:
-    """Return two calm, neighbouring colours for a background."""
-    light = rng.uniform(0.25, 0.93)
+    """Return two calm, dark, neighbouring colours for a background."""
+    light = rng.uniform(0.2, 0.42)
     hue = rng.random()
-    step = rng.uniform(0.05, 0.13) * rng.choice((-1, 1))
+    step = rng.uniform(0.05, 0.11) * rng.choice((-1, 1))
     first = oklch(light, rng.uniform(0.02, 0.08), hue)
-    return first, oklch(
-        min(max(light + step, 0.18), 0.97), rng.uniform(0.02, 0.09), hue + rng.uniform(-0.12, 0.12)
+    second = oklch(
+        min(max(light + step, 0.16), 0.46), rng.uniform(0.02, 0.09), hue + rng.uniform(-0.12, 0.12)
     )
+    return first, second
 
 
-def pick_against(
-    rng: np.random.Generator,
-    others: tuple[Colour, ...],
-    least: float = 0.24,
-    chroma: tuple[float, float] = (0.09, 0.19),
-) -> Colour:
-    """Return a vivid colour at least ``least`` (OKLab) away from each of ``others``; the farthest seen if none is."""
-    known = [oklab(other) for other in others]
-    best, gap = (0, 0, 0), -1.0
-    for _ in range(12):
-        colour = oklch(rng.uniform(0.35, 0.92), rng.uniform(*chroma), rng.random())
-        place = oklab(colour)
-        nearest = min(math.dist(place, other) for other in known)
-        if nearest > gap:
-            best, gap = colour, nearest
-        if gap >= least:
-            break
-    return best
+def pick_object(rng: np.random.Generator) -> Colour:
+    """Return a light or vivid colour, lighter than any background."""
+    return oklch(rng.uniform(0.7, 0.92), rng.uniform(0.07, 0.19), rng.random())
+
+
+def pick_clutter(rng: np.random.Generator) -> Colour:
+    """Return a colour between those of backgrounds and of objects."""
+    return oklch(rng.uniform(0.42, 0.58), rng.uniform(0.03, 0.13), rng.random())
 
 
 def shade(colour: Colour, amount: float) -> Colour:

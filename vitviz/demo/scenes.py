@@ -57,7 +57,7 @@ def draw(description: Description, side: int) -> Scene:
         _cast_shadow(image, mask, side)
         image.paste(_paint_thing(thing, x, y), mask=mask)
         if thing.rim:
-            image.paste(shade(thing.colour, -0.45), mask=_rim_mask(thing, height, width, side))
+            image.paste(shade(thing.colour, 0.6), mask=_rim_mask(thing, height, width, side))
         cover: Field = np.asarray(mask, dtype=np.float32) / np.float32(255)
         masks = [m * (1 - cover) for m in masks] + [cover]
     for ribbon in description.ribbons:

@@ -17,8 +17,6 @@ CLASSES: tuple[str, ...] = (
     "ring",
     "heart",
     "crescent",
-    "hexagon",
-    "arrow",
 )
 
 Outline = NDArray[np.float64]
@@ -67,10 +65,6 @@ def _square() -> tuple[Outline, None]:
 
 def _triangle() -> tuple[Outline, None]:
     return _regular(3), None
-
-
-def _hexagon() -> tuple[Outline, None]:
-    return _regular(6), None
 
 
 def _star() -> tuple[Outline, None]:
@@ -124,11 +118,6 @@ def _crescent() -> tuple[Outline, None]:
     return edge + np.array([0.3, 0.0]), None
 
 
-def _arrow() -> tuple[Outline, None]:
-    corners = [(0, -1), (0.72, -0.2), (0.27, -0.2), (0.27, 0.9), (-0.27, 0.9), (-0.27, -0.2), (-0.72, -0.2)]
-    return np.array(corners, dtype=np.float64), None
-
-
 _RAW = {
     "circle": _circle,
     "square": _square,
@@ -138,6 +127,4 @@ _RAW = {
     "ring": _ring,
     "heart": _heart,
     "crescent": _crescent,
-    "hexagon": _hexagon,
-    "arrow": _arrow,
 }

@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from vitviz.demo.architectures import ARCHITECTURES, KINDS, MEAN, SIDE, STD
-from vitviz.demo.beginnings import grow_distillation, mimic, whiten
+from vitviz.demo.beginnings import grow_distillation, mimic
 from vitviz.demo.learners import PlainLearner, TeacherLearner, learner
 from vitviz.demo.muon import Muon
 from vitviz.demo.pool import Pool, training_pool, validation_pool
@@ -51,10 +51,10 @@ class Plan:
 
 
 PLANS = {
-    "teacher": Plan(50_000, windows=((0.4, 6), (0.7, 8))),
-    "vit": Plan(120_000, windows=((0.65, 6), (0.9, 8))),
+    "teacher": Plan(24_000, windows=((0.4, 6), (0.7, 8))),
+    "vit": Plan(120_000, windows=((0.6, 6), (0.85, 8)), decay=0.6),
     "deit": Plan(16_000, windows=((0.7, 8),), decay=1.0, matrices=0.01, others=0.001),
-    "swin": Plan(60_000, windows=()),
+    "swin": Plan(90_000, windows=(), decay=0.6),
 }
 
 
@@ -108,12 +108,8 @@ class Run:
             self.done = state["done"]
 
     def _begin(self, work: Path) -> None:
-        model: Any = self.learner.model
-        if self.name == "teacher":
-            return
-        whiten(model.patch_embed.proj, self.pool.pictures[:200])
         if isinstance(self.learner, PlainLearner):
-            mimic(model)
+            mimic(self.learner.model)
         if self.name == "deit":
             grow_distillation(self.learner, _load(PlainLearner("vit"), work / "vit.pt"))
 
@@ -183,7 +179,8 @@ class Run:
         goals = [batch.weights]
         if self.teacher is not None:
             with torch.no_grad():
-                goals.append(self.teacher(batch.pictures, batch.corner).heads[0].softmax(dim=-1))
+                taught = self.teacher(batch.pictures, batch.corner)
+            goals += [taught.heads[0].softmax(dim=-1)] * (len(answers.heads) - 1)
         classes = sum(F.cross_entropy(head, goal) for head, goal in zip(answers.heads, goals, strict=True))
         loss = classes / len(goals) + _dense_loss(answers.dense, batch.dense)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -284,7 +281,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=resource("models"), help="where weights and cards are written"
     )
-    parser.add_argument("--scenes", type=int, default=20_000, help="how many scenes to draw (default 20000)")
+    parser.add_argument("--scenes", type=int, default=16_000, help="how many scenes to draw (default 16000)")
     parser.add_argument("--pictures", type=int, help="how many pictures to show (default: by model)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     parser.add_argument("--seed", type=int, default=0)
