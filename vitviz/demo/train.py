@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch.nn import functional as F
 
 from vitviz.demo.architectures import ARCHITECTURES, KINDS, MEAN, SIDE, STD
@@ -52,7 +52,7 @@ class Plan:
 
 PLANS = {
     "teacher": Plan(24_000, windows=((0.4, 6), (0.7, 8))),
-    "vit": Plan(120_000, windows=((0.6, 6), (0.85, 8)), decay=0.6),
+    "vit": Plan(160_000, windows=((0.55, 6), (0.8, 8)), decay=0.6),
     "deit": Plan(16_000, windows=((0.7, 8),), decay=1.0, matrices=0.01, others=0.001),
     "swin": Plan(90_000, windows=(), decay=0.6),
 }
@@ -213,7 +213,7 @@ def write(name: str, run: Run, options: argparse.Namespace) -> None:
         key: value.half().contiguous().cpu() if value.is_floating_point() else value.cpu()
         for key, value in model.state_dict().items()
     }
-    save_file(tensors, options.out / f"{name}.safetensors", metadata={"format": "pt"})
+    (options.out / f"{name}.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
     card: dict[str, Any] = {}
     if name != "teacher":
         architecture, arguments = ARCHITECTURES[name]  # type: ignore[index]
