@@ -50,9 +50,13 @@ def _sines(rows: int, cols: int, dim: int) -> torch.Tensor:
 
 @torch.no_grad()
 def grow_distillation(learner: Any, trained: Any) -> None:
-    """Start a distilled DeiT as the trained ViT, its distillation token and head as copies of the class token's."""
+    """Start a distilled DeiT as the trained ViT; its distillation token begins near the class token, its head as a copy.
+
+    Near and not at: two tokens that are the same would go on looking at the same.
+    """
     state = dict(trained.state_dict())
-    state["model.dist_token"] = state["model.cls_token"].clone()
+    token = state["model.cls_token"] + state["model.pos_embed"][:, :1]
+    state["model.dist_token"] = state["model.cls_token"] + 0.5 * token.std() * torch.randn_like(token)
     table = state["model.pos_embed"]
     state["model.pos_embed"] = torch.cat([table[:, :1], table], dim=1)
     for part in ("weight", "bias"):

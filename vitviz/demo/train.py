@@ -52,8 +52,8 @@ class Plan:
 
 PLANS = {
     "teacher": Plan(24_000, windows=((0.4, 6), (0.7, 8))),
-    "vit": Plan(160_000, windows=((0.55, 6), (0.8, 8)), decay=0.6),
-    "deit": Plan(16_000, windows=((0.7, 8),), decay=1.0, matrices=0.01, others=0.001),
+    "vit": Plan(120_000, windows=((0.55, 6), (0.8, 8)), decay=0.6),
+    "deit": Plan(20_000, windows=((0.4, 8),), decay=1.0, matrices=0.01, others=0.001),
     "swin": Plan(90_000, windows=(), decay=0.6),
 }
 
@@ -90,6 +90,7 @@ class Run:
         )
         self.path = work / f"{name}.pt"
         self.done = 0
+        self.begun_after = 0
         torch.manual_seed(seed)
         self.learner = learner(name)
         self.teacher = _load(TeacherLearner(), work / "teacher.pt").to(device) if name == "deit" else None
@@ -105,13 +106,14 @@ class Run:
             self.learner.load_state_dict(state["learner"])
             for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
                 optimiser.load_state_dict(saved)
-            self.done = state["done"]
+            self.done, self.begun_after = state["done"], state.get("begun_after", 0)
 
     def _begin(self, work: Path) -> None:
         if isinstance(self.learner, PlainLearner):
             mimic(self.learner.model)
         if self.name == "deit":
             grow_distillation(self.learner, _load(PlainLearner("vit"), work / "vit.pt"))
+            self.begun_after = int(torch.load(work / "vit.pt", map_location="cpu", weights_only=True)["done"])
 
     def learn(self) -> None:
         """Train until the plan's number of pictures; save every two minutes, and when told to stop."""
@@ -155,6 +157,7 @@ class Run:
             "learner": self.learner.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "done": self.done,
+            "begun_after": self.begun_after,
         }
         part = self.path.with_suffix(".part")
         torch.save(state, part)
@@ -237,7 +240,9 @@ def write(name: str, run: Run, options: argparse.Namespace) -> None:
         "validation": run.judge().card(),
     }
     if name == "deit":
-        card["training"]["started_from"] = "demo/vit, with a distillation token added; taught by the teacher"
+        card["training"]["started_from"] = (
+            f"demo/vit after {run.begun_after} pictures, with a distillation token; taught by the teacher"
+        )
     (options.out / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")
     print(f"{name}: {card['training']['validation']}", flush=True)
 
