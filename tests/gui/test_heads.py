@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PySide6.QtCore import Qt
 
+from vitviz.app import readings
 from vitviz.app.widgets.mosaic_plan import Target, plan
 from vitviz.explain import explain
 from vitviz.render.colors import lookup_table
@@ -115,3 +116,18 @@ def test_a_closed_panel_does_no_work_and_catches_up(shown, qtbot):
     shown.docks[0].toggleViewAction().trigger()
     qtbot.waitUntil(lambda: not shown.heads._behind)
     assert "patch (1, 1)" in shown.heads.says.whole
+
+
+def test_uniform_counts_what_the_query_may_see(shown, window, qtbot, swin, tmp_path):
+    session = shown.session
+
+    def uniform() -> float:
+        return readings.uniform(session.trace, session.heatmap, session.selection)
+
+    assert uniform() == 1 / 65
+    show(window, qtbot, picture(tmp_path / "square.png", (64, 64)), swin)
+    assert uniform() == 1 / 16
+    with qtbot.waitSignal(session.heatmap_changed):
+        session.change(method="rollout", layer=3)
+    # Rolled out to the first stage, whose 16×16 patches share what there is.
+    assert uniform() == 1 / 256

@@ -66,19 +66,19 @@ def subject(trace: "Trace", heat: "Heatmap", chosen: Selection) -> str:
     return name
 
 
-def uniform(trace: "Trace", chosen: Selection) -> float:
+def uniform(trace: "Trace", heat: "Heatmap", chosen: Selection) -> float:
     """What every token would get if all that the query may see got the same."""
     layout = trace.layers[chosen.layer].layout
     if chosen.method == "attention" and layout.windows is not None:
         return 1.0 / (layout.windows.size[0] * layout.windows.size[1])
-    return 1.0 / layout.tokens
+    return 1.0 / (heat.values.size + len(heat.prefix))
 
 
 def weight(trace: "Trace", heat: "Heatmap", chosen: Selection, hover: Hover, pinned: bool) -> str:
     """The status line's number: of the patch under the pointer where a query is pinned, else of the strongest patch."""
     patch = hover.patch if pinned else None
     cell = None if patch is None else cell_of(heat, trace, patch)
-    per = uniform(trace, chosen)
+    per = uniform(trace, heat, chosen)
     if cell is not None and patch is not None:
         return f"{name_of(patch)} {compared(float(heat.values[cell]), per)}"
     row, column = (int(place) for place in np.unravel_index(int(np.argmax(heat.values)), heat.values.shape))
