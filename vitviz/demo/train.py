@@ -52,8 +52,8 @@ class Plan:
 
 PLANS = {
     "teacher": Plan(24_000, windows=((0.4, 6), (0.7, 8))),
-    "vit": Plan(120_000, windows=((0.55, 6), (0.8, 8)), decay=0.6),
-    "deit": Plan(20_000, windows=((0.4, 8),), decay=1.0, matrices=0.01, others=0.001),
+    "vit": Plan(175_000, windows=((0.44, 6), (0.6, 8)), decay=0.6),
+    "deit": Plan(60_000, windows=((0.125, 8),), decay=1.0, matrices=0.01, others=0.001),
     "swin": Plan(90_000, windows=(), decay=0.6),
 }
 
@@ -80,17 +80,12 @@ class Run:
     def __init__(
         self, name: str, plan: Plan, pool: Pool, judges: Pool, work: Path, seed: int, device: torch.device
     ) -> None:
-        self.name, self.plan, self.pool, self.judges, self.seed, self.device = (
-            name,
-            plan,
-            pool,
-            judges,
-            seed,
-            device,
-        )
+        self.name, self.plan, self.seed, self.device = name, plan, seed, device
+        self.pool, self.judges = pool, judges
         self.path = work / f"{name}.pt"
         self.done = 0
         self.begun_after = 0
+        self.plans: list[dict[str, Any]] = []
         torch.manual_seed(seed)
         self.learner = learner(name)
         self.teacher = _load(TeacherLearner(), work / "teacher.pt").to(device) if name == "deit" else None
@@ -106,7 +101,10 @@ class Run:
             self.learner.load_state_dict(state["learner"])
             for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
                 optimiser.load_state_dict(saved)
-            self.done, self.begun_after = state["done"], state.get("begun_after", 0)
+            self.done, self.begun_after = state["done"], state["begun_after"]
+            self.plans = state["plans"]
+        if not self.plans or self.plans[-1]["plan"] != asdict(plan):
+            self.plans.append({"from": self.done, "plan": asdict(plan)})
 
     def _begin(self, work: Path) -> None:
         if isinstance(self.learner, PlainLearner):
@@ -158,6 +156,7 @@ class Run:
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "done": self.done,
             "begun_after": self.begun_after,
+            "plans": self.plans,
         }
         part = self.path.with_suffix(".part")
         torch.save(state, part)
@@ -235,7 +234,7 @@ def write(name: str, run: Run, options: argparse.Namespace) -> None:
         "pictures": run.done,
         "steps": run.done // run.plan.batch,
         "seed": run.seed,
-        "plan": asdict(run.plan),
+        "plans": run.plans,
         "command": f"python -m vitviz.demo.train {name} --scenes {len(run.pool)} --pictures {run.plan.pictures}",
         "validation": run.judge().card(),
     }
