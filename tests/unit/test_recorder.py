@@ -6,7 +6,16 @@ import torch.nn.functional as F
 from conftest import VIT, small, unfused
 from torch import nn
 
+import vitviz
+from vitviz.attention.check import noise
 from vitviz.attention.recorder import Cancelled, run
+from vitviz.errors import RefusedError
+from vitviz.images.framing import DataConfig
+
+HALF = (0.5, 0.5, 0.5)
+TINY = DataConfig(
+    input_size=(64, 64), mean=HALF, std=HALF, interpolation="bicubic", crop_pct=1.0, crop_mode="center"
+)
 
 
 def hooks_of(module: nn.Module) -> int:
@@ -121,3 +130,97 @@ def test_grouped_queries_masks_and_scales_are_recorded() -> None:
     weights = (operation.query @ operation.key.transpose(-2, -1) * 0.5 + operation.bias).softmax(-1)
     assert torch.allclose(weights @ operation.value, output, atol=1e-6)
     assert (weights.triu(1) == 0).all()
+
+
+class Block(nn.Module):
+    """A hand-made attention block; `way` is how it computes its attention."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.qkv, self.way = nn.Linear(32, 96), way
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (part.unflatten(-1, (4, 8)).transpose(1, 2) for part in self.qkv(x).chunk(3, -1))
+        scores = q @ k.transpose(-2, -1) / 8**0.5
+        if self.way == "fused":
+            mixed = F.scaled_dot_product_attention(q, k, v)
+        elif self.way == "einsum":
+            mixed = torch.einsum("bhqk,bhkd->bhqd", scores.softmax(-1), v)
+        elif self.way == "exponentials":
+            weights = scores.exp()
+            mixed = (weights / weights.sum(-1, keepdim=True)) @ v
+        else:
+            mixed = scores.softmax(-1).to(torch.float64).to(torch.float32) @ v
+        return x + mixed.transpose(1, 2).flatten(2)
+
+
+class Stack(nn.Module):
+    def __init__(self, *ways: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.blocks = nn.Conv2d(3, 32, 16, 16), nn.Sequential(*map(Block, ways))
+        self.head = nn.Linear(32, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.blocks(self.embed(x).flatten(2).transpose(1, 2)).mean(1))
+
+
+def test_attention_that_cannot_be_recorded_is_refused_and_not_left_out() -> None:
+    inputs = torch.randn(1, 3, 64, 64)
+    with pytest.raises(RefusedError, match=r"softmax in blocks\.1 is not followed by a product"):
+        run(Stack("fused", "einsum", "fused").eval(), inputs)
+    with pytest.raises(RefusedError, match=r"softmax in blocks\.0 is not followed"):
+        run(Stack("einsum").eval(), inputs)
+    model = vitviz.load_model(Stack("fused", "exponentials", "fused").eval(), device="cpu", data=TINY)
+    with pytest.raises(RefusedError, match="tokens exchange something that vitviz does not see"):
+        vitviz.trace(model, noise((64, 64)))
+    whole = vitviz.load_model(Stack("fused", "converted", "fused").eval(), device="cpu", data=TINY)
+    assert len(vitviz.trace(whole, noise((64, 64))).layers) == 3
+
+
+def test_a_change_of_precision_after_the_softmax_leaves_shares() -> None:
+    _, operations = run(Stack("converted").eval(), torch.randn(1, 3, 64, 64))
+    assert operations[0].is_distribution
+
+
+def test_attending_modules_inside_each_other_are_recorded_once() -> None:
+    class Outer(Block):
+        def __init__(self) -> None:
+            super().__init__("fused")
+            self.inner = Block("plain")
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(self.inner(x))
+
+    module = nn.Sequential(Outer(), Block("fused")).eval()
+    tokens = torch.randn(1, 6, 32)
+    first, second = run(module, tokens)[1], run(module, tokens)[1]
+    assert [o.module for o in first] == [o.module for o in second] == ["0.inner", "0", "1"]
+
+
+def test_a_direct_call_of_torchs_multi_head_attention_is_refused() -> None:
+    class Pool(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(32, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            a = self.attention
+            return F.multi_head_attention_forward(
+                x,
+                x,
+                x,
+                32,
+                4,
+                a.in_proj_weight,
+                a.in_proj_bias,
+                None,
+                None,
+                False,
+                0.0,
+                a.out_proj.weight,
+                a.out_proj.bias,
+            )[0]
+
+    with pytest.raises(RefusedError, match=r"calls F.multi_head_attention_forward itself"):
+        run(Pool().eval(), torch.randn(6, 1, 32))

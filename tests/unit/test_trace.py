@@ -205,3 +205,114 @@ def test_a_heatmap_is_saved_with_its_numbers(photo: Photo, tmp_path: object) -> 
         np.testing.assert_allclose(raw["polygons"][2, 1], trace.framing.polygon(trace.patches, 2, 1))
         assert raw["prefix_names"].tolist() == ["class"]
         assert raw["prefix_weights"][0] == pytest.approx(heatmap.prefix["class"])
+
+
+def test_every_model_is_checked_once_at_each_input_size(
+    photo: Photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vitviz.attention import trace as module
+
+    checked = []
+    real = module.check_layers
+    monkeypatch.setattr(
+        module, "check_layers", lambda *what: checked.append(what[2].shape[-2:]) or real(*what)
+    )
+    loaded = model()
+    for framing in ("crop", "fit", "crop", "fit", "squash"):
+        assert vitviz.trace(loaded, photo, framing=framing).check.exact
+    assert len(checked) == 2
+    assert tuple(checked[0]) == (64, 64)
+
+
+def test_an_inexact_model_is_refused(photo: Photo, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vitviz.attention import recorder
+    from vitviz.errors import RefusedError
+
+    loaded = model()
+    right = recorder.Recording.add_fused
+
+    def wrong(self: object, module: str, output: object, args: object, kwargs: dict[str, object]) -> None:
+        right(self, module, output, args, kwargs | {"scale": 0.9})
+
+    monkeypatch.setattr(recorder.Recording, "add_fused", wrong)
+    for _ in range(2):
+        with pytest.raises(
+            RefusedError, match="cannot be shown: its recomputed attention is NOT exact, worst error"
+        ):
+            vitviz.trace(loaded, photo)
+    assert not vitviz.trace(loaded, photo, refuse=False).check.exact
+
+
+def test_a_table_that_was_not_resized_is_its_own(photo: Photo) -> None:
+    position = vitviz.trace(model(img_size=(32, 96)), photo).position_embedding
+    assert position.stored_grid == position.used_grid == (2, 6)
+    assert "interpolated" not in position.sentence
+    resized = vitviz.trace(model(img_size=(32, 96), image_size=(64, 64)), photo).position_embedding
+    assert (resized.stored_grid, resized.used_grid) == ((2, 6), (4, 4))
+
+
+def test_what_stands_for_a_readout_that_is_not_there_yet_is_said(photo: Photo) -> None:
+    cait = vitviz.trace(vitviz.load_model(small("cait_xxs24_224", img_size=64, depth=1), device="cpu"), photo)
+    first = vitviz.explain(cait, "attention", layer=0).title
+    assert (
+        first
+        == "What the mean of the patches (the class token joins later) attends to in blocks.0.attn, the mean of 4 heads"
+    )
+    assert "the class token attends" in vitviz.explain(cait, "attention").title
+    siglip = vitviz.trace(model("vit_base_patch16_siglip_224"), photo)
+    assert "(the attention pool reads them later)" in vitviz.explain(siglip, "rollout", layer=0).title
+    assert (
+        vitviz.explain(siglip, "rollout").title
+        == "Rollout of the attention pool through 4 layers, mean of heads"
+    )
+    assert "patch (1, 1) through 3 layers" in vitviz.explain(siglip, "rollout", query=(1, 1)).title
+    assert "through 1 layer, " in vitviz.explain(siglip, "rollout", layer=0).title
+    with pytest.raises(MethodError, match="nothing attends to it"):
+        vitviz.explain(siglip, "attention", direction="by")
+
+
+def test_unpooled_outputs_are_refused(photo: Photo) -> None:
+    from vitviz.errors import RefusedError
+
+    loaded = vitviz.load_model(small("vit_tiny_patch16_224", **VIT, global_pool=""), device="cpu")
+    with pytest.raises(RefusedError, match="gives 17×10 numbers for one photo"):
+        vitviz.trace(loaded, photo)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"query": (1, 2, 3)},
+        {"query": ()},
+        {"query": 5},
+        {"query": (1.5, 2)},
+        {"query": [(0, 0)]},
+        {"head": "0"},
+        {"head": True},
+        {"layer": None},
+        {"layer": 1.5},
+    ],
+)
+def test_options_of_the_wrong_kind_are_method_errors(photo: Photo, options: dict[str, object]) -> None:
+    trace = vitviz.trace(model(), photo)
+    with pytest.raises(MethodError):
+        vitviz.explain(trace, "attention", **options)
+    if "head" not in options:
+        with pytest.raises(MethodError):
+            vitviz.explain(trace, "rollout", **options)
+
+
+def test_running_out_of_memory_in_a_method_is_a_sentence(
+    photo: Photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vitviz.attention.layer import Layer
+
+    trace = vitviz.trace(model(), photo)
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Layer, "weights", full)
+    for ask in (lambda: vitviz.explain(trace, "rollout"), lambda: head_maps(trace, (0, 0))):
+        with pytest.raises(DeviceMemoryError):
+            ask()

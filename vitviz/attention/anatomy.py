@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout
 from vitviz.attention.recorder import Operation
+from vitviz.models.model import Model
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,18 @@ class Readout:
                 if len(self.prefix) > 1
                 else f"the {self.prefix[0]} token"
             )
-        what = "all tokens" if self.all_tokens else "the patches"
         if self.kind == "attention pool":
             return "the attention pool"
+        what = "all tokens" if self.all_tokens else "the patches"
         return f"the mean of {what}" + ("" if self.kind == "mean" else f" (standing for {self.kind} pooling)")
+
+    def sentence_in(self, layout: Layout, pooling: bool) -> str:
+        """How to say what stands for the readout in a layer, which may come before the token or pool that is read."""
+        if self.prefix and not set(self.prefix) & set(layout.prefix):
+            return f"the mean of the patches ({self.sentence} joins later)"
+        if self.kind == "attention pool" and not pooling:
+            return "the mean of the patches (the attention pool reads them later)"
+        return self.sentence
 
     def weights(self, layout: Layout) -> NDArray[np.float32]:
         """The readout as weights over a layer's tokens, sum 1. An attention pool and a token that a layer does not have
@@ -95,17 +104,8 @@ class Family(Protocol):
     def matches(self, module: nn.Module) -> bool:
         """Whether this family's description fits the model."""
 
-    def anatomy(
-        self,
-        module: nn.Module,
-        operations: list[Operation],
-        input_size: tuple[int, int],
-        stored: Tensor | None,
-    ) -> Anatomy:
-        """Lay a recorded pass out. `stored`: the position table before the model was resized, if it was.
-
-        Raises RefusedError with the reason where a layer cannot be laid on the input.
-        """
+    def anatomy(self, model: Model, operations: list[Operation]) -> Anatomy:
+        """Lay a recorded pass out. Raises RefusedError with the reason where a layer cannot be laid on the input."""
 
 
 def table(
@@ -122,6 +122,13 @@ def table(
     as_array = [t.detach().float().cpu().numpy().reshape(-1, t.shape[-1]) for t in (before, used)]
     prefix = len(as_array[1]) - used_grid[0] * used_grid[1]
     return PositionEmbedding(("table", *more), as_array[0], stored_grid, as_array[1], used_grid, prefix)
+
+
+def own_table(model: Model, own: Tensor, grid: tuple[int, int]) -> PositionEmbedding:
+    """Position information with the module's own table of 1×tokens×dim, which `at_size` may have resized."""
+    if model.stored_grid is None:
+        return table(own, own, grid, grid)
+    return table(model.stored_position, own, model.stored_grid, grid)
 
 
 def _times(grid: tuple[int, int] | None) -> str:

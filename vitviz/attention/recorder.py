@@ -8,7 +8,7 @@ again. All of it is removed after the pass; fused attention stays fused.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -111,8 +111,7 @@ class Recording:
                 module=module,
                 weights=_four_dimensional(weights.detach()),
                 value=_four_dimensional(value.detach()),
-                is_distribution=weights.data_ptr() == softmaxed.data_ptr()
-                and weights.shape == softmaxed.shape,
+                is_distribution=_are_shares(weights, softmaxed),
                 output=self._output(_four_dimensional(output)),
             )
         )
@@ -140,13 +139,17 @@ class Recording:
 
 
 class _Watch(TorchFunctionMode):
-    """Sees every torch call made while one attending module runs; `where` names the module that is running."""
+    """Sees every torch call made while it is on. `where` names the running module, `in_multihead` says if it is torch's."""
 
-    def __init__(self, recording: Recording, where: Callable[[], str]) -> None:
+    def __init__(
+        self, recording: Recording, where: Callable[[], str], in_multihead: Callable[[], bool]
+    ) -> None:
         super().__init__()
         self.recording = recording
         self.where = where
+        self.in_multihead = in_multihead
         self.softmaxed: Tensor | None = None
+        self.softmaxed_in = ""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -157,11 +160,25 @@ class _Watch(TorchFunctionMode):
             self.recording.add_fused(self.where(), result, args, kwargs)
         elif func in SOFTMAXES:
             if result.ndim >= 3:
-                self.softmaxed = result
+                self.require_product()
+                self.softmaxed, self.softmaxed_in = result, self.where()
         elif self.softmaxed is not None and func in PRODUCTS and _weighs(args[0], self.softmaxed):
             self.recording.add_weights(self.where(), args[0], args[1], result, self.softmaxed)
             self.softmaxed = None
+        elif func is F.multi_head_attention_forward and not self.in_multihead():
+            raise RefusedError(
+                f"{self.where() or 'The model'} calls F.multi_head_attention_forward itself; "
+                "vitviz records it only inside nn.MultiheadAttention."
+            )
         return result
+
+    def require_product(self) -> None:
+        """Refuse a softmax over tokens that went another way than into a product: its attention would be missing."""
+        if self.softmaxed is not None:
+            raise RefusedError(
+                f"A softmax in {self.softmaxed_in or 'the model'} is not followed by a product that vitviz recognises "
+                "(@, matmul, bmm), so its attention cannot be recorded."
+            )
 
 
 @dataclass(frozen=True)
@@ -184,17 +201,21 @@ def run(
     """One forward pass of `module`; its output, and every attention operation in order.
 
     The first pass of a module watches all of it (7 to 30 % slower) and notes which modules attend. `on_block` is called
-    with an attending module's name before it runs; it may raise `Cancelled`.
+    with an attending module's name before it runs; it may raise `Cancelled`. Raises RefusedError for attention that
+    cannot be recorded.
     """
+    if module not in _plans:
+        # A function mode pushes nn.MultiheadAttention off its fast path, so what that pass computed is not kept.
+        discovered = Recording(keep_outputs)
+        with torch.no_grad(), _announcing(module, None, on_block), _watch_everything(module, discovered):
+            output = module(inputs)
+        _plans[module] = Plan(tuple(dict.fromkeys(operation.module for operation in discovered.operations)))
+        if not any(isinstance(child, nn.MultiheadAttention) for child in module.modules()):
+            return output, discovered.operations
+    plan = _plans[module]
     recording = Recording(keep_outputs)
-    plan = _plans.get(module)
-    watching = (
-        _watch_everything(module, recording) if plan is None else _watch_attending(module, recording, plan)
-    )
-    with torch.no_grad(), _announcing(module, plan, on_block), watching:
+    with torch.no_grad(), _announcing(module, plan, on_block), _watch_attending(module, recording, plan):
         output = module(inputs)
-    if plan is None:
-        _plans[module] = Plan(tuple(dict.fromkeys(operation.module for operation in recording.operations)))
     return output, recording.operations
 
 
@@ -202,16 +223,12 @@ def run(
 def _announcing(
     module: nn.Module, plan: Plan | None, on_block: Callable[[str], None] | None
 ) -> Iterator[None]:
+    """Call `on_block` before each attending module; before each module without children while they are not known."""
     handles: list[RemovableHandle] = []
     try:
         if on_block is not None:
-            wanted = (
-                set(plan.attending)
-                if plan
-                else {n for n, m in module.named_modules() if not any(m.children())}
-            )
             for name, child in module.named_modules():
-                if name in wanted:
+                if name in plan.attending if plan else not any(child.children()):
                     handles.append(child.register_forward_pre_hook(lambda _m, _i, name=name: on_block(name)))
         yield
     finally:
@@ -221,20 +238,22 @@ def _announcing(
 
 @contextmanager
 def _watch_everything(module: nn.Module, recording: Recording) -> Iterator[None]:
-    running: list[str] = [""]
+    running: list[tuple[str, nn.Module]] = [("", module)]
     handles: list[RemovableHandle] = []
     try:
         for name, child in module.named_modules():
             if isinstance(child, nn.MultiheadAttention):
                 handles.append(_hook_multihead(name, child, recording))
-            handles.append(child.register_forward_pre_hook(lambda _m, _i, name=name: running.append(name)))
-            handles.append(child.register_forward_hook(lambda _m, _i, _o: _pop(running), always_call=True))
-        # A function mode would push nn.MultiheadAttention off its fast path, so such models are not watched by one.
-        watch = ExitStack()
-        if not any(isinstance(child, nn.MultiheadAttention) for child in module.modules()):
-            watch.enter_context(_Watch(recording, lambda: running[-1]))
+            handles.append(
+                child.register_forward_pre_hook(lambda m, _i, name=name: running.append((name, m)))
+            )
+            handles.append(child.register_forward_hook(lambda *_: _pop(running), always_call=True))
+        watch = _Watch(
+            recording, lambda: running[-1][0], lambda: isinstance(running[-1][1], nn.MultiheadAttention)
+        )
         with watch:
             yield
+        watch.require_product()
     finally:
         for handle in handles:
             handle.remove()
@@ -242,17 +261,21 @@ def _watch_everything(module: nn.Module, recording: Recording) -> Iterator[None]
 
 @contextmanager
 def _watch_attending(module: nn.Module, recording: Recording, plan: Plan) -> Iterator[None]:
+    """One watch, on while any attending module runs: these may lie inside each other."""
+    running: list[str] = []
+    watch = _Watch(recording, lambda: running[-1], lambda: True)
     handles: list[RemovableHandle] = []
-    watches: list[_Watch] = []
 
     def enter(name: str) -> None:
-        watch = _Watch(recording, lambda: name)
-        watch.__enter__()  # type: ignore[no-untyped-call]
-        watches.append(watch)
+        running.append(name)
+        if len(running) == 1:
+            watch.__enter__()  # type: ignore[no-untyped-call]
 
     def leave() -> None:
-        if watches:
-            watches.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        if running:
+            running.pop()
+            if not running:
+                watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     try:
         for name in plan.attending:
@@ -261,12 +284,13 @@ def _watch_attending(module: nn.Module, recording: Recording, plan: Plan) -> Ite
                 handles.append(_hook_multihead(name, child, recording))
                 continue
             handles.append(child.register_forward_pre_hook(lambda _m, _i, name=name: enter(name)))
-            handles.append(child.register_forward_hook(lambda _m, _i, _o: leave(), always_call=True))
+            handles.append(child.register_forward_hook(lambda *_: watch.require_product()))
+            handles.append(child.register_forward_hook(lambda *_: leave(), always_call=True))
         yield
     finally:
         for handle in handles:
             handle.remove()
-        while watches:
+        while running:
             leave()
 
 
@@ -297,7 +321,7 @@ def _hook_multihead(name: str, child: nn.MultiheadAttention, recording: Recordin
     return child.register_forward_hook(record, with_kwargs=True)
 
 
-def _pop(running: list[str]) -> None:
+def _pop(running: list[tuple[str, nn.Module]]) -> None:
     running.pop()
 
 
@@ -318,6 +342,14 @@ def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
 def _weighs(left: Any, softmaxed: Tensor) -> bool:
     """Whether the left factor of a product is the softmax's result, possibly with its heads mixed."""
     return isinstance(left, Tensor) and left.shape[-2:] == softmaxed.shape[-2:]
+
+
+def _are_shares(weights: Tensor, softmaxed: Tensor) -> bool:
+    """Whether the left factor is the softmax's result, perhaps in another precision, and not a mix of its heads."""
+    if weights.data_ptr() == softmaxed.data_ptr() and weights.shape == softmaxed.shape:
+        return True
+    row = weights[..., 0, :].float()
+    return bool((row >= 0).all()) and bool(((row.sum(-1) - 1).abs() < 1e-2).all())
 
 
 def _project(

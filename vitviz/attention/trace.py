@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ class Trace:
     heads_logits: dict[str, Floats] = field(default_factory=dict)
     """For distilled models the two heads' own logits, "class" and "distillation"; otherwise empty."""
     check: Check | None = None
-    """The self-check, if it was asked for."""
+    """The self-check of this model at this input size."""
 
     @property
     def patches(self) -> PatchGrid:
@@ -112,6 +113,7 @@ class Trace:
         """A query as weights over the layer's tokens (sum 1), or None if the layer has no such prefix token."""
         if query is None:
             return self.readout.weights(layer.layout)
+        check_query(query)
         weights = np.zeros(layer.layout.tokens, np.float32)
         if isinstance(query, str):
             if query not in self.prefix:
@@ -127,6 +129,20 @@ class Trace:
         return weights
 
 
+def check_query(query: object) -> None:
+    """Raise MethodError unless `query` has the form of a Query."""
+
+    def is_patch(value: object) -> bool:
+        return isinstance(value, tuple) and len(value) == 2 and all(type(part) is int for part in value)
+
+    if query is None or isinstance(query, str) or is_patch(query):
+        return
+    if not (isinstance(query, tuple) and query and all(is_patch(part) for part in query)):
+        raise MethodError(
+            f"A query is a patch (row, column), several in a tuple, a prefix token's name or None; not {query!r}."
+        )
+
+
 def patches_of(query: tuple[int, int] | tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
     """The patches of a query that is one patch or several."""
     return tuple(patch for patch in query if isinstance(patch, tuple)) or (query,)  # type: ignore[return-value]
@@ -138,42 +154,68 @@ def trace(
     *,
     framing: FramingMode = "crop",
     check: bool = False,
+    refuse: bool = True,
     cancel: Callable[[], bool] | None = None,
     progress: Callable[[str, float | None], None] | None = None,
 ) -> Trace:
     """One forward pass of `photo` through `model`, its attention recorded.
 
     `framing`: "crop" as timm's evaluation does, "squash" the whole photo to the model's size, "fit" the whole photo with its
-    aspect kept (for models that take a non-square input). `check` recomputes every layer and compares. `cancel` is asked
-    before each block; if it says yes, Cancelled is raised.
+    aspect kept (for models that take a non-square input). The first trace of a model at an input size checks itself: every
+    layer is recomputed and compared; `check` does so again. A model that is not exact is refused unless `refuse` is False.
+    `cancel` is asked before each block; if it says yes, Cancelled is raised.
 
     Raises RefusedError for a model whose attention cannot be shown exactly, DeviceMemoryError, ModelError.
     """
     framed = frame(photo.size, model.data, framing)
-    if framed.input_size != model.input_size:
-        model = at_size(model, framed.input_size)
-    pixels = framed.apply(photo)
     with memory_guard(model.name, model.device):
-        inputs = torch.from_numpy(pixels)[None].to(model.device, model.dtype)
-        output, operations, heads, milliseconds = _forward(model, inputs, check, cancel, progress)
+        model = _sized(model, framed.input_size)
+        known = _checks.setdefault(model.module, {}).get(framed.input_size)
+        checking = check or known is None
+        inputs = torch.from_numpy(framed.apply(photo))[None].to(model.device, model.dtype)
+        output, operations, heads, milliseconds = _forward(model, inputs, checking, cancel, progress)
+        logits = _logits(output)
         anatomy = dissect(model, operations)
-        checked = check_layers(anatomy.layers, model.module, inputs) if check else None
-    if checked is not None:
-        anatomy = _without_outputs(anatomy)
+        if checking:
+            known = check_layers(anatomy.layers, model.module, inputs)
+            _checks[model.module][framed.input_size] = known
+            anatomy = _without_outputs(anatomy)
+    assert known is not None
+    if refuse and not known.exact:
+        raise RefusedError(f"{model.name} cannot be shown: its recomputed attention is {known.sentence}.")
     return Trace(
         model=model,
         photo=photo,
         framing=framed,
         layers=anatomy.layers,
-        logits=_floats(_logits(output)),
+        logits=_floats(logits),
         readout=anatomy.readout,
         position_embedding=anatomy.position,
         milliseconds=milliseconds,
         heads_logits={
             name: _floats(heads[where]) for name, where in anatomy.classifiers.items() if where in heads
         },
-        check=checked,
+        check=known,
     )
+
+
+_checks: "WeakKeyDictionary[nn.Module, dict[tuple[int, int], Check]]" = WeakKeyDictionary()
+_twins: "WeakKeyDictionary[Model, dict[tuple[int, int], Model]]" = WeakKeyDictionary()
+
+TWINS_KEPT = 4
+"""How many other input sizes of a model are kept ready; their weights are shared."""
+
+
+def _sized(model: Model, size: tuple[int, int]) -> Model:
+    """The model at another input size, the same one each time, so that its plan and its check are found again."""
+    if size == model.input_size:
+        return model
+    twins = _twins.setdefault(model, {})
+    if size not in twins:
+        while len(twins) >= TWINS_KEPT:
+            twins.pop(next(iter(twins)))
+        twins[size] = at_size(model, size)
+    return twins[size]
 
 
 def dissect(model: Model, operations: list[Operation]) -> Anatomy:
@@ -183,7 +225,7 @@ def dissect(model: Model, operations: list[Operation]) -> Anatomy:
             f"{model.name} cannot be shown: it has no attention (no softmax over tokens was seen in its forward pass)."
         )
     family = next(family for family in FAMILIES if family.matches(model.module))
-    return family.anatomy(model.module, operations, model.input_size, model.stored_position)
+    return family.anatomy(model, operations)
 
 
 DISTILLED_HEADS = ("head", "head_dist", "cls_classifier", "distillation_classifier")
@@ -237,6 +279,11 @@ def _logits(output: Any) -> Tensor:
         logits = output[0]
     if not isinstance(logits, Tensor):
         raise RefusedError(f"The model returned a {type(output).__name__}, in which vitviz finds no logits.")
+    if logits.ndim != 2:
+        shape = "×".join(str(length) for length in logits.shape[1:])
+        raise RefusedError(
+            f"The model gives {shape} numbers for one photo, not one prediction: give it a pooling and a head."
+        )
     return logits
 
 

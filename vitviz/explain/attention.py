@@ -11,6 +11,7 @@ from vitviz.attention.trace import Query, Trace, patches_of
 from vitviz.errors import MethodError
 from vitviz.explain.heatmap import Heatmap
 from vitviz.explain.registry import Method
+from vitviz.models.devices import memory_guard
 
 Floats = NDArray[np.float32]
 Direction = Literal["to", "by"]
@@ -35,9 +36,9 @@ def attention(
     chosen = find_layer(trace, layer)
     check_choice("direction", direction, ("to", "by"))
     check_choice("fusion", fusion, FUSIONS)
-    if head is not None and not 0 <= head < chosen.heads:
+    if head is not None and (type(head) is not int or not 0 <= head < chosen.heads):
         raise MethodError(
-            f"{chosen.name} has {chosen.heads} heads, numbered from 0; there is no head {head}."
+            f"{chosen.name} has {chosen.heads} heads, numbered from 0; there is no head {head!r}."
         )
     weights = trace.query_weights(chosen, query)
     by_head = None if weights is None else attend(chosen, weights, direction, readout=query is None)
@@ -54,7 +55,7 @@ def attention(
         else 0.0
     )
     heads = f"head {head}" if head is not None else f"the {fusion} of {chosen.heads} heads"
-    subject = describe(trace, query)
+    subject = describe(trace, query, chosen)
     return Heatmap(
         values=chosen.layout.on_grid(values),
         patches=chosen.layout.patches,
@@ -81,16 +82,17 @@ def head_maps(trace: Trace, query: Query, direction: Direction = "to") -> list[F
 
     NaN where the query does not attend in a layer (a patch in class attention, say).
     """
-    maps = []
-    for layer in trace.layers:
-        weights = trace.query_weights(layer, query)
-        values = None if weights is None else attend(layer, weights, direction, readout=query is None)
+    with memory_guard(trace.model.name, trace.model.device):
+        return [_head_map(trace, layer, query, direction) for layer in trace.layers]
+
+
+def _head_map(trace: Trace, layer: Layer, query: Query, direction: Direction) -> Floats:
+    weights = trace.query_weights(layer, query)
+    values = None if weights is None else attend(layer, weights, direction, readout=query is None)
+    if values is None:
         grid = layer.layout.patches
-        if values is None:
-            maps.append(np.full((layer.heads, grid.rows, grid.cols), np.nan, np.float32))
-        else:
-            maps.append(layer.layout.on_grid(values))
-    return maps
+        return np.full((layer.heads, grid.rows, grid.cols), np.nan, np.float32)
+    return layer.layout.on_grid(values)
 
 
 def attend(layer: Layer, weights: Floats, direction: Direction, readout: bool = False) -> Floats | None:
@@ -146,9 +148,9 @@ def find_layer(trace: Trace, layer: int | str) -> Layer:
                 return candidate
         span = f"from {trace.layers[0].name} to {trace.layers[-1].name}"
         raise MethodError(f"{trace.model.name} has no layer {layer!r}; its layers run {span}.")
-    if not -len(trace.layers) <= layer < len(trace.layers):
+    if type(layer) is not int or not -len(trace.layers) <= layer < len(trace.layers):
         raise MethodError(
-            f"{trace.model.name} has {len(trace.layers)} layers, numbered from 0; there is no layer {layer}."
+            f"{trace.model.name} has {len(trace.layers)} layers, numbered from 0; there is no layer {layer!r}."
         )
     return trace.layers[layer]
 
@@ -159,10 +161,10 @@ def check_choice(option: str, value: object, choices: tuple[str, ...]) -> None:
         raise MethodError(f"{option} is one of {', '.join(choices)}; not {value!r}.")
 
 
-def describe(trace: Trace, query: Query) -> str:
-    """How to call a query in a sentence."""
+def describe(trace: Trace, query: Query, layer: Layer) -> str:
+    """How to call a query of a layer in a sentence."""
     if query is None:
-        return trace.readout.sentence
+        return trace.readout.sentence_in(layer.layout, layer.pooling)
     if isinstance(query, str):
         return f"the {query} token"
     patches = patches_of(query)
@@ -173,7 +175,9 @@ def describe(trace: Trace, query: Query) -> str:
 
 def silence(trace: Trace, layer: Layer, query: Query, direction: Direction) -> str:
     """Why a query has no map in a layer."""
-    subject = describe(trace, query)
+    subject = describe(trace, query, layer)
+    if layer.pooling and query is None:
+        return "the pool's own query is no token: nothing attends to it"
     if layer.pooling:
         return f"only the pool's own query attends (leave the query out to see it), not {subject}"
     if isinstance(query, str) and query not in layer.layout.prefix:

@@ -8,6 +8,7 @@ from typing import Any
 from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
 from vitviz.explain.heatmap import Heatmap
+from vitviz.models.devices import memory_guard
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def find(name: str) -> Method:
 
 
 def heatmap(trace: Trace, name: str, options: dict[str, Any]) -> Heatmap:
-    """Compute a heatmap. Raises MethodError if the method does not apply or does not take an option."""
+    """Compute a heatmap. Raises MethodError if the method does not apply or does not take an option, DeviceMemoryError."""
     method = find(name)
     unknown = sorted(set(options) - set(method.options))
     if unknown:
@@ -56,7 +57,8 @@ def heatmap(trace: Trace, name: str, options: dict[str, Any]) -> Heatmap:
     reason = method.refusal(trace)
     if reason is not None:
         raise MethodError(f"{method.label} does not apply to {trace.model.name}, {reason}.")
-    return method.compute(trace, **options)
+    with memory_guard(trace.model.name, trace.model.device):
+        return method.compute(trace, **options)
 
 
 def applicable(trace: Trace) -> dict[str, str | None]:

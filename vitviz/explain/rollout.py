@@ -56,15 +56,19 @@ def rollout(
     layer's output down. Weight on padding is reported as the leak; `renormalise` divides it out.
     """
     check_choice("fusion", fusion, ("mean", "max", "min"))
-    if not 0 <= discard < 1:
-        raise MethodError(f"discard is a share from 0 up to, not including, 1; not {discard}.")
-    top = trace.layers.index(find_layer(trace, layer))
-    flow = roll(trace, trace.layers[: top + 1], query, fusion, discard)
+    if not isinstance(discard, int | float) or not 0 <= discard < 1:
+        raise MethodError(f"discard is a share from 0 up to, not including, 1; not {discard!r}.")
+    top = find_layer(trace, layer)
+    layers = tuple(each for each in trace.layers if each.step <= top.step)
+    if query is not None:  # no patch and no prefix token attends in an attention pool
+        layers = tuple(each for each in layers if not each.pooling)
+    flow = roll(trace, layers, query, fusion, discard)
     values = flow.weights.cpu().numpy()
     prefix = {name: flow.born.get(name, 0.0) for name in trace.prefix}
     for name, weight in zip(flow.layout.prefix, values.tolist(), strict=False):
         prefix[name] += weight
     kept = 1 - flow.leak if renormalise else 1.0
+    through_all = f"{len(layers)} layers" if len(layers) > 1 else "1 layer"
     share = "" if not discard else f", {discard:.0%} of entries discarded"
     return Heatmap(
         values=flow.layout.on_grid(values) / np.float32(kept),
@@ -72,14 +76,14 @@ def rollout(
         photo=trace.photo,
         framing=trace.framing,
         method="rollout",
-        title=f"Rollout of {describe(trace, query)} through {top + 1} layers, {fusion} of heads{share}",
+        title=f"Rollout of {describe(trace, query, layers[-1])} through {through_all}, {fusion} of heads{share}",
         unit="share of attention, rolled out",
         model_name=trace.model.name,
         options={
             "fusion": fusion,
             "discard": discard,
             "query": query,
-            "layer": trace.layers[top].name,
+            "layer": top.name,
             "renormalise": renormalise,
         },
         prefix={name: weight / kept for name, weight in prefix.items()},
@@ -95,16 +99,15 @@ def roll(trace: Trace, layers: tuple[Layer, ...], query: Query, fusion: Fusion, 
     keep = (
         sum(step[0].layout.tokens ** 2 * 4 for step in steps if step[0].layout.windows is None) <= KEPT_BYTES
     )
-    if last.pooling and query is None:
+    if last.pooling:
         weights = _fuse(last.weights()[0], fusion)[0]
         flow = Flow(weights / weights.sum(), last.layout, 0.0, {})
         steps = steps[:-1]
     else:
-        steps = [step for step in steps if not step[0].pooling]
-        start = trace.query_weights(steps[-1][0], query)
+        start = trace.query_weights(last, query)
         if start is None:
             raise MethodError(f"In {last.name} {silence(trace, last, query, 'to')}.")
-        flow = Flow(torch.from_numpy(start).to(device), steps[-1][0].layout, 0.0, {})
+        flow = Flow(torch.from_numpy(start).to(device), last.layout, 0.0, {})
     for step in reversed(steps):
         carry(flow, step[0].layout)
         through(flow, step, fusion, discard, keep)

@@ -29,6 +29,8 @@ class Model:
     """One name per class; empty for a model without a classifier."""
     stored_position: torch.Tensor | None = field(default=None, repr=False)
     """The position table as it was stored, before resizing to the input size; None where there is no such table."""
+    stored_grid: tuple[int, int] | None = None
+    """Rows and columns of `stored_position` if `at_size` has resized the table since; otherwise None."""
 
     @property
     def input_size(self) -> tuple[int, int]:

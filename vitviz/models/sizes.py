@@ -34,7 +34,9 @@ def at_size(model: Model, size: tuple[int, int]) -> Model:
     module = resized(model.module, (height, width), model.name, model.data.multiple)
     stored = model.stored_position if model.stored_position is not None else position_table(model.module)
     data = replace(model.data, input_size=(height, width))
-    return replace(model, module=module, data=data, stored_position=stored)
+    own_grid = getattr(getattr(model.module, "patch_embed", None), "grid_size", None)
+    grid = model.stored_grid or (tuple(own_grid) if own_grid is not None else None)
+    return replace(model, module=module, data=data, stored_position=stored, stored_grid=grid)
 
 
 def position_table(module: nn.Module) -> torch.Tensor | None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from vitviz.attention.anatomy import Anatomy, PositionEmbedding, Readout, table
 from vitviz.attention.families.timm_swin import merged, windowed
@@ -10,6 +10,7 @@ from vitviz.attention.families.timm_vit import joined, plain_layout
 from vitviz.attention.layout import Merge
 from vitviz.attention.recorder import Operation
 from vitviz.images.framing import PatchGrid
+from vitviz.models.model import Model
 
 HOMES = tuple(f"transformers.models.{name}.modeling_{name}" for name in ("vit", "deit", "swin"))
 
@@ -19,15 +20,16 @@ def matches(module: nn.Module) -> bool:
     return type(module).__module__ in HOMES
 
 
-def anatomy(
-    module: Any, operations: list[Operation], input_size: tuple[int, int], stored: Tensor | None
-) -> Anatomy:
+def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
     """Layouts from the model's config; a Swin's grids are padded before they are shifted."""
+    module: Any = model.module
     size = module.config.patch_size
     if type(module).__module__ == HOMES[2]:
-        patches = PatchGrid(-(-input_size[0] // size), -(-input_size[1] // size), (float(size), float(size)))
+        patches = PatchGrid(
+            -(-model.input_size[0] // size), -(-model.input_size[1] // size), (float(size), float(size))
+        )
         return _swin(module, operations, patches)
-    patches = PatchGrid(input_size[0] // size, input_size[1] // size, (float(size), float(size)))
+    patches = PatchGrid(model.input_size[0] // size, model.input_size[1] // size, (float(size), float(size)))
     return _vit(module, operations, patches)
 
 

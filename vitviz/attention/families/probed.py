@@ -9,13 +9,17 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
 from vitviz.attention.anatomy import Anatomy, PositionEmbedding, Readout
 from vitviz.attention.families.timm_vit import joined, plain_layout
-from vitviz.attention.recorder import Operation
+from vitviz.attention.recorder import SOFTMAXES, Operation
 from vitviz.errors import RefusedError
 from vitviz.images.framing import PatchGrid
+from vitviz.models.model import Model
 
 BATCH = 32
 
@@ -36,13 +40,12 @@ def matches(module: nn.Module) -> bool:
     return True
 
 
-def anatomy(
-    module: Any, operations: list[Operation], input_size: tuple[int, int], stored: Tensor | None
-) -> Anatomy:
+def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
     """Probe layout and readout; refuse what is not one grid of separate patches behind its prefix tokens."""
+    module: Any = model.module
     name = type(module).__name__
     first = operations[0]
-    touch = _touching(module, first.module, input_size)
+    touch = _touching(module, first.module, model.input_size)
     given = touch(torch.zeros(0, 2, dtype=torch.long))
     if given.ndim != 3 or first.shape[0] != 1 or first.shape[3] != given.shape[1]:
         what = f"{given.shape[1]} tokens" if given.ndim == 3 else "a grid"
@@ -51,7 +54,8 @@ def anatomy(
             f"{first.shape[0]} group(s). Its attention runs over channels, or over pooled or regrouped tokens, "
             "which vitviz cannot lay on the photo."
         )
-    patches, prefix = _probe(touch, input_size, given.shape[1], name)
+    patches, prefix = _probe(touch, model.input_size, given.shape[1], name)
+    _require_all_recorded(module, operations, model.input_size, patches, prefix)
     names = ("class",) if prefix == 1 else tuple(f"prefix {i + 1}" for i in range(prefix))
     layers = joined(
         module,
@@ -59,7 +63,9 @@ def anatomy(
         lambda operation: plain_layout(operation, patches, names),
         lambda _name, index: index,
     )
-    return Anatomy(layers, _readout(module, operations[-1].module, names, input_size), PositionEmbedding(()))
+    return Anatomy(
+        layers, _readout(module, operations[-1].module, names, model.input_size), PositionEmbedding(())
+    )
 
 
 def _touching(module: nn.Module, attending: str, input_size: tuple[int, int]) -> Touch:
@@ -86,6 +92,68 @@ def _touching(module: nn.Module, attending: str, input_size: tuple[int, int]) ->
     return touch
 
 
+def _require_all_recorded(
+    module: nn.Module,
+    operations: list[Operation],
+    input_size: tuple[int, int],
+    patches: PatchGrid,
+    prefix: int,
+) -> None:
+    """With every recorded attention silenced tokens may not mix any more; if they do, some attention was not seen."""
+    names = list(dict.fromkeys(operation.module for operation in operations))
+    if len(names) < 2:
+        return
+    centres = _centres(patches)
+    with _Silence(module):
+        if _changed(_touching(module, names[-1], input_size), centres) != list(
+            range(prefix, prefix + len(centres))
+        ):
+            raise RefusedError(
+                f"{type(module).__name__} cannot be shown: between its {len(operations)} recorded attention operations its "
+                "tokens exchange something that vitviz does not see."
+            )
+
+
+class _Silence(TorchFunctionMode):
+    """Makes each attention that the recorder knows give zeros."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.handles: list[RemovableHandle] = []
+
+    def __enter__(self) -> "_Silence":
+        for child in self.module.modules():
+            if isinstance(child, nn.MultiheadAttention):
+                self.handles.append(
+                    child.register_forward_hook(lambda _m, _i, out: (torch.zeros_like(out[0]), None))
+                )
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        super().__exit__(*exception)  # type: ignore[no-untyped-call]
+        for handle in self.handles:
+            handle.remove()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        silent = func is F.scaled_dot_product_attention or (func in SOFTMAXES and result.ndim >= 3)
+        return torch.zeros_like(result) if silent else result
+
+
+def _centres(patches: PatchGrid) -> Tensor:
+    """n×2: the pixel in the middle of each patch, row by row."""
+    height, width = (int(length) for length in patches.cell)
+    rows, cols = (
+        torch.arange(patches.rows) * height + height // 2,
+        torch.arange(patches.cols) * width + width // 2,
+    )
+    return torch.cartesian_prod(rows, cols).reshape(-1, 2)
+
+
 def _probe(touch: Touch, input_size: tuple[int, int], count: int, name: str) -> tuple[PatchGrid, int]:
     """The grid and the number of prefix tokens."""
     height, width = (torch.arange(length) for length in input_size)
@@ -93,12 +161,9 @@ def _probe(touch: Touch, input_size: tuple[int, int], count: int, name: str) -> 
     cols, cell_width = _runs(_changed(touch, torch.stack([torch.zeros_like(width), width], 1)))
     rows, cell_height = _runs(_changed(touch, torch.stack([height, torch.zeros_like(height)], 1)))
     if prefix >= 0 and cols and rows and prefix + rows * cols == count:
-        centres = torch.cartesian_prod(
-            torch.arange(rows) * cell_height + cell_height // 2,
-            torch.arange(cols) * cell_width + cell_width // 2,
-        ).reshape(-1, 2)
-        if _changed(touch, centres) == list(range(prefix, count)):
-            return PatchGrid(rows, cols, (float(cell_height), float(cell_width))), prefix
+        patches = PatchGrid(rows, cols, (float(cell_height), float(cell_width)))
+        if _changed(touch, _centres(patches)) == list(range(prefix, count)):
+            return patches, prefix
     raise RefusedError(
         f"{name} cannot be shown: its tokens are not one grid of separate patches with prefix tokens before them, "
         "so vitviz cannot say which token is which part of the photo."
@@ -144,14 +209,18 @@ def _readout(
         kept.append(tokens)
 
     handle = child.register_forward_hook(keep)
+    noise = torch.rand(1, 3, *input_size, generator=torch.Generator().manual_seed(0)) - 0.5
     try:
         with torch.enable_grad():
-            picture = torch.randn(
-                1, 3, *input_size, device=weight.device, dtype=weight.dtype, requires_grad=True
-            )
+            picture = noise.to(weight.device, weight.dtype).requires_grad_()
             output = module(picture)
             logits = output if isinstance(output, Tensor) else getattr(output, "logits", output[0])
             (gradient,) = torch.autograd.grad(logits.square().sum(), kept[-1])
+    except RuntimeError as error:
+        raise RefusedError(
+            f"{type(module).__name__} lets no gradient through, so vitviz cannot find which tokens it reads.",
+            str(error),
+        ) from error
     finally:
         handle.remove()
     if not getattr(child, "batch_first", True):

@@ -4,11 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 from timm.models.cait import Cait
-from torch import Tensor, nn
+from torch import nn
 
-from vitviz.attention.anatomy import Anatomy, Readout, table
+from vitviz.attention.anatomy import Anatomy, Readout, own_table
 from vitviz.attention.families.timm_vit import joined, patch_grid, plain_layout
 from vitviz.attention.recorder import Operation
+from vitviz.models.model import Model
 
 
 def matches(module: nn.Module) -> bool:
@@ -16,11 +17,10 @@ def matches(module: nn.Module) -> bool:
     return isinstance(module, Cait)
 
 
-def anatomy(
-    module: Any, operations: list[Operation], input_size: tuple[int, int], stored: Tensor | None
-) -> Anatomy:
+def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
     """Talking-head layers over the patches, then class-attention layers whose only query is the class token."""
-    patches = patch_grid(module, input_size)
+    module: Any = model.module
+    patches = patch_grid(module, model.input_size)
     layers = joined(
         module,
         operations,
@@ -32,4 +32,4 @@ def anatomy(
     )
     grid = (patches.rows, patches.cols)
     readout = Readout("class", ("class",)) if module.global_pool == "token" else Readout("mean")
-    return Anatomy(layers, readout, table(stored, module.pos_embed, grid, grid))
+    return Anatomy(layers, readout, own_table(model, module.pos_embed, grid))

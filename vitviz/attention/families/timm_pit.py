@@ -12,6 +12,7 @@ from vitviz.attention.layout import Layout, Merge
 from vitviz.attention.recorder import Operation
 from vitviz.errors import RefusedError
 from vitviz.images.framing import PatchGrid
+from vitviz.models.model import Model
 
 
 def matches(module: nn.Module) -> bool:
@@ -19,12 +20,11 @@ def matches(module: nn.Module) -> bool:
     return isinstance(module, PoolingVisionTransformer)
 
 
-def anatomy(
-    module: Any, operations: list[Operation], input_size: tuple[int, int], stored: Tensor | None
-) -> Anatomy:
+def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
     """Patches overlap: a cell is what the stride covers, centred on the patch. A pooled token covers its stride's cells."""
+    module: Any = model.module
     prefix = ("class", "distillation")[: module.num_tokens]
-    patches = _first_grid(module, input_size)
+    patches = _first_grid(module, model.input_size)
     first = patches
     layers: list[Layer] = []
     stage = 0
@@ -45,13 +45,19 @@ def anatomy(
         layers.append(Layer(operation.module, Layout(patches, prefix, merge=merge), (operation,), step=index))
     readout = Readout("class + distillation", prefix) if len(prefix) == 2 else Readout("class", prefix)
     grid = (first.rows, first.cols)
-    used = module.pos_embed.flatten(2).transpose(1, 2)
-    before = None if stored is None else stored.flatten(2).transpose(1, 2)
-    stored_grid = grid if stored is None else (stored.shape[2], stored.shape[3])
     classifiers = (
         {"class": "head", "distillation": "head_dist"} if len(prefix) == 2 and module.num_classes else {}
     )
-    return Anatomy(tuple(layers), readout, table(before, used, stored_grid, grid), classifiers)
+    if model.stored_grid is not None and model.stored_position is not None:
+        position = table(_rows(model.stored_position), _rows(module.pos_embed), model.stored_grid, grid)
+    else:
+        position = table(None, _rows(module.pos_embed), grid, grid)
+    return Anatomy(tuple(layers), readout, position, classifiers)
+
+
+def _rows(picture: Tensor) -> Tensor:
+    """PiT keeps its table as 1×dim×rows×columns; here it is 1×tokens×dim."""
+    return picture.flatten(2).transpose(1, 2)
 
 
 def _first_grid(module: Any, input_size: tuple[int, int]) -> PatchGrid:

@@ -5,7 +5,7 @@ from typing import Any
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.swin_transformer_v2 import SwinTransformerV2
 from timm.models.swin_transformer_v2_cr import SwinTransformerV2Cr
-from torch import Tensor, nn
+from torch import nn
 
 from vitviz.attention.anatomy import Anatomy, PositionEmbedding, Readout
 from vitviz.attention.layer import Layer
@@ -14,6 +14,7 @@ from vitviz.attention.recorder import Operation
 from vitviz.attention.windows import cut
 from vitviz.errors import RefusedError
 from vitviz.images.framing import PatchGrid
+from vitviz.models.model import Model
 
 CLASSES = (SwinTransformer, SwinTransformerV2, SwinTransformerV2Cr)
 
@@ -23,10 +24,9 @@ def matches(module: nn.Module) -> bool:
     return isinstance(module, CLASSES)
 
 
-def anatomy(
-    module: Any, operations: list[Operation], input_size: tuple[int, int], stored: Tensor | None
-) -> Anatomy:
+def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
     """Each block's own window and shift, as timm has set them for this input, over its stage's grid."""
+    module: Any = model.module
     rows, cols = module.patch_embed.grid_size
     height, width = module.patch_embed.patch_size
     patches = PatchGrid(rows, cols, (float(height), float(width)))

@@ -11,7 +11,7 @@ from timm.models.eva import Eva
 from timm.models.naflexvit import NaFlexVit
 from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer_relpos import VisionTransformerRelPos
-from torch import Tensor, nn
+from torch import nn
 
 from vitviz.attention.anatomy import Anatomy, PositionEmbedding, Readout, table
 from vitviz.attention.layer import Layer
@@ -19,16 +19,10 @@ from vitviz.attention.layout import Layout
 from vitviz.attention.recorder import Operation
 from vitviz.errors import RefusedError
 from vitviz.images.framing import PatchGrid
+from vitviz.models.model import Model
 
 CLASSES = (VisionTransformer, VisionTransformerRelPos, Beit, Eva, NaFlexVit)
-POOLS = {
-    "token": "class",
-    "avg": "mean",
-    "avgmax": "mean and max",
-    "max": "max",
-    "map": "attention pool",
-    "": "class",
-}
+POOLS = {"token": "class", "avg": "mean", "avgmax": "mean and max", "max": "max", "map": "attention pool"}
 
 
 def matches(module: nn.Module) -> bool:
@@ -36,17 +30,16 @@ def matches(module: nn.Module) -> bool:
     return isinstance(module, CLASSES)
 
 
-def anatomy(
-    module: Any, operations: list[Operation], input_size: tuple[int, int], stored: Tensor | None
-) -> Anatomy:
+def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
     """One layer per attention operation, differential attention's two maps joined; all on the patch embedding's grid."""
-    patches = patch_grid(module, input_size)
+    module: Any = model.module
+    patches = patch_grid(module, model.input_size)
     names = prefix_names(module)
     layers = joined(
         module, operations, lambda operation: plain_layout(operation, patches, names), parallel_step
     )
     return Anatomy(
-        layers, _readout(module, names, operations), _position(module, patches, stored), _classifiers(module)
+        layers, _readout(module, names, operations), _position(model, patches), _classifiers(module)
     )
 
 
@@ -143,7 +136,8 @@ def _classifiers(module: Any) -> dict[str, str]:
     return {}
 
 
-def _position(module: Any, patches: PatchGrid, stored: Tensor | None) -> PositionEmbedding:
+def _position(model: Model, patches: PatchGrid) -> PositionEmbedding:
+    module: Any = model.module
     grid = (patches.rows, patches.cols)
     more = []
     if getattr(module, "rope", None) is not None:
@@ -158,12 +152,13 @@ def _position(module: Any, patches: PatchGrid, stored: Tensor | None) -> Positio
     if used is None:
         return table(None, None, grid, grid, *more)
     used_grid = tuple(module.patch_embed.grid_size)
-    original = used if stored is None else stored
+    original, stored_grid = used, used_grid
+    if model.stored_position is not None and model.stored_grid is not None:
+        original, stored_grid = model.stored_position, model.stored_grid
     with torch.no_grad():
         if used_grid != grid:  # interpolated on the fly, as the model's own forward does
             prefix = used.shape[1] - used_grid[0] * used_grid[1]
             used = resample_abs_pos_embed(used, list(grid), list(used_grid), num_prefix_tokens=prefix)
-    stored_grid = used_grid if stored is None else _grid_of(stored, used.shape[1] - grid[0] * grid[1])
     return table(original, used, stored_grid, grid, *more)
 
 
@@ -184,8 +179,3 @@ def _naflex_position(module: NaFlexVit, grid: tuple[int, int], more: list[str]) 
                 align_corners=False,
             ).permute(0, 2, 3, 1)
     return table(stored.flatten(1, 2), used.flatten(1, 2), kept, grid, *more)
-
-
-def _grid_of(stored: Tensor, prefix: int) -> tuple[int, int]:
-    side = math.isqrt(stored.shape[1] - prefix)
-    return side, (stored.shape[1] - prefix) // max(side, 1)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
@@ -12,6 +12,7 @@ from vitviz.attention.families.timm_vit import joined, plain_layout
 from vitviz.attention.layout import Merge
 from vitviz.attention.recorder import Operation
 from vitviz.images.framing import PatchGrid
+from vitviz.models.model import Model
 
 
 def matches(module: nn.Module) -> bool:
@@ -19,14 +20,13 @@ def matches(module: nn.Module) -> bool:
     return isinstance(module, VisionTransformer | SwinTransformer)
 
 
-def anatomy(
-    module: Any, operations: list[Operation], input_size: tuple[int, int], stored: Tensor | None
-) -> Anatomy:
+def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
     """A ViT's class token and grid; a Swin's stages, whose grids are padded before they are shifted."""
+    module: Any = model.module
     return (
-        _vit(module, operations, input_size)
+        _vit(module, operations, model.input_size)
         if isinstance(module, VisionTransformer)
-        else _swin(module, operations, input_size)
+        else _swin(module, operations, model.input_size)
     )
 
 
