@@ -26,7 +26,6 @@ class RefusedError(VitvizError):
     """A model whose attention cannot be shown exactly; the message says why."""
 
 
-
 class DeviceMemoryError(VitvizError):
     """The device ran out of memory; the message suggests what fits."""
 

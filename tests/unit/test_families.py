@@ -5,7 +5,7 @@ import pytest
 import timm
 import torch
 import torchvision
-from conftest import VIT, small
+from small_models import VIT, small
 from torch import Tensor, nn
 
 import vitviz

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from conftest import VIT, small, unfused
+from small_models import VIT, small, unfused
 
 import vitviz
 from vitviz.attention.trace import Trace

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import timm
 import torch
-from conftest import unfused
 from safetensors.torch import load_file
+from small_models import unfused
 from timm.data import create_transform, resolve_data_config
 
 import vitviz

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import VIT, small, unfused
+from small_models import VIT, small, unfused
 from torch import nn
 
 import vitviz

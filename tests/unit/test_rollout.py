@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import VIT, small, unfused
+from small_models import VIT, small, unfused
 
 import vitviz
 from vitviz.attention.trace import Trace

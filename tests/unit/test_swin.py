@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import small
+from small_models import small
 from torch import Tensor, nn
 
 import vitviz

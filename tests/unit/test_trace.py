@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import VIT, small
+from small_models import VIT, small
 from timm.layers import resample_abs_pos_embed
 
 import vitviz
