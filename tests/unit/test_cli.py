@@ -47,21 +47,27 @@ def photo(tmp_path):
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory):
-    """A folder as timm saves it, with a small ViT of random weights and five classes."""
+    """A folder with a small ViT of random weights and five classes."""
+    options = {"img_size": 64, "embed_dim": 48, "depth": 2, "num_heads": 3, "num_classes": 5}
+    return saved(tmp_path_factory.mktemp("small"), MODEL, options)
+
+
+def saved(folder, name, options):
+    """A folder as timm saves a model, with random weights."""
     import timm
     import torch
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
-    options = {"img_size": 64, "embed_dim": 48, "depth": 2, "num_heads": 3, "num_classes": 5}
-    module = timm.create_model(MODEL, **options)
-    folder = tmp_path_factory.mktemp("small")
+    module = timm.create_model(name, **options)
+    folder.mkdir(exist_ok=True)
     save_file(module.state_dict(), folder / "model.safetensors")
-    config = {
-        "architecture": MODEL,
-        "num_classes": 5,
-        "model_args": options,
-        "pretrained_cfg": {**module.pretrained_cfg, "input_size": [3, 64, 64], "num_classes": 5},
+    size = [3, options["img_size"], options["img_size"]]
+    config = {"architecture": name, "num_classes": options["num_classes"], "model_args": options}
+    config["pretrained_cfg"] = {
+        **module.pretrained_cfg,
+        "num_classes": options["num_classes"],
+        "input_size": size,
     }
     (folder / "config.json").write_text(json.dumps(config))
     return str(folder)
@@ -192,6 +198,41 @@ def test_export_writes_picture_numbers_and_where_they_came_from(photo, weights, 
     line = capsys.readouterr().out
     assert str(picture) in line
     assert str(raw) in line
+
+
+def test_a_query_is_marked_on_the_grid_of_a_later_stage(photo, tmp_path):
+    """A patch of Swin's first stage lies outside the last stage's smaller grid; the token that holds it is outlined."""
+    options = {
+        "img_size": 64,
+        "embed_dim": 24,
+        "depths": (2, 2),
+        "num_heads": (2, 4),
+        "num_classes": 5,
+        "window_size": 4,
+    }
+    folder = saved(tmp_path / "swin", "swin_tiny_patch4_window7_224", options)
+    out = tmp_path / "swin.png"
+    words = [
+        "export",
+        str(photo),
+        "--model",
+        folder,
+        "--method",
+        "attention",
+        "--query",
+        "12,12",
+        "--device",
+        "cpu",
+    ]
+    assert main([*words, "--out", str(out)]) == 0
+    with Image.open(out) as image, Image.open(photo) as original:
+        assert image.size == original.size
+
+
+def test_a_name_without_a_suffix_is_a_folder_for_one_photo_too(photo, weights, tmp_path):
+    words = ["export", str(photo), "--model", weights, "--device", "cpu", "--out", str(tmp_path / "one")]
+    assert main(words) == 0
+    assert (tmp_path / "one" / "garden-rollout.png").is_file()
 
 
 def test_export_of_several_photos_goes_on_after_a_bad_one(photo, weights, tmp_path, capsys):

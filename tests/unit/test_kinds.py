@@ -2,6 +2,7 @@
 
 import csv
 import gc
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 import vitviz
 from vitviz.attention.check import CheckReport, check_model
+from vitviz.cli.check import random_module
 from vitviz.models.catalog import SCOPE
 
 KINDS = [
@@ -55,25 +57,9 @@ HUGE = 400e6
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def build(name: str, depth: int | None) -> torch.nn.Module:
-    """The model as timm makes it, with random weights; its depth reduced where asked for."""
-    torch.manual_seed(0)
-    if depth is None or "pit_" in name:
-        return timm.create_model(name)
-    with torch.device("meta"):
-        whole = timm.create_model(name)
-    if "swin" in name:
-        depths = [len(stage.blocks) for stage in getattr(whole, "layers", getattr(whole, "stages", ()))]
-        return timm.create_model(name, depths=tuple(min(count, depth) for count in depths))
-    if "sapiens2" in name:  # states its key heads block by block: keep one block of either kind
-        grouped = [block.attn.num_kv_heads for block in whole.blocks]
-        return timm.create_model(name, depth=2, num_kv_heads=(max(grouped), min(grouped)))
-    return timm.create_model(name, depth=depth)
-
-
 @pytest.mark.parametrize("name", KINDS)
 def test_one_of_each_kind_is_exact(name: str) -> None:
-    report = check_model(vitviz.load_model(build(name, 2), device="cpu"))
+    report = check_model(vitviz.load_model(random_module(name, 2), device="cpu"))
     assert report.exact, report.reason
     assert 0 <= report.worst <= 1e-5
     assert report.logits_error == 0  # bit for bit
@@ -95,6 +81,7 @@ HEADER = [
 ]
 
 
+@cache
 def results() -> Path:
     """build/sweep-…: a table per timm module, of this timm and of this code, so that a stopped sweep can go on."""
     code = sha256(
@@ -158,7 +145,7 @@ def row_of(name: str) -> list[str]:
     depth = 2 if size > HUGE else None
     try:
         with QuickRandom():
-            module = build(name, depth)
+            module = random_module(name, depth)
         report: CheckReport = check_model(vitviz.load_model(module, device="cpu"))
         verdict = report.reason or "exact"
         if not report.reason and report.logits_error != 0:

@@ -8,7 +8,8 @@ Decisions:
 - Record, do not replace. A function mode sees the operation itself and hooks say which module runs. Rejected: hooks on
   dropout or softmax modules (see nothing when attention is fused) and switching fused attention off (other numbers, N×N
   memory, and models that ignore the switch).
-- Keep q, k, v and bias, not N×N; a row is one small product. Rejected: storing every matrix (21 times the memory at 1024²).
+- Keep q, k, v and bias, not N×N; a row is one small product. (A bias per head, as BEiT's, is itself N×N and is kept.)
+  Rejected: storing every matrix (21 times the memory at 1024²).
 - What a layer gives is what the model multiplies with its values, so that A·V is the operation's own output and can be
   checked. For CaiT these are the mixed heads, whose rows do not sum to 1; methods that need shares say so and refuse.
 - nn.MultiheadAttention is recorded from its inputs by a hook alone: a function mode would push it off its native fast path

@@ -99,15 +99,16 @@ class Trace:
             raise MethodError(
                 f"There is no patch ({row}, {col}): the photo is {self.patches.rows} rows × {self.patches.cols} columns."
             )
-        left, top, right, bottom = self.patches.box(row, col)
-        grid = layer.layout.patches
+        return layer.layout.token(*self.cell(layer.layout.patches, row, col))
+
+    def cell(self, grid: PatchGrid, row: int, col: int) -> tuple[int, int]:
+        """The cell of another grid, a later stage's, in which the middle of patch (row, col) of `patches` lies."""
         if grid == self.patches:
-            return layer.layout.token(row, col)
-        there = (
-            int(((top + bottom) / 2 - grid.origin[0]) // grid.cell[0]),
-            int(((left + right) / 2 - grid.origin[1]) // grid.cell[1]),
-        )
-        return layer.layout.token(min(max(there[0], 0), grid.rows - 1), min(max(there[1], 0), grid.cols - 1))
+            return row, col
+        left, top, right, bottom = self.patches.box(row, col)
+        down = int(((top + bottom) / 2 - grid.origin[0]) // grid.cell[0])
+        across = int(((left + right) / 2 - grid.origin[1]) // grid.cell[1])
+        return min(max(down, 0), grid.rows - 1), min(max(across, 0), grid.cols - 1)
 
     def query_weights(self, layer: Layer, query: Query) -> Floats | None:
         """A query as weights over the layer's tokens (sum 1), or None if the layer has no such prefix token."""

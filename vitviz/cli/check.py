@@ -5,14 +5,12 @@ import sys
 from typing import TYPE_CHECKING
 
 from vitviz.cli.options import SOURCE, add_architecture, add_device, clear_progress, progress, size
-from vitviz.errors import ModelError, RefusedError, VitvizError
+from vitviz.errors import ModelError, VitvizError
 
 if TYPE_CHECKING:
     from torch import nn
 
     from vitviz.attention.trace import Trace
-    from vitviz.images.photo import Photo
-    from vitviz.models.model import Model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,47 +44,49 @@ def run(arguments: argparse.Namespace) -> int:
 
 def check_one(source: str, arguments: argparse.Namespace) -> bool:
     """Check one source and print the finding; whether it is exact."""
+    from vitviz.attention.check import check_model
+    from vitviz.models.loading import load_model
+
     try:
-        trace = checked(source, arguments)
+        model = load_model(
+            random_module(source, arguments.depth) if arguments.random else source,
+            device=arguments.device,
+            image_size=arguments.image_size,
+            architecture=None if arguments.random else arguments.architecture,
+            progress=progress(),
+        )
+        clear_progress()
+        report = check_model(model)
     except VitvizError as error:
         clear_progress()
-        verdict = "refused" if isinstance(error, RefusedError) else "not checked"
-        print(f"{source}: {verdict}\n  {error.message}")
+        print(f"{source}: not checked\n  {error.message}")
         if arguments.verbose and error.details:
             print(error.details, file=sys.stderr)
         return False
+    if report.trace is None:
+        print(f"{source}: refused\n  {report.reason}")
+        return False
     from vitviz.explain import methods
 
-    check = trace.check
+    check = report.trace.check
     assert check is not None
-    print(f"{trace.model.name}: {check.sentence}")
-    print(f"  {structure(trace)}")
-    found = methods(trace)
+    print(f"{report.name}: {check.sentence}")
+    print(f"  {structure(report.trace)}")
+    same = (
+        "bit for bit the model's own"
+        if report.logits_error == 0
+        else f"within {report.logits_error:.0e} of its own"
+    )
+    print(f"  logits: {same}")
+    found = methods(report.trace)
     applying = [name for name, reason in found.items() if reason is None]
     print(f"  applies: {', '.join(applying) or 'no method'}")
     for name, reason in found.items():
         if reason is not None:
             print(f"  {name} {reason}")
-    if not check.exact:
-        layer = max(check.errors, key=lambda name: check.errors[name])
-        print(f"  worst in {layer}; its maps would be wrong, so the model is refused")
-    return check.exact
-
-
-def checked(source: str, arguments: argparse.Namespace) -> "Trace":
-    """One forward pass of a test picture through the model, every layer compared."""
-    from vitviz.attention.trace import trace
-    from vitviz.models.loading import load_model
-
-    model = load_model(
-        random_module(source, arguments.depth) if arguments.random else source,
-        device=arguments.device,
-        image_size=arguments.image_size,
-        architecture=None if arguments.random else arguments.architecture,
-        progress=progress(),
-    )
-    clear_progress()
-    return trace(model, test_picture(model), check=True)
+    if not report.exact:
+        print(f"  refused: {report.reason}")
+    return report.exact
 
 
 def structure(trace: "Trace") -> str:
@@ -106,20 +106,6 @@ def structure(trace: "Trace") -> str:
 def extremes(numbers: list[int]) -> tuple[int, int]:
     """The smallest and the largest."""
     return min(numbers), max(numbers)
-
-
-def test_picture(model: "Model") -> "Photo":
-    """A picture of the model's input size with coarse and fine structure everywhere, always the same."""
-    import numpy as np
-    from PIL import Image
-
-    from vitviz.images.photo import photo_from_array
-
-    height, width = model.input_size
-    random = np.random.default_rng(0)
-    coarse = Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize((width, height))
-    fine = random.integers(-24, 25, (height, width, 3))
-    return photo_from_array(np.clip(np.asarray(coarse) + fine, 0, 255).astype(np.uint8), "test picture")
 
 
 def random_module(name: str, depth: int | None = None) -> "nn.Module":
@@ -146,4 +132,9 @@ def shallow(name: str, depth: int) -> dict[str, int | tuple[int, ...]]:
         if stages is not None:
             return {option: tuple(min(depth, len(stage.blocks)) for stage in stages)}
     blocks = getattr(whole, "blocks", None)
+    if (
+        blocks is not None and "sapiens2" in name
+    ):  # states its key heads block by block: one block of either kind is kept
+        grouped = [block.attn.num_kv_heads for block in blocks]
+        return {"depth": 2, "num_kv_heads": (max(grouped), min(grouped))}
     return {} if blocks is None else {"depth": min(depth, len(blocks))}

@@ -127,8 +127,8 @@ def _add_look(group: argparse._ArgumentGroup) -> None:
         "--scale",
         type=pair,
         metavar="LOW,HIGH",
-        help="values at the ends of the colour map (default: up to the map's maximum, from 0 or, where all of it is "
-        "far above 0, from its minimum)",
+        help="values at the ends of the colour map; write --scale=-1,1 if the first is negative (default: up to the "
+        "map's maximum, from 0 or, where all of it is far above 0, from its minimum)",
     )
     group.add_argument("--log", action="store_true", help="a logarithmic scale")
     group.add_argument("--grid", action="store_true", help="draw the patch borders")
@@ -193,7 +193,7 @@ def export_one(
     heatmap = explain(traced, arguments.method, **options)
     style: dict[str, Any] = {name: getattr(arguments, name) for name in _STYLE_OPTIONS}
     if isinstance(arguments.query, tuple):
-        style["mark"] = arguments.query
+        style["mark"] = traced.cell(heatmap.patches, *arguments.query)
     heatmap.save(picture, legend=arguments.legend, **style)
     if raw is not None:
         heatmap.save_raw(raw)
@@ -216,13 +216,13 @@ def sample_photo() -> Path:
 def targets(photos: Sequence[Path], out: Path, method: str, suffix: str) -> list[Path]:
     """Where each photo's file goes: to `out` itself, into the folder `out`, or to a pattern with {name} filled in.
 
-    For several photos a name without a suffix is a folder, made if need be. ExportError where two photos would
+    A name without a suffix is a folder, made if need be. ExportError where two photos would
     share a file, where a photo itself would be overwritten, and for another suffix.
     """
     text = str(out)
     if "{name}" in text:
         paths = [Path(text.replace("{name}", photo.stem)) for photo in photos]
-    elif out.is_dir() or (len(photos) > 1 and not out.suffix):
+    elif out.is_dir() or not out.suffix:
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
