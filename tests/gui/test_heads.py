@@ -5,12 +5,21 @@ import pytest
 from conftest import picture, show
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, QRectF, Qt
 
 from vitviz.app import readings
+from vitviz.app.widgets.mosaic import MosaicView
 from vitviz.app.widgets.mosaic_plan import Target, plan
 from vitviz.explain import explain
 from vitviz.render.colors import lookup_table
+
+
+def middle(view: MosaicView, target: Target) -> QPoint:
+    """The middle of a tile, or of a layer's number."""
+    placed = view.plan
+    box = placed.header(target.layer) if target.head is None else placed.box(target.layer, target.head)
+    return (QRectF(*box).center() + view._origin(placed)).toPoint()
+
 
 HEADS = st.one_of(
     st.tuples(st.integers(1, 40), st.integers(1, 24)).map(lambda pair: (pair[1],) * pair[0]),
@@ -69,7 +78,7 @@ def test_tiles_show_the_maps_of_the_query(shown, qtbot):
 
 def test_pointing_at_a_tile_previews_it_on_the_photo_and_leaving_ends_it(shown, qtbot):
     view = shown.heads.view
-    qtbot.mouseMove(view, view.center_of(Target(0, 1)).toPoint())
+    qtbot.mouseMove(view, middle(view, Target(0, 1)))
     assert "blocks.0.attn, head 1" in shown.photo.title.whole
     assert "layer 0 (blocks.0.attn), head 1" in shown.heads.says.whole
     assert (shown.session.view.layer, shown.session.view.head) == (2, None)
@@ -79,9 +88,9 @@ def test_pointing_at_a_tile_previews_it_on_the_photo_and_leaving_ends_it(shown, 
 
 def test_a_click_selects_the_head_and_a_layers_number_all_its_heads(shown, qtbot):
     view = shown.heads.view
-    qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=view.center_of(Target(1, 2)).toPoint())
+    qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=middle(view, Target(1, 2)))
     assert (shown.session.view.layer, shown.session.view.head) == (1, 2)
-    qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=view.center_of(Target(0, None)).toPoint())
+    qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=middle(view, Target(0, None)))
     assert (shown.session.view.layer, shown.session.view.head) == (0, None)
     assert shown.session.heatmap.options["head"] is None
 
@@ -105,7 +114,7 @@ def test_swins_stages_of_other_grids_are_laid_out_and_hit(window, qtbot, swin, t
     x0, y0, x1, y1 = cell.left(), cell.top(), cell.right(), cell.bottom()
     assert (x0, y0, x1, y1) == pytest.approx((24, 32, 32, 40), abs=2)
     view = window.heads.view
-    qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=view.center_of(Target(0, 1)).toPoint())
+    qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=middle(view, Target(0, 1)))
     assert window.session.heatmap.values.shape == (16, 16)
 
 
@@ -118,16 +127,22 @@ def test_a_closed_panel_does_no_work_and_catches_up(shown, qtbot):
     assert "patch (1, 1)" in shown.heads.says.whole
 
 
-def test_uniform_counts_what_the_query_may_see(shown, window, qtbot, swin, tmp_path):
+def test_uniform_counts_what_the_query_may_see(shown, window, qtbot, swin, tmp_path, monkeypatch):
     session = shown.session
 
-    def uniform() -> float:
-        return readings.uniform(session.trace, session.heatmap, session.selection)
+    def uniform() -> float | None:
+        return readings.uniform(session.trace, session.heatmap, session.maps.shown.selection)
 
     assert uniform() == 1 / 65
     show(window, qtbot, picture(tmp_path / "square.png", (64, 64)), swin)
+    # The readout is the mean of the last stage's 8×8 patches, which together see all windows.
+    assert uniform() == 1 / 64
+    session.pin((2, 2))
     assert uniform() == 1 / 16
     with qtbot.waitSignal(session.heatmap_changed):
         session.change(method="rollout", layer=3)
     # Rolled out to the first stage, whose 16×16 patches share what there is.
     assert uniform() == 1 / 256
+    session.change(method="attention")
+    monkeypatch.setattr(type(session.trace.layers[0]), "is_distribution", False)
+    assert uniform() is None

@@ -6,6 +6,7 @@ from PySide6.QtCore import QPoint, QPointF, QRectF, Qt
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import QApplication
 
+from vitviz.app.pixels import levels
 from vitviz.app.readings import number
 from vitviz.app.widgets.canvas import Canvas
 from vitviz.explain import explain
@@ -165,7 +166,7 @@ def test_the_heat_lies_on_its_rectangle_pixel_for_pixel(qtbot):
     canvas = Canvas()
     qtbot.addWidget(canvas)
     canvas.resize(448, 248)
-    canvas.set_photo(np.zeros((100, 200, 3), np.uint8))
+    canvas.set_photo(levels(np.zeros((100, 200, 3), np.uint8)))
     heat = np.zeros((2, 4, 4), np.uint8)
     heat[1, 2] = (255, 0, 0, 255)
     canvas.set_heat(heat, QRectF(20, 10, 160, 80), False)

@@ -1,6 +1,7 @@
 """The window as a whole: panels, commands, saving, settings, names for those who cannot see it."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QAbstractButton, QComboBox, QFileDialog, QLineEdit, QSlider, QTableView, QWidget
 
-from vitviz.app import actions, chooser, readings
+from vitviz.app import actions, readings, requests
 from vitviz.app.errors import catch_the_rest, failure
 from vitviz.app.main import make_window, remembered_view
 from vitviz.app.settings import Settings
@@ -129,7 +130,7 @@ def listed(monkeypatch):
         Entry("swin_tiny_patch4_window7_224", 28_288_354, (224, 224), 3136, False),
         Entry("vit_base_patch16_224", 86_567_656, (224, 224), 197, True),
     ]
-    monkeypatch.setattr(chooser, "catalog", lambda _: entries)
+    monkeypatch.setattr(requests, "catalog", lambda _: entries)
     return entries
 
 
@@ -224,7 +225,7 @@ def test_an_exception_nobody_caught_is_told_in_the_window(window, capsys):
 def test_a_files_model_is_remembered_by_its_whole_path(shown, tmp_path, monkeypatch):
     (tmp_path / "small.pth").touch()
     monkeypatch.chdir(tmp_path)
-    shown.session.model_source = "small.pth"
+    shown.session.loaded = replace(shown.session.loaded, source="small.pth")
     shown.session.model_changed.emit()
     assert shown.settings.text("model") == str(tmp_path / "small.pth")
 
@@ -247,6 +248,7 @@ def test_the_ends_of_a_scale_can_be_told_apart(low, high, texts):
         (0.041, 1 / 197, "0.041, 8.1× uniform"),
         (0.0, 0.1, "0, 0.0× uniform"),
         (2e-5, 1 / 50, "2.0e-05, 0.0× uniform"),
+        (-0.25, None, "-0.250"),
     ],
 )
 def test_weights_are_compared(value, per, text):

@@ -38,7 +38,11 @@ COMMANDS: tuple[Command, ...] = (
         "choose_model", "&Model", "&Choose model…", ("Ctrl+M",), "Choose by name, or what is on this machine"
     ),
     Command(
-        "open_weights", "&Model", "Open &weights file…", ("Ctrl+Shift+O",), "A .safetensors or .pth file"
+        "open_weights",
+        "&Model",
+        "Open &weights file…",
+        ("Ctrl+Shift+O",),
+        "A .safetensors or .pth file, or the like",
     ),
     Command("cancel", "&Model", "C&ancel what is running", ("Ctrl+.",)),
     Command("direction", "&Selection", "Swap attends to / attended by", ("D",)),

@@ -27,8 +27,7 @@ from PySide6.QtWidgets import (
 
 from vitviz.app import theme
 from vitviz.app.errors import failure
-from vitviz.app.requests import catalog
-from vitviz.app.worker import Worker
+from vitviz.app.session import Session
 
 if TYPE_CHECKING:
     from vitviz.models.catalog import Entry
@@ -112,11 +111,11 @@ class ModelChooser(QDialog):
     chosen = Signal(str)
     wants_file = Signal()
 
-    def __init__(self, current: str, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Choose a model")
         self.resize(760, 560)
-        self._current = current
+        self._current = session.model_source
         self.search = QLineEdit()
         self.search.setPlaceholderText("Search by name, for example: swin tiny")
         self.search.setAccessibleName("Search models by name")
@@ -155,8 +154,7 @@ class ModelChooser(QDialog):
         self.load.clicked.connect(self._choose)
         self.file.clicked.connect(self._ask_file)
         close.clicked.connect(self.reject)
-        self._worker = Worker("catalog", self)
-        self._worker.submit(catalog, self._fill, self._fail)
+        self._forget = session.list_models(self._fill, self._fail)
 
     def _lay_out(self, close: QPushButton) -> None:
         buttons = QHBoxLayout()
@@ -226,8 +224,8 @@ class ModelChooser(QDialog):
         self.wants_file.emit()
 
     def done(self, result: int) -> None:
-        """End the thread with the dialog."""
-        self._worker.close()
+        """The dialog waits for nothing: what is still being read ends by itself."""
+        self._forget()
         super().done(result)
 
 

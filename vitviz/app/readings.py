@@ -29,8 +29,10 @@ def ends(low: float, high: float) -> tuple[str, str]:
     return first, last
 
 
-def compared(value: float, uniform: float) -> str:
-    """A weight beside what it would be if all tokens got the same."""
+def compared(value: float, uniform: float | None) -> str:
+    """A weight beside what it would be if all tokens got the same; alone where that means nothing."""
+    if uniform is None:
+        return number(value)
     ratio = value / uniform if uniform > 0 else 0.0
     times = f"{ratio:.1f}" if ratio < 99.5 else f"{ratio:.0f}"
     return f"{number(value)}, {times}× uniform"
@@ -66,11 +68,15 @@ def subject(trace: "Trace", heat: "Heatmap", chosen: Selection) -> str:
     return name
 
 
-def uniform(trace: "Trace", heat: "Heatmap", chosen: Selection) -> float:
-    """What every token would get if all that the query may see got the same."""
-    layout = trace.layers[chosen.layer].layout
-    if chosen.method == "attention" and layout.windows is not None:
-        return 1.0 / (layout.windows.size[0] * layout.windows.size[1])
+def uniform(trace: "Trace", heat: "Heatmap", chosen: Selection) -> float | None:
+    """What every token would get if all that the query may see got the same; None where weights are no shares."""
+    layer = trace.layers[chosen.layer]
+    windows = layer.layout.windows
+    if chosen.method == "attention" and not layer.is_distribution:
+        return None
+    # One patch sees its window; a readout of all patches sees all windows.
+    if chosen.method == "attention" and windows is not None and chosen.query is not None:
+        return 1.0 / (windows.size[0] * windows.size[1])
     return 1.0 / (heat.values.size + len(heat.prefix))
 
 

@@ -5,13 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QImage
 
+from vitviz.app import requests
 from vitviz.app.errors import Failure, failure
-from vitviz.app.requests import Answer, Progress, Request, heatmap, produce
-from vitviz.app.state import Framing, Hover, Selection, Shape, ViewState, fitted, selection
+from vitviz.app.maps import Maps
+from vitviz.app.requests import Answer, Loaded, Picture, Progress, Request
+from vitviz.app.state import Framing, Hover, Selection, Shape, ViewState, selection, settled
 from vitviz.app.worker import Ticket, Worker
 from vitviz.images.photo import Photo
 
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
     from vitviz.attention.proof import Check
     from vitviz.attention.trace import Trace
     from vitviz.explain.heatmap import Heatmap
+    from vitviz.models.catalog import Entry
     from vitviz.models.model import Model
-
-# Quick enough to be computed between two frames; everything else goes through the worker.
-_INSTANT = frozenset({"attention"})
 
 
 class Session(QObject):
@@ -46,22 +45,45 @@ class Session(QObject):
         self.device = device
         self.view = view or ViewState()
         self.hover = Hover()
-        self.photo: Photo | None = None
-        self.model: Model | None = None
-        self.model_source = ""
+        self.picture: Picture | None = None
+        self.loaded: Loaded | None = None
         self.framing: Framing = "crop"
         self.trace: Trace | None = None
-        self.check: Check | None = None
-        self.heatmap: Heatmap | None = None
-        self.problem = ""  # why there is no heatmap for this selection
         self.busy: Progress | None = None
+        self.maps = Maps(self)
+        self.maps.heat_changed.connect(self.heatmap_changed)
+        self.maps.failed.connect(self.failed)
         self._wanted = Request(None, "", device)
-        self._maps: tuple[object, list[NDArray[np.float32]]] | None = None
         self._worker = Worker("trace", self)
-        self._explainer = Worker("explain", self)
+        self._lister = Worker("catalog", self)
         self._writer = Worker("write", self)
 
     # Reading.
+
+    @property
+    def photo(self) -> Photo | None:
+        """The photo on the stage."""
+        return None if self.picture is None else self.picture.photo
+
+    @property
+    def model(self) -> "Model | None":
+        """The model at hand."""
+        return None if self.loaded is None else self.loaded.model
+
+    @property
+    def model_source(self) -> str:
+        """The name or file the model was loaded from; empty for one that was given."""
+        return "" if self.loaded is None else self.loaded.source
+
+    @property
+    def check(self) -> "Check | None":
+        """The self-check of the model at the size it was run at."""
+        return None if self.trace is None else self.trace.check
+
+    @property
+    def heatmap(self) -> "Heatmap | None":
+        """The heatmap that is shown, which may be older than the selection."""
+        return None if self.maps.shown is None else self.maps.shown.heatmap
 
     @property
     def selection(self) -> Selection:
@@ -71,67 +93,40 @@ class Session(QObject):
     @property
     def shape(self) -> Shape | None:
         """What the trace has to choose from."""
-        if self.trace is None:
-            return None
-        grid = self.trace.patches
-        return Shape(
-            tuple(layer.heads for layer in self.trace.layers), (grid.rows, grid.cols), self.trace.prefix
-        )
-
-    @property
-    def stale(self) -> bool:
-        """Whether something newer than what is shown is on its way."""
-        return self.busy is not None
+        return None if self.trace is None else requests.shape_of(self.trace)
 
     def methods(self) -> dict[str, str | None]:
         """Each method, with None if it applies to the trace and else the reason it does not."""
-        if self.trace is None:
-            return {}
-        from vitviz.explain import methods
-
-        return methods(self.trace)
-
-    def head_maps(self) -> list[NDArray[np.float32]]:
-        """The mosaic of the current query: per layer float32 (heads, rows, cols); kept until the query changes."""
-        if self.trace is None:
-            return []
-        chosen = self.selection
-        key = (id(self.trace), chosen.query, chosen.direction)
-        if self._maps is None or self._maps[0] != key:
-            from vitviz.explain.attention import head_maps
-
-            self._maps = (key, head_maps(self.trace, chosen.query, chosen.direction))
-        return self._maps[1]
+        return {} if self.trace is None else requests.methods(self.trace)
 
     # Asking for photos and models.
 
     def open(
         self,
-        photo: Path | Photo | None = None,
+        photo: Path | Photo | QImage | None = None,
         model: "str | Model | None" = None,
         framing: Framing | None = None,
     ) -> None:
         """Ask for a photo, a model, a framing, or several at once; what is not named stays as last asked for.
 
-        A model is a source for `vitviz.load_model`, or one that is loaded already.
+        A model is a source for `vitviz.load_model`, or one that is loaded already. A file is loaded again if it has
+        changed.
         """
-        wanted = self._wanted
+        wanted = replace(self._wanted, view=self.view, shown=self.picture, held=self.loaded)
         if photo is not None:
             wanted = replace(wanted, photo=photo)
         if framing is not None:
             wanted = replace(wanted, framing=framing)
         if isinstance(model, str):
-            at_hand = self.model if self.model is not None and model == self.model_source else None
-            wanted = replace(wanted, model=model, loaded=at_hand)
+            at_hand = self.loaded
+            same = at_hand is not None and (at_hand.source, at_hand.stamp) == (model, requests.stamp(model))
+            wanted = replace(wanted, model=at_hand if at_hand is not None and same else model)
         elif model is not None:
-            wanted = replace(wanted, model="", loaded=model)
-        elif wanted.model and wanted.model == self.model_source:
-            wanted = replace(wanted, loaded=self.model)
-        known = self.check if wanted.loaded is not None and wanted.loaded is self.model else None
-        self._wanted = wanted = replace(wanted, check=known)
+            wanted = replace(wanted, model=Loaded(model, ""))
+        self._wanted = wanted
 
         def work(ticket: Ticket) -> Answer:
-            return produce(wanted, ticket)
+            return requests.produce(wanted, ticket)
 
         self._set_busy(Progress("Starting"))
         self._worker.submit(work, self._take, self._fail, self._hear)
@@ -145,59 +140,64 @@ class Session(QObject):
 
     def close(self) -> None:
         """Stop all work and end the threads."""
-        self._worker.close()
-        self._explainer.close()
-        self._writer.close()
+        self.maps.close()
+        for worker in (self._worker, self._lister, self._writer):
+            worker.close()
+
+    def list_models(
+        self, done: "Callable[[list[Entry]], None]", failed: Callable[[BaseException], None]
+    ) -> Callable[[], None]:
+        """Ask for the list of models; returns what says that nobody waits for it any more."""
+        self._lister.submit(requests.catalog, done, failed)
+        return self._lister.cancel
 
     def _hear(self, news: Any) -> None:
         if isinstance(news, Progress):
             self._set_busy(news)
-        elif isinstance(news, Photo) and self.trace is None:
+        elif isinstance(news, Picture) and self.trace is None:
             # Nothing older is on the stage, so the photo need not wait for the model.
-            self._show_photo(news)
+            self._show_picture(news)
 
     def _take(self, answer: Answer) -> None:
-        if answer.model is not None and answer.model is not self.model:
-            self.model, self.model_source = answer.model, answer.request.model
-            self.check = None
+        if answer.loaded is not None and answer.loaded is not self.loaded:
+            self.loaded = answer.loaded
             self.model_changed.emit()
-        if answer.check is not None:
-            self.check = answer.check
         self.framing = answer.request.framing
-        if answer.photo is not None:
-            if isinstance(answer.request.photo, Path):
+        if answer.picture is not None:
+            if isinstance(answer.request.photo, Path) and answer.picture is not answer.request.shown:
                 self.photo_opened.emit(answer.request.photo)
-            self.trace, self._maps = answer.trace, None
-            self.heatmap, self.problem = None, ""
-            self.hover = Hover()
-            before = self.view
-            shape = self.shape
-            if shape is not None:
-                self.view = fitted(self.view, shape)
-                applies = self.methods()
-                if applies.get(self.view.method, "unknown") is not None:
-                    self.view = replace(self.view, method="attention")
-            self._settle(busy_only=True)
-            self._show_photo(answer.photo)
-            self.trace_changed.emit()
-            self.view_changed.emit(before, self.view)
-            self.selection_changed.emit()
-            self._explain()
+            self._take_trace(answer, answer.picture)
         self._settle()
+        if answer.problem is not None:
+            self.failed.emit(failure(answer.problem))
+
+    def _take_trace(self, answer: Answer, picture: Picture) -> None:
+        self.trace = answer.trace
+        self.maps.start(answer.trace, answer.drawn)
+        self.hover = Hover()
+        before, shape = self.view, self.shape
+        if shape is not None:
+            self.view = settled(self.view, shape, self.methods())
+        self._set_busy(None)
+        self._show_picture(picture)
+        self.maps.ask(self.selection)
+        self.trace_changed.emit()
+        self.view_changed.emit(before, self.view)
+        self.selection_changed.emit()
+        if self.maps.shown is None:
+            self.heatmap_changed.emit()
 
     def _fail(self, problem: BaseException) -> None:
         self._settle()
         self.failed.emit(failure(problem))
 
-    def _settle(self, busy_only: bool = False) -> None:
+    def _settle(self) -> None:
         """Nothing is running any more: the next request starts from what is shown."""
-        if not busy_only:
-            self._wanted = Request(self.photo, self.model_source, self.device, self.framing, self.model)
+        self._wanted = Request(self.picture, self.loaded or "", self.device, self.framing)
         self._set_busy(None)
 
-    def _show_photo(self, photo: Photo) -> None:
-        if photo is not self.photo:
-            self.photo = photo
+    def _show_picture(self, picture: Picture) -> None:
+        self.picture = picture
         self.photo_changed.emit()
 
     def _set_busy(self, busy: Progress | None) -> None:
@@ -239,37 +239,8 @@ class Session(QObject):
 
     def _follow(self, asked_before: Selection) -> None:
         if self.selection != asked_before:
+            self.maps.ask(self.selection)
             self.selection_changed.emit()
-            self._explain()
-
-    def _explain(self) -> None:
-        if self.trace is None:
-            self._explained(None)
-            return
-        trace, chosen = self.trace, self.selection
-        if chosen.method in _INSTANT:
-            self._explainer.cancel()
-            try:
-                self._explained(heatmap(trace, chosen.method, chosen.options))
-            except Exception as problem:
-                self._unexplained(problem)
-            return
-
-        def work(_: Ticket) -> "Heatmap":
-            return heatmap(trace, chosen.method, chosen.options)
-
-        self._explainer.submit(work, self._explained, self._unexplained)
-
-    def _explained(self, found: "Heatmap | None") -> None:
-        self.heatmap, self.problem = found, ""
-        self.heatmap_changed.emit()
-
-    def _unexplained(self, problem: BaseException) -> None:
-        told = failure(problem)
-        self.heatmap, self.problem = None, told.message
-        self.heatmap_changed.emit()
-        if told.details:
-            self.failed.emit(told)
 
     def save(self, write: Callable[[], object], told: Callable[[], None]) -> None:
         """Write something to disk off the GUI thread, then call `told`; one at a time, and never dropped."""

@@ -1,5 +1,6 @@
 """What the window shows, as frozen data, and the pure functions that change it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -65,7 +66,7 @@ class Selection:
     @property
     def options(self) -> dict[str, object]:
         """The options of `vitviz.explain` for this selection's method."""
-        if self.method == "attention":
+        if reversible(self.method):
             chosen: dict[str, object] = {"layer": self.layer, "head": self.head, "query": self.query}
             return chosen | {"fusion": self.fusion, "direction": self.direction}
         return {"fusion": self.fusion, "query": self.query, "layer": self.layer}
@@ -82,6 +83,17 @@ def fitted(view: ViewState, shape: Shape) -> ViewState:
     if isinstance(query, str) and query not in shape.prefix:
         query = None
     return replace(view, layer=layer, head=head, query=query, pinned=view.pinned and query is not None)
+
+
+def settled(view: ViewState, shape: Shape, methods: Mapping[str, str | None]) -> ViewState:
+    """The view as a new trace can show it; attention where the method does not apply (`methods` gives the reason)."""
+    view = fitted(view, shape)
+    return view if methods.get(view.method, "unknown") is None else replace(view, method="attention")
+
+
+def reversible(method: str) -> bool:
+    """Whether a method can be read the other way round: rollout follows what tokens attend to, and nothing else."""
+    return method == "attention"
 
 
 def selection(view: ViewState, hover: Hover) -> Selection:

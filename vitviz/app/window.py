@@ -18,7 +18,7 @@ from vitviz.app.panels.status import StatusPanel
 from vitviz.app.panels.tools import ToolsPanel
 from vitviz.app.session import Session
 from vitviz.app.settings import Settings
-from vitviz.app.state import ViewState, moved_head, moved_layer, moved_query
+from vitviz.app.state import ViewState, moved_head, moved_layer, moved_query, reversible
 from vitviz.app.widgets.keys import KeysSheet
 from vitviz.app.widgets.notice import Notice
 from vitviz.app.widgets.titlebar import TitleBar
@@ -73,7 +73,6 @@ class Window(QMainWindow):
             changed.connect(self._allow)
         session.view_changed.connect(self._follow)
         self._follow(session.view, session.view)
-        self._allow()
         if settings.told:
             self.notice.tell(settings.told)
         self.photo.canvas.setFocus()
@@ -203,7 +202,7 @@ class Window(QMainWindow):
         self.statusBar().showMessage(f"Saved {path.name} in {path.parent}", 5000)
 
     def _choose_model(self) -> None:
-        self.chooser = ModelChooser(self.session.model_source, self)
+        self.chooser = ModelChooser(self.session, self)
         self.chooser.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.chooser.chosen.connect(lambda name: self.session.open(model=name))
         self.chooser.wants_file.connect(self._open_weights)
@@ -277,13 +276,14 @@ class Window(QMainWindow):
         self.commands["save"].setEnabled(session.heatmap is not None)
         self.commands["cancel"].setEnabled(session.busy is not None)
         menus.check(self.framings, session.framing)
-        for name in ("direction", "free", "next_layer", "previous_layer", "next_head", "previous_head"):
+        self.commands["direction"].setEnabled(session.trace is not None and reversible(session.view.method))
+        for name in ("free", "next_layer", "previous_layer", "next_head", "previous_head"):
             self.commands[name].setEnabled(session.trace is not None)
 
     def _follow(self, _: ViewState, now: ViewState) -> None:
         self.commands["grid"].setChecked(now.grid)
         self.commands["smooth"].setChecked(now.smooth)
-        self.commands["direction"].setEnabled(now.method == "attention" and self.session.trace is not None)
+        self._allow()
 
     # Events.
 

@@ -6,6 +6,7 @@ from PySide6.QtGui import QAction, QShowEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from vitviz.app import readings
+from vitviz.app.maps import Tiles
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, ViewState
 from vitviz.app.widgets.invitation import Invitation
@@ -26,6 +27,7 @@ class HeadsPanel(QWidget):
         super().__init__(parent)
         self._session = session
         self._behind = True
+        self._tiles: Tiles | None = None
         self.says = Quiet()
         self.scale = QComboBox()
         self.scale.setAccessibleName("Scale of the tiles")
@@ -53,7 +55,9 @@ class HeadsPanel(QWidget):
         session.selection_changed.connect(self._follow)
         session.view_changed.connect(self._change_view)
         session.hover_changed.connect(self._say)
-        session.busy_changed.connect(self._show_busy)
+        session.busy_changed.connect(self._dim)
+        session.maps.tiles_changed.connect(self._follow)
+        session.maps.late_changed.connect(self._dim)
         self.view.set_colors(lookup_table(session.view.colormap))
         self._follow()
 
@@ -74,14 +78,17 @@ class HeadsPanel(QWidget):
         trace = session.trace
         self.scale.setVisible(trace is not None)
         if trace is None:
-            self.view.set_tiles(None, (), 1.0)
-            self.empty.invite(
+            self._clear(
                 "Every head at once", "Open a photo and choose a model: each tile will be one head's map."
             )
-            self._say()
             return
+        tiles = session.maps.tiles()
+        if tiles is None:
+            if session.maps.tiles_problem:
+                self._clear("No heads to show", session.maps.tiles_problem)
+            return  # The old tiles stay, dimmed after a moment, until the new ones are there.
         self.empty.hide()
-        maps = session.head_maps()
+        self._tiles, maps = tiles, tiles.maps
         silent = [layer for layer, values in enumerate(maps) if np.isnan(values).all()]
         made = mosaic([np.nan_to_num(values) for values in maps], gap=0, scale=session.view.tile_scale)
         height, width = made.tile
@@ -94,6 +101,12 @@ class HeadsPanel(QWidget):
         aspect = (grid.cols * grid.cell[1]) / (grid.rows * grid.cell[0])
         self.view.set_tiles(tiles, made.heads, aspect)
         self._mark()
+        self._say()
+
+    def _clear(self, headline: str, hint: str) -> None:
+        self._tiles = None
+        self.view.set_tiles(None, (), 1.0)
+        self.empty.invite(headline, hint)
         self._say()
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
@@ -111,7 +124,8 @@ class HeadsPanel(QWidget):
 
     def _say(self) -> None:
         session = self._session
-        if session.trace is None:
+        tiles = self._tiles
+        if session.trace is None or tiles is None:
             self.says.set_text("")
             return
         chosen = session.selection
@@ -120,17 +134,17 @@ class HeadsPanel(QWidget):
             if self.view.plan is not None and self.view.plan.turned
             else "layers →, heads ↓"
         )
-        verb = "attends to" if chosen.direction == "to" else "is attended by"
+        verb = "attends to" if tiles.direction == "to" else "is attended by"
         if session.hover.tile is not None:
             self.says.set_text(readings.where(session.trace, chosen))
         else:
             self.says.set_text(
-                f"What {readings.name_of(chosen.query, session.trace.readout.sentence)} {verb} · {arrows}"
+                f"What {readings.name_of(tiles.query, session.trace.readout.sentence)} {verb} · {arrows}"
             )
         self.view.setAccessibleDescription(readings.where(session.trace, chosen))
 
-    def _show_busy(self) -> None:
-        self.view.set_dimmed(self._session.busy is not None)
+    def _dim(self) -> None:
+        self.view.set_dimmed(self._session.busy is not None or self._session.maps.tiles_late)
 
     def _point(self, target: Target | None) -> None:
         self._session.point(Hover() if target is None else Hover(tile=(target.layer, target.head)))

@@ -28,6 +28,7 @@ from vitviz.render.overlay import heat_rgba
 
 _SMOOTH_SIDE = 256  # pixels of an interpolated map; the screen's own scaling does the rest
 _PATIENCE = 300  # milliseconds
+_REST = 60  # milliseconds after the last step of zooming or resizing
 
 
 def grid_area(framing: Framing, patches: PatchGrid) -> QRectF:
@@ -69,6 +70,10 @@ class PhotoPanel(QWidget):
         for name in ("up", "down", "left", "right"):
             self.canvas.addAction(actions[name])
 
+        # Contours are drawn for the screen's own pixels, once zooming or resizing has come to rest.
+        self._rest = QTimer(self, interval=_REST, singleShot=True)
+        self._rest.timeout.connect(self._show_heat)
+        self.canvas.zoom_changed.connect(self._follow_zoom)
         self.canvas.pointed.connect(self._point)
         self.canvas.left.connect(lambda: session.point(Hover()))
         self.canvas.clicked.connect(self._click)
@@ -79,6 +84,7 @@ class PhotoPanel(QWidget):
         session.view_changed.connect(self._change_view)
         session.hover_changed.connect(self._show_marks)
         session.busy_changed.connect(self._show_busy)
+        session.maps.late_changed.connect(self._dim)
         self._show_colors()
         self._show_heat()
         self._invite()
@@ -111,8 +117,8 @@ class PhotoPanel(QWidget):
     # From the session.
 
     def _show_photo(self) -> None:
-        photo = self._session.photo
-        self.canvas.set_photo(None if photo is None else photo.pixels)
+        photo, picture = self._session.photo, self._session.picture
+        self.canvas.set_photo([] if picture is None else picture.levels)
         self.canvas.setAccessibleDescription(
             "" if photo is None else f"{photo.name}, {photo.width} × {photo.height} pixels"
         )
@@ -147,7 +153,7 @@ class PhotoPanel(QWidget):
             self.canvas.set_heat(None, QRectF(), False)
             self.bar.set_ends("", "")
             self.title.set_text(
-                session.problem or (session.photo.name if session.photo is not None else "Photo")
+                session.maps.problem or (session.photo.name if session.photo is not None else "Photo")
             )
             self.scale.set_text("")
             self._show_prefix({}, None)
@@ -185,13 +191,16 @@ class PhotoPanel(QWidget):
                 button.setAutoRaise(True)
                 button.setCheckable(True)
                 button.setFont(theme.body())
-                button.setToolTip(f"What the {name} token receives; click to make it the query")
                 button.clicked.connect(lambda _=False, name=name: self._pick_prefix(name))
                 self._chips.addWidget(button)
                 self._chip_buttons[name] = button
+        shown = self._session.maps.shown
+        given = shown is not None and shown.heatmap.options.get("direction") == "by"
         chosen = self._session.selection.query
         for name, weight in prefix.items():
             button = self._chip_buttons[name]
+            does = "gives" if given else "receives"
+            button.setToolTip(f"What the {name} token {does}; click to make it the query")
             button.setText(f"{name} {readings.number(weight)}")
             button.setAccessibleName(f"{name} token, weight {readings.number(weight)}")
             button.setChecked(chosen == name)
@@ -220,7 +229,7 @@ class PhotoPanel(QWidget):
 
     def _show_busy(self) -> None:
         busy = self._session.busy
-        self.canvas.set_dimmed(busy is not None and self._session.trace is not None)
+        self._dim()
         if busy is None:
             self._patience.stop()
             self.progress.hide()
@@ -229,6 +238,16 @@ class PhotoPanel(QWidget):
         elif not self._patience.isActive():
             self._patience.start()
         self._invite()
+
+    def _dim(self) -> None:
+        """What is shown is about to be replaced."""
+        session = self._session
+        waits = session.busy is not None or session.maps.heat_late
+        self.canvas.set_dimmed(waits and session.trace is not None)
+
+    def _follow_zoom(self) -> None:
+        if self._session.view.style == "contour":
+            self._rest.start()
 
     def _show_progress(self) -> None:
         busy = self._session.busy

@@ -37,6 +37,7 @@ class StatusPanel(QWidget):
         line.addWidget(self.about)
         line.addWidget(self.badge)
         session.heatmap_changed.connect(self._show_numbers)
+        session.maps.late_changed.connect(self._show_numbers)
         session.hover_changed.connect(self._show_numbers)
         session.view_changed.connect(lambda _before, _now: self._show_numbers())
         session.trace_changed.connect(self._show_trace)
@@ -52,16 +53,23 @@ class StatusPanel(QWidget):
     def _show_numbers(self) -> None:
         session = self._session
         trace, heat = session.trace, session.heatmap
-        if trace is None or heat is None:
+        shown = session.maps.shown
+        if trace is None or heat is None or shown is None:
             for label in (self.query, self.weight):
                 label.clear()
-            self.where.set_text(session.problem)
+            self.where.set_text(session.maps.problem)
             return
-        chosen = session.selection
-        pinned = " · pinned" if session.view.pinned else ""
+        # Names and numbers of one map: the one that is shown, or without a number the one that is on its way.
+        late = session.maps.heat_late
+        chosen = session.selection if late else shown.selection
+        pinned = " · pinned" if session.view.pinned and chosen.query == session.view.query else ""
         name = readings.subject(trace, heat, chosen)
         self.query.setText(f"{name[0].upper()}{name[1:]}{pinned}")
-        self.weight.setText(readings.weight(trace, heat, chosen, session.hover, session.view.pinned))
+        self.weight.setText(
+            "computing …"
+            if late
+            else readings.weight(trace, heat, chosen, session.hover, session.view.pinned)
+        )
         self.where.set_text(readings.where(trace, chosen))
 
     def _show_trace(self) -> None:

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QWidget
 
 from vitviz.app import icons, theme
 from vitviz.app.session import Session
-from vitviz.app.state import ViewState
+from vitviz.app.state import ViewState, reversible
 from vitviz.app.widgets.segmented import Segmented
 
 _ICONS = {"open": "open", "choose_model": "model", "save": "save"}
@@ -99,10 +99,6 @@ class ToolsPanel(QWidget):
         self._allow()
 
     def _allow(self) -> None:
-        # Rollout composes what tokens attend to; only attention itself can be read the other way round.
-        reason = (
-            {}
-            if self._session.view.method == "attention"
-            else {"by": "Rollout follows what tokens attend to."}
-        )
+        one_way = not reversible(self._session.view.method)
+        reason = {"by": "Rollout follows what tokens attend to."} if one_way else {}
         self.direction.set_barred(reason)

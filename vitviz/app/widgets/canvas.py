@@ -21,6 +21,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QWidget
 
 from vitviz.app import theme
+from vitviz.app.pixels import rgba_image
 from vitviz.app.widgets.focus import Ringed
 from vitviz.app.widgets.viewport import Viewport, fit, panned, zoomed
 
@@ -41,24 +42,6 @@ class Grid:
         """One cell in photo pixels."""
         width, height = self.area.width() / self.columns, self.area.height() / self.rows
         return QRectF(self.area.x() + column * width, self.area.y() + row * height, width, height)
-
-
-def rgb_image(pixels: NDArray[np.uint8]) -> QImage:
-    """A Qt image of its own memory from (H, W, 3) uint8."""
-    height, width = pixels.shape[:2]
-    data = np.ascontiguousarray(pixels)
-    return QImage(data.data, width, height, 3 * width, QImage.Format.Format_RGB888).convertToFormat(
-        QImage.Format.Format_RGB32
-    )
-
-
-def rgba_image(pixels: NDArray[np.uint8]) -> QImage:
-    """A Qt image of its own memory from (H, W, 4) uint8, straight alpha."""
-    height, width = pixels.shape[:2]
-    data = np.ascontiguousarray(pixels)
-    return QImage(data.data, width, height, 4 * width, QImage.Format.Format_RGBA8888).convertToFormat(
-        QImage.Format.Format_ARGB32_Premultiplied
-    )
 
 
 class Canvas(Ringed):
@@ -93,15 +76,11 @@ class Canvas(Ringed):
 
     # What to show.
 
-    def set_photo(self, pixels: NDArray[np.uint8] | None) -> None:
-        """Another photo, fitted; or none."""
-        self._levels = [] if pixels is None else [rgb_image(pixels)]
-        while self._levels and min(self._levels[-1].width(), self._levels[-1].height()) > 1600:
-            # Halving once, here, keeps resizing and zooming quick for large photos.
-            half = self._levels[-1].size() / 2
-            self._levels.append(
-                self._levels[-1].scaled(half, mode=Qt.TransformationMode.SmoothTransformation)
-            )
+    def set_photo(self, levels: list[QImage]) -> None:
+        """Another photo, as `vitviz.app.pixels.levels` made it, fitted; or none. The same one stays as it lies."""
+        if levels is self._levels:
+            return
+        self._levels = levels
         self._heat = self._seen = self._grid = self._query = self._hover = None
         self.fit()
 

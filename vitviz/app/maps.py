@@ -1,0 +1,243 @@
+"""Heatmap and head maps of what is asked for: at once where that is quick, else from a thread while the old ones stay."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from vitviz.app import requests
+from vitviz.app.errors import Failure, failure
+from vitviz.app.requests import Drawn
+from vitviz.app.state import Direction, Query, Selection
+from vitviz.app.worker import Ticket, Worker
+
+if TYPE_CHECKING:
+    from vitviz.attention.trace import Trace
+    from vitviz.explain.heatmap import Heatmap
+
+_PATIENCE = 120  # milliseconds; what comes sooner should not flicker
+_KEPT = 64  # heatmaps of the readout that are kept: its layers and heads
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A heatmap with what it was asked for by."""
+
+    selection: Selection
+    heatmap: "Heatmap"
+
+
+@dataclass(frozen=True, eq=False)
+class Tiles:
+    """The mosaic's content: per layer float32 (heads, rows, cols) of one query."""
+
+    query: Query
+    direction: Direction
+    maps: requests.Maps
+
+
+class Maps(QObject):
+    """The maps of one trace. Those of the readout are kept for when the pointer leaves the photo."""
+
+    heat_changed = Signal()
+    tiles_changed = Signal()
+    late_changed = Signal()
+    failed = Signal(object)  # Failure
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self.trace: Trace | None = None
+        self.shown: Shown | None = None
+        self.problem = ""  # why there is no heatmap for this selection
+        self.tiles_problem = ""
+        self._asked: Selection | None = None
+        self._heats: dict[Selection, Heatmap] = {}
+        self._readouts: dict[tuple[Query, Direction], requests.Maps] = {}
+        self._latest: Tiles | None = None
+        self._wanted: tuple[Query, Direction] | None = None  # tiles that are being computed
+        self._lacking: tuple[Query, Direction] | None = None  # tiles that could not be computed just now
+        self._warm = False
+        self._late = False
+        self._heat_worker = Worker("heat", self)
+        self._tiles_worker = Worker("heads", self)
+        self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)
+        self._patience.timeout.connect(self._be_late)
+
+    @property
+    def heat_late(self) -> bool:
+        """Whether the heatmap that is asked for has kept the user waiting and is not there yet."""
+        return self._late and self._heat_worker.busy
+
+    @property
+    def tiles_late(self) -> bool:
+        """The same for the head maps."""
+        return self._late and self._wanted is not None
+
+    def start(self, trace: "Trace | None", drawn: Drawn | None) -> None:
+        """Go on with another trace, of which something may have been drawn already."""
+        self._heat_worker.cancel()
+        self._tiles_worker.cancel()
+        self.trace, self.shown, self._asked = trace, None, None
+        self._heats, self._readouts, self._latest = {}, {}, None
+        self.problem = self.tiles_problem = ""
+        self._wanted, self._lacking, self._warm = None, None, False
+        if drawn is not None:
+            chosen = drawn.selection
+            self._latest = Tiles(chosen.query, chosen.direction, drawn.maps)
+            self._keep_tiles(self._latest)
+            if drawn.heatmap is not None:
+                self._heats[chosen] = drawn.heatmap
+        self._settle()
+        if trace is not None:
+            self._tiles_worker.submit(lambda ticket: _prepared(trace, ticket), self._prepare, self._ignore)
+
+    def close(self) -> None:
+        """Stop all work and end the threads."""
+        self._heat_worker.close()
+        self._tiles_worker.close()
+
+    def ask(self, chosen: Selection) -> None:
+        """Show the heatmap of a selection as soon as it can be."""
+        trace, self._asked = self.trace, chosen
+        if trace is None:
+            return
+        known = self._heats.get(chosen)
+        if known is None and not self._quick(trace, chosen):
+            self._heat_worker.submit(
+                lambda _: requests.heatmap(trace, chosen),
+                lambda found: self._show(chosen, found),
+                self._have_none,
+            )
+            self._wait()
+            return
+        self._heat_worker.cancel()
+        try:
+            found = requests.heatmap(trace, chosen) if known is None else known
+        except Exception as problem:
+            self._have_none(problem)
+        else:
+            self._show(chosen, found)
+
+    def tiles(self) -> Tiles | None:
+        """The head maps of what is asked for; None while they are computed, which `tiles_changed` ends."""
+        trace, chosen = self.trace, self._asked
+        if trace is None or chosen is None:
+            return None
+        key = chosen.query, chosen.direction
+        latest = self._latest
+        if latest is None or (latest.query, latest.direction) != key:
+            kept = self._readouts.get(key)
+            latest = None if kept is None else Tiles(*key, kept)
+        if latest is None and key == self._lacking:
+            return None
+        if latest is None and requests.quick(trace, trace.layers, *key, self._warm):
+            try:
+                latest = Tiles(*key, requests.head_maps(trace, *key))
+            except Exception as problem:
+                self._lack_tiles(key, problem)
+                return None
+        if latest is not None:
+            self._have_tiles(latest)
+        elif self._wanted != key:
+            self._compute_tiles(trace, *key)
+        return latest
+
+    def _quick(self, trace: "Trace", chosen: Selection) -> bool:
+        layers = (trace.layers[chosen.layer],)
+        return chosen.method == "attention" and requests.quick(
+            trace, layers, chosen.query, chosen.direction, self._warm
+        )
+
+    def _compute_tiles(self, trace: "Trace", query: Query, direction: Direction) -> None:
+        def work(ticket: Ticket) -> Tiles:
+            if direction == "by":
+                requests.warm(trace, ticket)
+            return Tiles(query, direction, requests.head_maps(trace, query, direction))
+
+        self._wanted = query, direction
+        self._tiles_worker.submit(
+            work, self._take_tiles, lambda problem: self._lack_tiles((query, direction), problem)
+        )
+        self._wait()
+
+    def _take_tiles(self, tiles: Tiles) -> None:
+        self._warm = self._warm or tiles.direction == "by"
+        self._keep_tiles(tiles)
+        self._have_tiles(tiles)
+        self.tiles_changed.emit()
+
+    def _have_tiles(self, tiles: Tiles) -> None:
+        self._latest, self._wanted, self._lacking, self.tiles_problem = tiles, None, None, ""
+        self._settle()
+
+    def _lack_tiles(self, key: tuple[Query, Direction], problem: BaseException) -> None:
+        told = failure(problem)
+        self._wanted, self._lacking, self.tiles_problem = None, key, told.message
+        self._settle()
+        self.tiles_changed.emit()
+        self._report(told)
+
+    def _keep_tiles(self, tiles: Tiles) -> None:
+        if tiles.query is None:
+            self._readouts[tiles.query, tiles.direction] = tiles.maps
+
+    def _prepare(self, prepared: list[Tiles]) -> None:
+        self._warm = True
+        for tiles in prepared:
+            self._keep_tiles(tiles)
+
+    def _ignore(self, _: BaseException) -> None:
+        """What was prepared for later is asked for again when it is needed, and then a problem is told."""
+
+    def _show(self, chosen: Selection, found: "Heatmap") -> None:
+        if chosen.query is None and chosen not in self._heats:
+            while len(self._heats) >= _KEPT:
+                self._heats.pop(next(iter(self._heats)))
+            self._heats[chosen] = found
+        self.shown, self.problem = Shown(chosen, found), ""
+        self._settle()
+        self.heat_changed.emit()
+
+    def _have_none(self, problem: BaseException) -> None:
+        told = failure(problem)
+        self.shown, self.problem = None, told.message
+        self._settle()
+        self.heat_changed.emit()
+        self._report(told)
+
+    def _report(self, told: Failure) -> None:
+        if told.details:
+            self.failed.emit(told)
+
+    def _wait(self) -> None:
+        if self._late:
+            self.late_changed.emit()
+        elif not self._patience.isActive():
+            self._patience.start()
+
+    def _be_late(self) -> None:
+        self._late = True
+        self.late_changed.emit()
+
+    def _settle(self) -> None:
+        """Nothing keeps the user waiting once both are there."""
+        if self._heat_worker.busy or self._wanted is not None:
+            if self._late:
+                self.late_changed.emit()
+            return
+        self._patience.stop()
+        if self._late:
+            self._late = False
+            self.late_changed.emit()
+
+
+def _prepared(trace: "Trace", ticket: Ticket) -> list[Tiles]:
+    """What the user may ask for next: the readout's maps in both directions, columns ready for the pointer."""
+    requests.warm(trace, ticket)
+    directions: tuple[Direction, ...] = ("to", "by")
+    found = []
+    for direction in directions:
+        if ticket.stopped():
+            break
+        found.append(Tiles(None, direction, requests.head_maps(trace, None, direction)))
+    return found
