@@ -66,10 +66,6 @@ class Settings:
         names = [name, *(other for other in self.names(key) if other != name)]
         self._store.setValue(key, "\n".join(names[:RECENT]))
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._store.clear()
-
     def save(self) -> None:
         """Write to disk now."""
         self._store.sync()

@@ -6,7 +6,6 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QPalette
 from PySide6.QtWidgets import QApplication, QWidget
 
-STEP = 4  # every distance is a multiple of this
 THEMES = ("system", "light", "dark")
 
 _Group = QPalette.ColorGroup

@@ -120,7 +120,6 @@ class BarList(QListView):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.viewport().setAutoFillBackground(False)
         self.setFont(theme.body())
-        self._dimmed = False
 
     def name_width(self, room: float) -> float:
         """The width of the column of names: as wide as the widest, at most two fifths."""

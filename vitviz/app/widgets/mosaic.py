@@ -192,14 +192,6 @@ class MosaicView(Ringed):
         point = position - self._origin(placed)
         return placed.at(point.x(), point.y())
 
-    def center_of(self, target: Target) -> QPointF:
-        """The middle of a tile or header in the widget; QPointF() without tiles."""
-        placed = self.plan
-        if placed is None:
-            return QPointF()
-        box = placed.header(target.layer) if target.head is None else placed.box(target.layer, target.head)
-        return QRectF(*box).center() + self._origin(placed)
-
     def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Tell when the pointer comes to another tile."""
         self._hover(self.target_at(event.position()))
