@@ -3,6 +3,9 @@
 import os
 import subprocess
 import sys
+import time
+
+from vitviz.app.samples import models, samples
 
 SCRIPT = """
 import sys
@@ -11,38 +14,98 @@ from vitviz.app import main
 
 made = []
 real = main.make_window
+last = sys.argv[1]
 
 def make_window(*arguments):
     window = real(*arguments)
     made.append(window)
+    session = window.session
     window.first_painted.connect(lambda: print("painted", sorted({"torch", "timm"} & set(sys.modules))))
-    window.session.photo_opened.connect(lambda path: print("opened", path.name))
-    window.session.photo_opened.connect(lambda path: QTimer.singleShot(0, window.close))
-    window.session.failed.connect(lambda told: print("failed", told.message))
+    session.photo_opened.connect(lambda path: print("opened", path.name))
+    session.trace_changed.connect(lambda: print("shown", session.model.name, session.heatmap is not None))
+    getattr(session, last).connect(lambda *_: QTimer.singleShot(0, window.close))
+    session.failed.connect(lambda told: print("failed", told.message))
     return window
 
 main.make_window = make_window
-print("status", main.run(sys.argv[1], None, "cpu"))
+print("status", main.run(*[argument or None for argument in sys.argv[2:]], "cpu"))
 print("photo", made[0].photo.canvas.viewport is not None)
 """
 
 
-def test_the_window_is_painted_before_torch_is_imported_and_ends_in_order(photo, tmp_path):
-    environment = {
-        **os.environ,
-        "QT_QPA_PLATFORM": "offscreen",
-        "XDG_CONFIG_HOME": str(tmp_path),
-        "HOME": str(tmp_path),
-    }
+def start(tmp_path, last: str, photo: str = "", model: str = "") -> list[str]:
+    """What a window in a process of its own says, which is closed after the signal `last`."""
+    home = {"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path), "QT_QPA_PLATFORM": "offscreen"}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(photo)],
+        [sys.executable, "-c", SCRIPT, last, photo, model],
         capture_output=True,
         text=True,
         timeout=120,
-        env=environment,
+        env={**os.environ, **home},
         check=False,
     )
-    assert done.stdout.split("\n")[:4] == ["painted []", "opened wide.png", "status 0", "photo True"], (
-        done.stderr
-    )
-    assert done.returncode == 0
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split("\n")
+
+
+def test_the_window_is_painted_before_torch_is_imported_and_ends_in_order(photo, tmp_path):
+    said = start(tmp_path, "photo_opened", str(photo))
+    assert said[:4] == ["painted []", "opened wide.png", "status 0", "photo True"]
+
+
+def test_without_arguments_a_bundled_model_shows_a_bundled_scene(tmp_path):
+    before = time.perf_counter()
+    said = start(tmp_path, "trace_changed")
+    assert said[:3] == ["painted []", "opened two-objects.png", "shown demo/vit True"]
+    print(f"start to end in {time.perf_counter() - before:.1f} s")
+
+
+def test_a_scene_and_a_bundled_model_are_not_remembered_as_the_users_own(window, qtbot):
+    with qtbot.waitSignal(window.session.trace_changed, timeout=60_000):
+        window.samples.actions()[0].trigger()
+    assert window.session.model.name == models()[0] == "demo/vit"
+    assert window.session.photo.path == samples()[0].path
+    assert window.settings.names("photos") == []
+    assert window.settings.text("model") == ""
+
+
+def test_the_scenes_are_listed_by_title_and_shown_by_the_model_at_hand(shown, qtbot):
+    titles = [action.text() for action in shown.samples.actions()]
+    assert titles == [sample.title for sample in samples()]
+    assert titles[0] == "Two objects"
+    before = shown.session.model
+    with qtbot.waitSignal(shown.session.trace_changed, timeout=20_000):
+        shown.samples.actions()[5].trigger()
+    assert shown.session.photo.path.name == "wide.png"
+    assert shown.session.model is before
+
+
+def test_without_weights_and_arguments_the_window_invites(window, monkeypatch):
+    from vitviz.app import main
+
+    monkeypatch.setattr(main, "models", tuple)
+    main.start(window, None, None)
+    assert window.session.busy is None
+    assert window.photo.welcome.isVisible()
+
+
+def test_a_photo_without_a_model_is_shown_by_the_one_used_last(window, monkeypatch, photo):
+    from vitviz.app import main
+
+    asked = []
+    monkeypatch.setattr(window.session, "open", lambda **request: asked.append(request))
+    main.start(window, str(photo), None)
+    window.settings.put("model", "deit_tiny_patch16_224")
+    main.start(window, str(photo), None)
+    assert [request["model"] for request in asked] == [None, "deit_tiny_patch16_224"]
+
+
+def test_the_chooser_lists_the_bundled_models_first(window, qtbot):
+    window.commands["choose_model"].trigger()
+    dialog = window.chooser
+    qtbot.waitUntil(lambda: dialog._shown.rowCount() > 100, timeout=90_000)
+    rows = dialog._table.rows
+    assert [row.name for row in rows[:3]] == ["demo/vit", "demo/deit", "demo/swin"]
+    assert [row.tokens for row in rows[:2]] == [145, 146]
+    assert rows[0].cells()[-1] == "bundled"
+    dialog.reject()

@@ -27,6 +27,7 @@ from PySide6.QtWidgets import (
 
 from vitviz.app import theme
 from vitviz.app.errors import failure
+from vitviz.app.samples import MODELS
 from vitviz.app.session import Session
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """The texts of the columns."""
         size = f"{self.input_size[0]} × {self.input_size[1]}"
-        where = "on this machine" if self.here else "download"
+        where = "bundled" if self.name in MODELS else "on this machine" if self.here else "download"
         return self.name, f"{self.parameters / 1e6:.1f} M", size, f"{self.tokens:,}".replace(",", " "), where
 
     def ranks(self) -> tuple[object, ...]:
@@ -63,7 +64,12 @@ class Row:
 def rows_of(entries: "list[Entry]") -> list[Row]:
     """Table rows: demo models first, then what is on this machine, then what would be downloaded, by name."""
     rows = [Row(one.name, one.parameters, one.input_size, one.tokens, one.cached) for one in entries]
-    return sorted(rows, key=lambda row: (not row.name.startswith("demo/"), not row.here, row.name))
+    return sorted(rows, key=lambda row: (_place(row.name), not row.here, row.name))
+
+
+def _place(name: str) -> int:
+    """The place of a bundled model; all others come after them."""
+    return MODELS.index(name) if name in MODELS else len(MODELS)
 
 
 class _Table(QAbstractTableModel):

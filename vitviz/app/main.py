@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QApplication
 
 from vitviz.app import theme
 from vitviz.app.errors import catch_the_rest
+from vitviz.app.samples import models, samples
 from vitviz.app.session import Session
 from vitviz.app.settings import Settings
 from vitviz.app.state import ViewState
@@ -20,13 +21,12 @@ from vitviz.resources_path import resource
 def run(photo: str | None, model: str | None, device: str) -> int:
     """Open the window on a photo and a model (a name or a file), each optional; returns the exit status.
 
-    Needs a display. `device` is "auto", "cpu", "cuda" or the like. Without a model the one used last is taken.
+    Needs a display. `device` is "auto", "cpu", "cuda" or the like. Without both, a bundled model shows a bundled scene.
     """
     app = application()
     window = make_window(Settings(), device)
     forget = catch_the_rest(window.tell)
-    wanted = model or window.settings.text("model")
-    window.first_painted.connect(lambda: start(window, photo, wanted))
+    window.first_painted.connect(lambda: start(window, photo, model))
     window.show()
     try:
         return app.exec()
@@ -73,7 +73,13 @@ def remembered_view(settings: Settings) -> ViewState:
     )
 
 
-def start(window: Window, photo: str | None, model: str) -> None:
-    """Ask for what the command line named; called once the window is on the screen."""
+def start(window: Window, photo: str | None, model: str | None) -> None:
+    """Ask for what the command line named, once the window is on the screen; without anything for what is bundled.
+
+    A photo without a model is shown by the model used last.
+    """
     if photo or model:
-        window.session.open(photo=Path(photo) if photo else None, model=model or None)
+        wanted = model or window.settings.text("model") or None
+        window.session.open(photo=Path(photo) if photo else None, model=wanted)
+    elif samples() and models():
+        window.session.open(photo=samples()[0].path, model=models()[0])

@@ -1,12 +1,13 @@
 """The menu bar, filled from the table of commands."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import QDockWidget, QMenu, QMenuBar
 
 from vitviz.app.actions import COMMANDS
+from vitviz.app.samples import Sample
 
 
 def fill(bar: QMenuBar, actions: Mapping[str, QAction], docks: list[QDockWidget]) -> dict[str, QMenu]:
@@ -43,6 +44,16 @@ def check(group: QActionGroup, key: str) -> None:
     """Show which entry of a choice holds, without acting."""
     for action in group.actions():
         action.setChecked(action.data() == key)
+
+
+def scenes(menu: QMenu, samples: Sequence[Sample], act: Callable[[Path], object]) -> None:
+    """Fill a menu with the bundled scenes by title."""
+    menu.setToolTipsVisible(True)
+    for sample in samples:
+        action = menu.addAction(sample.title)
+        action.setToolTip(f"{sample.about[0].upper()}{sample.about[1:]}")
+        action.triggered.connect(lambda _=False, path=sample.path: act(path))
+    menu.setEnabled(bool(samples))
 
 
 def recent(menu: QMenu, paths: list[str], act: Callable[[Path], object]) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PySide6.QtGui import QImage
 
 from vitviz.app.pixels import levels, photo_of
+from vitviz.app.samples import models
 from vitviz.app.state import Direction, Framing, Hover, Query, Selection, Shape, ViewState, selection, settled
 from vitviz.app.worker import Stopped, Ticket
 from vitviz.errors import ModelError, PhotoError, VitvizError
@@ -249,8 +250,18 @@ def _needs_warmth(layer: "Layer") -> bool:
 
 
 def catalog(ticket: Ticket) -> "list[Entry]":
-    """Everything that can be loaded by name; the first call imports timm."""
+    """Everything that can be loaded by name, what is bundled first; the first call imports timm."""
     ticket.tell(Progress("Reading the list of models"))
     from vitviz.models.catalog import entries
 
-    return entries()
+    return [_bundled(name) for name in models()] + entries()
+
+
+def _bundled(name: str) -> "Entry":
+    from vitviz.models.catalog import Entry
+    from vitviz.models.loading import load_model
+
+    model = load_model(name, device="cpu")
+    module: Any = model.module
+    tokens = module.patch_embed.num_patches + getattr(module, "num_prefix_tokens", 0)
+    return Entry(name, model.parameters, model.input_size, int(tokens), True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QGuiApplication
-from PySide6.QtWidgets import QApplication, QDockWidget, QMainWindow, QMenuBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QDockWidget, QMainWindow, QMenu, QMenuBar, QVBoxLayout, QWidget
 
 from vitviz.app import actions, drawing, incoming, menus, theme
 from vitviz.app.chooser import ModelChooser
@@ -16,6 +16,7 @@ from vitviz.app.panels.photo import PhotoPanel
 from vitviz.app.panels.predictions import PredictionsPanel
 from vitviz.app.panels.status import StatusPanel
 from vitviz.app.panels.tools import ToolsPanel
+from vitviz.app.samples import MODELS, is_bundled, models, samples
 from vitviz.app.session import Session
 from vitviz.app.settings import Settings
 from vitviz.app.state import ViewState, moved_head, moved_layer, moved_query, reversible
@@ -113,6 +114,9 @@ class Window(QMainWindow):
             lambda: menus.recent(recent, self.settings.names("photos"), self.open_path)
         )
         made["&File"].insertMenu(self.commands["paste"], recent)
+        self.samples = QMenu("&Samples", made["&File"])
+        menus.scenes(self.samples, samples(), self._open_sample)
+        made["&File"].insertMenu(self.commands["paste"], self.samples)
         made["&File"].insertSeparator(self.commands["quit"])
         # Kept: a group whose Python owner is gone is deleted, and its entries with it.
         self.framings = menus.choice(made["&View"], "F&raming", _FRAMINGS, "crop", self._frame)
@@ -166,6 +170,10 @@ class Window(QMainWindow):
         if path is not None:
             self.session.open(photo=path)
 
+    def _open_sample(self, path: Path) -> None:
+        known = models()
+        self.session.open(photo=path, model=known[0] if known and self.session.model is None else None)
+
     def _open_weights(self) -> None:
         path = incoming.ask_weights(self, self.settings.text("weights_folder"))
         if path is not None:
@@ -189,7 +197,9 @@ class Window(QMainWindow):
         heat, view, photo = self.session.heatmap, self.session.view, self.session.photo
         if heat is None or photo is None:
             return
-        folder = self.settings.text("save_folder") or (str(photo.path.parent) if photo.path else "")
+        folder = self.settings.text("save_folder") or (
+            str(photo.path.parent) if photo.path is not None and not is_bundled(photo.path) else ""
+        )
         stem = photo.path.stem if photo.path else photo.name
         path = incoming.ask_target(self, Path(folder) / f"{stem}-{heat.method}.png")
         if path is None:
@@ -256,12 +266,14 @@ class Window(QMainWindow):
 
     def _remember_model(self) -> None:
         source = self.session.model_source
-        if source:
+        # Bundled models know shapes and nothing else: they are not what to look at the next photo with.
+        if source and source not in MODELS:
             # A file is remembered by where it is, whatever folder the next start happens in.
             self.settings.put("model", str(Path(source).absolute()) if Path(source).exists() else source)
 
     def _remember_photo(self, path: Path) -> None:
-        self.settings.remember("photos", str(path.absolute()))
+        if not is_bundled(path):
+            self.settings.remember("photos", str(path.absolute()))
 
     def _name(self) -> None:
         photo = self.session.photo

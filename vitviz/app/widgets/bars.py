@@ -19,6 +19,7 @@ from vitviz.app import theme
 
 _Index = QModelIndex | QPersistentModelIndex
 _ROW = 28
+_SHORTEST = 96  # of a bar of 100 %
 
 
 @dataclass(frozen=True)
@@ -122,10 +123,11 @@ class BarList(QListView):
         self.setFont(theme.body())
 
     def name_width(self, room: float) -> float:
-        """The width of the column of names: as wide as the widest, at most two fifths."""
+        """The width of the column of names: as wide as the widest, as long as bars can still be told apart."""
         metrics = QFontMetricsF(theme.body())
         widest = max((metrics.horizontalAdvance(bar.name) for bar in self.rows.bars), default=0.0)
-        return min(widest + 4, room * 0.42)
+        rest = metrics.horizontalAdvance("100.0%") + 24 + _SHORTEST
+        return min(widest + 4, max(room * 0.42, room - rest))
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Room for six."""

@@ -1,7 +1,7 @@
 """A card over the stage that says what is happening, how far it is, and lets it be stopped."""
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from vitviz.app import theme
@@ -24,6 +24,9 @@ class ProgressCard(QWidget):
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(4)
         self.bar.setAccessibleName("Part done")
+        # Opaque: while it moves, the card and the photo below need not be painted, which would slow what is waited for.
+        self.bar.setAutoFillBackground(True)
+        self.bar.setBackgroundRole(QPalette.ColorRole.Button)
         self.cancel = QPushButton("Cancel")
         self.cancel.clicked.connect(self.cancelled)
         line = QHBoxLayout()
