@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, QPointF, QRectF, Qt
-from PySide6.QtGui import QWheelEvent
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt
+from PySide6.QtGui import QFocusEvent, QWheelEvent
 from PySide6.QtWidgets import QApplication
 
 from vitviz.app.pixels import levels
@@ -108,6 +108,16 @@ def test_the_keyboards_focus_is_visible(shown, qtbot):
     bare = canvas.grab().toImage()
     canvas.setFocus(Qt.FocusReason.TabFocusReason)
     assert canvas.grab().toImage() != bare
+
+
+def test_a_window_that_comes_to_the_front_draws_no_ring(shown):
+    canvas = shown.photo.canvas
+    canvas.clearFocus()
+    canvas.setFocus(Qt.FocusReason.MouseFocusReason)
+    bare = canvas.grab().toImage()
+    for kind in (QEvent.Type.FocusOut, QEvent.Type.FocusIn):
+        QApplication.sendEvent(canvas, QFocusEvent(kind, Qt.FocusReason.ActiveWindowFocusReason))
+    assert canvas.grab().toImage() == bare
 
 
 def test_the_prefix_token_is_a_query_with_its_weight(shown, qtbot):

@@ -22,7 +22,7 @@ def make_window(*arguments):
     session = window.session
     window.first_painted.connect(lambda: print("painted", sorted({"torch", "timm"} & set(sys.modules))))
     session.photo_opened.connect(lambda path: print("opened", path.name))
-    session.trace_changed.connect(lambda: print("shown", session.model.name, session.heatmap is not None))
+    session.trace_changed.connect(lambda: print("shown", session.model.name, session.heatmap.method))
     getattr(session, last).connect(lambda *_: QTimer.singleShot(0, window.close))
     session.failed.connect(lambda told: print("failed", told.message))
     return window
@@ -56,7 +56,7 @@ def test_the_window_is_painted_before_torch_is_imported_and_ends_in_order(photo,
 def test_without_arguments_a_bundled_model_shows_a_bundled_scene(tmp_path):
     before = time.perf_counter()
     said = start(tmp_path, "trace_changed")
-    assert said[:3] == ["painted []", "opened two-objects.png", "shown demo/vit True"]
+    assert said[:3] == ["painted []", "opened two-objects.png", "shown demo/vit rollout"]
     print(f"start to end in {time.perf_counter() - before:.1f} s")
 
 

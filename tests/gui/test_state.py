@@ -12,6 +12,7 @@ from vitviz.app.state import (
     moved_head,
     moved_layer,
     moved_query,
+    portable,
     selection,
 )
 
@@ -75,6 +76,12 @@ def test_heads_run_from_all_heads_to_the_last_and_layers_to_the_ends():
 
 def test_a_layer_with_fewer_heads_keeps_a_head_it_has():
     assert moved_layer(ViewState(layer=2, head=3), SWIN, -1).head == 1
+
+
+def test_the_last_layer_stays_the_last_one_of_another_model():
+    assert portable(ViewState(layer=2), VIT).layer == -1
+    assert portable(ViewState(layer=1), VIT).layer == 1
+    assert fitted(portable(ViewState(layer=2), VIT), SWIN).layer == len(SWIN.heads) - 1
 
 
 def test_only_options_that_the_method_takes_are_asked_for():

@@ -3,7 +3,7 @@
 How it hangs together:
 
 - `session.Session` owns the trace and one frozen `state.ViewState`; panels read it, ask it for changes, and follow
-  its signals. Nobody else holds state, and no panel knows another.
+  its signals. Nobody else holds state, and no panel knows another. `maps.Maps` holds what is drawn of the trace.
 - `worker.Worker` is one thread in which the newest request wins: each carries a generation, an answer of an older one
   is dropped, and running work is stopped at its next block. `requests` holds what runs there; torch is first imported
   there, after the window's first paint.
@@ -12,13 +12,17 @@ How it hangs together:
 
 Decisions:
 
-- Plain QWidgets and QPainter instead of pyqtgraph. The stage is one photo, one small image of the heat stretched over
-  a rectangle, and a few lines; the mosaic is one image composed at the screen's own pixels. That stays sharp at every
-  scale, and importing pyqtgraph alone takes longer than all of the window takes to appear.
+- Plain QWidgets and QPainter. The option rejected is pyqtgraph views: the stage is one photo,
+  one small image of the heat stretched over a rectangle, and a few lines; the mosaic is one image composed at the screen's
+  own pixels, so it stays sharp at every scale. None of it wants axes, plots or a scene graph. Importing pyqtgraph 0.14
+  takes 0.35 s on two cores, as long as importing, building and painting all of this window (0.32 s, without PySide6 itself).
 - The heat is an image of one pixel per patch (a few hundred bytes), so following the pointer costs no scaling in
   Python; its colours come from `render`, as those of the PNG do.
-- One layer's weights are computed between two frames, in the GUI thread: a few rows of softmax, no forward pass.
-  Methods that take longer go through a worker of their own, where only the newest selection is computed.
+- Few rows of softmax are computed between two frames, in the GUI thread. Whatever has to compute many weights (a readout
+  of all patches, columns whose normalisers are not known yet, rollout) comes from a thread, the old picture dimmed; the
+  readout's maps are kept, and columns are prepared as soon as a trace is there.
+- PySide6 replaces Python's `__import__`, for a feature that is not used here; importing torch and timm then takes 0.7 s
+  longer. `main.run` puts Python's own back.
 - Tiles of the mosaic are laid out in bands, turned or not, whichever makes them largest: three heads fill the panel
   as twelve do.
 - The accent colour means "selected" and nothing else; bars, sliders and progress are quiet.
@@ -26,3 +30,8 @@ Decisions:
   the whole window.
 - The photo is the central widget, not a dock: it cannot be lost.
 """
+
+import builtins
+
+PYTHONS_IMPORT = builtins.__import__
+"""As it is before PySide6 is imported."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _Index = QModelIndex | QPersistentModelIndex
 _HEADS = ("Model", "Parameters", "Input", "Tokens", "Weights")
 _WIDTHS = (104, 104, 80, 136)
+_ROOMY = "QTableView::item { padding: 0 8px; } QHeaderView::section { padding: 4px 8px; border: 0; }"
 _SORT = Qt.ItemDataRole.UserRole
 
 
@@ -141,6 +142,7 @@ class ModelChooser(QDialog):
         self.view.setSortingEnabled(True)
         self.view.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.view.setShowGrid(False)
+        self.view.setStyleSheet(_ROOMY)
         self.view.setTabKeyNavigation(False)
         self.view.setWordWrap(False)
         self.view.verticalHeader().hide()

@@ -1,5 +1,6 @@
 """`run`: the window from start to end."""
 
+import builtins
 import sys
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
-from vitviz.app import theme
+from vitviz.app import PYTHONS_IMPORT, theme
 from vitviz.app.errors import catch_the_rest
 from vitviz.app.samples import models, samples
 from vitviz.app.session import Session
@@ -23,6 +24,7 @@ def run(photo: str | None, model: str | None, device: str) -> int:
 
     Needs a display. `device` is "auto", "cpu", "cuda" or the like. Without both, a bundled model shows a bundled scene.
     """
+    builtins.__import__ = PYTHONS_IMPORT  # PySide6's own makes importing torch slower.
     app = application()
     window = make_window(Settings(), device)
     forget = catch_the_rest(window.tell)
@@ -82,4 +84,6 @@ def start(window: Window, photo: str | None, model: str | None) -> None:
         wanted = model or window.settings.text("model") or None
         window.session.open(photo=Path(photo) if photo else None, model=wanted)
     elif samples() and models():
+        # Of a whole model rollout says most at a glance.
+        window.session.change(method="rollout")
         window.session.open(photo=samples()[0].path, model=models()[0])

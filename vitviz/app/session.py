@@ -12,7 +12,7 @@ from vitviz.app import requests
 from vitviz.app.errors import Failure, failure
 from vitviz.app.maps import Maps
 from vitviz.app.requests import Answer, Loaded, Picture, Progress, Request
-from vitviz.app.state import Framing, Hover, Selection, Shape, ViewState, selection, settled
+from vitviz.app.state import Framing, Hover, Selection, Shape, ViewState, portable, selection, settled
 from vitviz.app.worker import Ticket, Worker
 from vitviz.images.photo import Photo
 
@@ -112,7 +112,9 @@ class Session(QObject):
         A model is a source for `vitviz.load_model`, or one that is loaded already. A file is loaded again if it has
         changed.
         """
-        wanted = replace(self._wanted, view=self.view, shown=self.picture, held=self.loaded)
+        wanted = replace(
+            self._wanted, view=portable(self.view, self.shape), shown=self.picture, held=self.loaded
+        )
         if photo is not None:
             wanted = replace(wanted, photo=photo)
         if framing is not None:
@@ -172,12 +174,13 @@ class Session(QObject):
             self.failed.emit(failure(answer.problem))
 
     def _take_trace(self, answer: Answer, picture: Picture) -> None:
+        view = portable(self.view, self.shape)
         self.trace = answer.trace
         self.maps.start(answer.trace, answer.drawn)
         self.hover = Hover()
         before, shape = self.view, self.shape
         if shape is not None:
-            self.view = settled(self.view, shape, self.methods())
+            self.view = settled(view, shape, self.methods())
         self._set_busy(None)
         self._show_picture(picture)
         self.maps.ask(self.selection)

@@ -85,6 +85,12 @@ def fitted(view: ViewState, shape: Shape) -> ViewState:
     return replace(view, layer=layer, head=head, query=query, pinned=view.pinned and query is not None)
 
 
+def portable(view: ViewState, shape: Shape | None) -> ViewState:
+    """The view as it can be taken to another model: the last layer stays the last one, however many there are."""
+    last = shape is not None and view.layer == len(shape.heads) - 1
+    return replace(view, layer=-1) if last else view
+
+
 def settled(view: ViewState, shape: Shape, methods: Mapping[str, str | None]) -> ViewState:
     """The view as a new trace can show it; attention where the method does not apply (`methods` gives the reason)."""
     view = fitted(view, shape)

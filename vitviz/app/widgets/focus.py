@@ -7,6 +7,8 @@ from PySide6.QtWidgets import QWidget
 from vitviz.app import theme
 
 _MOUSE = (Qt.FocusReason.MouseFocusReason, Qt.FocusReason.OtherFocusReason)
+# The whole window comes or goes, or a menu opens: where the focus is within it stays as it came.
+_WINDOW = (Qt.FocusReason.ActiveWindowFocusReason, Qt.FocusReason.PopupFocusReason)
 
 
 class Ringed(QWidget):
@@ -16,13 +18,15 @@ class Ringed(QWidget):
 
     def focusInEvent(self, event: QFocusEvent) -> None:  # noqa: N802
         """Remember how the focus came."""
-        self._ring = event.reason() not in _MOUSE
+        if event.reason() not in _WINDOW:
+            self._ring = event.reason() not in _MOUSE
         super().focusInEvent(event)
         self.update()
 
     def focusOutEvent(self, event: QFocusEvent) -> None:  # noqa: N802
         """Without focus there is no ring."""
-        self._ring = False
+        if event.reason() not in _WINDOW:
+            self._ring = False
         super().focusOutEvent(event)
         self.update()
 
