@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vitviz.attention.layer import CHUNK_ENTRIES, Layer
-from vitviz.attention.recorder import Operation
+from vitviz.attention.operations import Operation
 from vitviz.attention.windows_proof import misplaced
 
 TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-5, torch.float16: 5e-3, torch.bfloat16: 2e-2}

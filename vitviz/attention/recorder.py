@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
+from vitviz.attention.operations import Operation, Recording
 from vitviz.errors import RefusedError
 
 SOFTMAXES = frozenset({torch.softmax, Tensor.softmax, F.softmax})
@@ -27,115 +28,6 @@ PRODUCTS = frozenset({torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm,
 
 class Cancelled(Exception):  # noqa: N818 - an answer, not an error
     """The forward pass was stopped at a block because the caller no longer wants it."""
-
-
-@dataclass(frozen=True, eq=False)
-class Operation:
-    """One attention operation as the model computed it. B is 1 photo, or the number of windows.
-
-    Either `query` and `key` are known (B×heads×Nq×d and B×heads×Nk×d, with `bias` broadcastable to B×heads×Nq×Nk and
-    added to the scaled product), or only `weights` (B×heads×Nq×Nk: what the model multiplied with the values).
-    """
-
-    module: str
-    value: Tensor | None
-    query: Tensor | None = None
-    key: Tensor | None = None
-    bias: Tensor | None = None
-    scale: float = 1.0
-    weights: Tensor | None = None
-    is_distribution: bool = True
-    output: Tensor | None = None
-    projection: nn.Module | None = None
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(B, heads, queries, keys)."""
-        if self.weights is not None:
-            b, heads, nq, nk = self.weights.shape
-            return b, heads, nq, nk
-        assert self.query is not None
-        assert self.key is not None
-        return self.query.shape[0], self.query.shape[1], self.query.shape[2], self.key.shape[2]
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of the tensors kept, views of one storage counted once."""
-        kept = (self.query, self.key, self.value, self.bias, self.weights)
-        storages = {
-            t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in kept if t is not None
-        }
-        return sum(storages.values())
-
-
-class Recording:
-    """The operations of one forward pass, in order. `keep_outputs` also keeps what each gave, for the self-check."""
-
-    def __init__(self, keep_outputs: bool = False) -> None:
-        self.operations: list[Operation] = []
-        self.keep_outputs = keep_outputs
-
-    def _output(self, output: Tensor) -> Tensor | None:
-        return output.detach().clone() if self.keep_outputs else None
-
-    def add_fused(self, module: str, output: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Record a call of `F.scaled_dot_product_attention`."""
-        names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
-        given = dict(zip(names, args, strict=False)) | kwargs
-        query, key, value = (_four_dimensional(given[name].detach()) for name in ("query", "key", "value"))
-        if key.shape[1] != query.shape[1]:  # grouped queries: each key head serves several query heads
-            key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
-            value = value.repeat_interleave(query.shape[1] // value.shape[1], dim=1)
-        bias = given.get("attn_mask")
-        if given.get("is_causal"):
-            bias = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device).tril()
-        scale = given.get("scale")
-        self.operations.append(
-            Operation(
-                module=module,
-                query=query,
-                key=key,
-                value=value,
-                bias=None if bias is None else _additive(bias.detach(), query.dtype),
-                scale=query.shape[-1] ** -0.5 if scale is None else float(scale),
-                output=self._output(_four_dimensional(output)),
-            )
-        )
-
-    def add_weights(
-        self, module: str, weights: Tensor, value: Tensor, output: Tensor, softmaxed: Tensor
-    ) -> None:
-        """Record the product of attention weights with values, where q and k cannot be had (not fused)."""
-        self.operations.append(
-            Operation(
-                module=module,
-                weights=_four_dimensional(weights.detach()),
-                value=_four_dimensional(value.detach()),
-                is_distribution=_are_shares(weights, softmaxed),
-                output=self._output(_four_dimensional(output)),
-            )
-        )
-
-    def add_multihead(
-        self, module: str, attention: nn.MultiheadAttention, inputs: Any, output: Tensor
-    ) -> None:
-        """Record a call of `nn.MultiheadAttention` from its inputs (query, key, value)."""
-        if not attention.batch_first:
-            inputs, output = [x.transpose(0, 1) for x in inputs], output.transpose(0, 1)
-        query, key, value = _project(attention, *(x.detach() for x in inputs))
-        heads = attention.num_heads
-        query, key, value = (x.reshape(*x.shape[:-1], heads, -1).transpose(1, 2) for x in (query, key, value))
-        self.operations.append(
-            Operation(
-                module=module,
-                query=query,
-                key=key,
-                value=value,
-                scale=query.shape[-1] ** -0.5,
-                output=self._output(output),
-                projection=attention.out_proj,
-            )
-        )
 
 
 class _Watch(TorchFunctionMode):
@@ -150,6 +42,7 @@ class _Watch(TorchFunctionMode):
         self.in_multihead = in_multihead
         self.softmaxed: Tensor | None = None
         self.softmaxed_in = ""
+        self.on_event: Callable[[str], None] | None = None
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -158,19 +51,26 @@ class _Watch(TorchFunctionMode):
         result = func(*args, **kwargs)
         if func is F.scaled_dot_product_attention:
             self.recording.add_fused(self.where(), result, args, kwargs)
+            self._tell("attention")
         elif func in SOFTMAXES:
             if result.ndim >= 3:
                 self.require_product()
                 self.softmaxed, self.softmaxed_in = result, self.where()
+                self._tell("attention begins")
         elif self.softmaxed is not None and func in PRODUCTS and _weighs(args[0], self.softmaxed):
             self.recording.add_weights(self.where(), args[0], args[1], result, self.softmaxed)
             self.softmaxed = None
+            self._tell("attention")
         elif func is F.multi_head_attention_forward and not self.in_multihead():
             raise RefusedError(
                 f"{self.where() or 'The model'} calls F.multi_head_attention_forward itself; "
                 "vitviz records it only inside nn.MultiheadAttention."
             )
         return result
+
+    def _tell(self, kind: str) -> None:
+        if self.on_event is not None:
+            self.on_event(kind)
 
     def require_product(self) -> None:
         """Refuse a softmax over tokens that went another way than into a product: its attention would be missing."""
@@ -182,10 +82,30 @@ class _Watch(TorchFunctionMode):
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Which modules attend, found by a first pass that watched everything; later passes watch only these."""
+class Span:
+    """When to watch one attending module: from the end of one module's forward pass to the start of another's.
 
-    attending: tuple[str, ...]
+    `after` and `before` are the last child that ran before the attention and the first that ran after it, or the attending
+    module itself, from its start or to its end. So projections and norms run unwatched.
+    """
+
+    module: str
+    after: str
+    before: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where attention was seen by a first pass that watched everything; later passes watch only there."""
+
+    spans: tuple[Span, ...]
+    sequence: tuple[str, ...]
+    """The attending module of each operation, in order: a later pass must see the same."""
+
+    @property
+    def attending(self) -> tuple[str, ...]:
+        """The modules that attend."""
+        return tuple(dict.fromkeys(self.sequence))
 
 
 _plans: "WeakKeyDictionary[nn.Module, Plan]" = WeakKeyDictionary()
@@ -200,23 +120,27 @@ def run(
 ) -> tuple[Any, list[Operation]]:
     """One forward pass of `module`; its output, and every attention operation in order.
 
-    The first pass of a module watches all of it (7 to 30 % slower) and notes which modules attend. `on_block` is called
-    with an attending module's name before it runs; it may raise `Cancelled`. Raises RefusedError for attention that
-    cannot be recorded.
+    The first pass of a module watches all of it (7 to 30 % slower) and notes where it attends. `on_block` is called with an
+    attending module's name before it runs; it may raise `Cancelled`. Raises RefusedError for attention that cannot be
+    recorded.
     """
-    if module not in _plans:
-        # A function mode pushes nn.MultiheadAttention off its fast path, so what that pass computed is not kept.
-        discovered = Recording(keep_outputs)
-        with torch.no_grad(), _announcing(module, None, on_block), _watch_everything(module, discovered):
+    if module in _plans:
+        plan = _plans[module]
+        recording = Recording(keep_outputs)
+        with torch.no_grad(), _announcing(module, plan, on_block), _watch_spans(module, recording, plan):
             output = module(inputs)
-        _plans[module] = Plan(tuple(dict.fromkeys(operation.module for operation in discovered.operations)))
-        if not any(isinstance(child, nn.MultiheadAttention) for child in module.modules()):
-            return output, discovered.operations
-    plan = _plans[module]
+        if recording.sequence == plan.sequence:
+            return output, recording.operations
+        del _plans[module]  # the model took another way than when it was first seen
     recording = Recording(keep_outputs)
-    with torch.no_grad(), _announcing(module, plan, on_block), _watch_attending(module, recording, plan):
+    events: list[Event] = []
+    with torch.no_grad(), _announcing(module, None, on_block), _watch_everything(module, recording, events):
         output = module(inputs)
-    return output, recording.operations
+    _plans[module] = Plan(_spans(events), recording.sequence)
+    if not any(isinstance(child, nn.MultiheadAttention) for child in module.modules()):
+        return output, recording.operations
+    # A function mode pushes nn.MultiheadAttention off its fast path, so what that pass computed is not kept.
+    return run(module, inputs, keep_outputs=keep_outputs, on_block=on_block)
 
 
 @contextmanager
@@ -236,21 +160,32 @@ def _announcing(
             handle.remove()
 
 
+Event = tuple[str, str]
+"""("start" or "end", module) of a forward pass, or ("attention begins" or "attention", attending module)."""
+
+
 @contextmanager
-def _watch_everything(module: nn.Module, recording: Recording) -> Iterator[None]:
+def _watch_everything(module: nn.Module, recording: Recording, events: list[Event]) -> Iterator[None]:
     running: list[tuple[str, nn.Module]] = [("", module)]
     handles: list[RemovableHandle] = []
+
+    def start(name: str, child: nn.Module) -> None:
+        running.append((name, child))
+        events.append(("start", name))
+
+    def end() -> None:
+        events.append(("end", running.pop()[0]))
+
     try:
         for name, child in module.named_modules():
             if isinstance(child, nn.MultiheadAttention):
                 handles.append(_hook_multihead(name, child, recording))
-            handles.append(
-                child.register_forward_pre_hook(lambda m, _i, name=name: running.append((name, m)))
-            )
-            handles.append(child.register_forward_hook(lambda *_: _pop(running), always_call=True))
+            handles.append(child.register_forward_pre_hook(lambda m, _i, name=name: start(name, m)))
+            handles.append(child.register_forward_hook(lambda *_: end(), always_call=True))
         watch = _Watch(
             recording, lambda: running[-1][0], lambda: isinstance(running[-1][1], nn.MultiheadAttention)
         )
+        watch.on_event = lambda kind: events.append((kind, running[-1][0]))
         with watch:
             yield
         watch.require_product()
@@ -259,39 +194,80 @@ def _watch_everything(module: nn.Module, recording: Recording) -> Iterator[None]
             handle.remove()
 
 
+def _spans(events: list[Event]) -> tuple[Span, ...]:
+    """For each run of attention in one module the modules between which it lies."""
+    spans: dict[Span, None] = {}
+    begun: int | None = None
+    for place, (kind, name) in enumerate(events):
+        if kind == "attention begins" and begun is None:
+            begun = place
+        if kind == "attention":
+            first = begun if begun is not None else place
+            own = f"{name}." if name else ""
+            after = next(
+                (
+                    n if k == "end" and n.startswith(own) else name
+                    for k, n in reversed(events[:first])
+                    if k in ("end", "start")
+                ),
+                name,
+            )
+            before = next(
+                (
+                    n if k == "start" and n.startswith(own) else name
+                    for k, n in events[place:]
+                    if k in ("end", "start")
+                ),
+                name,
+            )
+            spans[Span(name, after, before)] = None
+            begun = None
+    return tuple(spans)
+
+
 @contextmanager
-def _watch_attending(module: nn.Module, recording: Recording, plan: Plan) -> Iterator[None]:
-    """One watch, on while any attending module runs: these may lie inside each other."""
-    running: list[str] = []
-    watch = _Watch(recording, lambda: running[-1], lambda: True)
+def _watch_spans(module: nn.Module, recording: Recording, plan: Plan) -> Iterator[None]:
+    """One watch, on from the end of each span's first module to the start of its second."""
+    where: list[str] = [""]
+    watch = _Watch(recording, lambda: where[0], lambda: True)
+    watching = False
     handles: list[RemovableHandle] = []
 
-    def enter(name: str) -> None:
-        running.append(name)
-        if len(running) == 1:
+    def on(name: str) -> None:
+        nonlocal watching
+        where[0] = name
+        if not watching:
+            watching = True
             watch.__enter__()  # type: ignore[no-untyped-call]
 
-    def leave() -> None:
-        if running:
-            running.pop()
-            if not running:
-                watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+    def off() -> None:
+        nonlocal watching
+        if watching:
+            watching = False
+            watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            watch.require_product()
 
     try:
+        for span in plan.spans:
+            first, last = module.get_submodule(span.after), module.get_submodule(span.before)
+            if span.after == span.module:
+                handles.append(first.register_forward_pre_hook(lambda _m, _i, name=span.module: on(name)))
+            else:
+                handles.append(first.register_forward_hook(lambda *_, name=span.module: on(name)))
+            if span.before == span.module:
+                handles.append(last.register_forward_hook(lambda *_: off()))
+            else:
+                handles.append(last.register_forward_pre_hook(lambda *_: off()))
         for name in plan.attending:
             child = module.get_submodule(name)
             if isinstance(child, nn.MultiheadAttention):
                 handles.append(_hook_multihead(name, child, recording))
-                continue
-            handles.append(child.register_forward_pre_hook(lambda _m, _i, name=name: enter(name)))
-            handles.append(child.register_forward_hook(lambda *_: watch.require_product()))
-            handles.append(child.register_forward_hook(lambda *_: leave(), always_call=True))
         yield
     finally:
         for handle in handles:
             handle.remove()
-        while running:
-            leave()
+        if watching:
+            watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
 
 def _hook_multihead(name: str, child: nn.MultiheadAttention, recording: Recording) -> RemovableHandle:
@@ -321,43 +297,6 @@ def _hook_multihead(name: str, child: nn.MultiheadAttention, recording: Recordin
     return child.register_forward_hook(record, with_kwargs=True)
 
 
-def _pop(running: list[tuple[str, nn.Module]]) -> None:
-    running.pop()
-
-
-def _four_dimensional(x: Tensor) -> Tensor:
-    """B×N×d becomes B×1×N×d: one head; more than four dimensions fold into the first."""
-    if x.ndim == 3:
-        return x.unsqueeze(1)
-    return x if x.ndim == 4 else x.flatten(0, x.ndim - 4)
-
-
-def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """A boolean mask (True = may attend) as a bias of 0 and −∞; an additive one as it is."""
-    if mask.dtype == torch.bool:
-        return torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, float("-inf"))
-    return mask
-
-
 def _weighs(left: Any, softmaxed: Tensor) -> bool:
     """Whether the left factor of a product is the softmax's result, possibly with its heads mixed."""
     return isinstance(left, Tensor) and left.shape[-2:] == softmaxed.shape[-2:]
-
-
-def _are_shares(weights: Tensor, softmaxed: Tensor) -> bool:
-    """Whether the left factor is the softmax's result, perhaps in another precision, and not a mix of its heads."""
-    if weights.data_ptr() == softmaxed.data_ptr() and weights.shape == softmaxed.shape:
-        return True
-    row = weights[..., 0, :].float()
-    return bool((row >= 0).all()) and bool(((row.sum(-1) - 1).abs() < 1e-2).all())
-
-
-def _project(
-    attention: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor
-) -> tuple[Tensor, ...]:
-    """The q, k, v projections of `nn.MultiheadAttention`, B×N×dim each."""
-    separate = (attention.q_proj_weight, attention.k_proj_weight, attention.v_proj_weight)
-    weights = attention.in_proj_weight.chunk(3) if attention._qkv_same_embed_dim else separate
-    biases = attention.in_proj_bias.chunk(3) if attention.in_proj_bias is not None else (None, None, None)
-    inputs = (query, key, value)
-    return tuple(F.linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True))

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from vitviz.attention.anatomy import Anatomy, PositionEmbedding, Readout
 from vitviz.attention.families import FAMILIES
 from vitviz.attention.layer import Layer
+from vitviz.attention.operations import Operation
 from vitviz.attention.proof import Check, check_layers
-from vitviz.attention.recorder import Cancelled, Operation, run
+from vitviz.attention.recorder import Cancelled, run
 from vitviz.errors import MethodError, RefusedError
 from vitviz.images.framing import Framing, FramingMode, PatchGrid, frame
 from vitviz.images.photo import Photo

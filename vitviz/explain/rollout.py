@@ -27,7 +27,7 @@ Floats = NDArray[np.float32]
 KEPT_BYTES = 1 << 29
 """Fused matrices of a trace are kept for its next query if they take no more than this together (512 MiB)."""
 
-_fused: "WeakKeyDictionary[Layer, dict[tuple[str, float], Tensor]]" = WeakKeyDictionary()
+_fused: "WeakKeyDictionary[Layer, dict[tuple[str, float], tuple[Tensor, Tensor]]]" = WeakKeyDictionary()
 
 
 @dataclass
@@ -117,23 +117,23 @@ def roll(trace: Trace, layers: tuple[Layer, ...], query: Query, fusion: Fusion, 
 def through(flow: Flow, step: tuple[Layer, ...], fusion: Fusion, discard: float, keep: bool) -> None:
     """rᵀ ← rᵀ Ā for one layer, or for several that read the same tokens side by side."""
     layer = step[0]
-    matrix = _matrix(step, fusion, discard, keep)
+    matrix, divisor = _matrix(step, fusion, discard, keep)
     windows = layer.layout.windows
     if windows is not None:
         index = torch.from_numpy(windows.index).to(matrix.device)
         real = index >= 0
         rows = torch.where(real, flow.weights[index.clamp_min(0)], 0.0)
-        scaled = rows / (matrix.sum(-1) + 1)
+        scaled = rows / divisor
         spread = torch.einsum("wi,wij->wj", scaled, matrix) + scaled
         flow.leak += float(spread[~real].sum())
         flow.weights = torch.zeros_like(flow.weights).index_put((index[real],), spread[real])
         return
     if layer.queries is None:
-        scaled = flow.weights / (matrix.sum(-1) + 1)
+        scaled = flow.weights / divisor
         flow.weights = scaled @ matrix + scaled
         return
     queries = list(layer.queries)
-    scaled = flow.weights[queries] / (matrix.sum(-1) + 1)
+    scaled = flow.weights[queries] / divisor
     rest = flow.weights.clone()
     rest[queries] = scaled  # tokens that do not attend pass unchanged
     flow.weights = rest + scaled @ matrix
@@ -161,8 +161,11 @@ def carry(flow: Flow, below: Layout) -> None:
     flow.weights, flow.layout = torch.cat([carried, patches]), below
 
 
-def _matrix(step: tuple[Layer, ...], fusion: Fusion, discard: float, keep: bool) -> Tensor:
-    """The fused attention of a step: queries×N, or windows×n×n; kept for the next query where it is small enough."""
+def _matrix(step: tuple[Layer, ...], fusion: Fusion, discard: float, keep: bool) -> tuple[Tensor, Tensor]:
+    """The fused attention of a step (queries×N, or windows×n×n) and what divides its rows once the residual is added.
+
+    Kept for the next query where it is small enough.
+    """
     known = _fused.setdefault(step[0], {})
     key = (fusion, discard)
     if key not in known:
@@ -170,10 +173,11 @@ def _matrix(step: tuple[Layer, ...], fusion: Fusion, discard: float, keep: bool)
         if discard:
             count = int(discard * matrix.numel())
             matrix.view(-1)[matrix.view(-1).topk(count, largest=False).indices] = 0.0
+        fused = matrix, matrix.sum(-1) + 1
         if not keep:
-            return matrix
+            return fused
         known.clear()
-        known[key] = matrix
+        known[key] = fused
     return known[key]
 
 

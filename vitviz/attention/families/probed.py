@@ -16,7 +16,8 @@ from torch.utils.hooks import RemovableHandle
 
 from vitviz.attention.anatomy import Anatomy, PositionEmbedding, Readout
 from vitviz.attention.families.timm_vit import joined, plain_layout
-from vitviz.attention.recorder import SOFTMAXES, Operation
+from vitviz.attention.operations import Operation
+from vitviz.attention.recorder import SOFTMAXES
 from vitviz.errors import RefusedError
 from vitviz.images.framing import PatchGrid
 from vitviz.models.model import Model

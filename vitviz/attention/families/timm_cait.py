@@ -8,7 +8,7 @@ from torch import nn
 
 from vitviz.attention.anatomy import Anatomy, Readout, own_table
 from vitviz.attention.families.timm_vit import joined, patch_grid, plain_layout
-from vitviz.attention.recorder import Operation
+from vitviz.attention.operations import Operation
 from vitviz.models.model import Model
 
 

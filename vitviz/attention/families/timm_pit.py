@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from vitviz.attention.anatomy import Anatomy, Readout, table
 from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout, Merge
-from vitviz.attention.recorder import Operation
+from vitviz.attention.operations import Operation
 from vitviz.errors import RefusedError
 from vitviz.images.framing import PatchGrid
 from vitviz.models.model import Model

@@ -10,7 +10,7 @@ from torch import nn
 from vitviz.attention.anatomy import Anatomy, PositionEmbedding, Readout
 from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout, Merge
-from vitviz.attention.recorder import Operation
+from vitviz.attention.operations import Operation
 from vitviz.attention.windows import cut
 from vitviz.errors import RefusedError
 from vitviz.images.framing import PatchGrid

@@ -16,7 +16,7 @@ from torch import nn
 from vitviz.attention.anatomy import Anatomy, PositionEmbedding, Readout, table
 from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout
-from vitviz.attention.recorder import Operation
+from vitviz.attention.operations import Operation
 from vitviz.errors import RefusedError
 from vitviz.images.framing import PatchGrid
 from vitviz.models.model import Model

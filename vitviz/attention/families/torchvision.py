@@ -10,7 +10,7 @@ from vitviz.attention.anatomy import Anatomy, PositionEmbedding, Readout, table
 from vitviz.attention.families.timm_swin import merged, windowed
 from vitviz.attention.families.timm_vit import joined, plain_layout
 from vitviz.attention.layout import Merge
-from vitviz.attention.recorder import Operation
+from vitviz.attention.operations import Operation
 from vitviz.images.framing import PatchGrid
 from vitviz.models.model import Model
 

@@ -1,0 +1,155 @@
+"""What is kept of an attention operation, and how it is read off the call that the model made."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """One attention operation as the model computed it. B is 1 photo, or the number of windows.
+
+    Either `query` and `key` are known (B×heads×Nq×d and B×heads×Nk×d, with `bias` broadcastable to B×heads×Nq×Nk and
+    added to the scaled product), or only `weights` (B×heads×Nq×Nk: what the model multiplied with the values).
+    """
+
+    module: str
+    value: Tensor | None
+    query: Tensor | None = None
+    key: Tensor | None = None
+    bias: Tensor | None = None
+    scale: float = 1.0
+    weights: Tensor | None = None
+    is_distribution: bool = True
+    output: Tensor | None = None
+    projection: nn.Module | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(B, heads, queries, keys)."""
+        if self.weights is not None:
+            b, heads, nq, nk = self.weights.shape
+            return b, heads, nq, nk
+        assert self.query is not None
+        assert self.key is not None
+        return self.query.shape[0], self.query.shape[1], self.query.shape[2], self.key.shape[2]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the tensors kept, views of one storage counted once."""
+        kept = (self.query, self.key, self.value, self.bias, self.weights)
+        storages = {
+            t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in kept if t is not None
+        }
+        return sum(storages.values())
+
+
+class Recording:
+    """The operations of one forward pass, in order. `keep_outputs` also keeps what each gave, for the self-check."""
+
+    def __init__(self, keep_outputs: bool = False) -> None:
+        self.operations: list[Operation] = []
+        self.keep_outputs = keep_outputs
+
+    @property
+    def sequence(self) -> tuple[str, ...]:
+        """The attending module of each operation, in order."""
+        return tuple(operation.module for operation in self.operations)
+
+    def _output(self, output: Tensor) -> Tensor | None:
+        return output.detach().clone() if self.keep_outputs else None
+
+    def add_fused(self, module: str, output: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Record a call of `F.scaled_dot_product_attention`."""
+        names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
+        given = dict(zip(names, args, strict=False)) | kwargs
+        query, key, value = (_four_dimensional(given[name].detach()) for name in ("query", "key", "value"))
+        if key.shape[1] != query.shape[1]:  # grouped queries: each key head serves several query heads
+            key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
+            value = value.repeat_interleave(query.shape[1] // value.shape[1], dim=1)
+        bias = given.get("attn_mask")
+        if given.get("is_causal"):
+            bias = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device).tril()
+        scale = given.get("scale")
+        self.operations.append(
+            Operation(
+                module=module,
+                query=query,
+                key=key,
+                value=value,
+                bias=None if bias is None else _additive(bias.detach(), query.dtype),
+                scale=query.shape[-1] ** -0.5 if scale is None else float(scale),
+                output=self._output(_four_dimensional(output)),
+            )
+        )
+
+    def add_weights(
+        self, module: str, weights: Tensor, value: Tensor, output: Tensor, softmaxed: Tensor
+    ) -> None:
+        """Record the product of attention weights with values, where q and k cannot be had (not fused)."""
+        self.operations.append(
+            Operation(
+                module=module,
+                weights=_four_dimensional(weights.detach()),
+                value=_four_dimensional(value.detach()),
+                is_distribution=_are_shares(weights, softmaxed),
+                output=self._output(_four_dimensional(output)),
+            )
+        )
+
+    def add_multihead(
+        self, module: str, attention: nn.MultiheadAttention, inputs: Any, output: Tensor
+    ) -> None:
+        """Record a call of `nn.MultiheadAttention` from its inputs (query, key, value)."""
+        if not attention.batch_first:
+            inputs, output = [x.transpose(0, 1) for x in inputs], output.transpose(0, 1)
+        query, key, value = _project(attention, *(x.detach() for x in inputs))
+        heads = attention.num_heads
+        query, key, value = (x.reshape(*x.shape[:-1], heads, -1).transpose(1, 2) for x in (query, key, value))
+        self.operations.append(
+            Operation(
+                module=module,
+                query=query,
+                key=key,
+                value=value,
+                scale=query.shape[-1] ** -0.5,
+                output=self._output(output),
+                projection=attention.out_proj,
+            )
+        )
+
+
+def _four_dimensional(x: Tensor) -> Tensor:
+    """B×N×d becomes B×1×N×d: one head; more than four dimensions fold into the first."""
+    if x.ndim == 3:
+        return x.unsqueeze(1)
+    return x if x.ndim == 4 else x.flatten(0, x.ndim - 4)
+
+
+def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """A boolean mask (True = may attend) as a bias of 0 and −∞; an additive one as it is."""
+    if mask.dtype == torch.bool:
+        return torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, float("-inf"))
+    return mask
+
+
+def _are_shares(weights: Tensor, softmaxed: Tensor) -> bool:
+    """Whether the left factor is the softmax's result, perhaps in another precision, and not a mix of its heads."""
+    if weights.data_ptr() == softmaxed.data_ptr() and weights.shape == softmaxed.shape:
+        return True
+    row = weights[..., 0, :].float()
+    return bool((row >= 0).all()) and bool(((row.sum(-1) - 1).abs() < 1e-2).all())
+
+
+def _project(
+    attention: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor
+) -> tuple[Tensor, ...]:
+    """The q, k, v projections of `nn.MultiheadAttention`, B×N×dim each."""
+    separate = (attention.q_proj_weight, attention.k_proj_weight, attention.v_proj_weight)
+    weights = attention.in_proj_weight.chunk(3) if attention._qkv_same_embed_dim else separate
+    biases = attention.in_proj_bias.chunk(3) if attention.in_proj_bias is not None else (None, None, None)
+    inputs = (query, key, value)
+    return tuple(F.linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True))
