@@ -21,7 +21,9 @@ from torch import nn
 import vitviz
 from vitviz.attention.recorder import run
 from vitviz.explain.rollout import roll
+from vitviz.images.framing import frame
 from vitviz.images.photo import Photo, photo_from_array
+from vitviz.memory import keep_freed_memory
 
 Row = tuple[str, str, str]
 DINO = "vit_base_patch14_reg4_dinov2"
@@ -74,15 +76,25 @@ def recording(name: str, pairs: int, goal: float, where: argparse.Namespace) -> 
         run(model.module, inputs)
         finish()
 
-    whole, took, forward = ratio(lambda: vitviz.trace(model, photo), plain, pairs)
-    alone, _, _ = ratio(recorded, plain, pairs)
+    def framed_and_plain() -> None:
+        pixels = frame(photo.size, model.data).apply(photo)
+        with torch.no_grad():
+            model.module(torch.from_numpy(pixels)[None].to(model.device, model.dtype)).float().cpu()
+        finish()
+
     size = model.input_size[0]
+    alone, _, forward = ratio(recorded, plain, pairs)
+    whole, _, _ = ratio(lambda: vitviz.trace(model, photo), framed_and_plain, pairs)
     return [
-        (f"`trace()` over the plain forward pass, {name}, {size} px", f"{whole:.3f}", f"≤ {goal:.2f}"),
         (
-            f"– the recording alone ({forward * 1000:.0f} ms plain, {took * 1000:.0f} ms traced)",
+            f"Recorded forward pass over the plain one ({forward * 1000:.0f} ms), {name}, {size} px",
             f"{alone:.3f}",
-            "",
+            f"≤ {goal:.2f}",
+        ),
+        (
+            "– `trace()` of a photo over framing it and the plain forward pass",
+            f"{whole:.3f}",
+            f"≤ {goal:.2f}",
         ),
     ]
 
@@ -122,10 +134,10 @@ def rollout(pairs: int, where: argparse.Namespace) -> list[Row]:
     building = perf_counter() - start
     row = product()[0]
     assert torch.allclose(flow.weights, row, atol=1e-6)
-    faster, took, dense = ratio(product, vector, pairs)
+    faster, dense, took = ratio(product, vector, pairs)
     return [
         (
-            f"Rollout of a query, the matrix product over the vector ({dense * 1000:.0f} ms), {DINO}, 518 px",
+            f"Rollout of a query, the matrix product ({dense * 1000:.0f} ms) over the vector ({took * 1000:.0f} ms), {DINO}, 518 px",
             f"{faster:.1f}×",
             "≥ 10×",
         ),
@@ -204,6 +216,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--pairs", type=int, default=40, help="pairs for the fast ones; the slow take fewer")
     where = parser.parse_args()
+    keep_freed_memory()  # as the program does
     device = (
         torch.cuda.get_device_name()
         if where.device.startswith("cuda")

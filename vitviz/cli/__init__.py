@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from vitviz.errors import VitvizError
+from vitviz.memory import keep_freed_memory
 
 COMMANDS = {
     "export": "write heatmaps of photos as PNG, and as numbers",
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser(command)
     part.add_arguments(parser)
     arguments = parser.parse_args(words)
+    keep_freed_memory()
     try:
         status: int = part.run(arguments)
         sys.stdout.flush()
