@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QPalette
+from PySide6.QtGui import QFontMetricsF, QPalette
 from PySide6.QtWidgets import QAbstractButton, QComboBox, QFileDialog, QLineEdit, QSlider, QTableView, QWidget
 
-from vitviz.app import actions, readings, requests
+from vitviz.app import actions, readings, requests, theme
 from vitviz.app.errors import catch_the_rest, failure
 from vitviz.app.main import make_window, remembered_view
 from vitviz.app.settings import Settings
+from vitviz.app.widgets.bars import Bar, BarList
 from vitviz.models.catalog import Entry
 
 
@@ -253,3 +254,13 @@ def test_the_ends_of_a_scale_can_be_told_apart(low, high, texts):
 )
 def test_weights_are_compared(value, per, text):
     assert readings.compared(value, per) == text
+
+
+def test_names_of_predictions_are_whole_as_long_as_bars_have_room(qtbot):
+    bars = BarList()
+    qtbot.addWidget(bars)
+    bars.rows.set_bars([Bar("soft-coated wheaten terrier", 0.5)])
+    needed = QFontMetricsF(theme.body()).horizontalAdvance("soft-coated wheaten terrier")
+    assert needed > 0.42 * 360
+    assert bars.name_width(360) >= needed
+    assert bars.name_width(240) < needed

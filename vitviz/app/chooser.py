@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _Index = QModelIndex | QPersistentModelIndex
 _HEADS = ("Model", "Parameters", "Input", "Tokens", "Weights")
 _WIDTHS = (104, 104, 80, 136)
-_ROOMY = "QTableView::item { padding: 0 8px; } QHeaderView::section { padding: 4px 8px; border: 0; }"
+_ROOMY = "QTableView::item { padding: 0 8px; } QHeaderView::section { padding: 4px 11px; border: 0; }"
 _SORT = Qt.ItemDataRole.UserRole
 
 
