@@ -137,7 +137,7 @@ def rollout(pairs: int, where: argparse.Namespace) -> list[Row]:
     faster, dense, took = ratio(product, vector, pairs)
     return [
         (
-            f"Rollout of a query, the matrix product ({dense * 1000:.0f} ms) over the vector ({took * 1000:.0f} ms), {DINO}, 518 px",
+            f"Rollout of a query, matrix product ({dense * 1000:.0f} ms) over vector ({took * 1000:.0f} ms), {DINO}, 518 px",
             f"{faster:.1f}×",
             "≥ 10×",
         ),
