@@ -142,9 +142,7 @@ def _position(model: Model, patches: PatchGrid) -> PositionEmbedding:
     more = []
     if getattr(module, "rope", None) is not None:
         more.append("rotary")
-    if any(
-        getattr(child, "relative_position_bias_table", None) is not None for child in module.modules()
-    ) or isinstance(module, VisionTransformerRelPos):
+    if isinstance(module, VisionTransformerRelPos) or (isinstance(module, Beit) and _has_bias_table(module)):
         more.append("relative bias")
     if isinstance(module, NaFlexVit):
         return _naflex_position(module, grid, more)
@@ -160,6 +158,10 @@ def _position(model: Model, patches: PatchGrid) -> PositionEmbedding:
             prefix = used.shape[1] - used_grid[0] * used_grid[1]
             used = resample_abs_pos_embed(used, list(grid), list(used_grid), num_prefix_tokens=prefix)
     return table(original, used, stored_grid, grid, *more)
+
+
+def _has_bias_table(module: nn.Module) -> bool:
+    return any(getattr(child, "relative_position_bias_table", None) is not None for child in module.modules())
 
 
 def _naflex_position(module: NaFlexVit, grid: tuple[int, int], more: list[str]) -> PositionEmbedding:
