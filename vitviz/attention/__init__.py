@@ -1,7 +1,7 @@
 """The heart: record what every attention operation of a forward pass saw, and compute any attention of it, exactly.
 
 `recorder` watches the pass, `families` say where tokens lie, `trace` joins both, `layer` gives rows, columns and maps,
-`check` proves them. No Qt.
+`check` proves them; `gradients` differentiates a class's logit by any of it. No Qt.
 
 Decisions:
 
@@ -12,6 +12,9 @@ Decisions:
   Rejected: storing every matrix (21 times the memory at 1024²).
 - What a layer gives is what the model multiplies with its values, so that A·V is the operation's own output and can be
   checked. For CaiT these are the mixed heads, whose rows do not sum to 1; methods that need shares say so and refuse.
+- Gradients come from a second pass through fused attention, by ∂y/∂A = (∂y/∂O) Vᵀ. Rejected: an unfused pass that stores
+  every N×N with its gradient, and hooks on softmax modules, which fused attention passes by.
+- One pass of a model at a time: hooks hear every thread. Rejected: a copy of the model per thread.
 - nn.MultiheadAttention is recorded from its inputs by a hook alone: a function mode would push it off its native fast path
   and change the logits in the last digit.
 """

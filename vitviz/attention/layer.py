@@ -16,6 +16,8 @@ from vitviz.errors import MethodError
 
 Floats = NDArray[np.float32]
 
+ALL = slice(None)
+
 CHUNK_ENTRIES = 1 << 22
 """How many attention weights are held at once where a whole matrix is walked through in rows (16 MiB in float32)."""
 
@@ -96,6 +98,12 @@ class Layer:
         column[:, list(self.queries)] = values
         return column
 
+    def turn(self) -> None:
+        """Keep queries and keys a second time, so that rows and columns come faster: for who follows a pointer."""
+        for operation in self.operations:
+            if operation.weights is None:
+                _ = operation.turned
+
     def leak(self) -> Floats:
         """The weight that each token gives to padding: heads×N. Zero everywhere but in padded windows."""
         leak = np.zeros((self.heads, self.layout.tokens), np.float32)
@@ -107,12 +115,14 @@ class Layer:
                 leak[:, windows.index[window][real]] = weights[:, real][:, :, ~real].sum(2)
         return leak
 
-    def weights(self, rows: slice | None = None, window: int | None = None) -> Tensor:
+    def weights(
+        self, rows: slice | None = None, window: int | None = None, heads: slice | None = None
+    ) -> Tensor:
         """The attention weights as a tensor on the model's device: B×heads×rows×keys, B the windows (or 1)."""
         parts = [
-            sign * probabilities(operation, rows, window)
+            sign * probabilities(operation, rows, window, heads)
             if sign != 1.0
-            else probabilities(operation, rows, window)
+            else probabilities(operation, rows, window, heads)
             for sign, operation in zip(self.signs, self.operations, strict=True)
         ]
         return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
@@ -157,23 +167,31 @@ class Layer:
         return result
 
 
-def probabilities(operation: Operation, rows: slice | None = None, window: int | None = None) -> Tensor:
-    """softmax(q kᵀ·scale + bias) in float32 for some rows (all if None) and one window (all if None): B×heads×rows×Nk."""
+def probabilities(
+    operation: Operation, rows: slice | None = None, window: int | None = None, heads: slice | None = None
+) -> Tensor:
+    """softmax(q kᵀ·scale + bias) in float32 for some rows, one window and some heads (None: all): B×heads×rows×Nk."""
     batch = slice(None) if window is None else slice(window, window + 1)
-    rows = slice(None) if rows is None else rows
+    rows, heads = (slice(None) if part is None else part for part in (rows, heads))
     if operation.weights is not None:
-        return operation.weights[batch, :, rows].float()
-    return _logits(operation, batch, rows, slice(None)).softmax(-1)
+        return operation.weights[batch, heads, rows].float()
+    return _logits(operation, batch, rows, ALL, heads).softmax(-1)
 
 
-def _logits(operation: Operation, batch: slice, rows: slice, keys: slice) -> Tensor:
+def _logits(operation: Operation, batch: slice, rows: slice, keys: slice, heads: slice = ALL) -> Tensor:
     assert operation.query is not None
     assert operation.key is not None
-    query = operation.query[batch, :, rows].float() * operation.scale
-    logits = query @ operation.key[batch, :, keys].float().transpose(-2, -1)
+    if "turned" in vars(operation) and keys.start is not None and keys.stop == keys.start + 1:
+        key = operation.key[batch, heads, keys].float() * operation.scale
+        logits = (key @ operation.turned[0][batch, heads, :, rows]).transpose(-2, -1)
+    elif "turned" in vars(operation):
+        query = operation.query[batch, heads, rows].float() * operation.scale
+        logits = query @ operation.turned[1][batch, heads, :, keys]
+    else:
+        query = operation.query[batch, heads, rows].float() * operation.scale
+        logits = query @ operation.key[batch, heads, keys].float().transpose(-2, -1)
     if operation.bias is not None:
-        b, heads, nq, nk = operation.shape
-        logits = logits + operation.bias.expand(b, heads, nq, nk)[batch, :, rows, keys]
+        logits = logits + operation.bias.expand(operation.shape)[batch, heads, rows, keys]
     return logits
 
 

@@ -1,12 +1,13 @@
 """Layouts: which token of a layer is which patch of the photo."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitviz.attention.windows import Windows
-from vitviz.images.framing import PatchGrid
+from vitviz.attention.windows import Box, Windows
+from vitviz.images.framing import Framing, PatchGrid
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,20 @@ class Merge:
         taken = ((child >= first) & (child < first + self.kernel)).astype(np.float32)
         shares: NDArray[np.float32] = taken / taken.sum(1, keepdims=True)
         return shares
+
+    def children(self, box: Box, below: tuple[int, int]) -> Box:
+        """The tokens of the stage below, a grid of rows×cols, that were merged into a rectangle of tokens.
+
+        Fewer than kernel×kernel per token where the grid below ends.
+        """
+
+        def span(first: float, end: float, length: int) -> tuple[float, float]:
+            low = first * self.stride - self.padding
+            return max(low, 0), min((end - 1) * self.stride - self.padding + self.kernel, length)
+
+        top, bottom = span(box.top, box.bottom, below[0])
+        left, right = span(box.left, box.right, below[1])
+        return Box(top, left, bottom, right)
 
 
 @dataclass(frozen=True)
@@ -68,3 +83,40 @@ class Layout:
         """The patches' part of …×tokens values, as …×rows×cols."""
         patches = values[..., len(self.prefix) :]
         return patches.reshape(*values.shape[:-1], self.patches.rows, self.patches.cols)
+
+    def polygon(self, framing: Framing, box: Box) -> NDArray[np.float64]:
+        """A rectangle of cells as (4, 2) points (x, y) in photo pixels, clockwise from the top left; not clipped."""
+        (y, x), (height, width) = self.patches.origin, self.patches.cell
+        left, right = x + box.left * width, x + box.right * width
+        top, bottom = y + box.top * height, y + box.bottom * height
+        return framing.to_photo([(left, top), (right, top), (right, bottom), (left, bottom)])
+
+    def window_polygons(self, framing: Framing, window: int) -> list[NDArray[np.float64]]:
+        """A window as it lies on the photo: one polygon per part, several where it wraps round the edges."""
+        if self.windows is None:
+            return []
+        return [self.polygon(framing, part.box) for part in self.windows.parts(window)]
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """The rectangle of tokens in one stage that a token of a later stage was merged from."""
+
+    layout: Layout
+    box: Box
+
+
+def footprint(layouts: Sequence[Layout], layer: int, row: int, col: int) -> list[Footprint]:
+    """From a token of a layer down to the finest grid: its own cell, its children, their children …, one per stage.
+
+    `layouts`: those of all layers in order. Raises IndexError for a cell outside the layer's grid.
+    """
+    grid = layouts[layer].patches
+    if not (0 <= row < grid.rows and 0 <= col < grid.cols):
+        raise IndexError(f"cell ({row}, {col}) is not in a grid of {grid.rows}×{grid.cols}")
+    found = [Footprint(layouts[layer], Box(row, col, row + 1, col + 1))]
+    for above, below in zip(layouts[layer:0:-1], layouts[layer - 1 :: -1], strict=False):
+        if above.merge is not None:
+            size = (below.patches.rows, below.patches.cols)
+            found.append(Footprint(below, above.merge.children(found[-1].box, size)))
+    return found

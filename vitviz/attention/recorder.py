@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +41,7 @@ class _Watch(TorchFunctionMode):
         self.where = where
         self.in_multihead = in_multihead
         self.softmaxed: Tensor | None = None
+        self.logits: Tensor | None = None
         self.softmaxed_in = ""
         self.on_event: Callable[[str], None] | None = None
 
@@ -56,10 +57,11 @@ class _Watch(TorchFunctionMode):
             if result.ndim >= 3:
                 self.require_product()
                 self.softmaxed, self.softmaxed_in = result, self.where()
+                self.logits = args[0] if args else kwargs.get("input")
                 self._tell("attention begins")
         elif self.softmaxed is not None and func in PRODUCTS and _weighs(args[0], self.softmaxed):
-            self.recording.add_weights(self.where(), args[0], args[1], result, self.softmaxed)
-            self.softmaxed = None
+            self.recording.add_weights(self.where(), args[0], args[1], result, self.softmaxed, self.logits)
+            self.softmaxed = self.logits = None
             self._tell("attention")
         elif func is F.multi_head_attention_forward and not self.in_multihead():
             raise RefusedError(
@@ -101,11 +103,18 @@ class Plan:
     spans: tuple[Span, ...]
     sequence: tuple[str, ...]
     """The attending module of each operation, in order: a later pass must see the same."""
+    modules: "WeakValueDictionary[str, nn.Module]"
+    """The modules named above, found once: looking them up by name in each pass took longer than hooking them."""
 
     @property
     def attending(self) -> tuple[str, ...]:
         """The modules that attend."""
         return tuple(dict.fromkeys(self.sequence))
+
+
+def _plan(module: nn.Module, spans: tuple[Span, ...], sequence: tuple[str, ...]) -> Plan:
+    names = {name for span in spans for name in (span.module, span.after, span.before)} | set(sequence)
+    return Plan(spans, sequence, WeakValueDictionary({name: module.get_submodule(name) for name in names}))
 
 
 _plans: "WeakKeyDictionary[nn.Module, Plan]" = WeakKeyDictionary()
@@ -116,31 +125,40 @@ def run(
     inputs: Tensor,
     *,
     keep_outputs: bool = False,
+    graph: bool = False,
     on_block: Callable[[str], None] | None = None,
 ) -> tuple[Any, list[Operation]]:
     """One forward pass of `module`; its output, and every attention operation in order.
 
     The first pass of a module watches all of it (7 to 30 % slower) and notes where it attends. `on_block` is called with an
-    attending module's name before it runs; it may raise `Cancelled`. Raises RefusedError for attention that cannot be
-    recorded.
+    attending module's name before it runs; it may raise `Cancelled`. With `graph` gradients are enabled and each operation
+    keeps its output in their graph. Raises RefusedError for attention that cannot be recorded.
     """
     if module in _plans:
         plan = _plans[module]
-        recording = Recording(keep_outputs)
-        with torch.no_grad(), _announcing(module, plan, on_block), _watch_spans(module, recording, plan):
+        recording = Recording(keep_outputs, graph)
+        with (
+            torch.set_grad_enabled(graph),
+            _announcing(module, plan, on_block),
+            _watch_spans(recording, plan),
+        ):
             output = module(inputs)
         if recording.sequence == plan.sequence:
             return output, recording.operations
         del _plans[module]  # the model took another way than when it was first seen
-    recording = Recording(keep_outputs)
+    recording = Recording(keep_outputs, graph)
     events: list[Event] = []
-    with torch.no_grad(), _announcing(module, None, on_block), _watch_everything(module, recording, events):
+    with (
+        torch.set_grad_enabled(graph),
+        _announcing(module, None, on_block),
+        _watch_everything(module, recording, events),
+    ):
         output = module(inputs)
-    _plans[module] = Plan(_spans(events), recording.sequence)
+    _plans[module] = _plan(module, _spans(events), recording.sequence)
     if not any(isinstance(child, nn.MultiheadAttention) for child in module.modules()):
         return output, recording.operations
     # A function mode pushes nn.MultiheadAttention off its fast path, so what that pass computed is not kept.
-    return run(module, inputs, keep_outputs=keep_outputs, on_block=on_block)
+    return run(module, inputs, keep_outputs=keep_outputs, graph=graph, on_block=on_block)
 
 
 @contextmanager
@@ -226,7 +244,7 @@ def _spans(events: list[Event]) -> tuple[Span, ...]:
 
 
 @contextmanager
-def _watch_spans(module: nn.Module, recording: Recording, plan: Plan) -> Iterator[None]:
+def _watch_spans(recording: Recording, plan: Plan) -> Iterator[None]:
     """One watch, on from the end of each span's first module to the start of its second."""
     where: list[str] = [""]
     watch = _Watch(recording, lambda: where[0], lambda: True)
@@ -249,7 +267,7 @@ def _watch_spans(module: nn.Module, recording: Recording, plan: Plan) -> Iterato
 
     try:
         for span in plan.spans:
-            first, last = module.get_submodule(span.after), module.get_submodule(span.before)
+            first, last = plan.modules[span.after], plan.modules[span.before]
             if span.after == span.module:
                 handles.append(first.register_forward_pre_hook(lambda _m, _i, name=span.module: on(name)))
             else:
@@ -259,7 +277,7 @@ def _watch_spans(module: nn.Module, recording: Recording, plan: Plan) -> Iterato
             else:
                 handles.append(last.register_forward_pre_hook(lambda *_: off()))
         for name in plan.attending:
-            child = module.get_submodule(name)
+            child = plan.modules[name]
             if isinstance(child, nn.MultiheadAttention):
                 handles.append(_hook_multihead(name, child, recording))
         yield

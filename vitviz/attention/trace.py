@@ -75,20 +75,25 @@ class Trace:
         """Bytes kept for the attention of all layers."""
         return sum(layer.bytes for layer in self.layers)
 
+    def probabilities(self, head: str = "both") -> NDArray[np.float64]:
+        """The softmax of the logits, one number per class; `head` as in `predictions`."""
+        if head != "both" and head not in self.heads_logits:
+            known = ", ".join(["both", *self.heads_logits])
+            raise MethodError(f"{self.model.name} has no head {head!r}; it has: {known}.")
+        logits = (self.logits if head == "both" else self.heads_logits[head]).astype(np.float64)
+        exponentials = np.exp(logits - logits.max(initial=-np.inf))
+        shares: NDArray[np.float64] = exponentials / exponentials.sum()
+        return shares
+
     def predictions(self, top: int | None = 5, head: str = "both") -> list[Prediction]:
         """The most probable classes (softmax of the logits), best first; all of them for top=None.
 
         `head`: "both" is the model's own output; distilled models also have "class" and "distillation". Empty for a
         model without a classifier.
         """
-        if head != "both" and head not in self.heads_logits:
-            known = ", ".join(["both", *self.heads_logits])
-            raise MethodError(f"{self.model.name} has no head {head!r}; it has: {known}.")
-        if len(self.model.labels) != len(self.logits):
+        probabilities = self.probabilities(head)
+        if len(self.model.labels) != len(probabilities):
             return []
-        logits = (self.logits if head == "both" else self.heads_logits[head]).astype(np.float64)
-        exponentials = np.exp(logits - logits.max())
-        probabilities = exponentials / exponentials.sum()
         order = np.argsort(-probabilities, kind="stable")[:top]
         return [Prediction(int(i), self.model.labels[i], float(probabilities[i])) for i in order]
 
@@ -170,13 +175,13 @@ def trace(
     Raises RefusedError for a model whose attention cannot be shown exactly, DeviceMemoryError, ModelError.
     """
     framed = frame(photo.size, model.data, framing)
-    with memory_guard(model.name, model.device):
+    with memory_guard(model.name, model.device), model.lock:
         model = _sized(model, framed.input_size)
         known = _checks.setdefault(model.module, {}).get(framed.input_size)
         checking = check or known is None
         inputs = torch.from_numpy(framed.apply(photo))[None].to(model.device, model.dtype)
         output, operations, heads, milliseconds = _forward(model, inputs, checking, cancel, progress)
-        logits = _logits(output)
+        logits = logits_of(output)
         anatomy = dissect(model, operations)
         if checking:
             known = check_layers(anatomy.layers, model.module, inputs)
@@ -274,7 +279,7 @@ def _keeper(heads: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Te
     return keep
 
 
-def _logits(output: Any) -> Tensor:
+def logits_of(output: Any) -> Tensor:
     """The logits in whatever the model returned: a tensor, Hugging Face's output object, or the first of a tuple."""
     logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
     if logits is None and isinstance(output, tuple | list):

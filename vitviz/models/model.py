@@ -1,6 +1,7 @@
 """The model as everything else sees it: a network and what it was given with."""
 
 from dataclasses import dataclass, field
+from threading import RLock
 
 import torch
 from torch import nn
@@ -31,6 +32,8 @@ class Model:
     """The position table as it was stored, before resizing to the input size; None where there is no such table."""
     stored_grid: tuple[int, int] | None = None
     """Rows and columns of `stored_position` if `at_size` has resized the table since; otherwise None."""
+    lock: RLock = field(default_factory=RLock, repr=False)
+    """Held for each forward pass: while one thread records, its hooks must not hear another thread's pass."""
 
     @property
     def input_size(self) -> tuple[int, int]:

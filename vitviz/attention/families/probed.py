@@ -56,7 +56,6 @@ def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
             "which vitviz cannot lay on the photo."
         )
     patches, prefix = _probe(touch, model.input_size, given.shape[1], name)
-    _require_all_recorded(module, operations, model.input_size, patches, prefix)
     names = ("class",) if prefix == 1 else tuple(f"prefix {i + 1}" for i in range(prefix))
     layers = joined(
         module,
@@ -64,6 +63,8 @@ def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
         lambda operation: plain_layout(operation, patches, names),
         lambda _name, index: index,
     )
+    # Last, as it runs the model many times.
+    _require_all_recorded(module, operations, model.input_size, patches, prefix)
     return Anatomy(
         layers, _readout(module, operations[-1].module, names, model.input_size), PositionEmbedding(())
     )

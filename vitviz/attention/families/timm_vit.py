@@ -1,6 +1,7 @@
 """timm's plain vision transformers: ViT, DeiT, hybrids, relpos, BEiT, EVA and NaFlex. One grid, prefix tokens first."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -96,10 +97,11 @@ def joined(module: nn.Module, operations: list[Operation], layout: Any, step: An
         first, *waiting = waiting
         parts: tuple[Operation, ...] = (first,)
         signs: tuple[float, ...] = (1.0,)
-        attending: Any = module.get_submodule(first.module)
-        if hasattr(attending, "_compute_lambda") and waiting and waiting[0].module == first.module:
-            second, *waiting = waiting
-            parts, signs = (first, second), (1.0, -float(attending._compute_lambda().detach()))
+        if waiting and waiting[0].module == first.module:
+            attending: Any = module.get_submodule(first.module)
+            if hasattr(attending, "_compute_lambda"):
+                second, *waiting = waiting
+                parts, signs = (first, second), (1.0, -float(attending._compute_lambda().detach()))
         where = layout(first)
         _, _, queries, keys = first.shape
         pooling = queries != keys
@@ -165,19 +167,19 @@ def _has_bias_table(module: nn.Module) -> bool:
 
 
 def _naflex_position(module: NaFlexVit, grid: tuple[int, int], more: list[str]) -> PositionEmbedding:
-    stored = module.embeds.pos_embed
-    if stored is None:
-        factorised = getattr(module.embeds, "pos_embed_y", None) is not None
-        return PositionEmbedding(("factorised table", *more) if factorised else tuple(more))
-    kept = tuple(stored.shape[1:3])
-    used = stored
-    if kept != grid:
-        with torch.no_grad():
-            used = nn.functional.interpolate(
-                stored.permute(0, 3, 1, 2).float(),
-                size=grid,
-                mode=module.embeds.pos_embed_interp_mode,
-                antialias=True,
-                align_corners=False,
-            ).permute(0, 2, 3, 1)
-    return table(stored.flatten(1, 2), used.flatten(1, 2), kept, grid, *more)
+    embeds: Any = module.embeds
+    learned, factorised = embeds.pos_embed is not None, getattr(embeds, "pos_embed_y", None) is not None
+    if not learned and not factorised:
+        return PositionEmbedding(tuple(more))
+    with torch.no_grad():
+        if learned:
+            stored = embeds.pos_embed
+            apply = embeds._apply_learned_pos_embed
+        else:  # a row's vector plus a column's
+            stored = embeds.pos_embed_y[:, :, None] + embeds.pos_embed_x[:, None]
+            apply = embeds._apply_factorized_pos_embed
+        # The model's own interpolation, which may preserve the aspect ratio, added to nothing.
+        used = torch.zeros(1, grid[0] * grid[1], stored.shape[-1], device=stored.device)
+        apply(used, grid_size=list(grid))
+    found = table(stored.flatten(1, 2), used, tuple(stored.shape[1:3]), grid)
+    return replace(found, kinds=("table" if learned else "factorised table", *more))

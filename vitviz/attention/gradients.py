@@ -1,0 +1,294 @@
+"""Gradients of one class's logit with respect to attention: one forward and one backward pass, fused attention left on.
+
+An attention operation gives O = A V, so ∂y/∂A = (∂y/∂O) Vᵀ, exactly: nothing unfused is run and no N×N is stored. The same
+pass gives the gradient at the input of each attending module and at the model's input. Parameters get no gradient.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vitviz.attention.layer import CHUNK_ENTRIES, Layer
+from vitviz.attention.layout import Layout
+from vitviz.attention.operations import Operation, four_dimensional
+from vitviz.attention.recorder import Cancelled, run
+from vitviz.attention.trace import Trace, logits_of
+from vitviz.errors import MethodError
+from vitviz.models.devices import memory_guard
+
+Floats = NDArray[np.float32]
+
+TOLERANCES = {torch.float16: 2e-2, torch.bfloat16: 5e-2}
+"""How far the logits of the second pass may be from the trace's, relative to the largest; float32: 1e-3."""
+
+HALF_SCALE = 1024.0
+"""float16 rounds small gradients to 0, so there the logit is multiplied by this and the gradients divided."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """What goes into an attending module, and its gradient: tokens×dim each, float32 on the model's device."""
+
+    values: Tensor
+    gradient: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """∂y/∂· for the logit y of one class, as the model's own output has it (distilled models: of the two heads' mean)."""
+
+    target: int
+    """The class."""
+    layers: tuple[Layer, ...]
+    outputs: tuple[Tensor, ...]
+    """Per layer ∂y/∂O, B×heads×queries×d (B the windows, or 1), float32."""
+    streams: tuple[Stream | None, ...]
+    """Per layer what its module was given; None where that is not the layer's tokens."""
+    pixels: Floats
+    """∂y/∂input, 3×H×W of the normalised input."""
+
+    def operation(
+        self,
+        layer: Layer,
+        rows: slice | None = None,
+        window: int | None = None,
+        heads: slice | None = None,
+    ) -> Tensor:
+        """∂y/∂A for some rows, one window and some heads (None: all): B×heads×rows×keys, float32.
+
+        A is what the layer's `weights` gives: what the model multiplies with the values, after any mixing of heads.
+        """
+        batch = slice(None) if window is None else slice(window, window + 1)
+        rows, heads = (slice(None) if part is None else part for part in (rows, heads))
+        value = layer.operations[0].value
+        assert value is not None
+        outputs = self.outputs[self.layers.index(layer)]
+        return outputs[batch, heads, rows] @ value[batch, heads].float().transpose(-2, -1)
+
+    def contributions(
+        self,
+        layer: Layer,
+        rows: slice | None = None,
+        window: int | None = None,
+        heads: slice | None = None,
+    ) -> Tensor:
+        """∂y/∂A ⊙ A, B×heads×rows×keys: how much each weight adds to the logit, to first order."""
+        return self.operation(layer, rows, window, heads).mul_(layer.weights(rows, window, heads))
+
+    def chunks(self, layer: Layer) -> Iterator[tuple[slice, Tensor]]:
+        """The contributions of a layer without windows in groups of rows, as `Layer.chunks`: (rows, heads×rows×N)."""
+        _, heads, queries, keys = layer.operations[0].shape
+        step = max(1, CHUNK_ENTRIES // (heads * keys))
+        for start in range(0, queries, step):
+            rows = slice(start, min(start + step, queries))
+            yield rows, self.contributions(layer, rows)[0]
+
+    def stream(self, layer: Layer) -> Stream:
+        """The tokens that the layer's module was given. Raises MethodError where its input is something else."""
+        found = self.streams[self.layers.index(layer)]
+        if found is None:
+            raise MethodError(
+                f"{layer.name} is not given its {layer.layout.tokens} tokens as such, so they have no gradient of their own."
+            )
+        return found
+
+    @property
+    def bytes(self) -> int:
+        """Bytes kept."""
+        kept = [*self.outputs, *(t for s in self.streams if s is not None for t in (s.values, s.gradient))]
+        return sum(tensor.nbytes for tensor in kept) + self.pixels.nbytes
+
+
+def differentiate(trace: Trace, target: int, cancel: Callable[[], bool] | None = None) -> Gradients:
+    """One forward pass with gradients enabled and one backward pass from the logit of class `target`.
+
+    The model is left as it was: parameters get no `.grad`. `cancel` is asked at each attending module on both ways; if it
+    says yes, Cancelled is raised. Raises MethodError for a model that gives other logits than in the trace or lets no
+    gradient through, DeviceMemoryError.
+    """
+    model = trace.model
+    name, module = model.name, model.module
+    scale = HALF_SCALE if model.dtype == torch.float16 else 1.0
+    # The caller may be in no_grad or inference_mode.
+    with memory_guard(name, model.device), model.lock, torch.inference_mode(False):
+        inputs = torch.from_numpy(trace.framing.apply(trace.photo))[None].to(model.device, model.dtype)
+        inputs.requires_grad_()
+        with torch.enable_grad(), _frozen(module), _keeping_inputs(module, trace.layers) as given:
+            on_block = None if cancel is None else lambda _name: _stop(cancel)
+            output, operations = run(module, inputs, graph=True, on_block=on_block)
+            logits = logits_of(output)
+            asked = logits[0, target]
+        _require_same(trace, logits)
+        first = _first_operations(trace, operations)
+        streams = _streams(trace.layers, given)
+        wanted = [
+            inputs,
+            *(_output(operation) for operation in first),
+            *(s for s in streams if s is not None),
+        ]
+        if not all(tensor.requires_grad for tensor in (logits, *wanted)):
+            raise MethodError(
+                f"{name} lets no gradient through to its attention, so nothing can be said of a class."
+            )
+        if cancel is not None:
+            for tensor in wanted[1:]:
+                tensor.register_hook(lambda _gradient: _stop(cancel))  # type: ignore[no-untyped-call]
+        start = torch.tensor(scale, device=logits.device, dtype=logits.dtype)
+        # What the logit does not depend on has gradient zero.
+        found = torch.autograd.grad(asked, wanted, start, allow_unused=True)
+        gradients = [
+            torch.zeros_like(tensor) if gradient is None else gradient
+            for tensor, gradient in zip(wanted, found, strict=True)
+        ]
+        values = [gradient.detach().float() / scale for gradient in gradients]
+        outputs = values[1 : 1 + len(first)]
+        inner = iter(values[1 + len(first) :])
+        return Gradients(
+            target=target,
+            layers=trace.layers,
+            outputs=tuple(
+                _heads(operation, gradient, module)
+                for operation, gradient in zip(first, outputs, strict=True)
+            ),
+            streams=tuple(
+                None if stream is None else _on_tokens(layer, stream.detach().float(), next(inner), module)
+                for layer, stream in zip(trace.layers, streams, strict=True)
+            ),
+            pixels=values[0][0].cpu().numpy(),
+        )
+
+
+def _stop(cancel: Callable[[], bool]) -> None:
+    if cancel():
+        raise Cancelled
+
+
+@contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    """Parameters ask for no gradient meanwhile: less is stored, and a learned bias leaves attention on its fused path.
+
+    Nor are blocks run a second time on the way back (timm's checkpointing for training): they are recorded once.
+    """
+    learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    twice: list[Any] = [child for child in module.modules() if getattr(child, "grad_checkpointing", False)]
+    try:
+        for parameter in learning:
+            parameter.requires_grad_(False)
+        for child in twice:
+            child.grad_checkpointing = False
+        yield
+    finally:
+        for child in twice:
+            child.grad_checkpointing = True
+        for parameter in learning:
+            parameter.requires_grad_(True)
+
+
+@contextmanager
+def _keeping_inputs(module: nn.Module, layers: tuple[Layer, ...]) -> Iterator[dict[str, list[Tensor]]]:
+    """Each attending module's name → its input in each of its calls during the last forward pass."""
+    given: dict[str, list[Tensor]] = {}
+
+    def keep(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        tokens = args[0] if args else next(iter(kwargs.values()), None)
+        if isinstance(tokens, Tensor):
+            given.setdefault(name, []).append(tokens)
+
+    handles = [module.register_forward_pre_hook(lambda *_: given.clear())]
+    try:
+        for name in dict.fromkeys(layer.name for layer in layers):
+            child = module.get_submodule(name)
+            handles.append(
+                child.register_forward_pre_hook(
+                    lambda _m, args, kwargs, name=name: keep(name, args, kwargs), with_kwargs=True
+                )
+            )
+        yield given
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _require_same(trace: Trace, logits: Tensor) -> None:
+    """Gradients of another prediction than the trace's would explain something that is not on the screen."""
+    again = logits.detach()[0].float().cpu().numpy()
+    known = trace.logits
+    error = float(np.abs(again - known).max() / max(np.abs(known).max(), 1e-12))
+    if not error <= TOLERANCES.get(trace.model.dtype, 1e-3):
+        raise MethodError(
+            f"{trace.model.name} gives other logits each time it sees the photo (up to {error:.1%} apart), as with dropout "
+            "left on, so its gradients would explain another prediction."
+        )
+
+
+def _first_operations(trace: Trace, operations: list[Operation]) -> list[Operation]:
+    """Per layer the operation whose output's gradient is that of the layer's A V.
+
+    Where two maps are subtracted, O = O₁ − λO₂, so ∂y/∂O₁ = ∂y/∂O.
+    """
+    expected = [operation.module for layer in trace.layers for operation in layer.operations]
+    if [operation.module for operation in operations] != expected:
+        raise MethodError(
+            f"{trace.model.name} took another way through its layers with gradients than without."
+        )
+    starts = np.cumsum([0, *(len(layer.operations) for layer in trace.layers)])
+    return [operations[start] for start in starts[:-1]]
+
+
+def _output(operation: Operation) -> Tensor:
+    assert operation.output is not None
+    return operation.output
+
+
+def _heads(operation: Operation, gradient: Tensor, module: nn.Module) -> Tensor:
+    """∂y/∂O as B×heads×queries×d from the gradient of what was recorded as the output."""
+    if operation.projection is None:
+        return four_dimensional(gradient)
+    # nn.MultiheadAttention gave O Wᵀ + b, so ∂y/∂O = ∂y/∂(O Wᵀ + b) W.
+    weight: Any = operation.projection.weight
+    attention: Any = module.get_submodule(operation.module)
+    gradient = gradient if attention.batch_first else gradient.transpose(0, 1)
+    joined: Tensor = gradient @ weight.detach().float()
+    return joined.reshape(*joined.shape[:-1], operation.shape[1], -1).transpose(1, 2)
+
+
+def _streams(layers: tuple[Layer, ...], given: dict[str, list[Tensor]]) -> list[Tensor | None]:
+    """Per layer the input of its module's call; None where calls and layers cannot be told together."""
+    names = [layer.name for layer in layers]
+    found: list[Tensor | None] = []
+    for number, name in enumerate(names):
+        calls = given.get(name, [])
+        several = len(calls) == names.count(name)
+        found.append(calls[names[:number].count(name)] if several else None)
+    return found
+
+
+def _on_tokens(layer: Layer, values: Tensor, gradient: Tensor, module: nn.Module) -> Stream | None:
+    """A module's input and its gradient as tokens×dim, windows laid back over the stage."""
+    attention = module.get_submodule(layer.name)
+    if isinstance(attention, nn.MultiheadAttention) and not attention.batch_first:
+        values, gradient = values.transpose(0, 1), gradient.transpose(0, 1)
+    laid = [_laid(layer.layout, tensor) for tensor in (values, gradient)]
+    if laid[0] is None or laid[1] is None:
+        return None
+    return Stream(laid[0], laid[1])
+
+
+def _laid(layout: Layout, tensor: Tensor) -> Tensor | None:
+    shape = tuple(tensor.shape)
+    if layout.windows is not None and shape[:2] == layout.windows.index.shape and tensor.ndim == 3:
+        index = torch.from_numpy(layout.windows.index).to(tensor.device)
+        tokens = tensor.new_zeros(layout.tokens, shape[2])
+        tokens[index[index >= 0]] = tensor[index >= 0]
+        return tokens
+    if shape[:1] == (1,) and tensor.ndim == 3 and shape[1] == layout.tokens:
+        return tensor[0]
+    if shape[:3] == (1, layout.patches.rows, layout.patches.cols) and tensor.ndim == 4 and not layout.prefix:
+        return tensor[0].flatten(0, 1)
+    return None
