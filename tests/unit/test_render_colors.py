@@ -2,12 +2,18 @@
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from vitviz.render.colors import (
     COLORMAPS,
     DEFAULT_COLORMAP,
     STYLES,
+    Bar,
+    bar,
+    from_unit,
     heat_table,
+    is_signed,
     lookup_table,
     to_unit,
     value_range,
@@ -63,3 +69,55 @@ def test_to_unit_is_clipped_and_safe():
     assert to_unit([0.3, 0.3], 0.3, 0.3).tolist() == [0, 0]
     assert to_unit([[0.0]], 0, 1).dtype == np.float32
     assert to_unit([0, 1e-4, 1e-2, 1], 1e-4, 1, log=True) == pytest.approx([0, 0, 0.5, 1])
+    assert to_unit([1e10], 1e10, np.nextafter(1e10, 2e10), log=True).tolist() == [0], (
+        "ends with one logarithm"
+    )
+
+
+@example(low=2.2250738585e-313, width=1.0, temperature=1.0, log=True, unit=1.0)
+@example(low=5e-324, width=2.0, temperature=1.0, log=True, unit=0.5)
+@given(
+    low=st.floats(-1, 0.5),
+    width=st.floats(0.01, 2),
+    temperature=st.sampled_from([0.5, 1.0, 2.0, 4.0]),
+    log=st.booleans(),
+    unit=st.floats(0, 1),
+)
+@settings(max_examples=200, deadline=None)
+def test_every_place_of_a_scale_has_the_value_that_is_drawn_there(low, width, temperature, log, unit):
+    low, high = value_range([], (low, low + width), log)
+    if not low < high:
+        return
+    shown = bar(low, high, log, temperature)
+    at = shown.first + unit * (shown.last - shown.first)
+    value = from_unit(at, low, high, log, temperature)
+    slack = 1e-6 * max(abs(low), high)
+    assert min(low, 0) - slack <= value <= high + slack
+    assert float(to_unit(value, low, high, log, temperature)) == pytest.approx(at, abs=2e-3)
+    assert float(to_unit(shown.middle, low, high, log, temperature)) == pytest.approx(
+        shown.first + shown.place * (shown.last - shown.first), abs=1e-4
+    )
+
+
+def test_temperature_is_that_of_a_softmax_up_to_the_scale():
+    scores = np.random.default_rng(0).normal(size=12)
+
+    def softmax(temperature):
+        weights = np.exp(scores / temperature)
+        return weights / weights.sum()
+
+    warmer = softmax(3)
+    shown = to_unit(softmax(1), 0, softmax(1).max(), temperature=3)
+    np.testing.assert_allclose(shown, warmer / warmer.max(), rtol=1e-5)
+
+
+def test_a_signed_scale_has_zero_in_the_middle_and_shows_what_is_far_from_it():
+    unit = to_unit([-0.2, 0, 0.2, 0.8, np.nan], -0.2, 0.8)
+    assert unit.tolist() == pytest.approx([0.375, 0.5, 0.625, 1, 0.5])
+    glow = heat_table("viridis", 0.8, "glow", signed=True)
+    assert glow[0, 3] == glow[255, 3] == round(0.8 * 255)
+    assert max(glow[127, 3], glow[128, 3]) <= 4
+    assert glow[0, 2] > glow[0, 0], "below zero is blue"
+    assert glow[255, 0] > glow[255, 2], "above zero is red"
+    assert bar(-0.2, 0.8) == Bar(-0.2, 0.8, 0.375, 1.0, 0.0, pytest.approx(0.2))
+    assert not is_signed(-1e-9, 0.8)

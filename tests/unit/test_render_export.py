@@ -9,7 +9,8 @@ from PIL import Image
 
 from vitviz import __version__
 from vitviz.errors import ExportError
-from vitviz.render.colors import lookup_table
+from vitviz.render import export
+from vitviz.render.colors import from_unit, lookup_table
 from vitviz.render.export import number_text, save_png, with_legend, write_whole
 
 
@@ -114,7 +115,24 @@ def test_legends_fit_small_and_large_pictures_and_say_different_numbers():
         assert (strip[-1] == 255).all(), "nothing is cut off at the bottom"
     plain = with_legend(base, title=title, low=0, high=1)
     logarithmic = with_legend(base, title=title, low=0, high=1, log=True)
-    assert (np.asarray(plain) != np.asarray(logarithmic)).any()
+    assert logarithmic.height > plain.height, "a line for the number half-way along"
+
+
+@pytest.mark.parametrize(
+    ("options", "low"),
+    [({"log": True}, 1e-4), ({"temperature": 2.0}, 0.0), ({"temperature": 4.0}, 0.0), ({}, -0.5)],
+)
+def test_where_colours_are_bent_or_signed_the_legend_says_what_lies_in_the_middle(monkeypatch, options, low):
+    written = []
+    real = export.write
+    monkeypatch.setattr(
+        export, "write", lambda *asked, **more: (written.append(asked[2]), real(*asked, **more))
+    )
+    with_legend(Image.new("RGB", (800, 40)), title="What", low=low, high=1, unit="weight", **options)
+    middle = "0" if low < 0 else number_text(from_unit(0.5, low, 1, **options))
+    assert middle in written
+    words = {"log": "(logarithmic)", "temperature": f"(temperature {options.get('temperature', 1):g})"}
+    assert any(words[name] in text for name in options for text in written) == bool(options)
 
 
 def test_letters_outside_the_built_in_font_are_still_written():

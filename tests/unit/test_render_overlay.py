@@ -10,7 +10,7 @@ from PIL import Image
 from vitviz.errors import MethodError
 from vitviz.images.framing import DataConfig, Framing, PatchGrid, frame
 from vitviz.images.photo import Photo, photo_from_array
-from vitviz.render.colors import heat_table, lookup_table
+from vitviz.render.colors import heat_table, lookup_table, to_index, to_unit, value_range
 from vitviz.render.overlay import LEVELS, heat_rgba, overlay
 
 MEAN = (0.5, 0.5, 0.5)
@@ -266,6 +266,22 @@ def test_window_and_picture_share_their_colours():
     assert np.array_equal(heat_table("viridis", 0.85, "tint")[:, :3], lookup_table("viridis"))
 
 
+@pytest.mark.parametrize("style", ["glow", "tint", "dim"])
+@pytest.mark.parametrize("options", [{"temperature": 3.0}, {"log": True}, {"scale": (-1.0, 0.5)}])
+def test_bent_and_signed_scales_are_painted_alike_and_as_the_table_says(style, options):
+    values = np.linspace(-0.2, 0.8, 16).reshape(4, 4)
+    framing = frame((32, 32), config((32, 32), crop_pct=1.0), "crop")
+    patches = grid_of(framing, 8)
+    painted = np.asarray(overlay(black(32, 32), values, framing, patches, style=style, opacity=1, **options))
+    heat = heat_rgba(values, style=style, opacity=1, **options).astype(int)
+    over_black = np.rint(heat[..., :3] * heat[..., 3:] / 255).repeat(8, 0).repeat(8, 1)
+    assert np.abs(painted.astype(int) - over_black).max() <= 1
+    low, high = value_range(values, options.get("scale"), options.get("log", False))
+    unit = to_unit(values, low, high, options.get("log", False), options.get("temperature", 1.0))
+    table = heat_table("viridis", 1, style, signed=low < 0)
+    assert np.array_equal(heat, table[to_index(unit)])
+
+
 @pytest.mark.parametrize(
     "options", [{"style": "sparkle"}, {"opacity": 1.5}, {"colormap": "no such"}, {"scale": (1.0, 1.0)}]
 )
@@ -279,3 +295,24 @@ def test_a_map_of_another_shape_is_a_fault():
     framing = frame((32, 32), config((32, 32)), "crop")
     with pytest.raises(ValueError, match="does not lie on"):
         overlay(black(32, 32), np.ones((3, 3)), framing, grid_of(framing, 8))
+
+
+def test_a_field_of_pixels_lies_on_the_inputs_pixels():
+    framing = frame((40, 60), config((32, 32), crop_pct=0.8), "crop")
+    field = np.zeros((32, 32), np.float32)
+    field[10:13, 20:22] = 1
+    options = {"style": "tint", "opacity": 1, "colormap": "gray", "dim_unseen": False}
+    photo, patches = black(40, 60), grid_of(framing, 8)
+    drawn = np.asarray(overlay(photo, np.ones((4, 4)), framing, patches, field=field, **options))[..., 0]
+    (x0, y0), (x1, y1) = framing.to_photo([[20, 10], [22, 13]])
+    y, x = np.mgrid[:40, :60] + 0.5
+    expected = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
+    assert expected.any()
+    assert np.array_equal(drawn == 255, expected)
+    lines = overlay(photo, np.ones((4, 4)), framing, patches, field=field, grid=True, **options)
+    assert (np.asarray(lines)[..., 0] > 0).mean() < 0.5, "borders are those of the patches"
+
+
+def test_a_temperature_is_above_zero():
+    with pytest.raises(MethodError, match="above 0"):
+        heat_rgba(np.ones((2, 2)), temperature=0)

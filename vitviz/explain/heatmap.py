@@ -1,6 +1,7 @@
 """A heatmap: values per patch, what they mean, and how to lay them on the photo or save them."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitviz.images.framing import Framing, PatchGrid
+from vitviz.errors import VitvizError
+from vitviz.images.framing import DataConfig, Framing, PatchGrid
 from vitviz.images.photo import Photo
-from vitviz.render.colors import value_range
+from vitviz.render.colors import bending, value_range
 from vitviz.render.export import save_png, with_legend, write_whole
 from vitviz.render.overlay import overlay
+
+SUMMED = ", summed over each patch"
+"""The end of a title whose values are sums of `Heatmap.pixels`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,32 +40,43 @@ class Heatmap:
     """The weight on each prefix token, which has no place on the photo."""
     leak: float = 0.0
     """The weight on padding (Swin at sizes that its windows do not divide)."""
+    pixels: NDArray[np.float32] | None = None
+    """For methods that say something of each pixel: height×width of the model's input, in `unit`; `values` are its sums."""
 
     @property
     def total(self) -> float:
         """The sum over the patches. For shares: total + prefix + leak = 1."""
         return float(self.values.sum(dtype=np.float64))
 
+    def title_of(self, painted: NDArray[np.float32]) -> str:
+        """The title, true of what is painted: sums over patches are named where they are shown, and not over pixels."""
+        return self.title if painted is not self.pixels else self.title.removesuffix(SUMMED)
+
     def overlay(self, **style: Any) -> Image.Image:
         """The photo in its own size, the map laid exactly over the region the model saw.
 
-        `style` is that of `vitviz.render.overlay.overlay`: colormap, opacity, style, smooth, scale, log, grid, dim_unseen.
+        `style` is that of `vitviz.render.overlay.overlay`: colormap, opacity, style, smooth, scale, log, temperature, grid,
+        dim_unseen, and field=heatmap.pixels, which paints each pixel's value.
         """
         return overlay(self.photo, self.values, self.framing, self.patches, **style)
 
     def save(self, path: str | Path, *, legend: bool = False, **style: Any) -> None:
         """Write the overlay as a PNG with what it shows in the file's text fields; `legend` adds a scale below it."""
         image = self.overlay(**style)
-        low, high = value_range(self.values, style.get("scale"), style.get("log", False))
+        painted = self.values if style.get("field") is None else style["field"]
+        title = self.title_of(painted)
+        low, high = value_range(painted, style.get("scale"), style.get("log", False))
         if legend:
-            shown = {key: style[key] for key in ("colormap", "opacity", "style", "log") if key in style}
+            known = ("colormap", "opacity", "style", "log", "temperature")
+            shown = {key: style[key] for key in known if key in style}
             image = with_legend(
-                image, title=self.title, low=low, high=high, unit=self.unit, note=self.note, **shown
+                image, title=title, low=low, high=high, unit=self.unit, note=self.note, **shown
             )
         options = {f"Option {key}": str(value) for key, value in self.options.items()}
-        scale = f"{low:g} to {high:g} {self.unit}"
+        bent = bending(low, style.get("log", False), style.get("temperature", 1.0))
+        scale = ", ".join(filter(None, (f"{low:g} to {high:g} {self.unit}", bent)))
         metadata = {
-            "Title": self.title,
+            "Title": title,
             "Model": self.model_name,
             "Method": self.method,
             "Scale": scale,
@@ -69,7 +85,9 @@ class Heatmap:
         save_png(image, path, metadata)
 
     def save_raw(self, path: str | Path) -> None:
-        """Write the raw numbers as .npz: values, prefix names and weights, leak, each patch's corners on the photo."""
+        """Write the raw numbers as .npz: values, prefix names and weights, leak, each patch's corners on the photo, and
+        what `read_raw` needs to lay them on the photo again.
+        """
         rows, cols = self.values.shape
         polygons = np.array(
             [[self.framing.polygon(self.patches, row, col) for col in range(cols)] for row in range(rows)]
@@ -80,12 +98,16 @@ class Heatmap:
             "prefix_names": np.array(list(self.prefix), dtype=str),
             "prefix_weights": np.array(list(self.prefix.values()), dtype=np.float32),
             "leak": np.float32(self.leak),
+            "framing": np.array(json.dumps(asdict(self.framing))),
+            "grid": np.array([*self.patches.cell, *self.patches.origin]),
             "options": np.array([f"{key}={value}" for key, value in self.options.items()], dtype=str),
         }
         words = ("method", "title", "unit", "model_name")
         arrays |= {word: np.array(getattr(self, word)) for word in words} | {
             "photo": np.array(self.photo.name)
         }
+        if self.pixels is not None:
+            arrays["pixels"] = self.pixels
         write_whole(Path(path), lambda file: np.savez_compressed(file, **arrays))
 
     @property
@@ -98,3 +120,38 @@ class Heatmap:
             + "".join(f", {part}" for part in elsewhere)
             + "."
         )
+
+
+def read_raw(path: str | Path, photo: Photo) -> Heatmap:
+    """A heatmap as `Heatmap.save_raw` wrote it, laid on its photo again; its options are text.
+
+    Raises VitvizError for a file of another kind, and for a photo of another size than the map was made for.
+    """
+    try:
+        with np.load(path) as raw:
+            words = {word: str(raw[word]) for word in ("method", "title", "unit", "model_name")}
+            framing = _framing(json.loads(str(raw["framing"])))
+            height, width, top, left = raw["grid"].tolist()
+            values = raw["values"]
+            prefix = dict(zip(raw["prefix_names"].tolist(), raw["prefix_weights"].tolist(), strict=True))
+            pairs = (str(line).split("=", 1) for line in raw["options"])
+            options: dict[str, object] = {name: value for name, value in pairs}  # noqa: C416 - values are objects
+            leak = float(raw["leak"])
+            pixels = raw.get("pixels")
+    except (OSError, KeyError, ValueError, EOFError) as error:
+        raise VitvizError(f"{path} holds no heatmap that vitviz saved.", str(error)) from error
+    if framing.photo_size != photo.size:
+        raise VitvizError(f"{path} was made for a photo of another size than {photo.name}.")
+    patches = PatchGrid(values.shape[0], values.shape[1], (height, width), (top, left))
+    return Heatmap(
+        values, patches, photo, framing, **words, options=options, prefix=prefix, leak=leak, pixels=pixels
+    )
+
+
+def _framing(stored: dict[str, Any]) -> Framing:
+    """A framing from JSON, whose lists were tuples."""
+
+    def tuples(fields: dict[str, Any]) -> dict[str, Any]:
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+
+    return Framing(**tuples(stored) | {"config": DataConfig(**tuples(stored["config"]))})

@@ -2,7 +2,7 @@
 
 - `colors`: values → the unit interval → colours; the colour maps that are offered.
 - `overlay`: a map laid over its photo, in the photo's own pixels.
-- `mosaic`: the maps of all layers and heads as one picture.
+- `mosaic`: the maps of all layers and heads as indices of colour, each tile on its scale.
 - `export`: the legend that states the scale, and PNG files written whole or not at all.
 
 Decisions:

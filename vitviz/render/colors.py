@@ -1,6 +1,7 @@
 """Values to colours: the unit interval of a stated scale, and the colour maps that are offered."""
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -10,6 +11,9 @@ from vitviz.errors import MethodError
 
 DEFAULT_COLORMAP = "viridis"
 COLORMAPS: tuple[str, ...] = ("viridis", "inferno", "magma", "cividis", "batlow", "mako", "gray")
+"""From little to much; the default and cividis are safe for colour-blind people."""
+SIGNED_COLORMAP = "matplotlib:coolwarm"
+"""What scales on both sides of zero are drawn in, blue below and red above (Moreland 2009, safe for colour-blind people)."""
 STYLES: tuple[str, ...] = ("glow", "tint", "contour", "dim")
 DECADES = 4
 """How far below its top a logarithmic scale reaches when its low end is not positive."""
@@ -43,9 +47,11 @@ def value_range(
     low end: one that is not positive becomes high / 10**DECADES. MethodError for a scale that does not rise.
     """
     if scale is None:
-        finite = np.asarray(values, dtype=np.float64)
-        finite = finite[np.isfinite(finite)]
+        finite = np.asarray(values)
         least, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+        if not (math.isfinite(least) and math.isfinite(high)):
+            finite = finite[np.isfinite(finite)]
+            least, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
         low = least if least < 0 or 0.1 * high < least < 0.95 * high else 0.0
     else:
         low, high = float(scale[0]), float(scale[1])
@@ -56,20 +62,100 @@ def value_range(
     return low, high
 
 
-def to_unit(values: ArrayLike, low: float, high: float, log: bool = False) -> NDArray[np.float32]:
+def is_signed(low: float, high: float) -> bool:
+    """Whether a scale has two sides: then zero is the middle of the colours, and as much below as above it is as strong.
+
+    What lies below zero by less than a hundredth of the top is rounding, or as good as zero.
+    """
+    return low < 0 < high and -low > high / 100
+
+
+def to_unit(
+    values: ArrayLike, low: float, high: float, log: bool = False, temperature: float = 1.0
+) -> NDArray[np.float32]:
     """Values on the scale low … high as float32 in [0, 1], clipped; the same shape.
 
-    A scale of no width puts the values above it at 1 and the others at 0. What is not a number is 0.
-    `log` counts ratios instead of differences and needs 0 < low, else the scale is linear.
+    A scale of no width puts the values above it at 1 and the others at 0. What is not a number is at 0. Where
+    `is_signed`, a value of 0 is at 0.5, what is not a number too, and the greater of −low and high is at an end.
+    `temperature` T: colours follow value^(1/T) (with its sign), as if a softmax had been T times as warm.
+    `log` counts ratios instead of differences and needs 0 < low, else the scale is linear; a temperature would
+    change nothing on it. MethodError for a temperature that is not above 0.
     """
+    if not temperature > 0:
+        raise MethodError(f"A temperature is a number above 0; {temperature:g} is not.")
     array = np.asarray(values, dtype=np.float64)
     if not low < high:
         unit = (array > low).astype(np.float64)
     elif log and low > 0:
-        unit = np.log(np.maximum(array, low) / low) / math.log(high / low)
-    else:
+        # Differences of logarithms, because a quotient of the ends can overflow.
+        first, last = math.log(low), math.log(high)
+        unit = (np.log(np.maximum(array, low)) - first) / (last - first or 1.0)
+    elif is_signed(low, high):
+        array = np.nan_to_num(np.clip(array, low, high), nan=0.0)
+        unit = 0.5 + 0.5 * _root(array / max(-low, high), temperature)
+    elif temperature == 1:
         unit = (array - low) / (high - low)
-    return np.clip(np.nan_to_num(unit, nan=0.0), 0.0, 1.0).astype(np.float32)
+    else:
+        first, last = _root_ends(low, high, temperature)
+        unit = (_root(array, temperature) - first) / (last - first)
+    # fmax and fmin pass over what is not a number, and are quicker than replacing it: this follows the pointer.
+    return np.fmin(np.fmax(unit, 0.0), 1.0).astype(np.float32)
+
+
+def from_unit(unit: float, low: float, high: float, log: bool = False, temperature: float = 1.0) -> float:
+    """The value at a place of the scale: what `to_unit` takes there."""
+    if log and low > 0:
+        first, last = math.log(low), math.log(high)
+        return math.exp(first + unit * (last - first))
+    if is_signed(low, high):
+        return float(max(-low, high) * _root(np.array(2 * unit - 1), 1 / temperature))
+    first, last = _root_ends(low, high, temperature)
+    return float(_root(np.array(first + unit * (last - first)), 1 / temperature))
+
+
+def _root(values: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """value^(1/temperature), with its sign."""
+    if temperature == 1:
+        return values
+    return np.copysign(np.abs(values) ** (1 / temperature), values)
+
+
+def _root_ends(low: float, high: float, temperature: float) -> tuple[float, float]:
+    # A little below zero is rounding, which a root would blow up.
+    lowest = max(low, 0.0) if temperature != 1 and high > 0 else low
+    first, last = _root(np.array([lowest, high]), temperature)
+    return float(first), float(last)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What a bar beside a map shows: the part of the colours that its scale uses, and one number between the ends.
+
+    `first` and `last` are places in the table of colours (0 to 1). `middle` lies at the share `place` of the bar: the value
+    half-way along, or zero where the scale has two sides.
+    """
+
+    low: float
+    high: float
+    first: float
+    last: float
+    middle: float
+    place: float
+
+
+def bar(low: float, high: float, log: bool = False, temperature: float = 1.0) -> Bar:
+    """The bar of a scale."""
+    if not is_signed(low, high) or (log and low > 0):
+        return Bar(low, high, 0.0, 1.0, from_unit(0.5, low, high, log, temperature), 0.5)
+    first, last = (float(place) for place in to_unit([low, high], low, high, log, temperature))
+    return Bar(low, high, first, last, 0.0, (0.5 - first) / (last - first))
+
+
+def bending(low: float, log: bool = False, temperature: float = 1.0) -> str:
+    """How colours follow values, in words; empty for in proportion."""
+    if log and low > 0:
+        return "logarithmic"
+    return "" if temperature == 1 else f"temperature {temperature:g}"
 
 
 def to_index(unit: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -79,12 +165,13 @@ def to_index(unit: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=64)
 def heat_table(
-    colormap: str = DEFAULT_COLORMAP, opacity: float = 0.85, style: str = "glow"
+    colormap: str = DEFAULT_COLORMAP, opacity: float = 0.85, style: str = "glow", signed: bool = False
 ) -> NDArray[np.uint8]:
     """The 256 RGBA colours (256, 4) of a style, read-only: what each value is painted with over the photo.
 
     "glow": alpha rises with the value, from 0 to `opacity`. "tint" and the lines of "contour": alpha is
-    `opacity` throughout. "dim": black, the less attended the more opaque.
+    `opacity` throughout. "dim": black, the less attended the more opaque. `signed`: the middle is zero, the
+    colours are those of SIGNED_COLORMAP, and what counts is the distance from zero.
     """
     if style not in STYLES:
         raise MethodError(f"There is no style “{style}”; choose one of {', '.join(STYLES)}.")
@@ -93,7 +180,9 @@ def heat_table(
     table = np.zeros((256, 4), dtype=np.uint8)
     unit = np.arange(256) / 255
     if style != "dim":
-        table[:, :3] = lookup_table(colormap)
+        table[:, :3] = lookup_table(SIGNED_COLORMAP if signed else colormap)
+    if signed:
+        unit = np.abs(2 * unit - 1)
     alpha = {"glow": opacity * unit**_GLOW, "dim": opacity * (1 - unit)}.get(style, np.full(256, opacity))
     table[:, 3] = np.round(alpha * 255)
     table.flags.writeable = False

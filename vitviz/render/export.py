@@ -3,24 +3,19 @@
 import errno
 import os
 import sys
-import unicodedata
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from vitviz.errors import ExportError
+from vitviz.render import colors
 from vitviz.render.colors import DEFAULT_COLORMAP, heat_table
+from vitviz.render.lettering import INK, PAPER, QUIET, width_of, wrapped, write
 from vitviz.render.overlay import LEVELS
-
-_PAPER, _INK, _QUIET = (255, 255, 255), (26, 28, 32), (96, 100, 108)
-_SPELLED = str.maketrans(
-    {"×": "x", "–": "-", "—": "-", "−": "-", "→": "->", "≤": "<=", "≥": ">=", "∇": "grad "}
-)
 
 
 def save_png(image: Image.Image, path: str | Path, metadata: Mapping[str, str] | None = None) -> Path:
@@ -89,8 +84,11 @@ def with_legend(
     opacity: float = 0.85,
     style: str = "glow",
     log: bool = False,
+    temperature: float = 1.0,
 ) -> Image.Image:
     """The picture with a white strip below it: title, colour bar with its ends' numbers and unit, note.
+
+    Where colours do not follow values in proportion the bar has a third number, half-way along or at zero.
 
     Sizes follow the picture's width. The bar shows the colours as they lie on the photo, over middle grey.
     """
@@ -99,30 +97,40 @@ def with_legend(
     gap = round(size * 0.7)
     inner = width - 2 * gap
     line, small = round(size * 1.35), round(size * 1.15)
-    suffix = " ".join(filter(None, (unit, "(logarithmic)" if log else "")))
+    if low < high:
+        low, high = colors.value_range((), (low, high), log)
+    scale, bent = colors.bar(low, high, log, temperature), colors.bending(low, log, temperature)
+    signed = colors.is_signed(low, high)
+    suffix = " ".join(filter(None, (unit, f"({bent})" if bent else "")))
     ends = [number_text(low), f"{number_text(high)} {suffix}".strip()]
-    titles, below = _wrapped(title, size, inner), _wrapped(note, size * 0.85, inner)
-    if inner - sum(_width(end, size) for end in ends) - 2 * gap < 6 * size:
+    titles, below = wrapped(title, size, inner), wrapped(note, size * 0.85, inner)
+    if inner - sum(width_of(end, size) for end in ends) - 2 * gap < 6 * size:
         # Too narrow for bar and unit side by side.
         ends[1] = number_text(high)
-        below = _wrapped(suffix, size * 0.85, inner) + below
+        below = wrapped(suffix, size * 0.85, inner) + below
     bar_top = gap + line * len(titles) + gap // 2
-    notes_top = bar_top + line + gap // 2
-    strip = Image.new("RGB", (width, notes_top + small * len(below) + gap // 2), _PAPER)
+    ticked = bool(bent) or signed
+    notes_top = bar_top + line + gap // 2 + (small if ticked else 0)
+    strip = Image.new("RGB", (width, notes_top + small * len(below) + gap // 2), PAPER)
     draw = ImageDraw.Draw(strip)
     for number, words in enumerate(titles):
-        _write(draw, (gap, gap // 2 + line * number), words, size, _INK)
+        write(draw, (gap, gap // 2 + line * number), words, size, INK)
     for number, words in enumerate(below):
-        _write(draw, (gap, notes_top + small * number), words, size * 0.85, _QUIET)
+        write(draw, (gap, notes_top + small * number), words, size * 0.85, QUIET)
     middle = bar_top + line / 2
-    left = gap + round(_width(ends[0], size) + gap * 0.6)
-    right = min(width - gap - round(_width(ends[1], size) + gap * 0.6), left + round(size * 22))
+    left = gap + round(width_of(ends[0], size) + gap * 0.6)
+    right = min(width - gap - round(width_of(ends[1], size) + gap * 0.6), left + round(size * 22))
     if right - left >= 8:
         height = round(size * 0.9)
-        bar = _bar(right - left, height, heat_table(colormap, opacity, style), style)
-        strip.paste(bar, (left, round(middle - height / 2)))
-    _write(draw, (gap, middle), ends[0], size, _INK, anchor="lm")
-    _write(draw, (max(left, right) + round(gap * 0.6), middle), ends[1], size, _INK, anchor="lm")
+        table = heat_table(colormap, opacity, style, signed)
+        strip.paste(_bar(right - left, height, table, style, scale), (left, round(middle - height / 2)))
+        if ticked:
+            x, below_bar = left + scale.place * (right - left), round(middle + height / 2)
+            draw.line((x, below_bar, x, below_bar + height // 4), fill=QUIET, width=max(1, height // 10))
+            words = number_text(scale.middle)
+            write(draw, (x, below_bar + height // 3), words, size * 0.85, INK, anchor="ma")
+    write(draw, (gap, middle), ends[0], size, INK, anchor="lm")
+    write(draw, (max(left, right) + round(gap * 0.6), middle), ends[1], size, INK, anchor="lm")
     picture = Image.new("RGB", (width, image.height + strip.height))
     picture.paste(image, (0, 0))
     picture.paste(strip, (0, image.height))
@@ -138,72 +146,17 @@ def number_text(value: float) -> str:
     return f"{mantissa}e{int(exponent)}" if mark else text
 
 
-def _bar(width: int, height: int, table: np.ndarray, style: str) -> Image.Image:
-    place = np.clip(np.arange(width) * 256 // width, 0, 255)
-    colors = np.broadcast_to(table[place], (height, width, 4)).copy()
+def _bar(width: int, height: int, table: np.ndarray, style: str, scale: colors.Bar) -> Image.Image:
+    place = np.linspace(scale.first, scale.last, width) * 255
+    shades = np.broadcast_to(table[np.rint(place).astype(np.intp)], (height, width, 4)).copy()
     if style == "contour":
         thick = max(2, height // 6)
         shown = np.zeros(width, dtype=bool)
         for level in range(1, LEVELS):
-            centre = round(width * level / LEVELS)
+            centre = round(width * (level / LEVELS - scale.first) / (scale.last - scale.first))
             shown[max(0, centre - thick // 2) : centre - thick // 2 + thick] = True
-        colors[:, ~shown, 3] = 0
+        shades[:, ~shown, 3] = 0
     bar = Image.new("RGBA", (width, height), (160, 160, 160, 255) if style != "dim" else (255, 255, 255, 255))
-    bar.alpha_composite(Image.fromarray(colors))
-    ImageDraw.Draw(bar).rectangle((0, 0, width - 1, height - 1), outline=(*_QUIET, 255))
+    bar.alpha_composite(Image.fromarray(shades))
+    ImageDraw.Draw(bar).rectangle((0, 0, width - 1, height - 1), outline=(*QUIET, 255))
     return bar.convert("RGB")
-
-
-@lru_cache(maxsize=64)
-def _font(size: float, wide: bool) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font, the same on every machine; `wide` asks for a system font that knows more letters."""
-    if wide:
-        for name in ("DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf", "Arial.ttf", "NotoSans-Regular.ttf"):
-            try:
-                return ImageFont.truetype(name, size)
-            except OSError:
-                continue
-    return ImageFont.load_default(size)
-
-
-@lru_cache(maxsize=1024)
-def _known(letter: str) -> bool:
-    font = ImageFont.load_default(20)
-    box = font.getmask("\uffff")
-    return bytes(font.getmask(letter)) != bytes(box) or letter.isspace()
-
-
-def _spelled(text: str) -> tuple[str, bool]:
-    """The text as it can be written, and whether it needs a font with more letters than Pillow's own."""
-    plain = unicodedata.normalize("NFKD", text.translate(_SPELLED))
-    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    return (plain, False) if all(map(_known, plain)) else (text, True)
-
-
-def _width(text: str, size: float) -> float:
-    words, wide = _spelled(text)
-    return _font(size, wide).getlength(words)
-
-
-def _write(
-    draw: ImageDraw.ImageDraw,
-    place: tuple[float, float],
-    text: str,
-    size: float,
-    color: tuple[int, int, int],
-    anchor: str = "la",
-) -> None:
-    words, wide = _spelled(text)
-    draw.text(place, words, fill=color, font=_font(size, wide), anchor=anchor)
-
-
-def _wrapped(text: str, size: float, width: float) -> list[str]:
-    """The text in lines no wider than `width` pixels; a single word may be."""
-    lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and _width(longer, size) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from vitviz.images.framing import Framing, PatchGrid
 from vitviz.images.photo import Photo
-from vitviz.render.colors import DEFAULT_COLORMAP, heat_table, to_index, to_unit, value_range
+from vitviz.render.colors import DEFAULT_COLORMAP, heat_table, is_signed, to_index, to_unit, value_range
 
 LEVELS = 5
 """Contours lie at 1/5, 2/5, 3/5 and 4/5 of the scale."""
@@ -29,24 +29,33 @@ def overlay(
     smooth: bool = False,
     scale: tuple[float, float] | None = None,
     log: bool = False,
+    temperature: float = 1.0,
     grid: bool = False,
     dim_unseen: bool = True,
     mark: tuple[int, int] | None = None,
+    field: ArrayLike | None = None,
 ) -> Image.Image:
     """The photo with a map of (patches.rows, patches.cols) values over it, RGB of the photo's own size.
 
     style: "glow", "tint", "dim" (see `colors.heat_table`) or "contour" (lines at fifths of the scale, always
     of the smooth map). scale: the (low, high) values at the colour map's ends, by default those of
-    `colors.value_range`; log: a logarithmic scale. grid draws the patch borders, dim_unseen darkens what the model did not
-    see, mark outlines one patch (row, col). MethodError for a style, opacity, colour map or scale that does
+    `colors.value_range`; a scale with two sides is drawn in `colors.SIGNED_COLORMAP`. log: a logarithmic scale;
+    temperature T: colours follow value^(1/T). grid draws the patch borders, dim_unseen darkens what the model did not
+    see, mark outlines one patch (row, col). field: values of the input's pixels, painted in place of those of the patches.
+    MethodError for a style, opacity, colour map or scale that does
     not exist; ValueError for a map of another shape.
     """
-    table = heat_table(colormap, opacity, style)
     heat = np.asarray(values)
     if heat.shape != (patches.rows, patches.cols):
         raise ValueError(f"a map of {heat.shape} does not lie on {patches.rows} × {patches.cols} patches")
-    unit = to_unit(heat, *value_range(heat, scale, log), log)
-    down, across = photo_axes(photo, framing, patches)
+    cells = photo_axes(photo, framing, patches)
+    down, across = cells
+    if field is not None:
+        heat = np.asarray(field)
+        down, across = photo_axes(photo, framing, pixel_grid(heat))
+    low, high = value_range(heat, scale, log)
+    table = heat_table(colormap, opacity, style, is_signed(low, high))
+    unit = to_unit(heat, low, high, log, temperature)
     picture = Image.fromarray(photo.pixels)
     if dim_unseen:
         # Where what is not attended is darkened, what was not seen at all is darker still.
@@ -62,10 +71,15 @@ def overlay(
             index.putpalette(table[:, :3].tobytes())
             picture.paste(index.convert("RGB"), corner, alpha)
     if grid:
-        _draw_grid(picture, down, across)
+        _draw_grid(picture, *cells)
     if mark is not None:
-        _draw_mark(picture, down, across, mark)
+        _draw_mark(picture, *cells, mark)
     return picture
+
+
+def pixel_grid(field: NDArray[Any]) -> PatchGrid:
+    """The input's pixels (height, width) as patches of one pixel."""
+    return PatchGrid(field.shape[0], field.shape[1], (1.0, 1.0))
 
 
 def heat_rgba(
@@ -76,6 +90,7 @@ def heat_rgba(
     style: str = "glow",
     scale: tuple[float, float] | None = None,
     log: bool = False,
+    temperature: float = 1.0,
     smooth: bool = False,
     size: tuple[int, int] | None = None,
 ) -> NDArray[np.uint8]:
@@ -85,12 +100,15 @@ def heat_rgba(
     smooth has no effect, and contours, which run between patches, are all transparent.
     """
     heat = np.asarray(values)
-    table = heat_table(colormap, opacity, style)
-    unit = to_unit(heat, *value_range(heat, scale, log), log)
+    low, high = value_range(heat, scale, log)
+    table = heat_table(colormap, opacity, style, is_signed(low, high))
+    unit = to_unit(heat, low, high, log, temperature)
+    if size is None and style != "contour":
+        return table[to_index(unit)]
     rows, cols = size or heat.shape
     down, across = _whole_axis(heat.shape[0], rows), _whole_axis(heat.shape[1], cols)
     if style != "contour":
-        return table[_indices(unit, down, across, smooth and size is not None)]
+        return table[_indices(unit, down, across, smooth)]
     picture = Image.new("RGBA", (cols, rows))
     if size is not None:
         for colors, mask in _contours(unit, down, across, table, _line_width(size)):

@@ -1,0 +1,68 @@
+"""Letters on pictures: Pillow's own font, the same on every machine, and a system font for letters it lacks."""
+
+import unicodedata
+from functools import lru_cache
+
+from PIL import ImageDraw, ImageFont
+
+PAPER, INK, QUIET = (255, 255, 255), (26, 28, 32), (96, 100, 108)
+_SPELLED = str.maketrans(
+    {"×": "x", "–": "-", "—": "-", "−": "-", "→": "->", "≤": "<=", "≥": ">=", "∇": "grad "}
+)
+
+
+@lru_cache(maxsize=64)
+def _font(size: float, wide: bool) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font, the same on every machine; `wide` asks for a system font that knows more letters."""
+    if wide:
+        for name in ("DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf", "Arial.ttf", "NotoSans-Regular.ttf"):
+            try:
+                return ImageFont.truetype(name, size)
+            except OSError:
+                continue
+    return ImageFont.load_default(size)
+
+
+@lru_cache(maxsize=1024)
+def _known(letter: str) -> bool:
+    font = ImageFont.load_default(20)
+    box = font.getmask("\uffff")
+    return bytes(font.getmask(letter)) != bytes(box) or letter.isspace()
+
+
+def _spelled(text: str) -> tuple[str, bool]:
+    """The text as it can be written, and whether it needs a font with more letters than Pillow's own."""
+    plain = unicodedata.normalize("NFKD", text.translate(_SPELLED))
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    return (plain, False) if all(map(_known, plain)) else (text, True)
+
+
+def width_of(text: str, size: float) -> float:
+    """How many pixels wide a text is."""
+    words, wide = _spelled(text)
+    return _font(size, wide).getlength(words)
+
+
+def write(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[float, float],
+    text: str,
+    size: float,
+    color: tuple[int, int, int],
+    anchor: str = "la",
+) -> None:
+    """Write a text at a place; `anchor` as in Pillow, "la" for its top left corner."""
+    words, wide = _spelled(text)
+    draw.text(place, words, fill=color, font=_font(size, wide), anchor=anchor)
+
+
+def wrapped(text: str, size: float, room: float) -> list[str]:
+    """The text in lines no wider than `room` pixels; a single word may be."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and width_of(longer, size) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines

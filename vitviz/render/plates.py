@@ -1,0 +1,131 @@
+"""Plates: several small pictures side by side with what each is, and windows drawn on a photo. Pillow only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw
+
+from vitviz.attention.layout import Layout
+from vitviz.images.framing import Framing
+from vitviz.images.photo import Photo
+from vitviz.render.colors import DEFAULT_COLORMAP, SIGNED_COLORMAP, is_signed, lookup_table, to_index, to_unit
+from vitviz.render.lettering import INK, PAPER, QUIET, wrapped, write
+
+NOTHING = (176, 179, 186)
+"""The colour of cells that hold nothing: padding, and keys that a query cannot see."""
+REGIONS = ((0, 114, 178), (0, 158, 115), (204, 121, 167), (240, 228, 66))
+"""Four colours for the regions of a window, told apart by colour-blind people too (Okabe & Ito 2008)."""
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A small picture of a plate: rows×cols×3 colours, what it is, and what stands between it and the next ("+", "=")."""
+
+    pixels: Pixels
+    caption: str
+    joint: str = ""
+
+
+def colored(values: ArrayLike, low: float, high: float, colormap: str = DEFAULT_COLORMAP) -> Pixels:
+    """…×3 colours of values on a scale; on one with two sides zero is grey in the middle. NaN is NOTHING."""
+    table = lookup_table(SIGNED_COLORMAP if is_signed(low, high) else colormap)
+    array = np.asarray(values, np.float64)
+    pixels = table[to_index(to_unit(array, low, high))]
+    pixels[np.isnan(array)] = NOTHING
+    return pixels
+
+
+def tiled(tiles: Pixels, gap: int = 1, ground: tuple[int, int, int] = PAPER) -> Pixels:
+    """rows×cols×h×w×3 tiles laid apart by `gap` pixels of `ground`, as one picture."""
+    rows, cols, height, width = tiles.shape[:4]
+    whole = np.empty((rows, height + gap, cols, width + gap, 3), np.uint8)
+    whole[:] = ground
+    whole[:, :height, :, :width] = tiles.transpose(0, 2, 1, 3, 4)
+    return whole.reshape(rows * (height + gap), cols * (width + gap), 3)[: -gap or None, : -gap or None]
+
+
+def side_by_side(pictures: Sequence[Picture], side: int = 320) -> Image.Image:
+    """The pictures in a row, each about `side` pixels high in whole steps, captions below and joints between."""
+    size, gap = max(12, side // 22), max(12, side // 16)
+    images = []
+    for picture in pictures:
+        step = max(1, side // picture.pixels.shape[0])
+        image = Image.fromarray(picture.pixels)
+        images.append(
+            image.resize((image.width * step, image.height * step), Image.Resampling.NEAREST)
+            if picture.pixels.shape[0] <= side
+            else image
+        )
+    height = max(image.height for image in images)
+    joints = [2 * gap if picture.joint else gap for picture in pictures]
+    width = gap + sum(image.width for image in images) + sum(joints)
+    plate = Image.new("RGB", (width, height + gap + round(size * 2)), PAPER)
+    draw = ImageDraw.Draw(plate)
+    left = gap
+    for picture, image, room in zip(pictures, images, joints, strict=True):
+        plate.paste(image, (left, gap))
+        write(draw, (left + image.width / 2, height + gap + size * 0.4), picture.caption, size, INK, "ma")
+        left += image.width
+        if picture.joint:
+            write(draw, (left + room / 2, gap + image.height / 2), picture.joint, size * 1.6, INK, "mm")
+        left += room
+    return plate
+
+
+def windows_on_photo(
+    photo: Photo, framing: Framing, layout: Layout, window: int | None = None, regions: bool = True
+) -> Image.Image:
+    """The photo with a layer's windows as they really lie, wrapped round where they are shifted.
+
+    `window`: one to stand out, its parts bright in the colours of their regions; the rest is dimmed.
+    """
+    windows = layout.windows
+    assert windows is not None
+    picture = Image.fromarray(photo.pixels).convert("RGB")
+    thick = max(1, round(min(picture.size) / 300))
+    chosen = [] if window is None else windows.parts(window)
+    if chosen:
+        dim = Image.eval(picture, lambda level: level * 2 // 5)
+        for part in chosen:
+            box = _corners(layout.polygon(framing, part.box))
+            dim.paste(picture.crop(box), box[:2])
+        picture = dim
+    draw = ImageDraw.Draw(picture)
+    for number in range(len(windows.index)):
+        for part in windows.parts(number):
+            draw.rectangle(_corners(layout.polygon(framing, part.box)), outline=(255, 255, 255), width=thick)
+    order = sorted({part.region for part in chosen})
+    for part in chosen:
+        color = REGIONS[order.index(part.region) % len(REGIONS)] if regions else (255, 255, 255)
+        draw.rectangle(_corners(layout.polygon(framing, part.box)), outline=color, width=3 * thick)
+    return picture
+
+
+def _corners(polygon: NDArray[np.float64]) -> tuple[int, int, int, int]:
+    (left, top), (right, bottom) = polygon[0], polygon[2]
+    return round(float(left)), round(float(top)), round(float(right)), round(float(bottom))
+
+
+def with_caption(image: Image.Image, title: str, note: str = "") -> Image.Image:
+    """The picture with its title and a note below it, for plates whose colours are no scale."""
+    size = float(np.clip(image.width / 48, 11, 120))
+    gap = round(size * 0.7)
+    titles = wrapped(title, size, image.width - 2 * gap)
+    notes = wrapped(note, size * 0.85, image.width - 2 * gap)
+    line, small = round(size * 1.35), round(size * 1.15)
+    height = 2 * gap + line * len(titles) + small * len(notes)
+    whole = Image.new("RGB", (image.width, image.height + height), PAPER)
+    whole.paste(image, (0, 0))
+    draw = ImageDraw.Draw(whole)
+    top = image.height + gap
+    for words in titles:
+        write(draw, (gap, top), words, size, INK)
+        top += line
+    for words in notes:
+        write(draw, (gap, top), words, size * 0.85, QUIET)
+        top += small
+    return whole
