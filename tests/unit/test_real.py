@@ -81,3 +81,54 @@ def test_rollout_and_attention_equal_a_naive_dense_computation(
     assert error <= 1e-5
     patch = vitviz.explain(trace, "attention", layer=8, head=1, query=(4, 7)).values
     np.testing.assert_allclose(patch.reshape(-1), matrices[8][1, 1 + 4 * 14 + 7, 1:], atol=1e-5)
+
+
+def upper_half(trace: vitviz.Trace, method: str, **options: object) -> float:
+    values = vitviz.explain(trace, method, **options).values
+    return float(values[: len(values) // 2].sum() / values.sum())
+
+
+def test_class_specific_maps_go_to_the_animal_that_is_asked_for(real: Path, deit: vitviz.Model) -> None:
+    """A dog (bull mastiff, 243) above, a cat (tiger cat, 282) below: the share of a map in the picture's upper half."""
+    trace = vitviz.trace(deit, photo_of(real, "hila_catdog"))
+    for method, dog, cat in (
+        ("relevance", 0.57, 0.38),
+        ("gradcam", 0.67, 0.06),
+        ("gradient_rollout", 0.62, 0.23),
+        ("gradient_attention", 0.80, 0.20),
+    ):
+        assert upper_half(trace, method, target=243) > dog
+        assert upper_half(trace, method, target=282) < cat
+    assert upper_half(trace, "rollout") == pytest.approx(0.5, abs=0.02)  # it knows no class
+
+
+def test_relevance_and_grad_cam_equal_a_naive_computation(
+    real: Path, deit: vitviz.Model, plain: torch.nn.Module
+) -> None:
+    """DeiT-Tiny unfused, in float32, with hooks and stored gradients, as scripts do it."""
+    trace = vitviz.trace(deit, photo_of(real, "hila_catdog"))
+    kept: list[torch.Tensor] = []
+    handles = []
+    for block in plain.blocks:
+        block.attn.fused_attn = False
+        handles.append(block.attn.attn_drop.register_forward_pre_hook(lambda _m, args: kept.append(args[0])))
+    z: list[torch.Tensor] = []
+    handles.append(plain.blocks[-1].norm1.register_forward_hook(lambda _m, _i, output: z.append(output)))
+    try:
+        logits = plain(torch.from_numpy(trace.framing.apply(trace.photo))[None])
+        found = torch.autograd.grad(logits[0, 282], [*kept, *z])
+    finally:
+        for handle in handles:
+            handle.remove()
+        for block in plain.blocks:
+            block.attn.fused_attn = True
+    relevance = torch.eye(197)
+    for attention, gradient in zip(kept, found[:-1], strict=True):
+        relevance += (gradient * attention.detach())[0].clamp(min=0).mean(0) @ relevance
+    error = np.abs(
+        vitviz.explain(trace, "relevance", target=282).values.reshape(-1) - relevance[0, 1:].numpy()
+    )
+    assert error.max() <= 1e-4 * float(relevance[0, 1:].max())
+    cam = (z[0].detach()[0, 1:] @ found[-1][0, 1:].mean(0)).clamp(min=0).numpy()
+    error = np.abs(vitviz.explain(trace, "gradcam", target=282).values.reshape(-1) - cam)
+    assert error.max() <= 1e-4 * cam.max()

@@ -155,3 +155,78 @@ def test_wrong_options_are_told(photo: Photo, options: dict[str, object], senten
         vitviz.explain(trace, "rollout", **options)
     with pytest.raises(MethodError, match="There is no method 'rolout'; there are: attention, rollout"):
         vitviz.explain(trace, "rolout")
+
+
+def script(attentions: list[np.ndarray], fusion: str, discard: float) -> np.ndarray:
+    """vit-explain's loop over layers as vit_rollout.py has it, 1×heads×N×N each: columns divided, entry (0, 0) protected."""
+    result = torch.eye(attentions[0].shape[-1], dtype=torch.float64)
+    for array in attentions:
+        heads = torch.from_numpy(array)[None]
+        fused = heads.mean(1) if fusion == "mean" else getattr(heads, fusion)(1)[0]
+        flat = fused.view(1, -1)
+        _, smallest = flat.topk(int(flat.size(-1) * discard), -1, largest=False)
+        flat[0, smallest[smallest != 0]] = 0
+        both = (fused + torch.eye(fused.size(-1))) / 2
+        result = torch.matmul(both / both.sum(dim=-1), result)
+    mask = result[0, 0, 1:].numpy()
+    return mask / mask.max()
+
+
+@pytest.mark.parametrize("fusion", ["mean", "max", "min"])
+@pytest.mark.parametrize("discard", [0.0, 0.9])
+def test_the_numbers_of_vit_explain(photo: Photo, fusion: str, discard: float) -> None:
+    trace, matrices = traced("vit_tiny_patch16_224", photo)
+    heatmap = vitviz.explain(trace, "rollout", vit_explain=True, fusion=fusion, discard=discard)
+    assert relative(heatmap.values.reshape(-1), script(matrices, fusion, discard)) <= 1e-5
+    assert heatmap.values.max() == 1
+    assert heatmap.title.startswith("Rollout as vit-explain computes it (columns divided)")
+    right = vitviz.explain(trace, "rollout", fusion=fusion, discard=discard).values
+    if discard or fusion != "mean":  # rows of a mean sum to 1, so there is nothing to divide wrongly
+        assert relative(right / right.max(), heatmap.values) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "options", "sentence"),
+    [
+        ("deit_tiny_distilled_patch16_224", VIT, {}, "behind one class token"),
+        ("vit_base_patch16_siglip_224", VIT, {}, "vit_explain does not apply to"),
+        (
+            "swin_tiny_patch4_window7_224",
+            {"img_size": 56, "depths": (1, 1)},
+            {},
+            "vit_explain does not apply to",
+        ),
+        ("vit_tiny_patch16_224", VIT, {"residual": 0.3}, "has a residual share of 0.5"),
+    ],
+)
+def test_where_the_script_does_not_apply_the_reason_is_told(
+    photo: Photo, name: str, more: dict[str, object], options: dict[str, object], sentence: str
+) -> None:
+    trace = vitviz.trace(vitviz.load_model(small(name, **more), device="cpu"), photo)
+    with pytest.raises(MethodError, match=sentence):
+        vitviz.explain(trace, "rollout", vit_explain=True, **options)
+
+
+@pytest.mark.parametrize("residual", [0.0, 0.2, 0.8])
+def test_the_residual_share_and_the_layer_to_start_from(photo: Photo, residual: float) -> None:
+    trace, matrices = traced("vit_tiny_patch16_224", photo)
+    for start in (0, 1, "blocks.2.attn"):
+        product = np.eye(17)
+        for heads in matrices[2 if isinstance(start, str) else start :]:
+            product = ((1 - residual) * heads.mean(0) + residual * np.eye(17)) @ product
+        heatmap = vitviz.explain(trace, "rollout", residual=residual, start=start)
+        assert relative(heatmap.values.reshape(-1), product[0, 1:]) <= 1e-5
+        assert heatmap.total + sum(heatmap.prefix.values()) == pytest.approx(1, abs=1e-6)
+    emptied = vitviz.explain(trace, "rollout", residual=0.0, discard=0.999)  # rows may have nothing left
+    assert emptied.title.endswith(", 99.9% of entries discarded, residual share 0%")
+    assert emptied.total + sum(emptied.prefix.values()) == pytest.approx(1, abs=1e-6)
+
+
+def test_many_kinds_of_rollout_do_not_disturb_each_other(photo: Photo) -> None:
+    """Matrices are kept for the next query; each set of options has its own."""
+    trace, matrices = traced("vit_tiny_patch16_224", photo)
+    before = vitviz.explain(trace, "rollout").values
+    for options in ({"discard": 0.5}, {"vit_explain": True}, {"fusion": "max"}, {"residual": 0.1}):
+        vitviz.explain(trace, "rollout", **options)
+    np.testing.assert_array_equal(vitviz.explain(trace, "rollout").values, before)
+    assert relative(before.reshape(-1), naive(matrices)[0][1:]) <= 1e-5

@@ -1,16 +1,17 @@
 """Attention itself: a row (attends to) or a column (attended by) of one head, or of several heads fused."""
 
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vitviz.attention.layer import Layer
 from vitviz.attention.trace import Query, Trace, patches_of
 from vitviz.errors import MethodError
 from vitviz.explain.heatmap import Heatmap
-from vitviz.explain.registry import Method
 from vitviz.models.devices import memory_guard
 
 Floats = NDArray[np.float32]
@@ -36,10 +37,7 @@ def attention(
     chosen = find_layer(trace, layer)
     check_choice("direction", direction, ("to", "by"))
     check_choice("fusion", fusion, FUSIONS)
-    if head is not None and (type(head) is not int or not 0 <= head < chosen.heads):
-        raise MethodError(
-            f"{chosen.name} has {chosen.heads} heads, numbered from 0; there is no head {head!r}."
-        )
+    check_head(chosen, head)
     weights = trace.query_weights(chosen, query)
     by_head = None if weights is None else attend(chosen, weights, direction, readout=query is None)
     if weights is None or by_head is None:
@@ -105,30 +103,39 @@ def attend(layer: Layer, weights: Floats, direction: Direction, readout: bool = 
     if len(tokens) <= 8:
         one = layer.row if direction == "to" else layer.column
         return np.asarray(sum(weights[token] * one(int(token)) for token in tokens), np.float32)
-    return _many(layer, weights, direction)
+    return weighted(layer, weights, direction, layer.weights, layer.chunks)[0]
 
 
-def _many(layer: Layer, weights: Floats, direction: Direction) -> Floats:
-    """The same for queries of many tokens, a mean pool's readout say, walking through the matrix once."""
+def weighted(
+    layer: Layer,
+    weights: Floats,
+    direction: Direction,
+    whole: Callable[[], Tensor],
+    chunks: Callable[[], Iterator[tuple[slice, Tensor]]],
+) -> tuple[Floats, Floats]:
+    """A query of many tokens: heads×N, its rows or columns weighted and summed, and per head what fell on padding.
+
+    `whole` gives windows×heads×n×n for a layer of windows, `chunks` groups of rows for any other, as `Layer.chunks` does.
+    """
     device = layer.operations[0].value.device if layer.operations[0].value is not None else "cpu"
     query = torch.from_numpy(weights).to(device)
+    result = torch.zeros(layer.heads, layer.layout.tokens, device=device)
     windows = layer.layout.windows
     if windows is not None:
         index = torch.from_numpy(windows.index).to(device)
         slots = torch.where(index >= 0, query[index.clamp_min(0)], 0.0)
         product = "whij,wi->whj" if direction == "to" else "whij,wj->whi"
-        values = torch.einsum(product, layer.weights(), slots)
-        result = torch.zeros(layer.heads, layer.layout.tokens, device=device)
-        result[:, index[index >= 0]] = values.transpose(0, 1)[:, index >= 0]
-        return result.cpu().numpy()
-    parts = []
-    total = torch.zeros(layer.heads, layer.layout.tokens, device=device)
-    for rows, chunk in layer.chunks():
+        values = torch.einsum(product, whole(), slots).transpose(0, 1)
+        result[:, index[index >= 0]] = values[:, index >= 0]
+        return result.cpu().numpy(), values[:, index < 0].sum(1).cpu().numpy()
+    attending = torch.arange(layer.layout.tokens) if layer.queries is None else torch.tensor(layer.queries)
+    for rows, chunk in chunks():
+        tokens = attending[rows].to(device)
         if direction == "to":
-            total += query[rows] @ chunk
+            result += query[tokens] @ chunk
         else:
-            parts.append(chunk @ query)
-    return (total if direction == "to" else torch.cat(parts, 1)).cpu().numpy()
+            result[:, tokens] = chunk @ query
+    return result.cpu().numpy(), np.zeros(layer.heads, np.float32)
 
 
 def fuse(values: Floats, fusion: Fusion) -> Floats:
@@ -161,6 +168,14 @@ def check_choice(option: str, value: object, choices: tuple[str, ...]) -> None:
         raise MethodError(f"{option} is one of {', '.join(choices)}; not {value!r}.")
 
 
+def check_head(layer: Layer, head: int | None) -> None:
+    """Raise MethodError unless the layer has the head, or it is None."""
+    if head is not None and (type(head) is not int or not 0 <= head < layer.heads):
+        raise MethodError(
+            f"{layer.name} has {layer.heads} heads, numbered from 0; there is no head {head!r}."
+        )
+
+
 def describe(trace: Trace, query: Query, layer: Layer) -> str:
     """How to call a query of a layer in a sentence."""
     if query is None:
@@ -186,10 +201,6 @@ def silence(trace: Trace, layer: Layer, query: Query, direction: Direction) -> s
     return f"only {who} attends, not {subject}"
 
 
-METHOD = Method(
-    name="attention",
-    label="Attention",
-    about="One layer's own weights: what a token attends to, or what attends to it.",
-    refusal=lambda trace: None,
-    compute=attention,
-)
+def refusal(trace: Trace) -> str | None:
+    """Attention applies to every trace."""
+    return None

@@ -1,14 +1,36 @@
-"""All methods by name. To add one, write a file with a METHOD and name it in METHODS."""
+"""All methods by name, with their options. No torch is imported before a method computes: the window reads this at once.
+
+To add a method, write `vitviz/explain/<name>.py` with a function `<name>(trace, **options)` and a `refusal(trace)`, and
+describe it in METHODS.
+"""
 
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
 
-from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
-from vitviz.explain.heatmap import Heatmap
-from vitviz.models.devices import memory_guard
+
+if TYPE_CHECKING:
+    from vitviz.attention.trace import Trace
+    from vitviz.explain.heatmap import Heatmap
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a method beyond its axes."""
+
+    name: str
+    label: str
+    """How it is called in the window."""
+    about: str
+    """One sentence for people who have not heard of it."""
+    kind: Literal["choice", "share", "flag", "layer"]
+    """One of `choices`; a number from 0 up to, not including, 1; True or False; a layer's number or name."""
+    default: object
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -20,40 +42,177 @@ class Method:
     """How it is called in the window."""
     about: str
     """One sentence for people who have not heard of it."""
-    refusal: Callable[[Trace], str | None]
-    """Why it does not apply to a trace; None if it does."""
-    compute: Callable[..., Heatmap]
-    """(trace, **options) → heatmap."""
+    axes: tuple[str, ...]
+    """Which of layer, head, fusion, query, direction and target it takes: what all methods share and the window selects."""
+    parameters: tuple[Option, ...] = ()
+    """Its other options, in the order in which they are offered."""
+    gradient: bool = False
+    """Whether it is class-specific: it explains a target and needs a backward pass."""
+
+    def takes(self, name: str) -> bool:
+        """Whether it has an option of this name."""
+        return name in self.axes or any(name == option.name for option in self.parameters)
 
     @property
+    def compute(self) -> "Callable[..., Heatmap]":
+        """(trace, **options) → heatmap. Imports torch."""
+        function: Callable[..., Heatmap] = getattr(self._module, self.name)
+        return function
+
+    @property
+    def refusal(self) -> "Callable[[Trace], str | None]":
+        """Why it does not apply to a trace, from "because" on; None if it does. Imports torch."""
+        function: Callable[[Trace], str | None] = self._module.refusal
+        return function
+
+    @cached_property
     def options(self) -> dict[str, Any]:
-        """Its options and their defaults."""
+        """Its options and their defaults, axes included. Imports torch."""
         parameters = list(inspect.signature(self.compute).parameters.values())[1:]
         return {parameter.name: parameter.default for parameter in parameters}
 
+    @property
+    def _module(self) -> Any:
+        return import_module(f"vitviz.explain.{self.name}")
 
-def all_methods() -> tuple[Method, ...]:
-    """Every method, in the order in which the window shows them."""
-    from vitviz.explain import attention, rollout
 
-    return (attention.METHOD, rollout.METHOD)
+DISCARD = Option(
+    "discard",
+    "Discard",
+    "The share of smallest entries of each layer's fused matrix that is set to zero.",
+    "share",
+    0.0,
+)
+RENORMALISE = Option(
+    "renormalise",
+    "Divide out padding",
+    "Scale the map so that the weight on Swin's padding is spread over everything else.",
+    "flag",
+    False,
+)
+
+RESIDUAL = Option(
+    "residual",
+    "Residual share",
+    "How much of each layer's output is the token itself, come past the attention.",
+    "share",
+    0.5,
+)
+START = Option(
+    "start",
+    "Down to",
+    "The first layer to be counted: the map is on the tokens that it is given.",
+    "layer",
+    0,
+)
+
+METHODS: tuple[Method, ...] = (
+    Method(
+        "attention",
+        "Attention",
+        "One layer's own weights: what a token attends to, or what attends to it.",
+        ("layer", "head", "fusion", "query", "direction"),
+    ),
+    Method(
+        "rollout",
+        "Rollout",
+        "All layers composed: how much of each patch has reached the query through attention and residual connections.",
+        ("layer", "fusion", "query"),
+        (
+            DISCARD,
+            RESIDUAL,
+            START,
+            RENORMALISE,
+            Option(
+                "vit_explain",
+                "As vit-explain",
+                "The widely used script's numbers: columns divided instead of rows, maximum 1 (its own discard is 0.9).",
+                "flag",
+                False,
+            ),
+        ),
+    ),
+    Method(
+        "gradient_rollout",
+        "Gradient rollout",
+        "Rollout of the attention that speaks for a class: gradient × attention in place of attention.",
+        ("layer", "query", "target"),
+        (DISCARD, RESIDUAL, START, RENORMALISE),
+        gradient=True,
+    ),
+    Method(
+        "relevance",
+        "Relevance",
+        "Which patches speak for a class, by gradient × attention added up over all layers (Chefer 2021).",
+        ("layer", "query", "target"),
+        (
+            START,
+            Option(
+                "own",
+                "The token itself",
+                "Keep what came past all attention: 1 on a patch that is asked about, 1/N on each for their mean.",
+                "flag",
+                False,
+            ),
+        ),
+        gradient=True,
+    ),
+    Method(
+        "gradient_attention",
+        "Gradient × attention",
+        "One layer's weights that speak for a class: each weight times what the class gains by it.",
+        ("layer", "head", "query", "direction", "target"),
+        gradient=True,
+    ),
+    Method(
+        "gradcam",
+        "Grad-CAM",
+        "Where the features that speak for a class are, by the tokens that a layer is given and their mean gradient.",
+        ("layer", "target"),
+        gradient=True,
+    ),
+    Method(
+        "input_gradient",
+        "Input gradient",
+        "How strongly each pixel would change a class's logit, added up over each patch.",
+        ("target",),
+        (
+            Option(
+                "times_input",
+                "× input",
+                "Gradient times the pixel's normalised value: what the pixel adds to the logit, to first order.",
+                "flag",
+                False,
+            ),
+        ),
+        gradient=True,
+    ),
+)
+"""Every method, in the order in which the window shows them."""
 
 
 def find(name: str) -> Method:
     """The method of this name. Raises MethodError with the known names."""
-    methods = {method.name: method for method in all_methods()}
+    methods = {method.name: method for method in METHODS}
     if name not in methods:
         raise MethodError(f"There is no method {name!r}; there are: {', '.join(methods)}.")
     return methods[name]
 
 
-def heatmap(trace: Trace, name: str, options: dict[str, Any]) -> Heatmap:
+def heatmap(trace: "Trace", name: str, options: dict[str, Any]) -> "Heatmap":
     """Compute a heatmap. Raises MethodError if the method does not apply or does not take an option, DeviceMemoryError."""
+    from vitviz.models.devices import memory_guard
+
     method = find(name)
     unknown = sorted(set(options) - set(method.options))
     if unknown:
         known = ", ".join(method.options)
         raise MethodError(f"{name} takes no option {', '.join(unknown)}; it takes: {known}.")
+    options = {option: _plain(value) for option, value in options.items()}
+    for option in method.parameters:
+        given = options.get(option.name, option.default)
+        if option.kind == "flag" and not isinstance(given, bool):
+            raise MethodError(f"{option.name} is True or False; not {given!r}.")
     reason = method.refusal(trace)
     if reason is not None:
         raise MethodError(f"{method.label} does not apply to {trace.model.name}, {reason}.")
@@ -61,7 +220,16 @@ def heatmap(trace: Trace, name: str, options: dict[str, Any]) -> Heatmap:
         return method.compute(trace, **options)
 
 
-def applicable(trace: Trace) -> dict[str, str | None]:
+def _plain(value: Any) -> Any:
+    """NumPy's numbers, as argmax gives them, as Python's own."""
+    import numpy as np
+
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def applicable(trace: "Trace") -> dict[str, str | None]:
     """Every method's name with None if it applies to the trace, else "does not apply, because …"."""
-    reasons = {method.name: method.refusal(trace) for method in all_methods()}
+    reasons = {method.name: method.refusal(trace) for method in METHODS}
     return {name: reason and f"does not apply, {reason}" for name, reason in reasons.items()}

@@ -1,0 +1,303 @@
+"""Every class-specific method equals its definition with dense matrices, unfused attention and autograd on stored N×N."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from naive import Matrix, Reference, composed, dense, lively, readout, reference, relative, row_sums
+from small_models import VIT
+
+import vitviz
+from vitviz.attention.trace import Trace
+from vitviz.errors import MethodError
+from vitviz.explain.gradients import gradients
+from vitviz.images.photo import photo_from_array
+
+SWIN = {"embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4), "num_classes": 5}
+KINDS = {
+    "ViT": ("vit_tiny_patch16_224", VIT),
+    "non-square": ("vit_tiny_patch16_224", VIT | {"img_size": (48, 80)}),
+    "distilled DeiT": ("deit_tiny_distilled_patch16_224", VIT),
+    "registers": ("vit_small_patch14_reg4_dinov2", VIT),
+    "registers, mean pool": ("vit_medium_patch16_reg4_gap_256", VIT),
+    "SigLIP": ("vit_base_patch16_siglip_224", VIT),
+    "differential": ("vit_dlittle_patch16_reg1_gap_256", VIT),
+    "Swin": ("swin_tiny_patch4_window7_224", SWIN | {"img_size": 56}),
+    "Swin, padded and non-square": ("swin_tiny_patch4_window7_224", SWIN | {"img_size": (64, 52)}),
+    "SwinV2": ("swinv2_tiny_window8_256", SWIN | {"img_size": 64, "window_size": 8}),
+    "SwinV2, padded": ("swinv2_tiny_window8_256", SWIN | {"img_size": (80, 48), "window_size": 8}),
+}
+TARGET = 3
+
+
+@cache
+def known(kind: str) -> tuple[Trace, Reference]:
+    """A trace, and what a plain implementation computes of its model; made once for all tests."""
+    pixels = np.random.default_rng(7).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    name, options = KINDS[kind]
+    trace = vitviz.trace(
+        vitviz.load_model(lively(name, **options), device="cpu"), photo_from_array(pixels, "noise")
+    )
+    return trace, reference(trace, TARGET)
+
+
+def patches(trace: Trace, tokens: Matrix, layer: int = 0) -> Matrix:
+    return trace.layers[layer].layout.on_grid(tokens)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_are_those_of_stored_attention(kind: str) -> None:
+    trace, expected = known(kind)
+    found = gradients(trace, TARGET)
+    assert relative(found.pixels, expected.pixels) <= 1e-4
+    for layer, gradient in zip(trace.layers, expected.gradients, strict=True):
+        assert relative(found.operation(layer), gradient) <= 1e-4
+        window, row = divmod(int(gradient.abs().amax((1, 3)).argmax()), gradient.shape[2])
+        part = gradient[window : window + 1, :, row : row + 1]
+        assert relative(found.operation(layer, slice(row, row + 1), window), part) <= 1e-4
+
+
+@pytest.mark.parametrize("kind", ["ViT", "Swin"])
+def test_each_layer_has_its_own_gradient_and_not_that_of_its_mirror(kind: str) -> None:
+    """Backward hooks fire last layer first; a list of them paired with the layers in order is reversed."""
+    trace, expected = known(kind)
+    found = gradients(trace, TARGET)
+    alike = [
+        layer for layer in trace.layers if layer.operations[0].shape == trace.layers[0].operations[0].shape
+    ]
+    assert len(alike) >= 2
+    right = [relative(found.operation(layer), expected.gradients[i]) for i, layer in enumerate(alike)]
+    mirrored = [
+        relative(found.operation(layer), expected.gradients[len(alike) - 1 - i])
+        for i, layer in enumerate(alike)
+        if i != len(alike) - 1 - i
+    ]
+    assert max(right) <= 1e-4
+    assert min(mirrored) > 0.3
+
+
+def naive_relevance(trace: Trace, expected: Reference) -> Matrix:
+    parts = [np.maximum(each, 0).mean(1) for each in expected.contributions()]
+    tokens = composed(trace, lambda i, result: result + dense(trace, i, parts[i]) @ result)
+    return parts[-1][0, 0] @ tokens if trace.layers[-1].pooling else readout(trace, tokens)
+
+
+def came_past(trace: Trace) -> Matrix:
+    """The readout's part of R that is I still, only merged."""
+    if trace.layers[-1].pooling:
+        return np.zeros(trace.layers[0].layout.tokens)
+    return readout(trace, composed(trace, lambda _index, result: result))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_relevance(kind: str) -> None:
+    trace, expected = known(kind)
+    whole = naive_relevance(trace, expected)
+    with_own = vitviz.explain(trace, "relevance", target=TARGET, own=True)
+    assert relative(with_own.values, patches(trace, whole)) <= 1e-4
+    map_ = vitviz.explain(trace, "relevance", target=TARGET)
+    assert relative(map_.values, patches(trace, whole - came_past(trace))) <= 1e-4
+    np.testing.assert_allclose(
+        [map_.prefix[name] for name in trace.layers[0].layout.prefix],
+        (whole - came_past(trace))[: len(trace.layers[0].layout.prefix)],
+        atol=1e-4 * np.abs(whole).max(),
+    )
+    assert map_.values.dtype == np.float32
+    if "padded" in kind:
+        assert map_.leak > 0
+
+
+@pytest.mark.parametrize("kind", ["ViT", "distilled DeiT", "Swin, padded and non-square"])
+def test_relevance_to_a_patch_and_through_some_layers(kind: str) -> None:
+    trace, expected = known(kind)
+    parts = [np.maximum(each, 0).mean(1) for each in expected.contributions()]
+    whole = composed(trace, lambda i, result: result + dense(trace, i, parts[i]) @ result)
+    token = trace.token(trace.layers[-1], 2, 3)
+    values = vitviz.explain(trace, "relevance", target=TARGET, query=(2, 3), own=True).values
+    assert relative(values, patches(trace, whole[token])) <= 1e-4
+    first = np.eye(trace.layers[0].layout.tokens) + dense(trace, 0, parts[0])
+    token = trace.token(trace.layers[0], 2, 3)
+    values = vitviz.explain(trace, "relevance", target=TARGET, query=(2, 3), layer=0, own=True).values
+    assert relative(values, patches(trace, first[token])) <= 1e-4
+    last = parts[-1] if trace.layers[-1].layout.windows is None else None
+    if last is not None:
+        values = vitviz.explain(trace, "relevance", target=TARGET, start=-1).values
+        assert relative(values, patches(trace, readout(trace, last[0]))) <= 1e-4
+
+
+@pytest.mark.parametrize("discard", [0.0, 0.5])
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradient_rollout(kind: str, discard: float) -> None:
+    trace, expected = known(kind)
+    fused = [np.maximum(each.mean(1), 0) for each in expected.contributions()]
+    for part in fused if discard else []:
+        flat = part.reshape(-1)
+        flat[np.argsort(flat, kind="stable")[: int(discard * flat.size)]] = 0
+
+    def step(index: int, result: Matrix) -> Matrix:
+        sums = row_sums(trace, index, fused[index]) / 2 + 0.5
+        both = (dense(trace, index, fused[index]) + np.eye(len(result))) / 2
+        return both / sums[:, None] @ result
+
+    tokens = composed(trace, step)
+    pool = fused[-1][0, 0]
+    row = pool / pool.sum() @ tokens if trace.layers[-1].pooling else readout(trace, tokens)
+    map_ = vitviz.explain(trace, "gradient_rollout", target=TARGET, discard=discard)
+    assert relative(map_.values, patches(trace, row)) <= 1e-4
+    assert map_.total + sum(map_.prefix.values()) + map_.leak == pytest.approx(1, abs=1e-5)
+    if "padded" in kind and not discard:
+        assert map_.leak > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradient_times_attention_in_every_layer_head_and_direction(kind: str) -> None:
+    trace, expected = known(kind)
+    for index, layer in enumerate(trace.layers):
+        by_head = np.maximum(expected.contributions()[index], 0)
+        for head in (None, layer.heads - 1):
+            chosen = by_head.mean(1) if head is None else by_head[:, head]
+            options = {"target": TARGET, "layer": index, "head": head}
+            if layer.pooling:
+                row = vitviz.explain(trace, "gradient_attention", **options)
+                assert relative(row.values, patches(trace, chosen[0, 0], index)) <= 1e-4
+                continue
+            tokens = dense(trace, index, chosen)
+            token = trace.token(layer, 1, 2)
+            for direction, matrix in (("to", tokens), ("by", tokens.T)):
+                options["direction"] = direction
+                one = vitviz.explain(trace, "gradient_attention", query=(1, 2), **options)
+                read = vitviz.explain(trace, "gradient_attention", **options)
+                scale = np.abs(tokens).max()
+                np.testing.assert_allclose(
+                    one.values, patches(trace, matrix[token], index), atol=1e-4 * scale
+                )
+                if not trace.layers[-1].pooling:
+                    row = patches(trace, readout(trace, matrix), index)
+                    np.testing.assert_allclose(read.values, row, atol=1e-4 * np.abs(row).max() + 1e-12)
+            if "padded" in kind and index == 0:
+                to = vitviz.explain(trace, "gradient_attention", **(options | {"direction": "to"}))
+                missing = row_sums(trace, index, chosen).mean() - tokens.sum(1).mean()
+                assert to.leak == pytest.approx(missing, rel=1e-3)
+                assert to.leak > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradcam(kind: str) -> None:
+    trace, expected = known(kind)
+    for index, layer in enumerate(trace.layers):
+        z, gradient = expected.inputs[index]
+        windows = layer.layout.windows
+        if windows is not None:  # the stage's tokens, one by one from their slots
+            slots = [windows.slot(token) for token in range(layer.layout.tokens)]
+            z, gradient = (torch.stack([x[slot] for slot in slots])[None] for x in (z, gradient))
+        first = len(layer.layout.prefix)
+        weights = gradient[0, first:].mean(0)
+        signed = (z[0] * weights).sum(-1).numpy()
+        map_ = vitviz.explain(trace, "gradcam", target=TARGET, layer=index)
+        difference = map_.values - patches(trace, np.maximum(signed, 0), index)
+        assert np.abs(difference).max() <= 1e-4 * np.abs(signed).max()  # a map may be 0 all over
+        assert np.abs(signed).max() > 0
+    np.testing.assert_array_equal(vitviz.explain(trace, "gradcam", target=TARGET).values, map_.values)
+
+
+@pytest.mark.parametrize("kind", ["ViT", "non-square", "SigLIP", "Swin, padded and non-square", "SwinV2"])
+def test_input_gradient_per_pixel_and_per_patch(kind: str) -> None:
+    trace, expected = known(kind)
+    size = int(trace.patches.cell[0])
+    for times_input in (False, True):
+        given = trace.framing.apply(trace.photo)
+        signed = expected.pixels * given if times_input else np.abs(expected.pixels)
+        pixels = signed.sum(0)
+        map_ = vitviz.explain(trace, "input_gradient", target=TARGET, times_input=times_input)
+        assert relative(map_.pixels, pixels) <= 1e-4
+        cells = [
+            [
+                pixels[r * size : (r + 1) * size, c * size : (c + 1) * size].sum()
+                for c in range(trace.patches.cols)
+            ]
+            for r in range(trace.patches.rows)
+        ]
+        assert relative(map_.values, cells) <= 1e-4
+
+
+@pytest.mark.parametrize(
+    "method", ["relevance", "gradient_rollout", "gradcam", "input_gradient", "gradient_attention"]
+)
+def test_every_class_has_its_own_map_and_the_top_one_is_the_default(method: str) -> None:
+    trace, _ = known("ViT")
+    maps = [vitviz.explain(trace, method, target=target) for target in range(3)]
+    assert relative(maps[0].values, maps[1].values) > 0.05
+    top = int(trace.logits.argmax())
+    default = vitviz.explain(trace, method)
+    assert default.options["target"] == top
+    assert f"class {top}" in default.title
+    np.testing.assert_array_equal(default.values, vitviz.explain(trace, method, target=top).values)
+
+
+def test_talking_heads_and_class_attention_are_exact_too() -> None:
+    """CaiT: what is multiplied with the values is the mix of heads, signed; the last layers have one query."""
+    pixels = np.random.default_rng(7).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    model = vitviz.load_model(lively("cait_xxs24_224", img_size=64, depth=1, num_classes=5), device="cpu")
+    trace = vitviz.trace(model, photo_from_array(pixels, "noise"))
+    expected = reference(trace, TARGET)
+    found = gradients(trace, TARGET)
+    for layer, gradient in zip(trace.layers, expected.gradients, strict=True):
+        assert relative(found.operation(layer), gradient) <= 1e-4
+    row = None
+    count = 17
+    for part in reversed([np.maximum(each, 0).mean(1)[0] for each in expected.contributions()]):
+        row = np.eye(count)[0] if row is None else row
+        alone = part.shape[0] == 1  # class attention: only the class token's row changes
+        row = row + row[0] * part[0] if alone else np.concatenate([row[:1], row[1:] + row[1:] @ part])
+    map_ = vitviz.explain(trace, "relevance", target=TARGET)
+    assert relative(map_.values.reshape(-1), row[1:]) <= 1e-4
+    assert map_.prefix["class"] == pytest.approx(
+        row[0] - 1, rel=1e-3
+    )  # of R − I, though the token joins late
+    with_own = vitviz.explain(trace, "relevance", target=TARGET, own=True)
+    assert with_own.prefix["class"] == pytest.approx(row[0], rel=1e-5)
+    assert vitviz.methods(trace)["relevance"] is None
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "sentence"),
+    [
+        ("relevance", {"target": 10}, "10 classes, numbered from 0; there is no class 10"),
+        ("relevance", {"target": -1}, "there is no class -1"),
+        ("relevance", {"head": 1}, "relevance takes no option head"),
+        (
+            "relevance",
+            {"start": 2, "layer": 0},
+            r"start is blocks\.2\.attn, which comes after blocks\.0\.attn",
+        ),
+        ("gradcam", {"layer": 7}, "3 layers, numbered from 0"),
+        ("gradcam", {"target": True}, "there is no class True"),
+        ("relevance", {"own": "no"}, "own is True or False; not 'no'"),
+        ("gradient_attention", {"head": 3}, "3 heads, numbered from 0; there is no head 3"),
+        ("gradient_attention", {"direction": "up"}, "direction is one of to, by"),
+        ("gradient_rollout", {"residual": 1.0}, "residual is a share from 0 up to, not including, 1"),
+        ("input_gradient", {"layer": 1}, "takes no option layer; it takes: target, times_input"),
+    ],
+)
+def test_wrong_options_are_told(method: str, options: dict[str, object], sentence: str) -> None:
+    trace, _ = known("ViT")
+    with pytest.raises(MethodError, match=sentence):
+        vitviz.explain(trace, method, **options)
+
+
+def test_numpys_numbers_will_do() -> None:
+    """What argmax and the like give."""
+    trace, _ = known("ViT")
+    options = {"target": 4, "layer": 1, "head": 2, "query": (1, 2), "direction": "to"}
+    wanted = vitviz.explain(trace, "gradient_attention", **options)
+    of_numpy = options | {name: np.int64(options[name]) for name in ("target", "layer", "head")}
+    given = vitviz.explain(trace, "gradient_attention", **(of_numpy | {"query": (np.int32(1), np.int64(2))}))
+    np.testing.assert_array_equal(given.values, wanted.values)
+    assert given.title == wanted.title
+    assert given.options == wanted.options
+    assert {type(value) for value in given.options.values()} <= {int, str, tuple}
+    rolled = vitviz.explain(trace, "rollout", discard=np.float32(0.5), query=(0, 1))
+    np.testing.assert_array_equal(
+        rolled.values, vitviz.explain(trace, "rollout", discard=0.5, query=(0, 1)).values
+    )

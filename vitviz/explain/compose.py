@@ -1,0 +1,280 @@
+"""Composition of layers: the weight of a query carried from the last layer down to the patches of the photo.
+
+Every method of this kind makes of a layer a matrix Ā = diag(a) F + diag(b), F its fused attention, or contributions, and
+wants a row of Ā_L ⋯ Ā_1. Only that row is computed: rᵀ ← rᵀ Ā_ℓ from the last layer to the first. For Swin it goes through
+windows, shifts and padding as they are, and back through the merges by giving each real child an equal part: composition
+of attention under equal merging, a model and not a theorem.
+"""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vitviz.attention.gradients import Gradients
+from vitviz.attention.layer import CHUNK_ENTRIES, Layer
+from vitviz.attention.layout import Layout
+from vitviz.attention.trace import Query, Trace
+from vitviz.errors import MethodError
+from vitviz.explain.attention import Fusion, find_layer, silence
+
+Floats = NDArray[np.float32]
+Step = tuple[Layer, ...]
+"""One layer, or several that read the same tokens side by side."""
+
+KEPT_BYTES = 1 << 29
+"""Matrices of a trace are kept for its next query if they take no more than this together (512 MiB)."""
+
+CACHED_ENTRIES = 1 << 18
+"""How many weights a CPU works on at a time (1 MiB in float32)."""
+
+KEPT_KINDS = 2
+"""Of how many methods, or classes, a layer's matrix is kept at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """A step's matrix Ā = diag(attention) · matrix + diag(residual), its columns then divided by `columns`."""
+
+    matrix: Tensor
+    """queries×N, or windows×n×n."""
+    attention: Tensor | float = 1.0
+    """Per row."""
+    residual: Tensor | float = 1.0
+    """Per row."""
+    columns: Tensor | None = None
+
+
+@dataclass
+class Flow:
+    """Weight on its way down: over the tokens of a layout, and what has left the patches for good."""
+
+    weights: Tensor
+    own: Tensor
+    """Of the weight on a token what is its own still: it came past every attention. Not a part of `weights`."""
+    layout: Layout
+    leak: float
+    born: dict[str, float]
+    """Weight that came down to prefix tokens at the layer where they join, so that no earlier layer has them."""
+
+
+_kept: "WeakKeyDictionary[Layer, dict[Hashable, Mixed]]" = WeakKeyDictionary()
+
+
+def chosen(trace: Trace, query: Query, layer: int | str, start: int | str = 0) -> tuple[Layer, ...]:
+    """The layers from `start` to `layer`, without the attention pool unless the readout is asked for."""
+    top, bottom = find_layer(trace, layer), find_layer(trace, start)
+    if bottom.step > top.step:
+        raise MethodError(
+            f"start is {bottom.name}, which comes after {top.name}, the layer to start back from."
+        )
+    layers = tuple(each for each in trace.layers if bottom.step <= each.step <= top.step)
+    if query is not None:  # no patch and no prefix token attends in an attention pool
+        layers = tuple(each for each in layers if not each.pooling)
+    if not layers:
+        raise MethodError(f"In {top.name} {silence(trace, top, query, 'to')}.")
+    return layers
+
+
+def compose(
+    trace: Trace,
+    layers: tuple[Layer, ...],
+    query: Query,
+    mix: Callable[[Step], Mixed],
+    kind: Hashable,
+    shares: bool,
+    own: bool = True,
+) -> Flow:
+    """The query's weight carried from the last of `layers` down to the input of the first.
+
+    `mix` gives a step's matrix; it is kept under `kind` for the next query. `shares`: rows of Ā sum to 1, those of an
+    attention pool, which has no residual connection, too. `own`: whether `weights` have the query's own at the end.
+    """
+    steps = [tuple(group) for _, group in groupby(layers, key=lambda layer: layer.step)]
+    plain = sum(step[0].layout.tokens ** 2 * 4 for step in steps if step[0].layout.windows is None)
+
+    def mixed(step: Step) -> Mixed:
+        return _kept_or_new(step, mix, kind) if plain <= KEPT_BYTES else mix(step)
+
+    last = steps[-1][0]
+    if last.pooling:
+        weights = mixed(steps[-1]).matrix[0].clone()
+        if shares:
+            weights = weights / _required(weights.sum(), last)
+        flow = Flow(weights, torch.zeros_like(weights), last.layout, 0.0, {})
+        steps = steps[:-1]
+    else:
+        first = trace.query_weights(last, query)
+        if first is None:
+            raise MethodError(f"In {last.name} {silence(trace, last, query, 'to')}.")
+        query_weights = torch.from_numpy(first).to(_device(last))
+        flow = Flow(torch.zeros_like(query_weights), query_weights, last.layout, 0.0, {})
+    for step in reversed(steps):
+        carry(flow, step[0].layout, own)
+        through(flow, step[0], mixed(step))
+    if own:
+        flow.weights, flow.own = flow.weights + flow.own, torch.zeros_like(flow.own)
+    return flow
+
+
+def through(flow: Flow, layer: Layer, mixed: Mixed) -> None:
+    """rᵀ ← rᵀ Ā for one step."""
+    windows = layer.layout.windows
+    if windows is not None:
+        index = torch.from_numpy(windows.index).to(mixed.matrix.device)
+        real = index >= 0
+        weights, own = (torch.where(real, part[index.clamp_min(0)], 0.0) for part in (flow.weights, flow.own))
+        spread = torch.einsum("wi,wij->wj", (weights + own) * mixed.attention, mixed.matrix)
+        spread += weights * mixed.residual
+        if windows.padding:
+            flow.leak += float(spread[~real].sum())
+        empty = torch.zeros_like(flow.weights)
+        flow.weights = empty.index_put((index[real],), spread[real])
+        flow.own = empty.index_put((index[real],), (own * mixed.residual)[real])
+        return
+    queries = slice(None) if layer.queries is None else list(layer.queries)
+    rows = (flow.weights + flow.own)[queries]
+    for part in (flow.weights, flow.own):
+        part[queries] = part[queries] * mixed.residual  # tokens that do not attend pass unchanged
+    flow.weights += (rows * mixed.attention) @ mixed.matrix
+    if mixed.columns is not None:
+        flow.weights, flow.own = flow.weights / mixed.columns, flow.own / mixed.columns
+
+
+def carry(flow: Flow, below: Layout, own: bool) -> None:
+    """Carry weight over one layout's tokens to those of the layout below: prefix tokens by name, patches through a merge.
+
+    `own`: whether what is a prefix token's own still counts as born with it.
+    """
+    above = flow.layout
+    flow.layout = below
+    if above is below or (above.prefix == below.prefix and above.patches == below.patches):
+        return
+    ends = flow.weights + flow.own if own else flow.weights
+    for name, weight in zip(above.prefix, ends.tolist(), strict=False):
+        if name not in below.prefix:
+            flow.born[name] = flow.born.get(name, 0.0) + weight
+    flow.weights, flow.own = (_carried(part, above, below) for part in (flow.weights, flow.own))
+
+
+def _carried(weights: Tensor, above: Layout, below: Layout) -> Tensor:
+    prefix, patches = weights[: len(above.prefix)], weights[len(above.prefix) :]
+    if above.patches != below.patches:
+        if above.merge is None:
+            raise MethodError("Two stages follow each other without a merge that vitviz knows.")
+        rows = torch.from_numpy(above.merge.shares(above.patches.rows, below.patches.rows)).to(weights.device)
+        cols = torch.from_numpy(above.merge.shares(above.patches.cols, below.patches.cols)).to(weights.device)
+        patches = (rows.T @ patches.view(above.patches.rows, above.patches.cols) @ cols).flatten()
+    carried = torch.zeros(len(below.prefix), device=weights.device)
+    for name, weight in zip(above.prefix, prefix, strict=True):
+        if name in below.prefix:
+            carried[below.prefix.index(name)] = weight
+    return torch.cat([carried, patches])
+
+
+def landed(trace: Trace, flow: Flow) -> tuple[Floats, dict[str, float]]:
+    """Where the weight came to: rows×cols on the patches, and on each prefix token."""
+    values = flow.weights.cpu().numpy()
+    prefix = {name: flow.born.get(name, 0.0) for name in trace.prefix}
+    for name, weight in zip(flow.layout.prefix, values.tolist(), strict=False):
+        prefix[name] += weight
+    return flow.layout.on_grid(values), prefix
+
+
+def with_residual(matrix: Tensor, residual: float) -> Mixed:
+    """rownorm((1 − residual) F + residual I); a row that would be empty stays with its own token."""
+    sums = (1 - residual) * matrix.sum(-1) + residual
+    empty = sums <= 0
+    sums = torch.where(empty, 1.0, sums)
+    return Mixed(matrix, (1 - residual) / sums, torch.where(empty, 1.0, residual / sums))
+
+
+def discard_smallest(matrix: Tensor, discard: float, protect_first: bool = False) -> None:
+    """Set the ⌊discard · entries⌋ smallest entries of a matrix to zero, in place; `protect_first`: but never the first."""
+    flat = matrix.view(-1)
+    smallest = flat.topk(int(discard * flat.numel()), largest=False).indices
+    flat[smallest[smallest != 0] if protect_first else smallest] = 0.0
+
+
+def fused_attention(step: Step, fusion: Fusion) -> Tensor:
+    """F_h A of a step: queries×N, or windows×n×n."""
+    if step[0].layout.windows is not None:
+        weights = torch.cat([layer.weights() for layer in step], 1)
+        return _fuse(weights.transpose(0, 1), fusion)
+    return _over_heads(step, lambda layer, rows, heads: layer.weights(rows, None, heads)[0], fusion)
+
+
+def fused_contributions(gradients: Gradients, step: Step, clamp: Literal["before", "after"]) -> Tensor:
+    """E_h((∇A⊙A)⁺), clamped "before" the mean over heads, or (E_h(∇A⊙A))⁺, "after" it: queries×N, or windows×n×n."""
+
+    def part(layer: Layer, rows: slice | None, heads: slice | None) -> Tensor:
+        values = gradients.contributions(layer, rows, None, heads)
+        return values.relu_() if clamp == "before" else values
+
+    if step[0].layout.windows is not None:
+        fused = torch.cat([part(layer, None, None) for layer in step], 1).mean(1)
+    else:
+        fused = _over_heads(step, lambda layer, rows, heads: part(layer, rows, heads)[0], "mean")
+    return fused if clamp == "before" else fused.relu_()
+
+
+def _over_heads(step: Step, part: Callable[[Layer, slice, slice], Tensor], fusion: Fusion) -> Tensor:
+    """queries×N from parts of heads×rows×N of the layers of a step, all their heads fused.
+
+    On a CPU a few rows of one head at a time, so that they are still in its cache when they are fused: faster than all
+    heads at once. Elsewhere fewer and larger pieces.
+    """
+    _, heads, queries, keys = step[0].operations[0].shape
+    on_cpu = _device(step[0]).type == "cpu"
+    together = 1 if on_cpu else heads
+    entries = CACHED_ENTRIES if on_cpu else CHUNK_ENTRIES
+    block = max(1, entries // (together * keys))
+    fused = torch.empty(queries, keys, device=_device(step[0]))
+    pieces = [(layer, slice(h, h + together)) for layer in step for h in range(0, layer.heads, together)]
+    for start in range(0, queries, block):
+        rows = slice(start, min(start + block, queries))
+        so_far = fused[rows]
+        for number, (layer, some) in enumerate(pieces):
+            values = part(layer, rows, some)
+            values = values[0] if together == 1 else _fuse(values, fusion)
+            if number == 0:
+                so_far.copy_(values)
+            elif fusion == "mean":
+                so_far.add_(values)
+            else:
+                (torch.maximum if fusion == "max" else torch.minimum)(so_far, values, out=so_far)
+    return fused.div_(len(pieces)) if fusion == "mean" else fused
+
+
+def _fuse(weights: Tensor, fusion: Fusion) -> Tensor:
+    """heads×… → …"""
+    if fusion == "mean":
+        return weights.mean(0)
+    return weights.amax(0) if fusion == "max" else weights.amin(0)
+
+
+def _kept_or_new(step: Step, mix: Callable[[Step], Mixed], kind: Hashable) -> Mixed:
+    known = _kept.setdefault(step[0], {})
+    if kind not in known:
+        new = mix(step)
+        while len(known) >= KEPT_KINDS:
+            known.pop(next(iter(known)))
+        known[kind] = new
+    return known[kind]
+
+
+def _required(total: Tensor, layer: Layer) -> Tensor:
+    if not float(total) > 0:
+        raise MethodError(f"In {layer.name} nothing has weight, so there is nothing to follow down.")
+    return total
+
+
+def _device(layer: Layer) -> torch.device:
+    value = layer.operations[0].value
+    return value.device if value is not None else torch.device("cpu")

@@ -1,0 +1,91 @@
+"""The gradients of a trace's classes, computed once per class and kept for the last few."""
+
+import re
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from vitviz.attention.gradients import Gradients, differentiate
+from vitviz.attention.trace import Trace
+from vitviz.errors import MethodError
+
+KEPT_BYTES = 1 << 28
+"""Gradients of a trace's earlier classes are kept while all of them together take no more than this (256 MiB)."""
+
+_kept: "WeakKeyDictionary[Trace, dict[int, Gradients]]" = WeakKeyDictionary()
+
+
+def gradients(trace: Trace, target: int | None, cancel: Callable[[], bool] | None = None) -> Gradients:
+    """The gradients of a class's logit, one forward and one backward pass the first time and nothing after that.
+
+    `target`: a class, or None for the top prediction. `cancel` is asked now and then; if it says yes, Cancelled is raised.
+    Raises MethodError where there is no such class or the model lets no gradient through, DeviceMemoryError.
+    """
+    target = class_index(trace, target)
+    ready = _kept.get(trace, {}).get(target)
+    if ready is not None:
+        return ready  # without waiting for another thread's forward pass
+    with trace.model.lock:  # a second thread that asks for the same waits for it
+        known = _kept.setdefault(trace, {})
+        if target in known:
+            return known[target]
+        found = differentiate(trace, target, cancel)
+        known[target] = found
+        while len(known) > 1 and sum(each.bytes for each in known.values()) > KEPT_BYTES:
+            known.pop(next(iter(known)))
+        return found
+
+
+def has_gradients(trace: Trace, target: int | None) -> bool:
+    """Whether `gradients` would answer at once."""
+    return class_index(trace, target) in _kept.get(trace, {})
+
+
+def class_index(trace: Trace, target: int | None) -> int:
+    """The class asked for; None is the top prediction. Raises MethodError for a class that the model does not have."""
+    reason = refusal(trace)
+    if reason is not None:
+        raise MethodError(f"There is no class to explain for {trace.model.name}, {reason}.")
+    if target is None:
+        return int(np.argmax(trace.logits))
+    if type(target) is not int or not 0 <= target < len(trace.logits):
+        raise MethodError(
+            f"{trace.model.name} has {len(trace.logits)} classes, numbered from 0; there is no class {target!r}."
+        )
+    return target
+
+
+def find_class(trace: Trace, text: str) -> int:
+    """A class by number or label; a part of a label will do if no other has it. Raises MethodError with what there is."""
+    if re.fullmatch(r"[+-]?[0-9]+", text.strip()):
+        return class_index(trace, int(text))
+    class_index(trace, None)
+    wanted = text.strip().casefold()
+    labels = [label.casefold() for label in trace.model.labels]
+    ways: tuple[Callable[[str], bool], ...] = (
+        lambda label: label == wanted,
+        lambda label: wanted in [part.strip() for part in label.split(",")],
+        lambda label: wanted in label,
+    )
+    for fits in ways:
+        found = [index for index, label in enumerate(labels) if fits(label)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            some = ", ".join(f"{index} ({trace.model.labels[index]})" for index in found[:5])
+            raise MethodError(f"{len(found)} classes are called {text!r}: {some}; name one by its number.")
+    raise MethodError(f"{trace.model.name} has no class called {text!r}.")
+
+
+def refusal(trace: Trace) -> str | None:
+    """Why no class of a trace can be explained; None if one can."""
+    if len(trace.model.labels) != len(trace.logits):
+        return "because it has no classifier, so there is no class to explain"
+    return None
+
+
+def called(trace: Trace, target: int) -> str:
+    """A class in a title: "class 243 (bull mastiff)"."""
+    name, label = f"class {target}", trace.model.labels[target]
+    return name if label == name else f"{name} ({label})"
