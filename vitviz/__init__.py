@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from vitviz.attention.trace import trace as trace
     from vitviz.errors import VitvizError as VitvizError
     from vitviz.explain import methods as methods
+    from vitviz.explain import patches as patches
+    from vitviz.explain import positions as positions
     from vitviz.explain.heatmap import Heatmap as Heatmap
+    from vitviz.explain.lens import lens as lens
+    from vitviz.explain.plates import plate as plate
+    from vitviz.explain.statistics import statistics as statistics
     from vitviz.images.framing import DataConfig as DataConfig
     from vitviz.images.photo import Photo as Photo
     from vitviz.images.photo import open_image as open_image
@@ -34,23 +39,31 @@ _HOMES = {
     "Photo": "vitviz.images.photo",
     "Trace": "vitviz.attention.trace",
     "VitvizError": "vitviz.errors",
+    "lens": "vitviz.explain.lens",
     "load_model": "vitviz.models.loading",
     "methods": "vitviz.explain",
     "open_image": "vitviz.images.photo",
+    "plate": "vitviz.explain.plates",
+    "statistics": "vitviz.explain.statistics",
     "trace": "vitviz.attention.trace",
 }
 
-__all__ = ["explain", *_HOMES]
+_MODULES = {"patches": "vitviz.explain.patches", "positions": "vitviz.explain.positions"}
+
+__all__ = ["explain", *_HOMES, *_MODULES]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name in _MODULES:
+        value = import_module(_MODULES[name])
+    elif name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    else:
         raise AttributeError(f"module 'vitviz' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_HOMES, *_MODULES])

@@ -1,7 +1,10 @@
-"""Ways from a trace to a heatmap: one file per family of methods, and `registry` that names them all.
+"""Ways from a trace to a heatmap: one file per method, and `registry` that names them all; and other things to ask a trace.
 
 `heatmap` is what every method gives: raw values per patch with their grid, title, unit and books (weight on prefix tokens,
-leak to padding). No Qt. To add a method: one file with a METHOD, one line in `registry.all_methods`.
+leak to padding). `compose` carries weight down through the layers, `gradients` keeps a trace's gradients for its classes.
+Beside the methods: `lens`, `statistics`, `faithfulness`, `truth` (where objects are known), `positions`, `split` (logits
+into content and position), `patches`, `plates` (pictures of these). No Qt. To add a method: one file, described in
+`registry.METHODS`.
 
 Decisions:
 
@@ -9,6 +12,11 @@ Decisions:
   which cannot be compared between photos, heads or models.
 - Rollout walks a row vector down through the layers. Rejected: the product of N×N matrices, many times slower for one
   query; all queries at once are for those who ask for all.
+- Relevance shows R − I unless asked otherwise. Rejected as the default: R itself, in which a patch that is asked about has
+  its own 1, and a mean pool 1/N everywhere, so that nothing else is to be seen. For a class token the two are the same map.
+- The logit lens lets rows of earlier layers travel past the remaining blocks in one ordinary pass, so that mergings, norm,
+  pool and head are the model's own code. Rejected: rebuilding each family's head here.
+- Heads are compared by the cosine of their rows. Rejected: 1 − JS, a logarithm per pair and nothing for signed weights.
 - A query is always a patch of the finest grid (what one sees on the photo), also in Swin's later stages, where it stands for
   the token that its patch was merged into. Rejected: coordinates of each stage, which nobody can point at.
 - This file stays light and is imported by `vitviz` at once, so that the function `vitviz.explain` is not shadowed by the

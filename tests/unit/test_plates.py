@@ -1,0 +1,125 @@
+"""Plates: pixels of small pictures have their values' colours, windows lie where they are, the command writes them."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_models import VIT, small
+
+import vitviz
+from vitviz.attention.check import noise
+from vitviz.attention.trace import Trace
+from vitviz.errors import MethodError
+from vitviz.explain.plates import PLATES, plate, split_pictures
+from vitviz.render.colors import SIGNED_COLORMAP, lookup_table
+from vitviz.render.plates import NOTHING, Picture, colored, side_by_side, tiled
+
+
+def test_zero_is_the_middle_and_nothing_is_grey() -> None:
+    pixels = colored(np.array([[-2.0, 0.0, 2.0, np.nan]]), -2, 2)
+    table = lookup_table(SIGNED_COLORMAP)
+    np.testing.assert_array_equal(pixels[0, :3], table[[0, 128, 255]])
+    assert tuple(pixels[0, 3]) == NOTHING
+
+
+def test_tiles_lie_apart_in_order() -> None:
+    tiles = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((6, 2, 3, 3), np.uint8)
+    whole = tiled(tiles.reshape(2, 3, 2, 3, 3), gap=2)
+    assert whole.shape == (6, 13, 3)
+    assert whole[0:2, 5:8].max() == whole[0:2, 5:8].min() == 1
+    assert whole[4:6, 10:13].min() == 5
+    assert (whole[2:4] == 255).all()
+    image = side_by_side([Picture(whole, "one", "+"), Picture(whole, "two")], 60)
+    assert np.asarray(image).shape[0] > 60
+
+
+def trace_of(name: str, **options: object) -> Trace:
+    size = options["img_size"]
+    size = size if isinstance(size, tuple) else (size, size)
+    return vitviz.trace(
+        vitviz.load_model(small(name, **options), device="cpu"), noise(size), framing="squash"
+    )
+
+
+@pytest.fixture(scope="module")
+def swin() -> Trace:
+    return trace_of(
+        "swin_tiny_patch4_window7_224", img_size=(64, 52), embed_dim=24, depths=(2, 2), num_heads=(2, 4), num_classes=5
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def vit() -> Trace:
+    return trace_of("vit_tiny_patch16_224", **VIT)
+
+
+def test_a_chosen_window_is_bright_where_its_tokens_lie_and_nowhere_else(swin: Trace) -> None:
+    layer = swin.layers[1]
+    image = np.asarray(plate(swin, "windows", layer=1, query=(0, 0)))[:64, :52].astype(int)
+    photo = swin.photo.pixels.astype(int)
+    window, _ = layer.layout.windows.slot(0)
+    own = set(layer.layout.windows.tokens(window).tolist())
+    bright = 0
+    for row in range(swin.patches.rows):
+        for col in range(swin.patches.cols):
+            inner = (slice(4 * row + 3, 4 * row + 4), slice(4 * col + 3, 4 * col + 4))
+            same = np.abs(image[inner] - photo[inner]).max() == 0
+            dimmed = np.abs(image[inner] - photo[inner] * 2 // 5).max() <= 1
+            if not (same or dimmed):
+                continue  # a line lies there
+            assert same == (row * swin.patches.cols + col in own) or photo[inner].max() < 3
+            bright += same
+    assert bright > len(own) / 4
+
+
+def test_the_three_maps_of_a_split_share_one_scale(swin: Trace) -> None:
+    found = vitviz.positions.split(swin, 1, (0, 0))
+    pictures, limit = split_pictures(found, 0)
+    assert [picture.joint for picture in pictures] == ["+", "=", "→", ""]
+    expected = colored(
+        np.where(found.picture(found.mask, 0) < 0, np.nan, found.picture(found.position, 0)), -limit, limit
+    )
+    np.testing.assert_array_equal(pictures[1].pixels, expected)
+    seen = ~(found.picture(found.mask, 0) < 0) & (found.keys.reshape(found.shape) >= 0)
+    assert limit == pytest.approx(
+        max(
+            np.abs(found.picture(values, 0)[seen]).max()
+            for values in (found.content, found.position, found.logits)
+        )
+    )
+
+
+@pytest.mark.parametrize("what", PLATES)
+def test_every_plate_is_drawn_or_refused_with_the_reason(what: str, swin: Trace, vit: Trace) -> None:
+    drawn = 0
+    hybrid = "vit_tiny_r_s16_p8_224"
+    more = (
+        (trace_of(hybrid, img_size=64, embed_dim=48, depth=2, num_heads=3, num_classes=4),)
+        if what == "stem"
+        else ()
+    )
+    for trace, query in ((swin, (3, 3)), (vit, (1, 1)), *((one, (1, 1)) for one in more)):
+        try:
+            image = plate(trace, what, layer=1, query=query)
+        except MethodError:
+            continue
+        drawn += 1
+        assert np.asarray(image.convert("L")).std() > 5
+    assert drawn == (2 if what in ("patches", "filters", "embedding") else 1)
+    with pytest.raises(MethodError, match="There is no plate"):
+        plate(vit, "nothing")
+
+
+def test_the_command_writes_a_plate(tmp_path, photo) -> None:
+    source, out = tmp_path / "photo.png", tmp_path / "windows.png"
+    Image.fromarray(photo.pixels).save(source)
+    words = [sys.executable, "-m", "vitviz", "plate", "windows", str(source), "--model", "demo/swin"]
+    done = subprocess.run(
+        [*words, "--layer", "1", "--query", "0,0", "--out", str(out)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    with Image.open(out) as image:
+        assert image.info["Plate"] == "windows"
+        assert image.width == photo.width

@@ -1,0 +1,270 @@
+"""Plates to save: windows, positions and patches of a trace, each a picture with its title, scale and legend.
+
+    >>> vitviz.plate(trace, "similarity").save("similarity.png")        # doctest: +SKIP
+
+To add a plate: a function of (trace, options) and a line in PLATES.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vitviz.attention.trace import Query, Trace
+from vitviz.errors import MethodError
+from vitviz.explain import patches, positions
+from vitviz.explain.attention import find_layer
+from vitviz.render.colors import DEFAULT_COLORMAP
+from vitviz.render.export import with_legend
+from vitviz.render.plates import (
+    NOTHING,
+    Picture,
+    colored,
+    side_by_side,
+    tiled,
+    windows_on_photo,
+    with_caption,
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a plate may depend on; each takes what it needs."""
+
+    layer: int | str = -1
+    head: int | None = None
+    query: Query = None
+    stored: bool = False
+    colormap: str = DEFAULT_COLORMAP
+
+
+def plate(
+    trace: Trace,
+    what: str,
+    *,
+    layer: int | str = -1,
+    head: int | None = None,
+    query: Query = None,
+    stored: bool = False,
+    colormap: str = DEFAULT_COLORMAP,
+) -> Image.Image:
+    """A plate of a trace, one of PLATES: "windows", "matrix", "similarity", "components", "norm", "split", "patches",
+    "filters", "embedding", "stem".
+
+    `query`: the token whose window or logits are shown; `stored`: the position table before interpolation. Raises
+    MethodError where the model has nothing of the kind, with the reason.
+    """
+    if what not in PLATES:
+        raise MethodError(f"There is no plate {what!r}; there are: {', '.join(PLATES)}.")
+    return PLATES[what](trace, Options(layer, head, query, stored, colormap))
+
+
+def _windows(trace: Trace, options: Options) -> Image.Image:
+    layer = find_layer(trace, options.layer)
+    windows = layer.layout.windows
+    if windows is None:
+        raise MethodError(f"{trace.model.name} attends over the whole photo at once: it has no windows.")
+    window = None
+    if options.query is not None:
+        weights = trace.query_weights(layer, options.query)
+        window = windows.slot(int(np.argmax(weights)))[0] if weights is not None else None
+    image = windows_on_photo(trace.photo, trace.framing, layer.layout, window)
+    (rows, cols), (height, width) = windows.across, windows.size
+    shift = f"shifted by {windows.shift[0]}, {windows.shift[1]}" if any(windows.shift) else "not shifted"
+    note = f"{rows} × {cols} windows of {height} × {width} tokens, {shift}"
+    if windows.padding:
+        note += f", {windows.padding} slots of padding"
+    if window is not None:
+        note += f"; bright: window {window}; parts of different colours may not see each other"
+    return _titled(image, f"The windows of {layer.name} on the photo", note)
+
+
+def _matrix(trace: Trace, options: Options) -> Image.Image:
+    layer = find_layer(trace, options.layer)
+    windows = layer.layout.windows
+    if windows is None:
+        raise MethodError(f"{trace.model.name} attends over the whole photo at once: it has no windows.")
+    weights = trace.query_weights(layer, options.query)
+    window = 0 if weights is None else windows.slot(int(np.argmax(weights)))[0]
+    attention = layer.weights(None, window)[0].detach().float().cpu().numpy()
+    bias = positions.position_bias(trace, layer)
+    heads = range(layer.heads) if options.head is None else [options.head]
+    low, high = float(bias.min()), float(bias.max())
+    rows = [
+        side_by_side(
+            [
+                Picture(
+                    colored(attention[head], 0, float(attention[head].max()), options.colormap),
+                    f"head {head}: attention",
+                ),
+                Picture(colored(bias[head], low, high), "relative position bias"),
+                Picture(
+                    colored(np.where(windows.masked(window), 1.0, 0.0), 0, 1, "gray"), "masked pairs (white)"
+                ),
+            ],
+            240,
+        )
+        for head in heads
+    ]
+    image = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)))
+    for number, row in enumerate(rows):
+        image.paste(row, (0, number * row.height))
+    title = f"Window {window} of {layer.name}: query (down) by key (across)"
+    return with_legend(
+        image, title=title, low=low, high=high, unit="bias in logits", style="tint", opacity=1.0,
+        note="attention: each matrix from 0 to its own maximum",
+    )  # fmt: skip
+
+
+def _similarity(trace: Trace, options: Options) -> Image.Image:
+    values = positions.similarity(trace, options.stored)
+    tiles = colored(values, -1, 1)
+    own = np.arange(tiles.shape[0])[:, None], np.arange(tiles.shape[1])[None, :]
+    tiles[own[0], own[1], own[0], own[1]] = (20, 20, 20)
+    image = Image.fromarray(tiled(tiles, 2))
+    step = max(1, 900 // max(image.size))
+    image = image.resize((image.width * step, image.height * step), Image.Resampling.NEAREST)
+    title = f"Each position's embedding beside every other's, {_which(options.stored)}"
+    return _scaled(image, title, -1, 1, "cosine", "one map per position; dark: the position itself")
+
+
+def _components(trace: Trace, options: Options) -> Image.Image:
+    found = positions.components(trace, options.stored)
+    image = side_by_side([Picture(_bytes(found.colors), "red, green, blue: components 1, 2, 3")], 480)
+    shares = ", ".join(f"{share:.0%}" for share in found.shares)
+    title = f"Principal components of the position table, {_which(options.stored)}"
+    return _titled(image, title, f"they explain {shares} of its variance; {positions.change(trace).sentence}")
+
+
+def _norm(trace: Trace, options: Options) -> Image.Image:
+    values = positions.norm(trace, options.stored)
+    title = f"How long each position's embedding is, {_which(options.stored)}"
+    return _map(values, title, "length", options.colormap)
+
+
+def _split(trace: Trace, options: Options) -> Image.Image:
+    found = positions.split_or_bias(trace, options.layer, options.query)
+    pictures, limit = split_pictures(found, options.head, options.colormap)
+    heads = f"head {options.head}" if options.head is not None else f"mean of {len(found.content)} heads"
+    title = f"Logits of {found.subject} in {found.layer}, {heads}: content + position = sum"
+    note = "a difference of 1 is a factor of e; grey: padding or masked; attention from 0 to its own maximum"
+    if not found.complete:
+        title = f"Position bias of {found.subject} in {found.layer}, {heads}"
+        note = "the layer hands over only its softmaxed weights, so content is not known; grey: padding or masked"
+    return _scaled(side_by_side(pictures), title, -limit, limit, "logits", note)
+
+
+def split_pictures(
+    found: positions.Split, head: int | None, colormap: str = DEFAULT_COLORMAP
+) -> tuple[list[Picture], float]:
+    """Content, position, their sum and the attention they give as pictures, and the one limit of the first three's scale."""
+    names = (
+        ("content", "position", "sum") if found.kind != "rotary" else ("not rotated", "rotation", "logits")
+    )
+    masked = found.picture(found.mask, head) < 0
+    if not found.complete:
+        bias = np.where(masked, np.nan, found.picture(found.position, head))
+        limit = float(np.nanmax(np.abs(bias))) or 1.0
+        return [Picture(colored(bias, -limit, limit), "position")], limit
+    maps = [found.picture(values, head) for values in (found.content, found.position, found.logits)]
+    maps = [np.where(masked, np.nan, values) for values in maps]
+    limit = max(float(np.nanmax(np.abs(values))) for values in maps) or 1.0
+    pictures = [
+        Picture(colored(values, -limit, limit), name, joint)
+        for values, name, joint in zip(maps, names, ("+", "=", "→"), strict=True)
+    ]
+    shares = found.picture(found.attention, head)
+    return [*pictures, Picture(colored(shares, 0, float(np.nanmax(shares)), colormap), "attention")], limit
+
+
+def _patches(trace: Trace, options: Options) -> Image.Image:
+    cut = patches.pictures(trace)
+    image = Image.fromarray(tiled(patch_tiles(cut), max(2, cut.shape[2] // 6)))
+    low, high = float(np.nanmin(cut)), float(np.nanmax(cut))
+    note = (
+        f"(value − mean) ÷ standard deviation per channel, from {low:.2f} (darkest) to {high:.2f} (brightest)"
+    )
+    return _titled(image, f"The {cut.shape[0]} × {cut.shape[1]} patches as the model sees them", note)
+
+
+def patch_tiles(cut: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Normalised patches as colours: one scale for all, from the least to the greatest value; NaN is NOTHING."""
+    low, high = float(np.nanmin(cut)), float(np.nanmax(cut))
+    unit = (cut - low) / (high - low if high > low else 1)
+    pixels: NDArray[np.uint8] = np.round(np.nan_to_num(unit) * 255).astype(np.uint8)
+    pixels[np.isnan(cut).any(-1)] = NOTHING
+    return pixels
+
+
+def _filters(trace: Trace, options: Options) -> Image.Image:
+    found = patches.filters(trace.model)
+    tiles = found.tiles()
+    cols = 7 if len(tiles) > 7 else len(tiles)
+    tiles = tiles[: len(tiles) // cols * cols]
+    image = Image.fromarray(tiled(tiles.reshape(-1, cols, *tiles.shape[1:]), 2))
+    step = max(1, 640 // image.width)
+    image = image.resize((image.width * step, image.height * step), Image.Resampling.NEAREST)
+    title = f"The first {len(tiles)} principal components of {found.filters} filters of the {found.whose}"
+    note = f"they explain {found.shares[: len(tiles)].sum():.0%} of the filters' variance; grey is 0"
+    return _titled(image, title, note)
+
+
+def _embedding(trace: Trace, options: Options) -> Image.Image:
+    found = patches.embedding(trace)
+    return _map(found.norms, "How long each patch's embedding is", "length", options.colormap)
+
+
+def _stem(trace: Trace, options: Options) -> Image.Image:
+    found = patches.embedding(trace)
+    if found.stem is None:
+        raise MethodError(
+            f"{trace.model.name} has no convolutional stem: its patches are cut from the photo itself."
+        )
+    return _map(found.stem, "How long the stem's features are", "length", options.colormap)
+
+
+def _map(values: NDArray[np.float32], title: str, unit: str, colormap: str) -> Image.Image:
+    low, high = float(values.min()), float(values.max())
+    image = side_by_side([Picture(colored(values, low, high, colormap), "")], 480)
+    return with_legend(
+        image, title=title, low=low, high=high, unit=unit, colormap=colormap, style="tint", opacity=1.0
+    )
+
+
+def _scaled(
+    image: Image.Image, title: str, low: float, high: float, unit: str, note: str = ""
+) -> Image.Image:
+    return with_legend(
+        image, title=title, low=low, high=high, unit=unit, note=note, style="tint", opacity=1.0
+    )
+
+
+def _titled(image: Image.Image, title: str, note: str) -> Image.Image:
+    """A plate whose colours are no scale: title and note only."""
+    return with_caption(image, title, note)
+
+
+def _bytes(colors: NDArray[np.float32]) -> NDArray[np.uint8]:
+    levels: NDArray[np.uint8] = np.round(colors * 255).astype(np.uint8)
+    return levels
+
+
+def _which(stored: bool) -> str:
+    return "as it was stored" if stored else "as this input uses it"
+
+
+PLATES: dict[str, Callable[[Trace, Options], Image.Image]] = {
+    "windows": _windows,
+    "matrix": _matrix,
+    "similarity": _similarity,
+    "components": _components,
+    "norm": _norm,
+    "split": _split,
+    "patches": _patches,
+    "filters": _filters,
+    "embedding": _embedding,
+    "stem": _stem,
+}
+"""Every plate by name."""
