@@ -14,6 +14,7 @@ from vitviz.demo.architectures import ARCHITECTURES, KINDS
 from vitviz.demo.samples import SAMPLES, write
 from vitviz.demo.score import Score
 from vitviz.demo.shapes import CLASSES
+from vitviz.explain.truth import OnObject, on_object
 from vitviz.images.framing import PatchGrid
 from vitviz.resources_path import resource
 
@@ -125,22 +126,40 @@ def a_map(values):
 def test_mass_and_pointing_are_measured_against_the_mask():
     mask = np.zeros((8, 8), np.uint8)
     mask[:4, :2] = 255
-    hit, chance, mass, uniform = figures.on_object(a_map([[3.0, 1.0], [-5.0, 0.0]]), mask)
-    assert (hit, chance, uniform) == (1.0, 0.25, 0.125)
-    assert mass == pytest.approx(3 / 4 * 0.5)
-    missed = figures.on_object(a_map([[0.0, 1.0], [0.0, 0.0]]), mask)
-    assert (missed[0], missed[2]) == (0.0, 0.0)
-    assert figures.on_object(a_map([[-1.0, -1.0], [-1.0, -1.0]]), mask)[2] == 0.0
+    found = on_object(a_map([[3.0, 1.0], [-5.0, 0.0]]), mask)
+    assert (found.points, found.chance, found.uniform) == (True, 0.25, 0.125)
+    assert found.mass == pytest.approx(3 / 4 * 0.5)
+    missed = on_object(a_map([[0.0, 1.0], [0.0, 0.0]]), mask)
+    assert (missed.points, missed.mass) == (False, 0.0)
+    nothing = on_object(a_map([[-1.0, -1.0], [-1.0, -1.0]]), mask)
+    assert (nothing.points, nothing.mass) == (False, 0.0)
 
 
 def test_a_lead_within_chance_does_not_count():
     rng = np.random.default_rng(0)
-    noise = [(1.0, 0.2, 0.2 + d, 0.2) for d in rng.normal(0, 0.05, 40)]
-    noise += [(1.0, 0.2, 0.2 - d[2] + 0.2, 0.2) for d in noise]
+    noise = [OnObject(True, 0.2, 0.2 + d, 0.2) for d in rng.normal(0, 0.05, 40)]
+    noise += [OnObject(True, 0.2, 0.4 - one.mass, 0.2) for one in noise]
     assert not figures.summed_up(noise).beats_uniform
-    clear = figures.summed_up([(1.0, 0.2, 0.3 + d, 0.2) for d in rng.normal(0, 0.02, 40)])
+    clear = figures.summed_up([OnObject(True, 0.2, 0.3 + d, 0.2) for d in rng.normal(0, 0.02, 40)])
     assert clear.beats_uniform
     assert clear.mass == pytest.approx(0.3, abs=0.02)
+
+
+def test_class_specific_maps_point_to_the_object_that_was_asked_for():
+    pairs = figures.of_two_classes(12)
+    assert all(len({*drawn.kinds}) == 2 for drawn in pairs)
+    found = figures.askings("demo/vit", pairs)
+    assert found["rollout"].askings == 24
+    # The same map for both: right for one as often as it is wrong for the other.
+    assert found["rollout"].rather == 0.5
+    assert found["relevance"].rather >= 0.8
+    assert found["relevance"].asked > found["relevance"].other
+    one = found["relevance"]
+    line = figures.asked_table({"demo/vit": {"relevance": one}}).splitlines()[2]
+    assert (
+        line
+        == f"| demo/vit | relevance | {one.asked:.1%} | {one.other:.1%} | {one.elsewhere:.1%} | {one.rather:.1%} |"
+    )
 
 
 def test_the_tables_say_so_when_a_method_fails_or_does_not_apply():

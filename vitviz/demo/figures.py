@@ -8,6 +8,12 @@ asked two things, on scenes with one object:
 - mass: which share of the map's positive values lies on the object? Beside it, the share that a uniform map gets.
 
 A method whose lead over uniform is smaller than twice its standard error is said not to beat it.
+
+And on scenes with two objects of different classes, for each of the two in turn:
+
+- asked: is the map's maximum on the object that was asked for, on the other one, or elsewhere?
+- rather: has the asked-for object more of the map, for its size, than the other? A map that does not know what was
+  asked for is right in exactly half of the cases.
 """
 
 from __future__ import annotations
@@ -20,7 +26,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from vitviz.attention.trace import trace
@@ -31,12 +36,11 @@ from vitviz.demo.score import Score, score
 from vitviz.demo.shapes import CLASSES
 from vitviz.demo.views import normalised
 from vitviz.explain import explain, methods
-from vitviz.explain.heatmap import Heatmap
+from vitviz.explain.registry import find
+from vitviz.explain.truth import HIT, OnObject, on_object
 from vitviz.images.photo import photo_from_array
 from vitviz.models.loading import load_model
 from vitviz.resources_path import resource
-
-HIT = 0.25
 
 
 @dataclass(frozen=True)
@@ -83,25 +87,10 @@ def accuracy(module: torch.nn.Module, scenes: list[Scene]) -> Score:
     return score(torch.cat(logits), kinds)
 
 
-def on_object(heatmap: Heatmap, mask: NDArray[np.uint8]) -> tuple[float, float, float, float]:
-    """Return (hit, share of patches that would be a hit, mass inside, uniform share) of a map for a mask (H, W).
-
-    The photo must be what the model saw, pixel by pixel, so that a patch's box is a piece of the mask.
-    """
-    values = np.clip(heatmap.values.astype(np.float64), 0, None)
-    cover = np.empty(values.shape)
-    for row, col in np.ndindex(values.shape):
-        left, top, right, bottom = (round(edge) for edge in heatmap.patches.box(row, col))
-        cover[row, col] = mask[top:bottom, left:right].mean() / 255
-    total = values.sum()
-    mass = float((values * cover).sum() / total) if total > 0 else 0.0
-    return float(cover.flat[values.argmax()] >= HIT), float((cover >= HIT).mean()), mass, float(cover.mean())
-
-
 def aims(name: str, scenes: list[Scene]) -> dict[str, Aim | str]:
     """Return for each method how it aims on these one-object scenes, or the reason why it does not apply."""
     model = load_model(name)
-    rows: dict[str, list[tuple[float, float, float, float]]] = {}
+    rows: dict[str, list[OnObject]] = {}
     reasons: dict[str, str] = {}
     for drawn in scenes:
         traced = trace(model, photo_from_array(drawn.picture))
@@ -113,13 +102,84 @@ def aims(name: str, scenes: list[Scene]) -> dict[str, Aim | str]:
     return {method: summed_up(found) for method, found in rows.items()} | reasons
 
 
-def summed_up(found: list[tuple[float, float, float, float]]) -> Aim:
+def summed_up(found: list[OnObject]) -> Aim:
     """Average over scenes what `on_object` found."""
-    table = np.array(found)
+    table = np.array([(one.points, one.chance, one.mass, one.uniform) for one in found], np.float64)
     lead = table[:, 2] - table[:, 3]
     error = float(lead.std(ddof=1) / np.sqrt(len(lead))) if len(lead) > 1 else float("inf")
     pointing, chance, mass, uniform = table.mean(axis=0).tolist()
     return Aim(len(found), pointing, chance, mass, uniform, error)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Where one method points when it is asked for one of two objects: shares of ``askings``."""
+
+    askings: int
+    asked: float
+    other: float
+    rather: float
+
+    @property
+    def elsewhere(self) -> float:
+        """Where neither object is."""
+        return 1 - self.asked - self.other
+
+
+def askings(name: str, scenes: list[Scene]) -> dict[str, Asked | str]:
+    """Return for each method where it points when asked for either object of these scenes, or why it does not apply."""
+    model = load_model(name)
+    rows: dict[str, list[tuple[bool, bool, float]]] = {}
+    reasons: dict[str, str] = {}
+    for drawn in scenes:
+        traced = trace(model, photo_from_array(drawn.picture))
+        for method, reason in methods(traced).items():
+            if reason is not None:
+                reasons[method] = reason
+                continue
+            for mine, other in ((0, 1), (1, 0)):
+                target = {"target": CLASSES.index(drawn.kinds[mine])} if find(method).takes("target") else {}
+                heatmap = explain(traced, method, **target)
+                one, two = (on_object(heatmap, drawn.masks[place]) for place in (mine, other))
+                density = one.mass / one.uniform - two.mass / two.uniform
+                rather = 0.5 if density == 0 else float(density > 0)
+                rows.setdefault(method, []).append((one.points, two.points and not one.points, rather))
+    found: dict[str, Asked | str] = {
+        method: Asked(len(table), *np.mean(np.array(table, np.float64), axis=0).tolist())
+        for method, table in rows.items()
+    }
+    return found | reasons
+
+
+def of_two_classes(count: int) -> list[Scene]:
+    """Draw test scenes with two objects of different classes, each of which is seen in some patch."""
+    found: list[Scene] = []
+    for seed in TEST_SEEDS:
+        drawn = scene(seed, SIDE, things=2)
+        # A side of 96 pixels in patches of 8: an object must cover a quarter of one, or nothing could point at it.
+        blocks = drawn.masks.reshape(2, SIDE // 8, 8, SIDE // 8, 8).mean(axis=(2, 4)) / 255
+        if drawn.kinds[0] != drawn.kinds[1] and (blocks.max(axis=(1, 2)) >= HIT).all():
+            found.append(drawn)
+        if len(found) == count:
+            break
+    return found
+
+
+def asked_table(found: dict[str, dict[str, Asked | str]]) -> str:
+    """Return a Markdown table of where each method points when asked for one of two objects."""
+    lines = [
+        "| model | method | points at the one asked for | at the other | elsewhere | more of the map on the first |",
+        "|---|---|---|---|---|---|",
+    ]
+    for model, by_method in found.items():
+        for method, one in by_method.items():
+            if isinstance(one, str):
+                lines.append(f"| {model} | {method} | {one} | | | |")
+                continue
+            lines.append(
+                f"| {model} | {method} | {one.asked:.1%} | {one.other:.1%} | {one.elsewhere:.1%} | {one.rather:.1%} |"
+            )
+    return "\n".join(lines)
 
 
 def teacher() -> Teacher:
@@ -168,8 +228,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--models", nargs="*", default=list(KINDS), help="of vit, deit and swin (default: all)"
     )
+    parser.add_argument(
+        "--askings", type=int, metavar="N", help="only: N scenes with two objects, each asked for"
+    )
     parser.add_argument("--write", action="store_true", help="put the accuracies on the models' cards")
     options = parser.parse_args(arguments)
+    if options.askings is not None:
+        pairs = of_two_classes(options.askings)
+        print(f"{len(pairs)} scenes with two objects, {2 * len(pairs)} askings:\n")
+        print(asked_table({f"demo/{kind}": askings(f"demo/{kind}", pairs) for kind in options.models}))
+        return
     scenes = list(test_scenes(options.scenes))
     scores = {"teacher": accuracy(teacher(), scenes)}
     scores |= {f"demo/{kind}": accuracy(load_model(f"demo/{kind}").module, scenes) for kind in options.models}
