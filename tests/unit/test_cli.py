@@ -81,6 +81,7 @@ def saved(folder, name, options):
         (["export", "--help"], 0),
         (["models", "--help"], 0),
         (["check", "--help"], 0),
+        (["evaluate", "--help"], 0),
         (["--no-such-option"], 2),
         (["export", "--framing", "sideways", "--out", "a.png"], 2),
     ],
@@ -109,7 +110,7 @@ def test_version_and_module_entry():
 
 def test_help_names_every_command():
     ran = start("--help")
-    for command in ("export", "models", "check"):
+    for command in ("export", "models", "check", "evaluate"):
         assert f"vitviz {command}" in ran.stdout
 
 

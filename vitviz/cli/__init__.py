@@ -1,4 +1,4 @@
-"""The command line: `vitviz` opens the window, `vitviz export`, `models` and `check` do without one.
+"""The command line: `vitviz` opens the window; `vitviz export`, `check` and the other commands do without one.
 
 Decisions:
 
@@ -19,8 +19,11 @@ from vitviz.memory import keep_freed_memory
 
 COMMANDS = {
     "export": "write heatmaps of photos as PNG, and as numbers",
+    "plate": "write windows, positions or patches of a model as PNG",
     "models": "list the models that can be loaded by name",
     "check": "prove that a model's attention is recomputed exactly",
+    "evaluate": "score how faithful heatmaps are, over photos, as a table",
+    "statistics": "measure each head over photos: distance, entropy, prefix tokens",
 }
 
 
@@ -63,7 +66,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     if command != "window":
         parser = argparse.ArgumentParser(prog=f"vitviz {command}", description=_sentence(COMMANDS[command]))
     else:
-        lines = "\n".join(f"  vitviz {name:<8}{what}" for name, what in COMMANDS.items())
+        lines = "\n".join(f"  vitviz {name:<12}{what}" for name, what in COMMANDS.items())
         parser = argparse.ArgumentParser(
             prog="vitviz",
             description="See what a vision transformer attends to. Opens the window, on PHOTO if given.",

@@ -8,30 +8,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitviz.cli import report
+from vitviz.cli.methods import add_method, listed, options_of
 from vitviz.cli.options import (
     SOURCE,
     add_architecture,
     add_device,
     clear_progress,
-    number_or_name,
     pair,
     progress,
-    query,
     size,
 )
-from vitviz.errors import ExportError, VitvizError
+from vitviz.errors import ExportError, MethodError, VitvizError
 from vitviz.render.colors import COLORMAPS, DEFAULT_COLORMAP, STYLES
 
 if TYPE_CHECKING:
     from vitviz.models.model import Model
 
-# Options of methods: passed on only if they were given, so that each method keeps its own defaults.
-_METHOD_OPTIONS = ("layer", "head", "fusion", "discard", "query", "direction")
-_STYLE_OPTIONS = ("colormap", "opacity", "style", "smooth", "scale", "log", "grid")
+_STYLE_OPTIONS = ("colormap", "opacity", "style", "smooth", "scale", "log", "temperature", "grid")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything `vitviz export` takes."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = listed()
     parser.add_argument("photos", nargs="*", metavar="PHOTO", help="one or more photos")
     parser.add_argument(
         "--sample", action="store_true", help="use the bundled scene of two objects, with demo/vit by default"
@@ -47,43 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--raw", metavar="PATH", type=Path, help="also write the numbers, as .npz: a file, folder or pattern"
     )
-    _add_method(parser.add_argument_group("what is shown"))
+    add_method(parser.add_argument_group("what is shown"))
     _add_model(parser.add_argument_group("photo and model"))
     _add_look(parser.add_argument_group("how it looks"))
-
-
-def _add_method(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--method", default="rollout", metavar="NAME", help="rollout or attention (default: rollout)"
-    )
-    group.add_argument(
-        "--layer",
-        type=number_or_name,
-        metavar="N",
-        help="a layer's number from 0, -1 for the last, or its name (default: the last)",
-    )
-    group.add_argument(
-        "--head", type=int, metavar="N", help="attention: one head, numbered from 0 (default: all, fused)"
-    )
-    group.add_argument("--fusion", choices=("mean", "max", "min"), help="how heads are fused (default: mean)")
-    group.add_argument(
-        "--discard",
-        type=float,
-        metavar="SHARE",
-        help="rollout: the share of smallest weights set to zero, such as 0.9 (default: 0)",
-    )
-    group.add_argument(
-        "--query",
-        type=query,
-        metavar="R,C",
-        help="a patch (row,column from 0) or a token's name, such as class (default: the readout, which the "
-        "prediction is read from)",
-    )
-    group.add_argument(
-        "--direction",
-        choices=("to", "by"),
-        help="attention: what the query attends to, or what it is attended by (default: to)",
-    )
 
 
 def _add_model(group: argparse._ArgumentGroup) -> None:
@@ -131,7 +96,17 @@ def _add_look(group: argparse._ArgumentGroup) -> None:
         "map's maximum, from 0 or, where all of it is far above 0, from its minimum)",
     )
     group.add_argument("--log", action="store_true", help="a logarithmic scale")
+    group.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        metavar="T",
+        help="colours follow weight^(1/T), as if the softmax had been T times as warm; numbers stay (default: 1)",
+    )
     group.add_argument("--grid", action="store_true", help="draw the patch borders")
+    group.add_argument(
+        "--pixels", action="store_true", help="input_gradient: each pixel's value instead of the patches'"
+    )
     group.add_argument(
         "--legend", action="store_true", help="add a strip below the picture: what it shows, and the scale"
     )
@@ -181,28 +156,33 @@ def export_one(
     photo: Path, model: "Model", arguments: argparse.Namespace, picture: Path, raw: Path | None
 ) -> str:
     """Write one photo's picture, and its numbers if asked for; returns a line that says what was written."""
-    from vitviz.attention.trace import trace
+    from vitviz.attention.trace import patches_of, trace
     from vitviz.explain import explain
     from vitviz.images.photo import open_image
     from vitviz.render.colors import value_range
     from vitviz.render.export import number_text
 
     traced = trace(model, open_image(photo), framing=arguments.framing)
-    given = {name: getattr(arguments, name) for name in _METHOD_OPTIONS}
-    options = {name: value for name, value in given.items() if value is not None}
-    heatmap = explain(traced, arguments.method, **options)
+    heatmap = explain(traced, arguments.method, **options_of(arguments, traced))
     style: dict[str, Any] = {name: getattr(arguments, name) for name in _STYLE_OPTIONS}
-    if isinstance(arguments.query, tuple):
+    if arguments.pixels and heatmap.pixels is None:
+        raise MethodError(
+            f"{arguments.method} says nothing of single pixels; --pixels is for input_gradient."
+        )
+    if arguments.pixels:
+        style["field"] = heatmap.pixels
+    if isinstance(arguments.query, tuple) and len(patches_of(arguments.query)) == 1:
         style["mark"] = traced.cell(heatmap.patches, *arguments.query)
     heatmap.save(picture, legend=arguments.legend, **style)
     if raw is not None:
         heatmap.save_raw(raw)
-    low, high = value_range(heatmap.values, arguments.scale, arguments.log)
+    painted = heatmap.values if style.get("field") is None else style["field"]
+    low, high = value_range(painted, arguments.scale, arguments.log)
     best = traced.predictions(top=1)
     seen = f"{best[0].label} {best[0].probability:.1%}; " if best else ""
     written = f"{picture} and {raw}" if raw else f"{picture}"
     scale = f"colours from {number_text(low)} to {number_text(high)} ({heatmap.unit})"
-    return f"{written}: {seen}{heatmap.title}; {scale}"
+    return f"{written}: {seen}{heatmap.title_of(painted)}; {scale}"
 
 
 def sample_photo() -> Path:

@@ -43,12 +43,15 @@ def pair(text: str) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def query(text: str) -> tuple[int, int] | str:
-    """“4,7" → (4, 7); anything without a comma is a prefix token's name."""
+def query(text: str) -> tuple[int, int] | tuple[tuple[int, int], ...] | str:
+    """“4,7” → (4, 7); “4,7 5,7” → both; anything without a comma is a prefix token's name."""
     if "," not in text:
         return text
-    row, col = text.split(",")
-    return int(row), int(col)
+    patches = []
+    for part in re.split(r"[;\s]+", text.strip()):
+        row, col = part.split(",")
+        patches.append((int(row), int(col)))
+    return patches[0] if len(patches) == 1 else tuple(patches)
 
 
 def number_or_name(text: str) -> int | str:

@@ -1,0 +1,135 @@
+"""`vitviz export` offers every method with its options and targets, and passes on what was given."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import vitviz
+from vitviz.cli import main
+from vitviz.cli.methods import add_method, listed, options_of
+from vitviz.explain.registry import METHODS
+
+LABELS = ["tench", "goldfish", "tabby, tabby cat", "tiger cat", "dog"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A small model with labels, and a photo."""
+    path = tmp_path_factory.mktemp("model")
+    options = {"img_size": 64, "embed_dim": 48, "depth": 2, "num_heads": 3, "num_classes": 5}
+    torch.manual_seed(0)
+    module = timm.create_model("vit_tiny_patch16_224", **options)
+    save_file(module.state_dict(), path / "model.safetensors")
+    pretrained = {**module.pretrained_cfg, "num_classes": 5, "input_size": [3, 64, 64]}
+    config = {
+        "architecture": "vit_tiny_patch16_224",
+        "num_classes": 5,
+        "model_args": options,
+        "pretrained_cfg": pretrained,
+    }
+    (path / "config.json").write_text(json.dumps(config))
+    (path / "labels.txt").write_text("\n".join(LABELS))
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path / "garden.png")
+    return path
+
+
+def given(*words):
+    parser = argparse.ArgumentParser()
+    add_method(parser.add_argument_group())
+    return parser.parse_args(words)
+
+
+def export(folder, *words):
+    photo, out, raw = (str(folder / name) for name in ("garden.png", "out.png", "out.npz"))
+    model = ["--model", str(folder), "--labels", str(folder / "labels.txt"), "--device", "cpu"]
+    status = main(["export", photo, *model, "--out", out, "--raw", raw, *words])
+    return status, np.load(raw) if status == 0 else None
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "options"),
+    [
+        (["--method", "relevance", "--target", "goldfish"], "relevance", {"target": 1}),
+        (["--method", "attention", "--query", "1,2 0,3"], "attention", {"query": ((1, 2), (0, 3))}),
+        (
+            ["--method", "relevance", "--target", "3", "--start", "1", "--own"],
+            "relevance",
+            {"target": 3, "start": 1, "own": True},
+        ),
+        (
+            ["--method", "gradcam", "--target", "tiger cat", "--layer", "0"],
+            "gradcam",
+            {"target": 3, "layer": 0},
+        ),
+        (["--method", "input_gradient", "--times-input"], "input_gradient", {"times_input": True}),
+        (["--method", "gradient_rollout", "--discard", "0.5"], "gradient_rollout", {"discard": 0.5}),
+        (
+            ["--method", "gradient_attention", "--head", "2", "--direction", "by"],
+            "gradient_attention",
+            {"head": 2, "direction": "by"},
+        ),
+        (
+            ["--vit-explain", "--discard", "0.9", "--fusion", "max"],
+            "rollout",
+            {"vit_explain": True, "discard": 0.9, "fusion": "max"},
+        ),
+        (
+            ["--residual", "0.2", "--start", "blocks.1.attn"],
+            "rollout",
+            {"residual": 0.2, "start": "blocks.1.attn"},
+        ),
+    ],
+)
+def test_a_map_is_what_python_gives_with_the_same_options(folder, words, method, options):
+    status, raw = export(folder, *words)
+    assert status == 0
+    model = vitviz.load_model(folder, device="cpu", labels=folder / "labels.txt")
+    trace = vitviz.trace(model, vitviz.open_image(folder / "garden.png"))
+    map_ = vitviz.explain(trace, method, **options)
+    np.testing.assert_array_equal(raw["values"], map_.values)
+    assert str(raw["title"]) == map_.title
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--method", "relevance", "--target", "cow"], "has no class called 'cow'"),
+        (
+            ["--method", "relevance", "--target", "t"],
+            "3 classes are called 't': 0 (tench), 2 (tabby, tabby cat)",
+        ),
+        (["--method", "rollout", "--target", "1"], "rollout takes no option target; it takes: fusion"),
+        (["--method", "attention", "--own"], "attention takes no option own"),
+        (["--method", "rollout", "--pixels"], "rollout says nothing of single pixels"),
+    ],
+)
+def test_what_does_not_fit_is_told(folder, capsys, words, sentence):
+    status, _ = export(folder, *words)
+    assert status == 1
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_title_says_whether_pixels_or_patches_are_shown(folder, capsys):
+    for words, end in ((["--pixels"], "(tench)"), ([], "(tench), summed over each patch")):
+        status, _ = export(folder, "--method", "input_gradient", "--target", "0", *words)
+        assert status == 0
+        title = f"Input gradient for class 0 {end}"
+        assert Image.open(folder / "out.png").text["Title"] == title
+        assert f"; {title}; " in capsys.readouterr().out
+
+
+def test_every_option_of_every_method_is_on_offer():
+    known = vars(given())
+    for method in METHODS:
+        assert f"\n  {method.name} " in listed()
+        assert method.about in listed()
+        assert all(name in known for name in (*method.axes, *(option.name for option in method.parameters)))
+    assert options_of(given(), None) == {}  # methods keep their own defaults
+    assert options_of(given("--query", "1,2", "--residual", "0"), None) == {"query": (1, 2), "residual": 0.0}

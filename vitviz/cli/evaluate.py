@@ -1,0 +1,354 @@
+"""`vitviz evaluate`: how faithful each method's maps are, over photos, as a table that can be gone on with."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitviz.cli import report
+from vitviz.cli.options import SOURCE, add_architecture, add_device, clear_progress, progress, size
+from vitviz.errors import DeviceMemoryError, ExportError, MethodError, VitvizError
+
+if TYPE_CHECKING:
+    from vitviz.attention.trace import Trace
+    from vitviz.cli.scores_table import Row, Table
+    from vitviz.cli.subjects import Subject
+    from vitviz.explain.heatmap import Heatmap
+    from vitviz.models.model import Model
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Everything `vitviz evaluate` takes."""
+    parser.add_argument("photos", nargs="*", metavar="PHOTO", help="photos, and folders of photos")
+    parser.add_argument(
+        "--sample", action="store_true", help="the bundled scenes, whose objects' masks are known"
+    )
+    parser.add_argument(
+        "--scenes",
+        type=int,
+        metavar="N",
+        help="N freshly drawn scenes, never trained on, whose masks are known",
+    )
+    parser.add_argument("--model", metavar="SOURCE", help=SOURCE)
+    parser.add_argument(
+        "--out",
+        metavar="TABLE.csv",
+        required=True,
+        type=Path,
+        help="the table: a line per photo and method; if it is there, what it holds is not computed again",
+    )
+    parser.add_argument("--png", metavar="PLOT.png", type=Path, help="also draw the mean curves")
+    asked = parser.add_argument_group("what is asked")
+    asked.add_argument(
+        "--labels",
+        metavar="FILE.csv",
+        help="the class each photo is scored for: a CSV table of photo and target (number or name), or the word "
+        "“folders”: each photo's folder is its class (default: the model's own prediction)",
+    )
+    asked.add_argument("--methods", metavar="A,B,…", help="methods by name (default: all that apply)")
+    asked.add_argument(
+        "--steps",
+        type=int,
+        default=20,
+        metavar="N",
+        help="in how many steps patches go or come (default: 20)",
+    )
+    asked.add_argument(
+        "--baseline",
+        choices=("mean", "blur"),
+        default="mean",
+        help="what stands where patches are removed: the mean colour that the model was normalised by, which holds nothing "
+        "of the photo, or the blurred photo (default: mean)",
+    )
+    asked.add_argument(
+        "--random",
+        type=int,
+        default=10,
+        metavar="K",
+        help="random orders per photo, at least 2 (default: 10)",
+    )
+    asked.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of random orders and ties (default: 0)"
+    )
+    model = parser.add_argument_group("photo and model")
+    model.add_argument(
+        "--framing", choices=("crop", "squash", "fit"), default="crop", help="as in vitviz export"
+    )
+    model.add_argument(
+        "--image-size", type=size, metavar="N or H,W", help="the model's input in pixels, if not its own"
+    )
+    model.add_argument(
+        "--class-names", metavar="FILE", help="class names: .txt (one per line), .json or .csv"
+    )
+    add_architecture(model)
+    add_device(model)
+    model.add_argument(
+        "--batch", type=int, metavar="N", help="inputs per forward pass (default: by device and input size)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fill the table and print its means; 0 if every photo was scored, 1 if some could not be, 130 if stopped."""
+    _require(arguments)
+    from vitviz.cli.scores_table import RANDOM, Table
+    from vitviz.explain.registry import METHODS, find
+    from vitviz.models.loading import load_model
+
+    names = arguments.methods.split(",") if arguments.methods else [method.name for method in METHODS]
+    methods = list(dict.fromkeys(find(name.strip()).name for name in names))
+    scenes = arguments.sample or arguments.scenes is not None
+    model = load_model(
+        arguments.model or "demo/vit",
+        device=arguments.device,
+        image_size=arguments.image_size,
+        labels=arguments.class_names,
+        architecture=arguments.architecture,
+        progress=progress(),
+    )
+    clear_progress()
+    if not model.labels:
+        raise VitvizError(f"{model.name} has no classifier, so there is no probability to follow.")
+    subjects = subjects_of(arguments, model)
+    table = Table(arguments.out, settings_of(arguments, model))
+    failures = 0
+    try:
+        for number, subject in enumerate(subjects, start=1):
+            missing = [name for name in methods if not table.has(subject.name, subject.asked, name)]
+            if not missing:
+                continue
+            try:
+                table.add(score(subject, model, missing, table, arguments))
+            except (DeviceMemoryError, ExportError):
+                raise
+            except VitvizError as error:
+                clear_progress()
+                report(error, arguments.verbose)
+                failures += 1
+            else:
+                _tell(f"{number} of {len(subjects)}: {subject.name}, {subject.asked}", number / len(subjects))
+    except KeyboardInterrupt:
+        clear_progress()
+        print(f"vitviz: stopped; the same command goes on from what is in {table.path}.", file=sys.stderr)
+        return 130
+    clear_progress()
+    wanted = {(subject.name, subject.asked) for subject in subjects}
+    rows = [
+        row
+        for row in table.rows.values()
+        if (row.photo, row.asked) in wanted and (row.method in methods or row.method == RANDOM)
+    ]
+    conclude(rows, arguments, model, scenes)
+    if failures:
+        print(f"vitviz: {failures} of {len(subjects)} photos could not be scored.", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _require(arguments: argparse.Namespace) -> None:
+    """Refuse what contradicts itself before a model is loaded."""
+    scenes = arguments.sample or arguments.scenes is not None
+    if bool(arguments.photos) + arguments.sample + (arguments.scenes is not None) != 1:
+        raise VitvizError("Name photos or folders, or use --sample, or --scenes N: one of them.")
+    if scenes and arguments.labels:
+        raise VitvizError("Scenes have classes of their own: leave --labels out.")
+    if not scenes and not arguments.model:
+        raise VitvizError("Name a model: --model demo/vit, --model deit_tiny_patch16_224 or a weight file.")
+    for name, least in (("steps", 1), ("random", 2), ("scenes", 1), ("batch", 1), ("seed", 0)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            raise VitvizError(f"--{name} is at least {least}, not {value}.")
+    for path, suffix in ((arguments.out, ".csv"), (arguments.png, ".png")):
+        if path is not None and path.suffix.lower() != suffix:
+            raise ExportError(f"{path}: the name must end in {suffix}.")
+
+
+def subjects_of(arguments: argparse.Namespace, model: "Model") -> "list[Subject]":
+    """What is to be scored. Raises VitvizError for photos without a class and classes that do not exist."""
+    from vitviz.cli import subjects
+
+    if arguments.sample:
+        return subjects.bundled(model.labels)
+    if arguments.scenes is not None:
+        return subjects.drawn(arguments.scenes, model.labels)
+    photos = subjects.photos_in(arguments.photos)
+    if not arguments.labels:
+        return subjects.predicted(photos)
+    if arguments.labels == subjects.FOLDERS:
+        return subjects.in_folders(photos, model.labels)
+    return subjects.in_file(photos, Path(arguments.labels), model.labels)
+
+
+def settings_of(arguments: argparse.Namespace, model: "Model") -> Any:
+    """What every line of the table was computed with."""
+    from vitviz.cli.scores_table import Settings
+
+    height, width = model.input_size
+    return Settings(
+        model=model.name,
+        weights=fingerprint(model),
+        framing=arguments.framing,
+        input=f"{height}×{width}",
+        steps=arguments.steps,
+        replacement=arguments.baseline,
+        orders=arguments.random,
+        seed=arguments.seed,
+    )
+
+
+def fingerprint(model: "Model") -> str:
+    """Eight letters that differ for other weights, so that a file trained on is not taken for what it was."""
+    from hashlib import sha256
+
+    import torch
+
+    found = sha256()
+    for name, tensor in model.module.state_dict().items():
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()[:8]
+
+
+def score(
+    subject: "Subject", model: "Model", methods: Sequence[str], table: "Table", arguments: argparse.Namespace
+) -> "list[Row]":
+    """The lines of one photo and class: one per method, and random orders for each grid that has none yet."""
+    from vitviz.attention.trace import trace
+    from vitviz.cli.scores_table import RANDOM, Row
+    from vitviz.explain.faithfulness import baseline, scores
+    from vitviz.explain.gradients import class_index
+
+    show = progress()
+    if show is not None:
+        show(subject.name, None)
+    traced = trace(model, subject.open(), framing=arguments.framing)
+    target = class_index(traced, subject.target)
+    mask = _mask(subject, traced)
+    options: dict[str, Any] = {
+        "steps": arguments.steps,
+        "replacement": arguments.baseline,
+        "seed": arguments.seed,
+        "batch": arguments.batch,
+    }
+    common: dict[str, Any] = {
+        "photo": subject.name,
+        "asked": subject.asked,
+        "target": target,
+        "label": model.labels[target],
+        "probability": traced.predictions(None)[_place(traced, target)].probability,
+    }
+    rows: list[Row] = []
+    for name in methods:
+        try:
+            heatmap = heatmap_of(traced, name, target)
+            found = scores(traced, heatmap, target, **options)
+        except MethodError as error:
+            rows.append(Row(**common, method=name, grid="", note=error.message))
+            continue
+        grid = f"{found.patches.rows}×{found.patches.cols}"
+        aim: dict[str, Any] = {} if mask is None else _aim(heatmap, mask)
+        row = Row(
+            **common,
+            **aim,
+            method=name,
+            grid=grid,
+            deletion=found.deletion.area,
+            insertion=found.insertion.area,
+            deletion_curve=tuple(found.deletion.probabilities),
+            insertion_curve=tuple(found.insertion.probabilities),
+        )
+        rows.append(row)
+        known = (subject.name, subject.asked, RANDOM, grid)
+        if known in table.rows or known in {each.key for each in rows}:
+            continue
+        chance = baseline(traced, found.patches, target, orders=arguments.random, **options)
+        removed, revealed = chance.deletion, chance.insertion
+        if aim:
+            aim = {**aim, "points": aim["chance"], "mass": aim["uniform"]}
+        rows.append(
+            Row(
+                **common,
+                **aim,
+                method=RANDOM,
+                grid=grid,
+                deletion=removed.area.mean,
+                insertion=revealed.area.mean,
+                area_ci95=removed.area.half,
+                deletion_curve=tuple(removed.mean),
+                insertion_curve=tuple(revealed.mean),
+                curve_ci95=tuple(removed.half),
+            )
+        )
+    return rows
+
+
+def heatmap_of(trace: "Trace", method: str, target: int) -> "Heatmap":
+    """A method's map with its own defaults, of the target where it can be asked for one."""
+    from vitviz.explain import explain
+    from vitviz.explain.registry import find
+
+    return explain(trace, method, **({"target": target} if find(method).takes("target") else {}))
+
+
+def _place(trace: "Trace", target: int) -> int:
+    return next(place for place, one in enumerate(trace.predictions(None)) if one.index == target)
+
+
+def _mask(subject: "Subject", trace: "Trace") -> Any:
+    from vitviz.explain.truth import input_mask
+
+    return None if subject.mask is None else input_mask(trace.framing, subject.mask())
+
+
+def _aim(heatmap: "Heatmap", mask: Any) -> dict[str, float]:
+    from vitviz.explain.truth import on_object
+
+    found = on_object(heatmap, mask)
+    return {
+        "points": float(found.points),
+        "chance": found.chance,
+        "mass": found.mass,
+        "uniform": found.uniform,
+    }
+
+
+def _tell(what: str, share: float) -> None:
+    """Progress as a line that is overwritten, or where nobody watches as a line of a log."""
+    show = progress()
+    if show is not None:
+        show(what, share)
+    else:
+        print(what, file=sys.stderr, flush=True)
+
+
+def conclude(rows: "Sequence[Row]", arguments: argparse.Namespace, model: "Model", scenes: bool) -> None:
+    """Print the means, and what did not apply; draw the curves if that was asked for."""
+    import numpy as np
+
+    from vitviz.cli.scores_summary import columns, markdown, picture
+
+    shares = np.linspace(0, 1, arguments.steps + 1)
+    found = columns(rows, shares)
+    if found:
+        print(markdown(found, scenes))
+        print(
+            f"\n{len({(row.photo, row.asked) for row in rows if not row.note})} photos and classes; {_basis(arguments)}"
+        )
+    reasons: dict[tuple[str, str], int] = {}
+    for row in rows:
+        if row.note:
+            reasons[row.method, row.note] = reasons.get((row.method, row.note), 0) + 1
+    for (method, reason), count in reasons.items():
+        print(f"{method} was left out of {count}: {reason}")
+    if found and arguments.png is not None:
+        from vitviz.render.export import save_png
+
+        title = f"Faithfulness of heatmaps of {model.name}"
+        save_png(picture(found, shares, title, _basis(arguments)), arguments.png, {"Title": title})
+
+
+def _basis(arguments: argparse.Namespace) -> str:
+    instead = "the mean colour" if arguments.baseline == "mean" else "the blurred photo"
+    return (
+        f"means ± 95 % confidence interval over photos; {arguments.steps} steps, removed patches show {instead}, "
+        f"{arguments.random} random orders per photo."
+    )

@@ -1,0 +1,93 @@
+"""What command lines say of methods: --method, --target, --layer and each method's own options."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from vitviz.cli.options import number_or_name, query
+from vitviz.explain.registry import METHODS, Option
+
+if TYPE_CHECKING:
+    from vitviz.attention.trace import Trace
+
+_AXES = ("layer", "head", "fusion", "query", "direction")
+
+
+def add_method(group: argparse._ArgumentGroup) -> None:
+    """--method, and all options of all methods; see `options_of`."""
+    names = ", ".join(method.name for method in METHODS)
+    group.add_argument(
+        "--method", default="rollout", metavar="NAME", help=f"one of {names} (default: rollout)"
+    )
+    group.add_argument(
+        "--target",
+        metavar="N or LABEL",
+        help=f"the class to explain, by number or label (default: the top prediction); {_takers('target')}",
+    )
+    group.add_argument(
+        "--layer",
+        type=number_or_name,
+        metavar="N",
+        help="a layer's number from 0, -1 for the last, or its name (default: the last)",
+    )
+    group.add_argument(
+        "--head", type=int, metavar="N", help=f"one head, from 0 (default: all, fused); {_takers('head')}"
+    )
+    group.add_argument(
+        "--fusion",
+        choices=("mean", "max", "min"),
+        help=f"how heads are fused (default: mean); {_takers('fusion')}",
+    )
+    group.add_argument(
+        "--query",
+        type=query,
+        metavar="R,C",
+        help="a patch (row,column from 0), several (4,7 5,7: their mean) or a token's name, such as class "
+        "(default: the readout, which the prediction is read from)",
+    )
+    group.add_argument(
+        "--direction",
+        choices=("to", "by"),
+        help=f"what the query attends to, or what it is attended by (default: to); {_takers('direction')}",
+    )
+    options = {option.name: option for method in METHODS for option in method.parameters}
+    for option in options.values():
+        _add(group, option)
+
+
+def options_of(arguments: argparse.Namespace, trace: "Trace") -> dict[str, Any]:
+    """The options that were given, by name, a label as its class; the method refuses those that it does not take."""
+    own = (option.name for method in METHODS for option in method.parameters)
+    names = dict.fromkeys([*_AXES, *own])
+    options = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    if arguments.target is not None:
+        from vitviz.explain.gradients import find_class
+
+        options["target"] = find_class(trace, arguments.target)
+    return options
+
+
+def listed() -> str:
+    """Every method with a sentence that says what it is, for the end of a help text."""
+    width = max(len(method.name) for method in METHODS)
+    lines = [f"  {method.name:{width}}  {method.about}" for method in METHODS]
+    return "\n".join(["methods:", *lines])
+
+
+def _add(group: argparse._ArgumentGroup, option: Option) -> None:
+    flag = f"--{option.name.replace('_', '-')}"
+    about = f"{option.about[0].lower()}{option.about[1:].rstrip('.')}"
+    takers = _takers(option.name)
+    if option.kind == "flag":
+        group.add_argument(flag, action="store_true", default=None, help=f"{about}; {takers}")
+        return
+    kinds: dict[str, dict[str, Any]] = {
+        "choice": {"choices": option.choices},
+        "share": {"type": float, "metavar": "SHARE"},
+        "layer": {"type": number_or_name, "metavar": "N"},
+    }
+    group.add_argument(flag, help=f"{about} (default: {option.default}); {takers}", **kinds[option.kind])
+
+
+def _takers(name: str) -> str:
+    takers = [method.name for method in METHODS if method.takes(name)]
+    return f"for {', '.join(takers)}"

@@ -1,0 +1,77 @@
+"""`vitviz plate`: windows, positions and patches as a picture, without a window."""
+
+import argparse
+from pathlib import Path
+
+from vitviz.cli.options import (
+    SOURCE,
+    add_architecture,
+    add_device,
+    clear_progress,
+    number_or_name,
+    progress,
+    query,
+    size,
+)
+
+WHAT = {
+    "windows": "the windows of a Swin layer on the photo, one of them bright with --query",
+    "matrix": "a window's attention per head, its position bias and masked pairs",
+    "similarity": "each position's embedding beside every other's",
+    "components": "principal components of the position table as colours",
+    "norm": "how long each position's embedding is",
+    "split": "the logits of --query: content, position, sum, attention",
+    "patches": "the patches as the model sees them, pulled apart",
+    "filters": "principal components of the patch embedding's filters",
+    "embedding": "how long each patch's embedding is",
+    "stem": "a hybrid's convolutions: how long their features are in each cell",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Everything `vitviz plate` takes."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "what:\n" + "\n".join(f"  {name:<12}{about}" for name, about in WHAT.items())
+    parser.add_argument("what", choices=WHAT, metavar="WHAT", help=", ".join(WHAT))
+    parser.add_argument("photo", metavar="PHOTO", help="the photo")
+    parser.add_argument("--model", metavar="SOURCE", required=True, help=SOURCE)
+    parser.add_argument("--out", metavar="PATH", required=True, type=Path, help="a .png file")
+    parser.add_argument(
+        "--layer",
+        type=number_or_name,
+        default=-1,
+        metavar="N",
+        help="a layer's number or name (default: the last)",
+    )
+    parser.add_argument("--head", type=int, metavar="N", help="one head (default: all, or their mean)")
+    parser.add_argument("--query", type=query, metavar="R,C", help="a patch, or a prefix token's name")
+    parser.add_argument("--stored", action="store_true", help="the position table before it was interpolated")
+    parser.add_argument("--framing", choices=("crop", "squash", "fit"), default="crop", help="default: crop")
+    parser.add_argument("--image-size", type=size, metavar="N or H,W", help="the model's input in pixels")
+    add_architecture(parser)
+    add_device(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write one plate."""
+    from vitviz.attention.trace import trace
+    from vitviz.explain.plates import plate
+    from vitviz.images.photo import open_image
+    from vitviz.models.loading import load_model
+    from vitviz.render.export import save_png
+
+    photo = open_image(arguments.photo)
+    model = load_model(
+        arguments.model,
+        device=arguments.device,
+        image_size=arguments.image_size,
+        architecture=arguments.architecture,
+        progress=progress(),
+    )
+    clear_progress()
+    traced = trace(model, photo, framing=arguments.framing)
+    options = {name: getattr(arguments, name) for name in ("layer", "head", "query", "stored")}
+    image = plate(traced, arguments.what, **options)
+    save_png(image, arguments.out, {"Model": model.name, "Plate": arguments.what})
+    print(f"{arguments.out}: {WHAT[arguments.what]}")
+    return 0

@@ -1,0 +1,217 @@
+"""What `vitviz evaluate` is asked about: photos with the class each is scored for, and masks where the truth is known."""
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vitviz.errors import VitvizError
+from vitviz.images.photo import SUFFIXES, Photo, open_image, photo_from_array
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FOLDERS = "folders"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One photo and one class; `mask` gives, in the photo's size, where the class's object is."""
+
+    name: str
+    target: int | None
+    """None: whatever the model's prediction is."""
+    open: Callable[[], Photo]
+    mask: "Callable[[], np.ndarray] | None" = None
+
+    @property
+    def asked(self) -> str:
+        """The target as it is written in a table."""
+        return "prediction" if self.target is None else str(self.target)
+
+
+def photos_in(places: Sequence[str]) -> list[Path]:
+    """The photos named, and all in the folders named and below, in the order of their names, each once."""
+    found: dict[Path, None] = {}
+    for place in map(Path, places):
+        if not place.is_dir():
+            found[place] = None
+            continue
+        inside = sorted(
+            path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
+        )
+        if not inside:
+            raise VitvizError(f"There are no pictures in the folder {place}.")
+        found |= dict.fromkeys(inside)
+    return list(found)
+
+
+def predicted(photos: Sequence[Path]) -> list[Subject]:
+    """Each photo with the model's own prediction."""
+    return [_of_file(photo, None) for photo in photos]
+
+
+def in_folders(photos: Sequence[Path], labels: Sequence[str]) -> list[Subject]:
+    """Each photo with the class that its folder is called by."""
+    return [
+        _of_file(photo, find_class(labels, photo.absolute().parent.name, f"the folder of {photo}"))
+        for photo in photos
+    ]
+
+
+def in_file(photos: Sequence[Path], file: Path, labels: Sequence[str]) -> list[Subject]:
+    """Each photo with the class that a CSV file of the columns photo and target gives it; several make it count as often.
+
+    A photo is found by its path or the end of it. VitvizError for a file that cannot be read, a class that does not exist, a
+    photo that is not in the file, and a line that fits two photos.
+    """
+    rows = _read(file)
+    found: dict[Path, list[int]] = {photo: [] for photo in photos}
+    for line, (name, target) in enumerate(rows, start=2):
+        if not name:
+            raise VitvizError(f"{file}, line {line}: no photo is named.")
+        fitting = [
+            photo for photo in photos if photo.absolute().parts[-len(Path(name).parts) :] == Path(name).parts
+        ]
+        fitting = [photo for photo in fitting if photo == Path(name)] or fitting
+        if len(fitting) > 1:
+            raise VitvizError(
+                f"{file}, line {line}: “{name}” could be {fitting[0]} or {fitting[1]}; write more of its path."
+            )
+        if fitting:
+            found[fitting[0]].append(find_class(labels, target, f"{file}, line {line}"))
+    without = [photo for photo, targets in found.items() if not targets]
+    if without:
+        more = f" and {len(without) - 1} more" if len(without) > 1 else ""
+        raise VitvizError(f"{file} has no line for {without[0]}{more}.")
+    return [_of_file(photo, target) for photo in photos for target in dict.fromkeys(found[photo])]
+
+
+def find_class(labels: Sequence[str], text: str, where: str) -> int:
+    """A class by its number, its label, one of ImageNet's other words for it, or its ImageNet code (n02123045)."""
+    wanted = _plain(text)
+    if wanted.isdigit():
+        if int(wanted) < len(labels):
+            return int(wanted)
+        raise VitvizError(
+            f"{where}: the model has {len(labels)} classes, numbered from 0; there is no {wanted}."
+        )
+    for names in (_by_label(labels), _by_other_words(labels)):
+        found = names.get(wanted, [])
+        if len(found) == 1:
+            return found[0]
+        if found:
+            some = " and ".join(str(index) for index in found[:2])
+            raise VitvizError(f"{where}: “{text}” could be class {some}; give the number.")
+    raise VitvizError(f"{where}: the model has no class called “{text}”.")
+
+
+def bundled(labels: Sequence[str]) -> list[Subject]:
+    """The bundled scenes, once for each class that is in them."""
+    from vitviz.resources_path import resource
+
+    scenes = json.loads(resource("scenes/index.json").read_text(encoding="utf-8"))["scenes"]
+    subjects = []
+    for scene in scenes:
+        path = resource(f"scenes/{scene['file']}")
+        for kind in dict.fromkeys(thing["class"] for thing in scene["objects"]):
+            files = [resource(f"scenes/{one['mask']}") for one in scene["objects"] if one["class"] == kind]
+            subjects.append(
+                Subject(
+                    f"scenes/{scene['file']}",
+                    _shape(labels, kind),
+                    lambda path=path: open_image(path),  # type: ignore[misc]
+                    lambda files=files: _together([open_image(file).pixels[:, :, 0] for file in files]),  # type: ignore[misc]
+                )
+            )
+    return subjects
+
+
+def drawn(count: int, labels: Sequence[str]) -> list[Subject]:
+    """Fresh scenes of one and two objects in turn, never trained on, once for each class that is in them."""
+    from vitviz.demo.architectures import SIDE
+    from vitviz.demo.description import TEST_SEEDS, describe
+    from vitviz.demo.scenes import scene
+
+    subjects = []
+    for number in range(count):
+        seed, things = TEST_SEEDS[number], 1 + number % 2
+
+        def photo(seed: int = seed, things: int = things) -> Photo:
+            return photo_from_array(scene(seed, SIDE, things=things).picture, f"scene {seed}")
+
+        for kind in dict.fromkeys(thing.kind for thing in describe(seed, things=things).things):
+
+            def mask(seed: int = seed, things: int = things, kind: str = kind) -> "np.ndarray":
+                made = scene(seed, SIDE, things=things)
+                return _together(
+                    [mask for mask, one in zip(made.masks, made.kinds, strict=True) if one == kind]
+                )
+
+            subjects.append(Subject(f"scene {seed}", _shape(labels, kind), photo, mask))
+    return subjects
+
+
+def _of_file(photo: Path, target: int | None) -> Subject:
+    return Subject(str(photo), target, lambda: open_image(photo))
+
+
+def _together(masks: "Sequence[np.ndarray]") -> "np.ndarray":
+    import numpy as np
+
+    whole: np.ndarray = np.max(np.stack(masks), axis=0)
+    return whole
+
+
+def _shape(labels: Sequence[str], kind: str) -> int:
+    if kind not in labels:
+        raise VitvizError(
+            f"This model has no class “{kind}”: scenes are for models that know their shapes, such as demo/vit."
+        )
+    return list(labels).index(kind)
+
+
+def _read(file: Path) -> list[tuple[str, str]]:
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as lines:
+            table = csv.DictReader(lines)
+            columns = table.fieldnames or []
+            if not {"photo", "target"} <= set(columns):
+                raise VitvizError(
+                    f"{file} must have the columns photo and target; its first line has others."
+                )
+            return [((row["photo"] or "").strip(), (row["target"] or "").strip()) for row in table]
+    except FileNotFoundError:
+        raise VitvizError(f"There is no labels file {file}.") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise VitvizError(f"The labels file {file} cannot be read as a CSV table.", str(error)) from error
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("_", " ").split()).casefold()
+
+
+def _by_label(labels: Sequence[str]) -> dict[str, list[int]]:
+    names: dict[str, list[int]] = {}
+    for index, label in enumerate(labels):
+        names.setdefault(_plain(label), []).append(index)
+    return names
+
+
+def _by_other_words(labels: Sequence[str]) -> dict[str, list[int]]:
+    """ImageNet's codes and other words, where the labels are ImageNet's."""
+    from timm.data import ImageNetInfo, infer_imagenet_subset
+
+    from vitviz.models.labels import imagenet_labels
+
+    subset = infer_imagenet_subset({"num_classes": len(labels)})
+    if subset is None or tuple(labels) != imagenet_labels(len(labels)):
+        return {}
+    info = ImageNetInfo(subset)
+    names: dict[str, list[int]] = {}
+    for index, code in enumerate(info.label_names()):
+        for word in {code, *info.label_name_to_description(code).split(",")}:
+            names.setdefault(_plain(word), []).append(index)
+    return names
