@@ -8,11 +8,10 @@ from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-import numpy as np
 import pytest
-from PIL import Image
 from PySide6.QtCore import QEvent, QPoint
 from PySide6.QtWidgets import QApplication
+from steps import picture, show
 
 from vitviz.app.main import make_window
 from vitviz.app.settings import Settings
@@ -73,13 +72,6 @@ def _sharpen(module: object) -> None:
                 weight.mul_(4)
 
 
-def picture(path: Path, size: tuple[int, int], seed: int = 0) -> Path:
-    """A PNG of coloured noise of (width, height)."""
-    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    Image.fromarray(noise).save(path)
-    return path
-
-
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
     """A wide photo, so that the model does not see all of it."""
@@ -103,13 +95,6 @@ def shown(window: Window, qtbot, model: Model, photo: Path) -> Window:
     """The window with the wide photo and the small ViT."""
     show(window, qtbot, photo, model)
     return window
-
-
-def show(window: Window, qtbot, photo: Path, model: Model | str) -> None:
-    """Open a photo and a model and wait for the trace."""
-    with qtbot.waitSignal(window.session.trace_changed, timeout=60_000):
-        window.session.open(photo=photo, model=model)
-    qtbot.waitUntil(lambda: window.session.busy is None)
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import time
 
 import numpy as np
 import pytest
-from conftest import picture, show
 from PySide6.QtCore import QMimeData
 from PySide6.QtGui import QImage
+from steps import picture, show
 
-from vitviz.app import incoming, requests
+from vitviz.app import incoming, opening, requests
 from vitviz.app.pixels import levels
 from vitviz.errors import RefusedError
 from vitviz.images.photo import SUFFIXES
@@ -115,7 +115,7 @@ def test_the_images_of_a_large_photo_are_made_off_the_gui_thread(window, qtbot, 
     data = QMimeData()
     data.setImageData(QImage(30, 20, QImage.Format.Format_RGB32))
     with qtbot.waitSignal(window.session.photo_changed):
-        window._receive(incoming.picture(data))
+        opening.receive(window, data)
     assert here == [False, False]
     found = levels(np.zeros((3400, 4000, 3), np.uint8))
     assert [(one.width(), one.height()) for one in found] == [(4000, 3400), (2000, 1700), (1000, 850)]

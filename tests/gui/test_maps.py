@@ -5,10 +5,10 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import picture, show
 from PySide6.QtCore import QPoint, Qt
+from steps import picture, show
 
-from vitviz.app import requests
+from vitviz.app import prefetch, requests
 from vitviz.explain import explain
 
 
@@ -25,6 +25,7 @@ def heavy(monkeypatch):
 
         monkeypatch.setattr(requests, name, noted)
     monkeypatch.setattr(requests, "_INSTANT", 0)
+    monkeypatch.setattr(prefetch, "BYTES", 0)
     return done
 
 
@@ -48,7 +49,7 @@ def test_a_readout_of_many_tokens_is_computed_off_the_gui_thread(window, qtbot, 
     show(window, qtbot, picture(tmp_path / "square.png", (64, 64)), swin)
     session = window.session
     assert session.heatmap is not None
-    assert window.heads.view.plan is not None
+    assert window.panel("heads").view.plan is not None
     qtbot.mouseMove(window.photo.canvas, at(window, 3, 3))
     qtbot.mouseMove(window.photo.canvas, QPoint(1, 1))
     assert session.selection.query is None
@@ -57,7 +58,7 @@ def test_a_readout_of_many_tokens_is_computed_off_the_gui_thread(window, qtbot, 
             session.change(**change)
     expected = explain(session.trace, "attention", layer=0, head=1, direction="by")
     np.testing.assert_array_equal(session.heatmap.values, expected.values)
-    qtbot.waitUntil(lambda: window.heads._tiles.direction == "by")
+    qtbot.waitUntil(lambda: window.panel("heads")._tiles.direction == "by")
     many = [here for name, asked, here in heavy if asked[0] is None or getattr(asked[0], "query", 1) is None]
     assert many
     assert not any(many)
@@ -73,7 +74,7 @@ def test_columns_are_prepared_off_the_gui_thread_and_then_follow_the_pointer(
     heavy.clear()
     qtbot.mouseMove(shown.photo.canvas, at(shown, 2, 5))
     assert shown.photo.title.whole.startswith("What patch (2, 5) is attended by")
-    assert "patch (2, 5) is attended by" in shown.heads.says.whole
+    assert "patch (2, 5) is attended by" in shown.panel("heads").says.whole
     assert [here for *_, here in heavy] == [True, True]
 
 
@@ -88,7 +89,7 @@ def test_before_columns_are_prepared_they_come_from_the_thread(
     with qtbot.waitSignal(shown.session.heatmap_changed, timeout=20_000):
         shown.session.change(direction="by")
     stuck.set()
-    qtbot.waitUntil(lambda: shown.heads._tiles.direction == "by")
+    qtbot.waitUntil(lambda: shown.panel("heads")._tiles.direction == "by")
     assert [
         here for _, asked, here in heavy if asked[-1] == "by" or getattr(asked[0], "direction", "") == "by"
     ]
@@ -116,7 +117,7 @@ def test_while_rollout_is_computed_nothing_mixes_two_queries(shown, qtbot, gate,
     assert (status.query.text(), status.where.whole[:7]) == ("Patch (2, 5) · pinned", "layer 2")
     qtbot.waitUntil(lambda: canvas._dimmed)
     assert status.weight.text() == "computing …"
-    assert status.where.whole.startswith("rollout")
+    assert status.where.whole.casefold().startswith("rollout")
     gate.set()
     qtbot.waitUntil(lambda: shown.session.heatmap.method == "rollout")
     assert not canvas._dimmed
@@ -131,7 +132,7 @@ def test_while_rollout_is_computed_nothing_mixes_two_queries(shown, qtbot, gate,
 
 
 def test_what_the_chips_say_follows_the_direction(shown):
-    chip = shown.photo._chip_buttons["class"]
+    chip = shown.photo.chips.buttons["class"]
     assert chip.toolTip().startswith("What the class token receives")
     shown.session.change(direction="by")
     assert chip.toolTip().startswith("What the class token gives")
@@ -161,6 +162,41 @@ def test_memory_that_runs_out_is_told_in_a_sentence(shown, qtbot, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(sys.modules["vitviz.explain.attention"], "head_maps", full)
+    shown.session.maps._ready = None
     shown.session.pin((2, 5))
-    assert "memory" in shown.heads.empty.hint.text()
-    assert shown.heads.empty.isVisible()
+    assert "memory" in shown.panel("heads").empty.hint.text()
+    assert shown.panel("heads").empty.isVisible()
+
+
+def test_what_is_laid_ready_is_what_is_computed_and_costs_no_torch(shown, qtbot, monkeypatch):
+    maps, trace = shown.session.maps, shown.session.trace
+    qtbot.waitUntil(lambda: maps._ready is not None)
+
+    def never(*_):
+        raise AssertionError("computed although it lies ready")
+
+    expected = {
+        (query, direction): requests.head_maps(trace, query, direction)
+        for query in ((2, 5), ((0, 1), (7, 7)), "class")
+        for direction in ("to", "by")
+    }
+    monkeypatch.setattr(requests, "head_maps", never)
+    for (query, direction), known in expected.items():
+        shown.session.change(query=query, pinned=True, direction=direction)
+        tiles = maps.tiles()
+        assert (tiles.query, tiles.direction) == (query, direction)
+        for values, right in zip(tiles.maps, known, strict=True):
+            np.testing.assert_allclose(values, right, rtol=1e-5, atol=1e-8)
+    assert maps._ready.maps(None, "to") is None
+
+
+def test_weights_that_are_too_many_or_of_windows_are_not_laid_ready(shown, swin, monkeypatch, photo, qtbot):
+    from vitviz.app.worker import Ticket
+
+    ticket = Ticket(0, lambda *_: None)
+    assert prefetch.prepare(shown.session.trace, ticket) is not None
+    monkeypatch.setattr(prefetch, "BYTES", 3 * 3 * 65 * 65 * 4 - 1)
+    assert prefetch.prepare(shown.session.trace, ticket) is None
+    monkeypatch.setattr(prefetch, "BYTES", 1 << 30)
+    show(shown, qtbot, photo, swin)
+    assert prefetch.prepare(shown.session.trace, ticket) is None

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import picture, show
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QImage
 from PySide6.QtWidgets import QApplication, QFileDialog
+from steps import picture, show
 
 
 def drop(window, data: QMimeData) -> None:
@@ -154,6 +154,6 @@ def test_the_real_deit_says_what_timm_says(window, qtbot, real):
         real / "photos" / "n02391049_zebra.JPEG",
         str(real / "deit_tiny_patch16_224.safetensors"),
     )
-    assert window.predictions.list.rows.bars[0].name == "zebra"
+    assert window.panel("predictions").list.rows.bars[0].name == "zebra"
     assert window.session.check.exact
     assert "exact" in window.status.badge.text()

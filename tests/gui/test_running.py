@@ -3,8 +3,8 @@
 import threading
 
 import pytest
-from conftest import picture
 from PySide6.QtCore import Qt
+from steps import picture
 
 from vitviz.app import requests
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt
+from PySide6.QtCore import QEvent, QObject, QPoint, QPointF, QRectF, Qt
 from PySide6.QtGui import QFocusEvent, QWheelEvent
 from PySide6.QtWidgets import QApplication
 
@@ -13,14 +13,14 @@ from vitviz.explain import explain
 
 
 def test_hovering_a_patch_makes_it_the_query_of_every_panel(shown, qtbot, at):
-    drawn = shown.heads.view.grab().toImage()
+    drawn = shown.panel("heads").view.grab().toImage()
     for patch in ((2, 5), (6, 1)):
         qtbot.mouseMove(shown.photo.canvas, at(shown, *patch))
         assert shown.session.selection.query == patch
         assert f"patch {patch}" in shown.photo.title.whole
         assert f"Patch {patch}" in shown.status.query.text()
-        assert f"patch {patch}" in shown.heads.says.whole
-        now = shown.heads.view.grab().toImage()
+        assert f"patch {patch}" in shown.panel("heads").says.whole
+        now = shown.panel("heads").view.grab().toImage()
         assert now != drawn
         drawn = now
     expected = explain(shown.session.trace, "attention", layer=2, query=(6, 1))
@@ -82,8 +82,8 @@ def test_arrows_move_the_query_and_control_arrows_layer_and_head(shown, qtbot, a
 
 def test_arrows_work_in_the_mosaic_too(shown, qtbot, at):
     qtbot.mouseClick(shown.photo.canvas, Qt.MouseButton.LeftButton, pos=at(shown, 2, 5))
-    shown.heads.view.setFocus()
-    qtbot.keyClick(shown.heads.view, Qt.Key.Key_Right)
+    shown.panel("heads").view.setFocus()
+    qtbot.keyClick(shown.panel("heads").view, Qt.Key.Key_Right)
     assert shown.session.view.query == (2, 6)
 
 
@@ -121,7 +121,7 @@ def test_a_window_that_comes_to_the_front_draws_no_ring(shown):
 
 
 def test_the_prefix_token_is_a_query_with_its_weight(shown, qtbot):
-    chip = shown.photo._chip_buttons["class"]
+    chip = shown.photo.chips.buttons["class"]
     weight = shown.session.heatmap.prefix["class"]
     assert chip.text() == f"class {number(weight)}"
     qtbot.mouseClick(chip, Qt.MouseButton.LeftButton)
@@ -130,9 +130,9 @@ def test_the_prefix_token_is_a_query_with_its_weight(shown, qtbot):
 
 
 def test_rollout_is_computed_off_the_gui_thread_and_shown(shown, qtbot):
-    cell = shown.tools.method.cell("rollout").center().toPoint()
     with qtbot.waitSignal(shown.session.heatmap_changed, timeout=20_000):
-        qtbot.mouseClick(shown.tools.method, Qt.MouseButton.LeftButton, pos=cell)
+        qtbot.keyClick(shown.photo.canvas, Qt.Key.Key_2)
+    assert shown.tools.method.current == "rollout"
     assert shown.session.heatmap.method == "rollout"
     expected = explain(shown.session.trace, "rollout")
     np.testing.assert_allclose(shown.session.heatmap.values, expected.values, rtol=1e-6)
@@ -217,3 +217,26 @@ def test_what_the_model_did_not_see_is_dimmed(shown):
 
     assert ratio(2) < 0.5
     assert ratio(80) > 0.85
+
+
+def test_the_map_is_painted_again_under_the_pointer_and_the_margin_is_not(shown, qtbot, at):
+    canvas, painted = shown.photo.canvas, []
+
+    class Notes(QObject):
+        def eventFilter(self, _, event):  # noqa: N802
+            if event.type() == QEvent.Type.Paint:
+                painted.append(event.region())
+            return False
+
+    qtbot.mouseMove(canvas, at(shown, 2, 5))
+    QApplication.processEvents()
+    notes = Notes()
+    canvas.installEventFilter(notes)
+    qtbot.mouseMove(canvas, at(shown, 6, 1))
+    qtbot.waitUntil(lambda: bool(painted))
+    canvas.removeEventFilter(notes)
+    area = canvas.viewport.rect(canvas._grid.area).toRect()
+    assert any(region.contains(area.adjusted(1, 1, -1, -1)) for region in painted)
+    corners = (area.topLeft(), area.bottomRight(), area.center())
+    assert all(any(region.contains(corner) for region in painted) for corner in corners)
+    assert not any(region.contains(QPoint(2, 2)) for region in painted)

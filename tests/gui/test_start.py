@@ -109,3 +109,30 @@ def test_the_chooser_lists_the_bundled_models_first(window, qtbot):
     assert [row.tokens for row in rows[:2]] == [145, 146]
     assert rows[0].cells()[-1] == "bundled"
     dialog.reject()
+
+
+def test_the_stored_picture_is_on_the_stage_while_the_model_is_on_its_way(window, qtbot):
+    from vitviz.app import main
+
+    main.start(window, None, None)
+    assert window.session.trace is None
+    assert window.session.heatmap.title == "Rollout of the class token through 6 layers, mean of heads"
+    early = window.photo.canvas.grab().toImage()
+    assert window.photo.title.whole == window.session.heatmap.title
+    qtbot.waitSignal(window.session.trace_changed, timeout=60_000).wait()
+    assert window.session.still is None
+    qtbot.waitUntil(lambda: not window.photo.progress.isVisible())
+    assert window.photo.canvas.grab().toImage() == early  # what was stored is what the model says
+
+
+def test_a_stored_picture_goes_when_the_model_cannot_come_or_another_photo_is_opened(window, qtbot, photo):
+    from vitviz.app import main
+
+    main.show_first(window, samples()[0].path)
+    with qtbot.waitSignal(window.session.failed, timeout=60_000):
+        window.session.open(photo=samples()[0].path, model="no_such_model")
+    assert window.session.heatmap is None
+    main.show_first(window, samples()[0].path)
+    with qtbot.waitSignal(window.session.photo_opened, timeout=60_000):
+        window.session.open(photo=photo, model="")
+    assert window.session.heatmap is None

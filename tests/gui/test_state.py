@@ -12,12 +12,24 @@ from vitviz.app.state import (
     moved_head,
     moved_layer,
     moved_query,
+    options_of,
     portable,
+    query_of,
+    same_selection,
     selection,
+    with_option,
+    with_selection,
 )
 
 VIT = Shape(heads=(3, 3, 3), grid=(8, 8), prefix=("class",))
 SWIN = Shape(heads=(2, 2, 4, 4), grid=(16, 16))
+
+
+def test_an_option_that_names_a_layer_stays_where_there_is_one():
+    view = with_option(ViewState(method="relevance"), "relevance", "start", 3)
+    view = with_option(view, "rollout", "discard", 0.9)
+    assert fitted(view, SWIN).choices == view.choices
+    assert fitted(view, VIT).choices == (("rollout", "discard", 0.9),)
 
 
 def test_a_fresh_view_shows_the_last_layer_all_heads_and_the_readout():
@@ -44,6 +56,9 @@ def test_the_pinned_query_wins_over_the_pointer_and_the_pointer_over_the_readout
     assert selection(free, Hover()).query is None
     assert selection(free, Hover(patch=(3, 4))).query == (3, 4)
     assert selection(pinned, Hover(patch=(3, 4))).query == (1, 2)
+    # A row of the matrix of tokens is the query for now; the patch beside it is a key and no query.
+    assert selection(pinned, Hover(query="class", patch=(3, 4))).query == "class"
+    assert selection(free, Hover(query=(5, 6), patch=(3, 4))).query == (5, 6)
 
 
 def test_a_hovered_tile_previews_attention_of_that_layer_and_head():
@@ -84,10 +99,31 @@ def test_the_last_layer_stays_the_last_one_of_another_model():
     assert fitted(portable(ViewState(layer=2), VIT), SWIN).layer == len(SWIN.heads) - 1
 
 
-def test_only_options_that_the_method_takes_are_asked_for():
-    assert "direction" in selection(ViewState(layer=1), Hover()).options
-    assert set(selection(ViewState(layer=1, method="rollout"), Hover()).options) == {
-        "fusion",
-        "query",
-        "layer",
-    }
+def test_a_method_has_options_of_its_own_and_none_is_the_default_again():
+    view = with_option(ViewState(layer=1, method="rollout"), "rollout", "discard", 0.5)
+    assert selection(view, Hover()).choices == (("discard", 0.5),)
+    assert selection(replace(view, method="attention"), Hover()).choices == ()
+    assert options_of(with_option(view, "rollout", "discard", 0.9), "rollout") == {"discard": 0.9}
+    assert with_option(view, "rollout", "discard", None).choices == ()
+
+
+def test_several_patches_are_one_query_that_moves_as_a_whole():
+    assert query_of([(3, 1), (0, 7), (3, 1)]) == ((0, 7), (3, 1))
+    assert query_of([(3, 1)]) == (3, 1)
+    assert query_of([]) is None
+    view = replace(fitted(ViewState(), VIT), query=((0, 7), (3, 1)), pinned=True)
+    assert moved_query(view, Hover(), VIT, 1, 0).query == ((1, 7), (4, 1))
+    assert fitted(view, Shape((3,), (2, 8))).query is None
+
+
+def test_the_drawing_is_no_part_of_the_selection():
+    view = ViewState(layer=1)
+    assert same_selection(view, replace(view, opacity=0.1, colormap="magma"))
+    assert not same_selection(view, replace(view, target=3))
+    back = with_selection(replace(view, opacity=0.1, layer=2), view)
+    assert (back.layer, back.opacity) == (1, 0.1)
+
+
+def test_a_class_that_another_model_does_not_have_is_no_target():
+    assert fitted(ViewState(target=7), replace(VIT, classes=8)).target == 7
+    assert fitted(ViewState(target=8), replace(VIT, classes=8)).target is None

@@ -27,7 +27,7 @@ def test_saving_writes_what_the_api_writes(shown, qtbot, monkeypatch, tmp_path):
     qtbot.keyClick(shown, Qt.Key.Key_S, Qt.KeyboardModifier.ControlModifier)
     saved = target.with_suffix(".png")
     qtbot.waitUntil(saved.exists)
-    qtbot.waitUntil(lambda: "Saved out.png" in shown.statusBar().currentMessage())
+    qtbot.waitUntil(lambda: "Saved out.png" in shown.toast.words.text())
     expected = shown.session.heatmap.overlay(
         colormap="magma", opacity=0.5, grid=True, style="glow", smooth=False
     )
@@ -45,11 +45,11 @@ def test_saving_where_nothing_can_be_written_is_told(shown, qtbot, monkeypatch, 
 
 
 def test_predictions_are_the_traces(shown):
-    bars = shown.predictions.list.rows.bars
-    found = shown.session.trace.predictions(6)
+    bars = shown.panel("predictions").list.rows.bars
+    found = shown.session.trace.predictions(len(bars))
     assert [bar.name for bar in bars] == [one.label for one in found]
     assert [bar.share for bar in bars] == [one.probability for one in found]
-    assert "6 likeliest of 12 classes" in shown.predictions.says.whole
+    assert f"{len(bars)} likeliest of 12 classes" in shown.panel("predictions").says.whole
 
 
 def test_the_status_line_compares_the_weight_with_uniform(shown, qtbot, at):
@@ -71,8 +71,8 @@ def test_the_badge_tells_the_checks_error(shown):
 def test_every_panel_tells_how_to_fill_it(window):
     assert window.photo.welcome.isVisible()
     assert "Drop a photo" in window.photo.welcome.headline.text()
-    assert window.heads.empty.isVisible()
-    assert window.predictions.empty.isVisible()
+    assert window.panel("heads").empty.isVisible()
+    assert window.panel("predictions").empty.isVisible()
     assert not window.commands["save"].isEnabled()
 
 
@@ -81,15 +81,17 @@ def test_panels_close_float_and_come_back(shown, qtbot):
     dock.setFloating(True)
     assert dock.isFloating()
     dock.close()
-    assert not shown.predictions.isVisible()
+    assert not shown.panel("predictions").isVisible()
     shown.commands["reset_layout"].trigger()
-    assert shown.predictions.isVisible()
+    assert shown.panel("predictions").isVisible()
     assert not dock.isFloating()
 
 
 def test_the_photo_is_the_largest_panel(shown):
     canvas = shown.photo.canvas
-    others = max(panel.width() * panel.height() for panel in (shown.heads, shown.predictions))
+    others = max(
+        panel.width() * panel.height() for panel in (shown.panel("heads"), shown.panel("predictions"))
+    )
     assert canvas.width() * canvas.height() > 1.5 * others
 
 
@@ -121,6 +123,7 @@ def test_the_sheet_of_keys_lists_the_table(shown, qtbot):
     names = [child.accessibleName() for child in shown.keys.findChildren(QWidget)]
     for _, what, keys in actions.sheet():
         assert f"{what}: {keys}" in names
+    assert {"Add a rectangle of patches: Shift+Drag", "Zoom photo or matrix: Wheel"} <= set(names)
     shown.keys.reject()
 
 

@@ -107,3 +107,11 @@ def test_a_request_that_was_overtaken_in_the_queue_is_never_begun(qtbot, worker)
     go.set()
     qtbot.waitUntil(lambda: answers == ["newest"])
     assert begun == []
+
+
+def test_a_closed_worker_runs_nothing_and_does_not_complain(worker):
+    begun = []
+    worker.close()
+    worker.submit(begun.append, _unexpected, _unexpected)
+    assert not worker.busy
+    assert begun == []

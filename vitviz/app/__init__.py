@@ -7,7 +7,8 @@ How it hangs together:
 - `worker.Worker` is one thread in which the newest request wins: each carries a generation, an answer of an older one
   is dropped, and running work is stopped at its next block. `requests` holds what runs there; torch is first imported
   there, after the window's first paint.
-- `window.Window` builds and docks panels; `actions.COMMANDS` is the one table of commands and keys.
+- `window.Window` builds the window; `docks.PANELS` is the one table of panels, `actions.COMMANDS` that of commands and
+  keys.
 - `widgets/` draw rectangles, tiles, bars and choices, and know nothing of models; `panels/` translate the session.
 
 Decisions:
@@ -29,6 +30,14 @@ Decisions:
 - Keys that sliders and lists need too, such as arrows, work where the photo or the mosaic has the focus; all others in
   the whole window.
 - The photo is the central widget, not a dock: it cannot be lost.
+- The first picture of a first start is stored with the program and shown until torch is there (4 to 6 s later on two slow
+  cores); a test holds it equal to what the bundled model gives. Rejected: an empty stage, or importing less of torch, which
+  torch does not allow.
+- A comparison is a second session that `comparison` links to the first by place, depth and class. Rejected: one session of
+  two traces, which every panel would have to know of.
+- What heads of a small trace attend to is laid ready after it (`prefetch`), so that a move costs slices and no torch. Larger
+  ones are computed row by row, as everything is elsewhere.
+- Panels are built when first seen, and a dock takes its place then: Qt leaves a bar of tabs for docks that are hidden.
 """
 
 import builtins

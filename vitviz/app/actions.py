@@ -7,10 +7,15 @@ from typing import Literal
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QAction, QKeySequence
 
+from vitviz.explain.registry import METHODS
+
 
 @dataclass(frozen=True)
 class Command:
-    """One command. Scope "stage": its keys work where the photo or the mosaic has the focus, as others need them too."""
+    """One command. Scope "stage": its keys work where the photo or a panel's picture has the focus, as others need them too.
+
+    `stage_keys` are further keys that work there only.
+    """
 
     name: str
     menu: str
@@ -19,7 +24,10 @@ class Command:
     tip: str = ""
     check: bool = False
     scope: Literal["window", "stage"] = "window"
+    stage_keys: tuple[str, ...] = ()
 
+
+_STAGE = "@stage"
 
 COMMANDS: tuple[Command, ...] = (
     Command(
@@ -29,10 +37,31 @@ COMMANDS: tuple[Command, ...] = (
         ("Ctrl+O",),
         "Open a picture from disk; dropping one on the window does too",
     ),
+    Command("open_folder", "&File", "Open f&older…", (), "Look through the photos of a folder"),
+    Command(
+        "next_photo",
+        "&File",
+        "&Next photo of the folder",
+        ("Alt+Right",),
+        "Show the next photo of the folder; what is selected stays",
+        stage_keys=("PgDown",),
+    ),
+    Command(
+        "previous_photo",
+        "&File",
+        "Pre&vious photo of the folder",
+        ("Alt+Left",),
+        "Show the photo before; what is selected stays",
+        stage_keys=("PgUp",),
+    ),
     Command("paste", "&File", "&Paste photo", ("Ctrl+V",), "Show the picture or file that was copied"),
+    Command(
+        "copy", "&File", "&Copy this panel", ("Ctrl+C",), "Copy the picture of the panel that has the focus"
+    ),
     Command(
         "save", "&File", "&Save PNG…", ("Ctrl+S",), "Save the photo with its heatmap, at the photo's own size"
     ),
+    Command("close_photo", "&File", "C&lose photo", ("Ctrl+W",), "Go back to the welcome"),
     Command("quit", "&File", "&Quit", ("Ctrl+Q",)),
     Command(
         "choose_model", "&Model", "&Choose model…", ("Ctrl+M",), "Choose by name, or what is on this machine"
@@ -45,6 +74,30 @@ COMMANDS: tuple[Command, ...] = (
         "A .safetensors or .pth file, or the like",
     ),
     Command("cancel", "&Model", "C&ancel what is running", ("Ctrl+.",)),
+    *(
+        Command(f"method_{method.name}", "M&ethod", method.label, (str(number),), method.about, check=True)
+        for number, method in enumerate(METHODS, start=1)
+    ),
+    Command(
+        "choose_target", "M&ethod", "&Class to explain…", ("Ctrl+F",), "Find a class among the predictions"
+    ),
+    Command(
+        "compare_photo",
+        "&Compare",
+        "With another &photo…",
+        ("Ctrl+Shift+P",),
+        "Show a second photo beside this one, seen by the same model",
+    ),
+    Command(
+        "compare_model",
+        "&Compare",
+        "With another &model…",
+        ("Ctrl+Shift+M",),
+        "Show what a second model attends to in the same photo",
+    ),
+    Command("compare_end", "&Compare", "&End the comparison", ("Ctrl+Shift+E",)),
+    Command("undo", "&Selection", "&Back to the selection before", ("Ctrl+Z",)),
+    Command("redo", "&Selection", "For&ward again", ("Ctrl+Shift+Z", "Ctrl+Y")),
     Command("direction", "&Selection", "Swap attends to / attended by", ("D",)),
     Command("free", "&Selection", "&Free the query", ("Esc",), "Let the query follow the pointer again"),
     Command("up", "&Selection", "Query patch up", ("Up",), scope="stage"),
@@ -55,6 +108,14 @@ COMMANDS: tuple[Command, ...] = (
     Command("previous_layer", "&Selection", "Previous layer", ("Ctrl+Left",)),
     Command("next_head", "&Selection", "Next head", ("Ctrl+Down",)),
     Command("previous_head", "&Selection", "Previous head; before the first are all heads", ("Ctrl+Up",)),
+    Command(
+        "play",
+        "&Selection",
+        "&Play through the layers",
+        ("Space",),
+        "Play or stop the strip of layers",
+        scope="stage",
+    ),
     Command("grid", "&View", "Patch &grid", ("G",), "Show the patches with row and column", check=True),
     Command(
         "smooth",
@@ -69,9 +130,38 @@ COMMANDS: tuple[Command, ...] = (
     Command("fit", "&View", "&Fit photo", ("0",), "Show the whole photo"),
     Command("zoom_in", "&View", "Zoom in", ("+", "=")),
     Command("zoom_out", "&View", "Zoom out", ("-",)),
+    Command(
+        "present",
+        "&View",
+        "&Presentation",
+        ("F11",),
+        "Large type and nothing but pictures and numbers; Esc or F11 leaves",
+        check=True,
+    ),
+    Command("next_panel", "&Panels", "&Next panel", ("F6",), "Go to the next panel with the keyboard"),
+    Command("previous_panel", "&Panels", "&Previous panel", ("Shift+F6",)),
+    Command(
+        "float_panel",
+        "&Panels",
+        "&Float this panel, or put it back",
+        ("Ctrl+Shift+F",),
+        "The panel that has the focus becomes a window of its own",
+    ),
+    Command("close_panel", "&Panels", "&Close this panel", ("Ctrl+Shift+W",)),
     Command("reset_layout", "&Panels", "&Reset layout"),
     Command("keys", "&Help", "&Keys", ("?", "F1"), "All keys"),
 )
+
+POINTER: tuple[tuple[str, str], ...] = (
+    ("See what a patch attends to", "Move"),
+    ("Keep it as the query; again frees it", "Click"),
+    ("Add a patch to the query, or take it out", "Shift+Click"),
+    ("Add a rectangle of patches", "Shift+Drag"),
+    ("The same by keys", "Shift+Arrows"),
+    ("Zoom photo or matrix", "Wheel"),
+    ("Shift the photo", "Drag"),
+)
+"""What the pointer does on a photo, and how."""
 
 
 def build(owner: QObject, handlers: Mapping[str, Callable[[], object]]) -> dict[str, QAction]:
@@ -90,14 +180,29 @@ def build(owner: QObject, handlers: Mapping[str, Callable[[], object]]) -> dict[
         handler = handlers[command.name]
         action.triggered.connect(lambda _=False, handler=handler: handler())
         actions[command.name] = action
+        if command.stage_keys:
+            extra = QAction(command.text, owner)
+            extra.setShortcuts([QKeySequence(keys) for keys in command.stage_keys])
+            extra.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+            extra.triggered.connect(action.trigger)
+            actions[command.name + _STAGE] = extra
     return actions
 
 
+def of_stage(actions: Mapping[str, QAction]) -> list[QAction]:
+    """The actions whose keys work on the stage only, for `addActions` of what is part of it."""
+    chosen = [actions[command.name] for command in COMMANDS if command.scope == "stage"]
+    return chosen + [action for name, action in actions.items() if name.endswith(_STAGE)]
+
+
 def sheet() -> list[tuple[str, str, str]]:
-    """The sheet of keys: (menu, what, keys) of every command that has keys, in the table's order."""
+    """The sheet of keys: (menu, what, keys) of every command that has keys, in the tables' order; the pointer last."""
     rows = []
     for command in COMMANDS:
         if command.keys:
-            keys = " or ".join(QKeySequence(key).toString() for key in command.keys)
+            keys = " or ".join(
+                QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText)
+                for key in (*command.keys, *command.stage_keys)
+            )
             rows.append((command.menu.replace("&", ""), command.text.replace("&", "").rstrip("…"), keys))
-    return rows
+    return rows + [("Pointer on a photo", what, how) for what, how in POINTER]

@@ -7,13 +7,15 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QSlider, QToolButton, QWidget
 
 from vitviz.app import icons, theme
+from vitviz.app.scales import ScaleButton
 from vitviz.app.session import Session
 from vitviz.app.state import ViewState
 from vitviz.app.widgets.segmented import Segmented
 from vitviz.render.colors import COLORMAPS, STYLES
 
+_BETWEEN = [("patches", "patches"), ("smooth", "smooth"), ("pixels", "pixels")]
+_SIGNED = "Values on both sides of zero are blue below it and red above, in any colour map"
 _STYLE_NAMES = {"glow": "glow", "tint": "even tint", "contour": "contours", "dim": "dim the rest"}
-_SCALE_NAMES = {"auto": "auto scale", "zero": "0 to max", "range": "min to max"}
 
 
 class Controls(QWidget):
@@ -29,13 +31,23 @@ class Controls(QWidget):
         self.opacity.setAccessibleName("Opacity of the heat")
         self.colormap = _choice("Colour map", {name: name for name in COLORMAPS})
         self.style_ = _choice("How the heat is drawn", {key: _STYLE_NAMES.get(key, key) for key in STYLES})
-        self.scale = _choice("Colour scale of this map", _SCALE_NAMES)
-        self.smooth = Segmented("Between patches", [("patches", "patches"), ("smooth", "smooth")])
+        self.scale = ScaleButton(session)
+        self.smooth = Segmented("Between patches", _BETWEEN[:2])
+        self.fine = Segmented("Pixels, patches or between them", _BETWEEN)
+        self.fine.hide()
         self.grid = _toggle(actions["grid"])
         line = QHBoxLayout(self)
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(8)
-        for widget in (self.opacity, self.style_, self.colormap, self.scale, self.smooth, self.grid):
+        for widget in (
+            self.opacity,
+            self.style_,
+            self.colormap,
+            self.smooth,
+            self.fine,
+            self.grid,
+            self.scale,
+        ):
             line.addWidget(widget)
         self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
         self.opacity.valueChanged.connect(lambda value: session.change(opacity=value / 100))
@@ -43,8 +55,8 @@ class Controls(QWidget):
             lambda _: session.change(colormap=self.colormap.currentData())
         )
         self.style_.currentIndexChanged.connect(lambda _: session.change(style=self.style_.currentData()))
-        self.scale.currentIndexChanged.connect(lambda _: session.change(scale=self.scale.currentData()))
-        self.smooth.chosen.connect(lambda key: session.change(smooth=key == "smooth"))
+        for choice in (self.smooth, self.fine):
+            choice.chosen.connect(self._choose_between)
         session.view_changed.connect(self._follow)
         self._follow(session.view, session.view)
         self._dress()
@@ -63,10 +75,26 @@ class Controls(QWidget):
         self.opacity.setValue(round(now.opacity * 100))
         self.colormap.setCurrentIndex(self.colormap.findData(now.colormap))
         self.style_.setCurrentIndex(self.style_.findData(now.style))
-        self.scale.setCurrentIndex(self.scale.findData(now.scale))
-        self.smooth.set_current("smooth" if now.smooth else "patches")
+        between = "smooth" if now.smooth else "patches"
+        self.smooth.set_current(between)
+        self.fine.set_current("pixels" if now.pixels else between)
         # Contours run between patches and are always smooth; stepped ones do not exist.
         self.smooth.setEnabled(now.style != "contour")
+
+    def follow_map(self, pixels: bool, signed: bool) -> None:
+        """What the map that is shown has: a value for each pixel, values on both sides of zero."""
+        if pixels == self.fine.isHidden():
+            self.fine.setVisible(pixels)
+            self.smooth.setVisible(not pixels)
+        if signed == self.colormap.isEnabled():
+            self.colormap.setEnabled(not signed)
+            self.colormap.setToolTip(_SIGNED if signed else self.colormap.accessibleName())
+
+    def _choose_between(self, key: str) -> None:
+        if self.fine.isHidden():
+            self._session.change(smooth=key == "smooth")
+        else:
+            self._session.change(smooth=key == "smooth", pixels=key == "pixels")
 
 
 def _choice(name: str, items: Mapping[str, str]) -> QComboBox:

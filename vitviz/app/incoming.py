@@ -17,13 +17,25 @@ def _filter(name: str, suffixes: tuple[str, ...]) -> str:
 
 
 def local_file(data: QMimeData) -> Path | None:
-    """The first local file among what is dropped or pasted."""
+    """The first local file or folder among what is dropped or pasted."""
     return next((Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()), None)
 
 
 def takes(data: QMimeData) -> bool:
-    """Whether a drop holds something the window can show."""
-    return local_file(data) is not None or data.hasImage()
+    """Whether a drop holds something the window can show, or say a sentence about."""
+    return data.hasImage() or data.hasUrls()
+
+
+def what(data: QMimeData) -> Path | QImage | str | None:
+    """What is dropped or pasted: a file or folder, else the picture itself, else an address, which is not opened.
+
+    Browsers give the picture and its address; the picture is what was meant.
+    """
+    path = local_file(data)
+    if path is not None and path.exists():
+        return path
+    address = next((url.toString() for url in data.urls() if not url.isLocalFile()), None)
+    return picture(data) or path or address
 
 
 def picture(data: QMimeData) -> QImage | None:
@@ -35,6 +47,12 @@ def picture(data: QMimeData) -> QImage | None:
 def ask_photo(parent: QWidget, folder: str) -> Path | None:
     """Ask for a photo; None where the user thought better of it."""
     name, _ = QFileDialog.getOpenFileName(parent, "Open photo", folder, _filter("Pictures", SUFFIXES))
+    return Path(name) if name else None
+
+
+def ask_folder(parent: QWidget, folder: str, title: str = "Open folder") -> Path | None:
+    """Ask for a folder of photos."""
+    name = QFileDialog.getExistingDirectory(parent, title, folder)
     return Path(name) if name else None
 
 
@@ -51,3 +69,19 @@ def ask_target(parent: QWidget, suggestion: Path) -> Path | None:
         return None
     path = Path(name)
     return path if path.suffix else path.with_suffix(".png")
+
+
+def ask_curves(parent: QWidget, proposed: str) -> Path | None:
+    """Ask where curves are to be saved, as a picture or as a table."""
+    filters = "PNG picture (*.png);;CSV table (*.csv)"
+    name, chosen = QFileDialog.getSaveFileName(parent, "Save curves", proposed, filters)
+    path = Path(name)
+    if name and not path.suffix:
+        path = path.with_suffix(".csv" if "csv" in chosen else ".png")
+    return path if name else None
+
+
+def ask_table(parent: QWidget, proposed: str) -> Path | None:
+    """Ask where a table is to be saved."""
+    name, _ = QFileDialog.getSaveFileName(parent, "Export statistics", proposed, "Tables (*.csv)")
+    return Path(name if name.lower().endswith(".csv") else f"{name}.csv") if name else None

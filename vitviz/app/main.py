@@ -2,7 +2,11 @@
 
 import builtins
 import sys
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, get_args
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QIcon
@@ -10,23 +14,34 @@ from PySide6.QtWidgets import QApplication
 
 from vitviz.app import PYTHONS_IMPORT, theme
 from vitviz.app.errors import catch_the_rest
+from vitviz.app.folder import Walk
+from vitviz.app.pixels import levels
+from vitviz.app.requests import Picture
 from vitviz.app.samples import models, samples
 from vitviz.app.session import Session
 from vitviz.app.settings import Settings
-from vitviz.app.state import ViewState
+from vitviz.app.state import TileScale, ViewState
 from vitviz.app.window import Window
+from vitviz.errors import VitvizError
+from vitviz.explain.heatmap import read_raw
+from vitviz.explain.registry import METHODS
+from vitviz.images.photo import open_image
 from vitviz.render.colors import COLORMAPS, DEFAULT_COLORMAP, STYLES
 from vitviz.resources_path import resource
 
 
-def run(photo: str | None, model: str | None, device: str) -> int:
+def run(photo: str | None, model: str | None, device: str, reset: bool = False) -> int:
     """Open the window on a photo and a model (a name or a file), each optional; returns the exit status.
 
     Needs a display. `device` is "auto", "cpu", "cuda" or the like. Without both, a bundled model shows a bundled scene.
+    `reset` forgets what was remembered.
     """
     builtins.__import__ = PYTHONS_IMPORT  # PySide6's own makes importing torch slower.
     app = application()
-    window = make_window(Settings(), device)
+    settings = Settings()
+    if reset:
+        settings.reset()
+    window = make_window(settings, device)
     forget = catch_the_rest(window.tell)
     window.first_painted.connect(lambda: start(window, photo, model))
     window.show()
@@ -64,14 +79,24 @@ def make_window(settings: Settings, device: str = "auto") -> Window:
 
 def remembered_view(settings: Settings) -> ViewState:
     """How heat was drawn last time; what is unknown or out of range is the default."""
-    colormap, style = settings.text("colormap"), settings.text("style")
     default = ViewState()
-    return ViewState(
-        colormap=colormap if colormap in COLORMAPS else DEFAULT_COLORMAP,
-        style=style if style in STYLES else default.style,
+
+    def one_of(key: str, known: Collection[str], otherwise: str) -> Any:
+        found = settings.text(key)
+        return found if found in known else otherwise
+
+    return replace(
+        default,
+        colormap=one_of("colormap", COLORMAPS, DEFAULT_COLORMAP),
+        style=one_of("style", STYLES, default.style),
         opacity=min(1.0, max(0.0, settings.number("opacity", default.opacity))),
         smooth=settings.flag("smooth", default.smooth),
         grid=settings.flag("grid", default.grid),
+        log=settings.flag("log", default.log),
+        temperature=min(16.0, max(1.0, settings.number("temperature", default.temperature))),
+        tile_scale=one_of("tile_scale", get_args(TileScale), default.tile_scale),
+        method=one_of("method", [method.name for method in METHODS], default.method),
+        fusion=one_of("fusion", ("mean", "max", "min"), default.fusion),
     )
 
 
@@ -82,8 +107,23 @@ def start(window: Window, photo: str | None, model: str | None) -> None:
     """
     if photo or model:
         wanted = model or window.settings.text("model") or None
-        window.session.open(photo=Path(photo) if photo else None, model=wanted)
+        asked = None if not photo else Walk(Path(photo).absolute()) if Path(photo).is_dir() else Path(photo)
+        window.session.open(photo=asked, model=wanted)
     elif samples() and models():
         # Of a whole model rollout says most at a glance.
-        window.session.change(method="rollout")
+        if not window.settings.text("method"):
+            window.session.change(method="rollout")
+        show_first(window, samples()[0].path)
         window.session.open(photo=samples()[0].path, model=models()[0])
+
+
+def show_first(window: Window, path: Path) -> None:
+    """Show what the first model makes of the first scene, as stored with the program, until torch is there to answer.
+
+    `vitviz export --sample` wrote it; without it the photo waits alone.
+    """
+    with suppress(VitvizError):
+        photo = open_image(path)
+        window.session.show_still(
+            Picture(photo, levels(photo.pixels)), read_raw(resource("scenes/first.npz"), photo)
+        )

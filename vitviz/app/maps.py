@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from vitviz.app import requests
+from vitviz.app import prefetch, requests
 from vitviz.app.errors import Failure, failure
 from vitviz.app.requests import Drawn
 from vitviz.app.state import Direction, Query, Selection
-from vitviz.app.worker import Ticket, Worker
+from vitviz.app.worker import Stopped, Ticket, Worker
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
@@ -54,6 +54,7 @@ class Maps(QObject):
         self._heats: dict[Selection, Heatmap] = {}
         self._readouts: dict[tuple[Query, Direction], requests.Maps] = {}
         self._latest: Tiles | None = None
+        self._ready: prefetch.Ready | None = None
         self._wanted: tuple[Query, Direction] | None = None  # tiles that are being computed
         self._lacking: tuple[Query, Direction] | None = None  # tiles that could not be computed just now
         self._warm = False
@@ -78,7 +79,7 @@ class Maps(QObject):
         self._heat_worker.cancel()
         self._tiles_worker.cancel()
         self.trace, self.shown, self._asked = trace, None, None
-        self._heats, self._readouts, self._latest = {}, {}, None
+        self._heats, self._readouts, self._latest, self._ready = {}, {}, None, None
         self.problem = self.tiles_problem = ""
         self._wanted, self._lacking, self._warm = None, None, False
         if drawn is not None:
@@ -96,6 +97,11 @@ class Maps(QObject):
         self._heat_worker.close()
         self._tiles_worker.close()
 
+    def stop(self) -> None:
+        """Stop computing the heatmap that is asked for; the one that is shown stays."""
+        self._heat_worker.cancel()
+        self._settle()
+
     def ask(self, chosen: Selection) -> None:
         """Show the heatmap of a selection as soon as it can be."""
         trace, self._asked = self.trace, chosen
@@ -104,7 +110,7 @@ class Maps(QObject):
         known = self._heats.get(chosen)
         if known is None and not self._quick(trace, chosen):
             self._heat_worker.submit(
-                lambda _: requests.heatmap(trace, chosen),
+                lambda ticket: requests.computed(trace, chosen, ticket),
                 lambda found: self._show(chosen, found),
                 self._have_none,
             )
@@ -130,6 +136,9 @@ class Maps(QObject):
             latest = None if kept is None else Tiles(*key, kept)
         if latest is None and key == self._lacking:
             return None
+        if latest is None and self._ready is not None:
+            ready = self._ready.maps(*key)
+            latest = None if ready is None else Tiles(*key, ready)
         if latest is None and requests.quick(trace, trace.layers, *key, self._warm):
             try:
                 latest = Tiles(*key, requests.head_maps(trace, *key))
@@ -181,9 +190,10 @@ class Maps(QObject):
         if tiles.query is None:
             self._readouts[tiles.query, tiles.direction] = tiles.maps
 
-    def _prepare(self, prepared: list[Tiles]) -> None:
+    def _prepare(self, prepared: tuple[list[Tiles], prefetch.Ready | None]) -> None:
         self._warm = True
-        for tiles in prepared:
+        self._ready = prepared[1]
+        for tiles in prepared[0]:
             self._keep_tiles(tiles)
 
     def _ignore(self, _: BaseException) -> None:
@@ -231,13 +241,13 @@ class Maps(QObject):
             self.late_changed.emit()
 
 
-def _prepared(trace: "Trace", ticket: Ticket) -> list[Tiles]:
-    """What the user may ask for next: the readout's maps in both directions, columns ready for the pointer."""
+def _prepared(trace: "Trace", ticket: Ticket) -> tuple[list[Tiles], prefetch.Ready | None]:
+    """What the user may ask for next: columns and rows ready for the pointer, the readout's maps in both directions."""
     requests.warm(trace, ticket)
     directions: tuple[Direction, ...] = ("to", "by")
     found = []
     for direction in directions:
         if ticket.stopped():
-            break
+            raise Stopped
         found.append(Tiles(None, direction, requests.head_maps(trace, None, direction)))
-    return found
+    return found, prefetch.prepare(trace, ticket)

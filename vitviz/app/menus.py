@@ -18,6 +18,7 @@ def fill(bar: QMenuBar, actions: Mapping[str, QAction], docks: list[QDockWidget]
             menus[command.menu] = bar.addMenu(command.menu)
         menus[command.menu].addAction(actions[command.name])
     panels, reset = menus["&Panels"], actions["reset_layout"]
+    panels.insertSeparator(reset)
     for dock in docks:
         panels.insertAction(reset, dock.toggleViewAction())
     panels.insertSeparator(reset)

@@ -2,11 +2,13 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QImage
 
+from vitviz.images.framing import Framing, PatchGrid
 from vitviz.images.photo import Photo, photo_from_array
 
+_SMOOTH_SIDE = 256  # pixels of an interpolated map; the screen's own scaling does the rest
 _LARGE = 1600  # photos whose shorter side is longer than this are kept in smaller sizes too
 
 
@@ -45,3 +47,19 @@ def photo_of(image: QImage) -> Photo:
     alpha = pixels[..., 3:]
     flat = (pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
     return photo_from_array(flat.astype(np.uint8), "pasted picture")
+
+
+def grid_area(framing: Framing, patches: PatchGrid) -> QRectF:
+    """The rectangle that a patch grid covers, in photo pixels."""
+    top, left = patches.origin
+    right, bottom = left + patches.cols * patches.cell[1], top + patches.rows * patches.cell[0]
+    (x0, y0), (x1, y1) = framing.to_photo([[left, top], [right, bottom]])
+    return QRectF(x0, y0, x1 - x0, y1 - y0)
+
+
+def smooth_size(area: QRectF) -> tuple[int, int]:
+    """How many rows and columns an interpolated map over an area is computed in."""
+    ratio = area.width() / area.height()
+    if ratio <= 1:
+        return _SMOOTH_SIDE, round(_SMOOTH_SIDE * ratio)
+    return round(_SMOOTH_SIDE / ratio), _SMOOTH_SIDE

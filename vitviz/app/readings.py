@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitviz.app.state import Hover, Query, Selection
+from vitviz.app.state import Hover, Query, Selection, patches_in
+from vitviz.explain.registry import find
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
@@ -23,10 +24,18 @@ def number(value: float) -> str:
 def ends(low: float, high: float) -> tuple[str, str]:
     """The two ends of a scale, with as many digits as it takes to tell them apart."""
     for digits in (2, 3, 4, 5):
-        first, last = ("0" if value == 0 else f"{value:.{digits}g}" for value in (low, high))
+        first, last = (short(value, digits) for value in (low, high))
         if first != last and abs(float(last) - float(first)) >= (high - low) / 1.5:
             break
     return first, last
+
+
+def short(value: float, digits: int = 2) -> str:
+    """A number of a scale: 0, 0.083, 5.2e-6."""
+    if value == 0:
+        return "0"
+    mantissa, mark, exponent = f"{value:.{digits}g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if mark else mantissa
 
 
 def compared(value: float, uniform: float | None) -> str:
@@ -40,8 +49,11 @@ def compared(value: float, uniform: float | None) -> str:
 
 def name_of(query: Query, readout: str = "the readout") -> str:
     """A query in words."""
-    if isinstance(query, tuple):
-        return f"patch ({query[0]}, {query[1]})"
+    patches = patches_in(query)
+    if len(patches) > 1:
+        return f"the mean of {len(patches)} patches"
+    if patches:
+        return f"patch ({patches[0][0]}, {patches[0][1]})"
     return f"{query} token" if query else readout
 
 
@@ -59,13 +71,30 @@ def place_name(trace: "Trace", heat: "Heatmap", cell: tuple[int, int]) -> str:
 
 
 def subject(trace: "Trace", heat: "Heatmap", chosen: Selection) -> str:
-    """The query, and where the layer's grid is coarser the token that holds it."""
+    """What the map is of: the query, on a coarser grid with the token that holds it; without one the class."""
+    target = target_of(heat)
+    if target is not None and not find(heat.method).takes("query"):
+        return f"class {class_of(trace, target)}"
     name = name_of(chosen.query, trace.readout.sentence)
-    if isinstance(chosen.query, tuple) and heat.patches != trace.patches:
-        cell = cell_of(heat, trace, chosen.query)
+    patches = patches_in(chosen.query)
+    if len(patches) == 1 and heat.patches != trace.patches:
+        cell = cell_of(heat, trace, patches[0])
         if cell is not None:
             return f"{name} in {place_name(trace, heat, cell)}"
     return name
+
+
+def target_of(heat: "Heatmap") -> int | None:
+    """The class that a map explains; None for methods that know no class."""
+    target = heat.options.get("target")
+    return target if isinstance(target, int) else None
+
+
+def class_of(trace: "Trace", target: int) -> str:
+    """A class with its probability: "bull mastiff, 41.4%"."""
+    logits = trace.logits.astype(np.float64)
+    shares = np.exp(logits - logits.max())
+    return f"{trace.model.labels[target]}, {shares[target] / shares.sum():.1%}"
 
 
 def uniform(trace: "Trace", heat: "Heatmap", chosen: Selection) -> float | None:
@@ -77,28 +106,56 @@ def uniform(trace: "Trace", heat: "Heatmap", chosen: Selection) -> float | None:
     # One patch sees its window; a readout of all patches sees all windows.
     if chosen.method == "attention" and windows is not None and chosen.query is not None:
         return 1.0 / (windows.size[0] * windows.size[1])
+    books = heat.total + sum(heat.prefix.values()) + heat.leak
+    if chosen.method != "attention" and abs(books - 1) > 0.01:
+        return None
     return 1.0 / (heat.values.size + len(heat.prefix))
 
 
 def weight(trace: "Trace", heat: "Heatmap", chosen: Selection, hover: Hover, pinned: bool) -> str:
-    """The status line's number: of the patch under the pointer where a query is pinned, else of the strongest patch."""
-    patch = hover.patch if pinned else None
+    """The status line's number: of the patch under the pointer where that is not the query, else of the strongest patch."""
+    patch = hover.patch if pinned or not find(heat.method).takes("query") else None
     cell = None if patch is None else cell_of(heat, trace, patch)
-    per = uniform(trace, heat, chosen)
+    strongest = _strongest(heat)
     if cell is not None and patch is not None:
-        return f"{name_of(patch)} {compared(float(heat.values[cell]), per)}"
-    row, column = (int(place) for place in np.unravel_index(int(np.argmax(heat.values)), heat.values.shape))
-    name = place_name(trace, heat, (row, column))
-    return f"strongest {name} {compared(float(heat.values[row, column]), per)}"
+        place, name = cell, name_of(patch)
+    else:
+        place, name = strongest, f"strongest {place_name(trace, heat, strongest)}"
+    value, per = float(heat.values[place]), uniform(trace, heat, chosen)
+    if per is not None or chosen.method == "attention":
+        return f"{name} {compared(value, per)}"
+    top = abs(float(heat.values[strongest]))
+    if place == strongest or top == 0:
+        return f"{name} {number(value)} {heat.unit.split(',')[0]}"
+    return f"{name} {number(value)}, {value / top:.0%} of the strongest"
 
 
-def where(trace: "Trace", chosen: Selection) -> str:
-    """Layer and head as the model names them."""
+def _strongest(heat: "Heatmap") -> tuple[int, int]:
+    """The patch whose value is farthest from zero."""
+    row, column = np.unravel_index(int(np.nanargmax(np.abs(heat.values))), heat.values.shape)
+    return int(row), int(column)
+
+
+_IN_ONE = ("gradient_attention", "gradcam")  # these show one layer, the others all layers up to one
+
+
+def where(trace: "Trace", chosen: Selection, heat: "Heatmap | None" = None) -> str:
+    """Layer and head as the model names them; for other methods which, for which class, and how far through the model."""
     layer = trace.layers[chosen.layer]
+    place = f"layer {chosen.layer} ({layer.name})"
     head = f"{chosen.fusion} of {layer.heads} heads" if chosen.head is None else f"head {chosen.head}"
-    if chosen.method != "attention":
-        return f"{chosen.method} up to layer {chosen.layer} ({layer.name})"
-    return f"layer {chosen.layer} ({layer.name}), {head}"
+    if chosen.method == "attention":
+        return f"{place}, {head}"
+    method = find(chosen.method)
+    target = None if heat is None or heat.method != chosen.method else target_of(heat)
+    said = method.label
+    if target is not None:
+        said += f" for {class_of(trace, target)}"
+    if method.takes("layer"):
+        said += f" · {place}" if chosen.method in _IN_ONE else f" · up to {place}"
+    if method.takes("head") and chosen.head is not None:
+        said += f", {head}"
+    return said
 
 
 def tokens(trace: "Trace") -> str:

@@ -1,6 +1,6 @@
 """What runs in threads: from what the user asked for to a trace and its first maps. torch is first imported here."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,9 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtGui import QImage
 
+from vitviz.app.folder import Walk, walk
 from vitviz.app.pixels import levels, photo_of
 from vitviz.app.samples import models
-from vitviz.app.state import Direction, Framing, Hover, Query, Selection, Shape, ViewState, selection, settled
+from vitviz.app.state import (
+    Direction,
+    Framing,
+    Hover,
+    Query,
+    Selection,
+    Shape,
+    ViewState,
+    patches_in,
+    selection,
+    settled,
+)
 from vitviz.app.worker import Stopped, Ticket
 from vitviz.errors import ModelError, PhotoError, VitvizError
 from vitviz.images.photo import Photo, open_image
@@ -26,6 +38,7 @@ Maps = list[NDArray[np.float32]]
 
 # Weights that are computed between two frames: a few hundredths of a second on one core.
 _INSTANT = 1 << 21
+_AXES = ("query", "layer", "head", "fusion", "direction", "target")
 _FEW = 8  # queries of up to so many tokens are computed row by row
 
 
@@ -39,10 +52,11 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A photo, and the images of it that the stage draws."""
+    """A photo, the images of it that the stage draws, and files that could not be read on the way to it."""
 
     photo: Photo
     levels: list[QImage]
+    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +76,7 @@ class Request:
     what to go on with where one of two new things cannot be opened. `view` is what is to be drawn first.
     """
 
-    photo: Path | Photo | QImage | Picture | None
+    photo: Path | Walk | Photo | QImage | Picture | None
     model: "str | Loaded"
     device: str
     framing: Framing = "crop"
@@ -128,18 +142,26 @@ def produce(request: Request, ticket: Ticket) -> Answer:
         return Answer(request, picture, loaded, problem=problem)
     traced = _run(loaded.model, picture.photo, request, ticket)
     ticket.tell(Progress(f"Drawing what {loaded.model.name} attends to"))
-    return Answer(request, picture, loaded, traced, draw(traced, request.view), problem)
+    view = request.view
+    if request.held is not None and request.held.model.labels != loaded.model.labels:
+        view = replace(view, target=None)  # the other model numbers its classes otherwise
+    return Answer(request, picture, loaded, traced, draw(traced, view, ticket), problem)
 
 
 def _picture(request: Request, ticket: Ticket) -> Picture | None:
     photo = request.photo
-    if isinstance(photo, Path):
+    skipped: tuple[str, ...] = ()
+    if isinstance(photo, Walk):
+        ticket.tell(Progress(f"Opening a photo of {photo.folder.name}"))
+        found = walk(photo)
+        photo, skipped = found.photo, found.skipped
+    elif isinstance(photo, Path):
         ticket.tell(Progress(f"Opening {photo.name}"))
         photo = open_image(photo)
     elif isinstance(photo, QImage):
         photo = photo_of(photo)
     if isinstance(photo, Photo):
-        photo = Picture(photo, levels(photo.pixels))
+        photo = Picture(photo, levels(photo.pixels), skipped)
     if photo is not None:
         ticket.tell(photo)
     return photo
@@ -176,11 +198,11 @@ def _progress(ticket: Ticket) -> Any:
     return progress
 
 
-def draw(trace: "Trace", view: ViewState) -> Drawn:
+def draw(trace: "Trace", view: ViewState, ticket: Ticket) -> Drawn:
     """The maps that a view shows first, so that the window need not wait for them."""
     chosen = selection(settled(view, shape_of(trace), methods(trace)), Hover())
     try:
-        heat = heatmap(trace, chosen)
+        heat = computed(trace, chosen, ticket)
     except VitvizError:
         heat = None  # The window asks again, and tells why there is none.
     return Drawn(chosen, head_maps(trace, chosen.query, chosen.direction), heat)
@@ -189,7 +211,8 @@ def draw(trace: "Trace", view: ViewState) -> Drawn:
 def shape_of(trace: "Trace") -> Shape:
     """What the trace has to choose from."""
     grid = trace.patches
-    return Shape(tuple(layer.heads for layer in trace.layers), (grid.rows, grid.cols), trace.prefix)
+    heads = tuple(layer.heads for layer in trace.layers)
+    return Shape(heads, (grid.rows, grid.cols), trace.prefix, len(trace.logits))
 
 
 def methods(trace: "Trace") -> dict[str, str | None]:
@@ -202,8 +225,28 @@ def methods(trace: "Trace") -> dict[str, str | None]:
 def heatmap(trace: "Trace", chosen: Selection) -> "Heatmap":
     """The heatmap of a selection; what `vitviz.explain` gives."""
     from vitviz.explain import explain
+    from vitviz.explain.registry import find
 
-    return explain(trace, chosen.method, **chosen.options)
+    taken = find(chosen.method).options
+    asked = {name: getattr(chosen, name) for name in _AXES if name in taken}
+    return explain(trace, chosen.method, **asked, **dict(chosen.choices))
+
+
+def computed(trace: "Trace", chosen: Selection, ticket: Ticket) -> "Heatmap":
+    """`heatmap` in a thread: the passes that a class needs stop at the next block once nobody waits for them."""
+    from vitviz.attention.recorder import Cancelled
+    from vitviz.explain.gradients import gradients
+    from vitviz.explain.registry import find
+
+    method = find(chosen.method)
+    if method.gradient and method.refusal(trace) is None:
+        try:
+            gradients(trace, chosen.target, ticket.stopped)
+        except Cancelled as cancelled:
+            raise Stopped from cancelled
+    if ticket.stopped():
+        raise Stopped
+    return heatmap(trace, chosen)
 
 
 def head_maps(trace: "Trace", query: Query, direction: Direction) -> Maps:
@@ -236,9 +279,11 @@ def quick(
 
 def _cost(trace: "Trace", layer: "Layer", query: Query, direction: Direction, warm: bool) -> int:
     """How many weights of a layer have to be computed; few enough to neglect are none."""
-    many = (
-        query is None and not layer.pooling and np.count_nonzero(trace.readout.weights(layer.layout)) > _FEW
-    )
+    tokens = 1
+    if not layer.pooling and (query is None or len(patches_in(query)) > _FEW):
+        weights = trace.query_weights(layer, query)
+        tokens = 0 if weights is None else int(np.count_nonzero(weights))
+    many = tokens > _FEW
     if many or (direction == "by" and not warm and _needs_warmth(layer)):
         windows, heads, queries, keys = layer.operations[0].shape
         return windows * heads * queries * keys

@@ -8,12 +8,27 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QImage
 
-from vitviz.app import requests
+from vitviz.app import drawing, requests
 from vitviz.app.errors import Failure, failure
+from vitviz.app.folder import FolderEnd, Walk
+from vitviz.app.history import History, Step
 from vitviz.app.maps import Maps
 from vitviz.app.requests import Answer, Loaded, Picture, Progress, Request
-from vitviz.app.state import Framing, Hover, Selection, Shape, ViewState, portable, selection, settled
+from vitviz.app.state import (
+    Framing,
+    Hover,
+    Query,
+    Selection,
+    Shape,
+    ViewState,
+    as_asked,
+    portable,
+    selection,
+    settled,
+    with_option,
+)
 from vitviz.app.worker import Ticket, Worker
+from vitviz.explain.registry import find
 from vitviz.images.photo import Photo
 
 if TYPE_CHECKING:
@@ -37,6 +52,9 @@ class Session(QObject):
     busy_changed = Signal()
     failed = Signal(object)  # Failure
     photo_opened = Signal(object)  # Path
+    scale_changed = Signal()  # what several maps have as their one colour scale
+    noted = Signal(str)  # something worth a sentence that is no problem
+    play_asked = Signal()  # play or stop the strip of layers
 
     def __init__(
         self, device: str = "auto", view: ViewState | None = None, parent: QObject | None = None
@@ -50,6 +68,10 @@ class Session(QObject):
         self.framing: Framing = "crop"
         self.trace: Trace | None = None
         self.busy: Progress | None = None
+        self.still: Heatmap | None = None
+        self._given_range: drawing.Range | None = None
+        self._methods: tuple[Trace, dict[str, str | None]] | None = None
+        self.history = History()
         self.maps = Maps(self)
         self.maps.heat_changed.connect(self.heatmap_changed)
         self.maps.failed.connect(self.failed)
@@ -83,7 +105,7 @@ class Session(QObject):
     @property
     def heatmap(self) -> "Heatmap | None":
         """The heatmap that is shown, which may be older than the selection."""
-        return None if self.maps.shown is None else self.maps.shown.heatmap
+        return self.still if self.maps.shown is None else self.maps.shown.heatmap
 
     @property
     def selection(self) -> Selection:
@@ -97,13 +119,39 @@ class Session(QObject):
 
     def methods(self) -> dict[str, str | None]:
         """Each method, with None if it applies to the trace and else the reason it does not."""
-        return {} if self.trace is None else requests.methods(self.trace)
+        if self.trace is None:
+            return {}
+        if self._methods is None or self._methods[0] is not self.trace:
+            self._methods = self.trace, requests.methods(self.trace)
+        return self._methods[1]
+
+    @property
+    def shared_range(self) -> "drawing.Range | None":
+        """The colour scale that the map has in common with others: what `share_range` gave, or all layers and heads."""
+        shown = self.maps.shown
+        if self._given_range is not None:
+            return self._given_range
+        if self.view.scale != "shared" or shown is None or shown.selection.method != "attention":
+            return None
+        tiles = self.maps.tiles()
+        return None if tiles is None else drawing.shared_by(tiles.maps)
+
+    @property
+    def sharers(self) -> str:
+        """Which maps have the shared colour scale in common."""
+        return "all layers and heads" if self._given_range is None else "both sides"
+
+    def share_range(self, ends: "drawing.Range | None") -> None:
+        """Give the map the colour scale of two that lie side by side; None gives it its own again."""
+        if ends != self._given_range:
+            self._given_range = ends
+            self.scale_changed.emit()
 
     # Asking for photos and models.
 
     def open(
         self,
-        photo: Path | Photo | QImage | None = None,
+        photo: Path | Walk | Photo | QImage | None = None,
         model: "str | Model | None" = None,
         framing: Framing | None = None,
     ) -> None:
@@ -133,12 +181,47 @@ class Session(QObject):
         self._set_busy(Progress("Starting"))
         self._worker.submit(work, self._take, self._fail, self._hear)
 
+    def walk(self, steps: int) -> None:
+        """Ask for the next (1) or previous (-1) photo of the folder of the one that is shown; quick presses add up."""
+        photo, asked = self.photo, self._wanted.photo
+        if isinstance(asked, Walk) and self.busy is not None and asked.current is not None:
+            steps += asked.steps
+        if photo is None or photo.path is None:
+            self.noted.emit("Open a photo or a folder first; then its neighbours are one key away.")
+        elif steps:
+            self.open(photo=Walk(photo.path.parent, photo.path.name, steps))
+        else:
+            self.cancel()
+
+    def close_photo(self) -> None:
+        """Put the photo away; the model stays at hand."""
+        self.cancel()
+        self._worker.cancel()
+        self.maps.start(None, None)
+        self.trace, self.picture, self.still, self._methods = None, None, None, None
+        self.hover = Hover()
+        self._settle()
+        self.photo_changed.emit()
+        self.trace_changed.emit()
+        self.selection_changed.emit()
+        self.heatmap_changed.emit()
+
+    @property
+    def working(self) -> Progress | None:
+        """What the user waits for: a photo, a model, or a map that takes its time."""
+        if self.busy is None and self.maps.heat_late:
+            return Progress(f"Computing {find(self.view.method).label.lower()}")
+        return self.busy
+
     def cancel(self) -> None:
         """Stop what is running; what is shown stays."""
-        if self.busy is None:
-            return
-        self._worker.cancel()
-        self._settle()
+        if self.busy is not None:
+            self._worker.cancel()
+            self._settle()
+        elif self.maps.heat_late:
+            self.maps.stop()
+            if self.maps.shown is not None:
+                self._put_view(as_asked(self.view, self.maps.shown.selection), self.selection)
 
     def close(self) -> None:
         """Stop all work and end the threads."""
@@ -156,26 +239,41 @@ class Session(QObject):
     def _hear(self, news: Any) -> None:
         if isinstance(news, Progress):
             self._set_busy(news)
-        elif isinstance(news, Picture) and self.trace is None:
+        elif isinstance(news, Picture) and self.trace is None and not self._is_still(news):
             # Nothing older is on the stage, so the photo need not wait for the model.
+            self._forget_still()
             self._show_picture(news)
+
+    def _is_still(self, picture: Picture) -> bool:
+        return self.still is not None and self.still.photo.path == picture.photo.path
 
     def _take(self, answer: Answer) -> None:
         if answer.loaded is not None and answer.loaded is not self.loaded:
-            self.loaded = answer.loaded
+            before, self.loaded = self.model, answer.loaded
+            if before is None or before.labels != answer.loaded.model.labels:
+                # Another model numbers its classes otherwise.
+                self.view = replace(self.view, target=None)
+                self.history.forget_classes()
             self.model_changed.emit()
         self.framing = answer.request.framing
         if answer.picture is not None:
-            if isinstance(answer.request.photo, Path) and answer.picture is not answer.request.shown:
-                self.photo_opened.emit(answer.request.photo)
+            path = answer.picture.photo.path
+            if path is not None and answer.picture is not answer.request.shown:
+                self.photo_opened.emit(path)
             self._take_trace(answer, answer.picture)
         self._settle()
         if answer.problem is not None:
-            self.failed.emit(failure(answer.problem))
+            self._tell(answer.problem)
+        elif (
+            answer.picture is not None
+            and answer.picture.skipped
+            and answer.picture is not answer.request.shown
+        ):
+            self.noted.emit(f"Passed over what cannot be read: {', '.join(answer.picture.skipped)}")
 
     def _take_trace(self, answer: Answer, picture: Picture) -> None:
         view = portable(self.view, self.shape)
-        self.trace = answer.trace
+        self.trace, self.still = answer.trace, None
         self.maps.start(answer.trace, answer.drawn)
         self.hover = Hover()
         before, shape = self.view, self.shape
@@ -191,13 +289,31 @@ class Session(QObject):
             self.heatmap_changed.emit()
 
     def _fail(self, problem: BaseException) -> None:
+        self._forget_still()
         self._settle()
-        self.failed.emit(failure(problem))
+        self._tell(problem)
+
+    def _tell(self, problem: BaseException) -> None:
+        if isinstance(problem, FolderEnd):
+            self.noted.emit(problem.message)
+        else:
+            self.failed.emit(failure(problem))
 
     def _settle(self) -> None:
         """Nothing is running any more: the next request starts from what is shown."""
         self._wanted = Request(self.picture, self.loaded or "", self.device, self.framing)
         self._set_busy(None)
+
+    def show_still(self, picture: Picture, heat: "Heatmap") -> None:
+        """Show a stored heatmap of a photo while the model that answers is on its way."""
+        self.still = heat
+        self._show_picture(picture)
+        self.heatmap_changed.emit()
+
+    def _forget_still(self) -> None:
+        if self.still is not None:
+            self.still = None
+            self.heatmap_changed.emit()
 
     def _show_picture(self, picture: Picture) -> None:
         self.picture = picture
@@ -214,14 +330,36 @@ class Session(QObject):
         """Change fields of the view; panels are told what it was and what it is."""
         self.show_view(replace(self.view, **changes))
 
-    def show_view(self, view: ViewState) -> None:
-        """Replace the view."""
+    def show_view(self, view: ViewState, remembered: bool = True) -> None:
+        """Replace the view; where the selection before need not be `remembered`, undoing goes past it."""
         before, asked_before = self.view, self.selection
         if view == before:
             return
-        self.view = view
+        if remembered:
+            self.history.remember(before, view)
+        self._put_view(view, asked_before)
+
+    def undo(self) -> None:
+        """Go back to the selection before; how things are drawn stays."""
+        self._go(self.history.back)
+
+    def redo(self) -> None:
+        """Go forward again."""
+        self._go(self.history.forward)
+
+    def _go(self, step: Step) -> None:
+        view = None if self.shape is None else step(self.view, self.shape, self.methods())
+        if view is not None:
+            self._put_view(view, self.selection)
+
+    def _put_view(self, view: ViewState, asked_before: Selection) -> None:
+        before, self.view = self.view, view
         self.view_changed.emit(before, view)
         self._follow(asked_before)
+
+    def set_option(self, option: str, value: object) -> None:
+        """Set an option of the current method; None is its default again."""
+        self.show_view(with_option(self.view, self.view.method, option, value))
 
     def point(self, hover: Hover) -> None:
         """The pointer is on something else now."""
@@ -232,8 +370,8 @@ class Session(QObject):
         self.hover_changed.emit()
         self._follow(asked_before)
 
-    def pin(self, query: tuple[int, int] | str) -> None:
-        """Make a patch or prefix token the query until it is freed."""
+    def pin(self, query: Query) -> None:
+        """Make a patch, several or a prefix token the query until it is freed."""
         self.change(query=query, pinned=True)
 
     def free(self) -> None:

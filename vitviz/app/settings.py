@@ -1,5 +1,6 @@
 """What is remembered between starts, in one INI file; a damaged file is set aside and told, never a crash."""
 
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -7,6 +8,19 @@ import platformdirs
 from PySide6.QtCore import QByteArray, QSettings
 
 RECENT = 8
+REMEMBERED = (
+    "colormap",
+    "style",
+    "opacity",
+    "smooth",
+    "grid",
+    "log",
+    "temperature",
+    "tile_scale",
+    "method",
+    "fusion",
+)
+"""Fields of the view that survive."""
 
 
 def default_path() -> Path:
@@ -47,15 +61,18 @@ class Settings:
         return self.text(key, "yes" if default else "no") == "yes"
 
     def data(self, key: str) -> QByteArray:
-        """Bytes such as a window's geometry; empty where nothing usable is stored."""
-        value = self._store.value(key, QByteArray())
-        return value if isinstance(value, QByteArray) else QByteArray()
+        """Bytes such as a window's geometry; empty where they are not as they were put: Qt crashes on damaged layouts."""
+        check, _, content = self.text(key).partition(":")
+        found = QByteArray.fromBase64(content.encode("ascii", "replace"))
+        return found if check == _check(found) else QByteArray()
 
     def put(self, key: str, value: str | float | bool | QByteArray) -> None:
         """Remember a value."""
         if isinstance(value, bool):
             value = "yes" if value else "no"
-        self._store.setValue(key, value if isinstance(value, QByteArray) else str(value))
+        if isinstance(value, QByteArray):
+            value = f"{_check(value)}:{bytes(value.toBase64().data()).decode()}"
+        self._store.setValue(key, str(value))
 
     def names(self, key: str) -> list[str]:
         """A list of names, newest first."""
@@ -66,9 +83,19 @@ class Settings:
         names = [name, *(other for other in self.names(key) if other != name)]
         self._store.setValue(key, "\n".join(names[:RECENT]))
 
+    def reset(self) -> None:
+        """Forget everything, and tell."""
+        self._store.clear()
+        self._store.sync()
+        self.told = "All settings are as on the first start."
+
     def save(self) -> None:
         """Write to disk now."""
         self._store.sync()
+
+
+def _check(content: QByteArray) -> str:
+    return f"{zlib.crc32(content.data()):08x}"
 
 
 def _is_garbage(path: Path) -> bool:

@@ -1,22 +1,33 @@
 """What the window shows, as frozen data, and the pure functions that change it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Query = tuple[int, int] | str | None
+from vitviz.explain.registry import find
+
+Patch = tuple[int, int]
+Query = Patch | tuple[Patch, ...] | str | None
 Direction = Literal["to", "by"]
-MapScale = Literal["auto", "zero", "range"]
+MapScale = Literal["auto", "zero", "range", "fixed", "shared"]
 TileScale = Literal["each", "layer", "all"]
 Framing = Literal["crop", "squash", "fit"]
 
 
+Choice = tuple[str, str, object]
+"""(method, option, value): an option of a method that is not at its default."""
+
+REVERSIBLE = ("attention", "gradient_attention")
+"""Methods that can be read the other way round; the others follow what tokens attend to."""
+
+
 @dataclass(frozen=True)
 class ViewState:
-    """One selection for every panel.
+    """One selection for every panel, and how it is drawn.
 
-    `query` is a patch (row, column), the name of a prefix token, or None for the readout; it counts while `pinned`,
-    otherwise the patch under the pointer is the query. `layer` and `head` count from 0; `head` None is all heads fused.
+    `query` is a patch (row, column), several, the name of a prefix token, or None for the readout; it counts while
+    `pinned`, otherwise the patch under the pointer is the query. `layer` and `head` count from 0; `head` None is all heads
+    fused. `target` is the class that class-specific methods explain, None the likeliest.
     """
 
     query: Query = None
@@ -26,28 +37,102 @@ class ViewState:
     fusion: Literal["mean", "max", "min"] = "mean"
     direction: Direction = "to"
     method: str = "attention"
+    target: int | None = None
+    choices: tuple[Choice, ...] = ()
     colormap: str = ""
     opacity: float = 0.85
     style: str = "glow"
     smooth: bool = False
+    pixels: bool = True
+    """Show each pixel's value where a map has them."""
     scale: MapScale = "auto"
+    fixed: tuple[float, float] = (0.0, 1.0)
+    """The ends of the colours for scale "fixed"."""
+    log: bool = False
+    temperature: float = 1.0
+    """Above 1 weak weights show more: colours follow weight^(1/temperature). Display only, never in the numbers."""
     grid: bool = False
     tile_scale: TileScale = "each"
+    head_mark: Literal["", "distance", "entropy"] = ""
+    """The number that marks the tiles of the mosaic: the mean attention distance, or the entropy."""
+    heads_sorted: bool = False
+    """Whether the heads of each layer are in the order of that number."""
+    strip_scale: Literal["own", "common"] = "own"
+    """Whether each frame of the filmstrip has its own scale."""
+    strip_photo: bool = True
+    """Whether the filmstrip's frames lie over the photo."""
+    matrix_log: bool = True
+    """Whether the matrix of tokens is drawn on a logarithmic scale."""
+    class_head: Literal["both", "class", "distillation"] = "both"
+    """Which head of a distilled model the predictions show."""
+    compared: tuple[str, ...] = ()
+    """Methods whose deletion and insertion curves are drawn beside those of the selected one."""
+    replacement: Literal["mean", "blur"] = "mean"
+    """What stands where these curves remove patches: the mean colour or the blurred photo."""
+
+
+SELECTED = ("query", "pinned", "layer", "head", "fusion", "direction", "method", "target", "choices")
+"""The fields that say what is asked for; going back through past selections restores these and leaves the drawing."""
+
+
+def same_selection(one: ViewState, other: ViewState) -> bool:
+    """Whether two views ask for the same, however it is drawn."""
+    return all(getattr(one, name) == getattr(other, name) for name in SELECTED)
+
+
+def with_selection(view: ViewState, past: ViewState) -> ViewState:
+    """The view with what `past` asked for."""
+    return replace(view, **{name: getattr(past, name) for name in SELECTED})
+
+
+def options_of(view: ViewState, method: str) -> dict[str, object]:
+    """The options of a method that are not at their defaults."""
+    return {option: value for name, option, value in view.choices if name == method}
+
+
+def with_option(view: ViewState, method: str, option: str, value: object) -> ViewState:
+    """The view with an option of a method set; a value of None is the default again."""
+    others = tuple(choice for choice in view.choices if choice[:2] != (method, option))
+    return replace(view, choices=others if value is None else (*others, (method, option, value)))
+
+
+def patches_in(query: Query) -> tuple[Patch, ...]:
+    """The patches of a query: one, several, or none for a prefix token and the readout."""
+    if not isinstance(query, tuple):
+        return ()
+    return tuple(part for part in query if isinstance(part, tuple)) or (query,)  # type: ignore[return-value]
+
+
+def rectangle(corner: Patch, other: Patch) -> set[Patch]:
+    """All patches between two corners."""
+    (top, bottom), (left, right) = (sorted(pair) for pair in zip(corner, other, strict=True))
+    return {(row, column) for row in range(top, bottom + 1) for column in range(left, right + 1)}
+
+
+def query_of(patches: Iterable[Patch]) -> Query:
+    """The query of some patches: one as itself, several in reading order, none as None."""
+    found = tuple(sorted(set(patches)))
+    return None if not found else found[0] if len(found) == 1 else found
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a trace has to choose from: heads per layer, the patch grid (rows, columns), the prefix tokens."""
+    """What a trace has to choose from: heads per layer, patch grid (rows, columns), prefix tokens, number of classes."""
 
     heads: tuple[int, ...]
     grid: tuple[int, int]
     prefix: tuple[str, ...] = ()
+    classes: int = 0
 
 
 @dataclass(frozen=True)
 class Hover:
-    """What the pointer is on: a patch of the photo, or a tile (layer, head) of the mosaic, or nothing."""
+    """What the pointer is on: a patch of the photo, or a tile (layer, head) of the mosaic, or nothing.
 
+    With `query`, a row of the matrix of tokens: that is the query for now, and `patch` the key it is compared with.
+    """
+
+    query: Query = None
     patch: tuple[int, int] | None = None
     tile: tuple[int, int | None] | None = None
 
@@ -62,14 +147,27 @@ class Selection:
     fusion: str
     direction: Direction
     method: str
+    target: int | None = None
+    choices: tuple[tuple[str, object], ...] = ()
+    """The method's own options that are not at their defaults."""
 
-    @property
-    def options(self) -> dict[str, object]:
-        """The options of `vitviz.explain` for this selection's method."""
-        if reversible(self.method):
-            chosen: dict[str, object] = {"layer": self.layer, "head": self.head, "query": self.query}
-            return chosen | {"fusion": self.fusion, "direction": self.direction}
-        return {"fusion": self.fusion, "query": self.query, "layer": self.layer}
+
+def as_asked(view: ViewState, shown: Selection) -> ViewState:
+    """The view changed so that it asks for `shown`; the query is pinned where the pointer no longer says so."""
+    others = tuple(choice for choice in view.choices if choice[0] != shown.method)
+    again = tuple((shown.method, name, value) for name, value in shown.choices)
+    return replace(
+        view,
+        query=shown.query,
+        pinned=view.pinned and shown.query is not None,
+        layer=shown.layer,
+        head=shown.head,
+        fusion=shown.fusion,  # type: ignore[arg-type]
+        direction=shown.direction,
+        method=shown.method,
+        target=shown.target,
+        choices=(*others, *again),
+    )
 
 
 def fitted(view: ViewState, shape: Shape) -> ViewState:
@@ -78,15 +176,28 @@ def fitted(view: ViewState, shape: Shape) -> ViewState:
     layer = view.layer if 0 <= view.layer <= last else last
     head = view.head if view.head is not None and view.head < shape.heads[layer] else None
     query = view.query
-    if isinstance(query, tuple) and not (query[0] < shape.grid[0] and query[1] < shape.grid[1]):
+    if any(row >= shape.grid[0] or column >= shape.grid[1] for row, column in patches_in(query)):
         query = None
     if isinstance(query, str) and query not in shape.prefix:
         query = None
-    return replace(view, layer=layer, head=head, query=query, pinned=view.pinned and query is not None)
+    target = view.target if view.target is not None and view.target < shape.classes else None
+    pinned = view.pinned and query is not None
+    choices = tuple(choice for choice in view.choices if _has(shape, choice))
+    return replace(view, layer=layer, head=head, query=query, pinned=pinned, target=target, choices=choices)
+
+
+def _has(shape: Shape, choice: Choice) -> bool:
+    """Whether the trace has what an option was set to: a layer is not in every model."""
+    method, name, value = choice
+    of_layers = any(option.name == name and option.kind == "layer" for option in find(method).parameters)
+    return not of_layers or not isinstance(value, int) or value < len(shape.heads)
 
 
 def portable(view: ViewState, shape: Shape | None) -> ViewState:
-    """The view as it can be taken to another model: the last layer stays the last one, however many there are."""
+    """The view as it can be taken to another model: the last layer stays the last one, however many there are.
+
+    The class to explain does not go with it where the labels differ; the session sees to that.
+    """
     last = shape is not None and view.layer == len(shape.heads) - 1
     return replace(view, layer=-1) if last else view
 
@@ -99,26 +210,29 @@ def settled(view: ViewState, shape: Shape, methods: Mapping[str, str | None]) ->
 
 def reversible(method: str) -> bool:
     """Whether a method can be read the other way round: rollout follows what tokens attend to, and nothing else."""
-    return method == "attention"
+    return method in REVERSIBLE
 
 
 def selection(view: ViewState, hover: Hover) -> Selection:
-    """What is shown: the pinned query, else the patch under the pointer, else the readout; a hovered tile previews."""
-    query = view.query if view.pinned else hover.patch
+    """What is shown: the pinned query, else the patch under the pointer, else the readout; what is hovered previews."""
+    query = hover.query if hover.query is not None else view.query if view.pinned else hover.patch
     layer, head = (view.layer, view.head) if hover.tile is None else hover.tile
     # A head by itself is attention; all heads of a layer are what the method makes of them up to there.
     method = view.method if hover.tile is None or head is None else "attention"
-    return Selection(query, layer, head, view.fusion, view.direction, method)
+    choices = tuple(sorted(options_of(view, method).items()))
+    return Selection(query, layer, head, view.fusion, view.direction, method, view.target, choices)
 
 
 def moved_query(view: ViewState, hover: Hover, shape: Shape, rows: int, columns: int) -> ViewState:
-    """The query patch moved by rows and columns and pinned; from nowhere it starts in the middle of the grid."""
+    """The query's patches moved by rows and columns and pinned; from nowhere it starts in the middle of the grid."""
     current = selection(view, hover).query
     if not isinstance(current, tuple):
         return replace(view, query=(shape.grid[0] // 2, shape.grid[1] // 2), pinned=True)
-    row = min(max(current[0] + rows, 0), shape.grid[0] - 1)
-    column = min(max(current[1] + columns, 0), shape.grid[1] - 1)
-    return replace(view, query=(row, column), pinned=True)
+    moved = [
+        (min(max(row + rows, 0), shape.grid[0] - 1), min(max(column + columns, 0), shape.grid[1] - 1))
+        for row, column in patches_in(current)
+    ]
+    return replace(view, query=query_of(moved), pinned=True)
 
 
 def moved_layer(view: ViewState, shape: Shape, layers: int) -> ViewState:

@@ -6,23 +6,33 @@ from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QGuiApplication
-from PySide6.QtWidgets import QApplication, QDockWidget, QMainWindow, QMenu, QMenuBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QApplication,
+    QLineEdit,
+    QMainWindow,
+    QMenu,
+    QMenuBar,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
-from vitviz.app import actions, drawing, incoming, menus, theme
+from vitviz.app import actions, docks, drawing, incoming, menus, opening, theme
 from vitviz.app.chooser import ModelChooser
 from vitviz.app.errors import Failure
-from vitviz.app.panels.heads import HeadsPanel
 from vitviz.app.panels.photo import PhotoPanel
-from vitviz.app.panels.predictions import PredictionsPanel
 from vitviz.app.panels.status import StatusPanel
 from vitviz.app.panels.tools import ToolsPanel
-from vitviz.app.samples import MODELS, is_bundled, models, samples
+from vitviz.app.presentation import Presentation
+from vitviz.app.samples import MODELS, is_bundled, samples
 from vitviz.app.session import Session
-from vitviz.app.settings import Settings
+from vitviz.app.settings import REMEMBERED, Settings
+from vitviz.app.split import SplitStage
 from vitviz.app.state import ViewState, moved_head, moved_layer, moved_query, reversible
 from vitviz.app.widgets.keys import KeysSheet
 from vitviz.app.widgets.notice import Notice
-from vitviz.app.widgets.titlebar import TitleBar
+from vitviz.app.widgets.toast import Toast
+from vitviz.explain.registry import METHODS
 
 _FRAMINGS = {
     "crop": "As the model was trained (crop)",
@@ -30,8 +40,7 @@ _FRAMINGS = {
     "fit": "Whole photo, aspect kept",
 }
 _THEMES = {"system": "As the system", "light": "Light", "dark": "Dark"}
-_LAYOUT = 1  # raise when docks change, so that an old layout is not applied to new ones
-_RIGHT = Qt.DockWidgetArea.RightDockWidgetArea
+_LAYOUT = 2  # raise when docks change, so that an old layout is not applied to new ones
 
 
 class Window(QMainWindow):
@@ -48,29 +57,34 @@ class Window(QMainWindow):
         self.setWindowTitle("vitviz")
         self.setAcceptDrops(True)
         self.setDockNestingEnabled(True)
+        self.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
+        self.presentation = Presentation(self)
         self.commands = actions.build(self, self._handlers())
-        stage = [self.commands[command.name] for command in actions.COMMANDS if command.scope == "stage"]
         self.menu_bar = QMenuBar()
         self.notice = Notice()
         self.tools = ToolsPanel(session, self.commands)
         self.photo = PhotoPanel(session, self.commands)
+        self.stage = SplitStage(self, self.photo)
         self.status = StatusPanel(session)
-        self.heads = HeadsPanel(session, stage)
-        self.predictions = PredictionsPanel(session)
+        self.toast = Toast(self.photo.canvas)
         self._build()
-        self.docks = [
-            self._dock("heads", "Heads", self.heads),
-            self._dock("predictions", "Predictions", self.predictions),
-        ]
+        self.docks = docks.build(self, session, self.commands)
         self._build_menus()
         self._reset_layout()
         self._restore()
         session.failed.connect(self.tell)
+        session.noted.connect(self.toast.say)
         session.trace_changed.connect(self.notice.clear)
         session.model_changed.connect(self._remember_model)
         session.photo_opened.connect(self._remember_photo)
         session.photo_changed.connect(self._name)
-        for changed in (session.busy_changed, session.trace_changed, session.heatmap_changed):
+        for changed in (
+            session.busy_changed,
+            session.trace_changed,
+            session.heatmap_changed,
+            session.photo_changed,
+            self.stage.changed,
+        ):
             changed.connect(self._allow)
         session.view_changed.connect(self._follow)
         self._follow(session.view, session.view)
@@ -78,6 +92,9 @@ class Window(QMainWindow):
             self.notice.tell(settings.told)
         self.photo.canvas.setFocus()
         self.installEventFilter(self)
+        session.photo_changed.connect(self._welcome)
+        # Once what the command line names is asked for: mostly there is a photo, and then no welcome.
+        self.first_painted.connect(lambda: QTimer.singleShot(0, self._welcome))
 
     # Building.
 
@@ -87,7 +104,7 @@ class Window(QMainWindow):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.notice)
-        column.addWidget(self.photo, 1)
+        column.addWidget(self.stage, 1)
         self.setCentralWidget(center)
         # No QToolBar: Fusion draws bright lines round it, and one that is closed by accident takes the model with it.
         top = QWidget()
@@ -100,22 +117,23 @@ class Window(QMainWindow):
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addPermanentWidget(self.status, 1)
 
-    def _dock(self, name: str, title: str, panel: QWidget) -> QDockWidget:
-        dock = QDockWidget(title, self)
-        dock.setObjectName(name)
-        dock.setWidget(panel)
-        dock.setTitleBarWidget(TitleBar(dock))
-        return dock
+    def panel(self, name: str) -> QWidget:
+        """A panel by its name in `docks.PANELS`."""
+        return next(dock.panel for dock in self.docks if dock.kind.name == name)
 
     def _build_menus(self) -> None:
-        made = menus.fill(self.menu_bar, self.commands, self.docks)
+        # On the window itself too: keys of a menu bar that is hidden would be lost.
+        self.addActions(
+            [self.commands[command.name] for command in actions.COMMANDS if command.scope == "window"]
+        )
+        made = menus.fill(self.menu_bar, self.commands, [*self.docks])
         recent = made["&File"].addMenu("Open &recent")
         recent.aboutToShow.connect(
             lambda: menus.recent(recent, self.settings.names("photos"), self.open_path)
         )
         made["&File"].insertMenu(self.commands["paste"], recent)
-        self.samples = QMenu("&Samples", made["&File"])
-        menus.scenes(self.samples, samples(), self._open_sample)
+        self.samples = QMenu("S&amples", made["&File"])
+        menus.scenes(self.samples, samples(), partial(opening.scene, self))
         made["&File"].insertMenu(self.commands["paste"], self.samples)
         made["&File"].insertSeparator(self.commands["quit"])
         # Kept: a group whose Python owner is gone is deleted, and its entries with it.
@@ -126,16 +144,31 @@ class Window(QMainWindow):
 
     def _handlers(self) -> dict[str, Callable[[], object]]:
         session = self.session
-        return {
-            "open": self._open,
-            "paste": self._paste,
+        handlers: dict[str, Callable[[], object]] = {
+            f"method_{method.name}": partial(self._choose_method, method.name) for method in METHODS
+        }
+        return handlers | {
+            "open": partial(opening.ask, self),
+            "open_folder": partial(opening.ask_folder, self),
+            "next_photo": lambda: self.stage.walk(1),
+            "previous_photo": lambda: self.stage.walk(-1),
+            "paste": partial(opening.paste, self),
+            "copy": self._copy,
             "save": self._save,
+            "close_photo": self._close_photo,
             "quit": self.close,
             "choose_model": self._choose_model,
-            "open_weights": self._open_weights,
-            "cancel": session.cancel,
+            "open_weights": partial(opening.ask_weights, self),
+            "cancel": lambda: self.stage.cancel(),
+            "compare_photo": lambda: self.stage.with_photo(),
+            "compare_model": lambda: self.stage.with_model(),
+            "compare_end": lambda: self.stage.end(),
+            "choose_target": self._choose_target,
+            "undo": session.undo,
+            "redo": session.redo,
             "direction": lambda: session.change(direction="by" if session.view.direction == "to" else "to"),
-            "free": session.free,
+            "play": self._play,
+            "free": self._free,
             "up": partial(self._move, -1, 0),
             "down": partial(self._move, 1, 0),
             "left": partial(self._move, 0, -1),
@@ -148,50 +181,62 @@ class Window(QMainWindow):
             "smooth": lambda: session.change(smooth=not session.view.smooth),
             "fainter": lambda: session.change(opacity=max(0.0, round(session.view.opacity - 0.1, 2))),
             "stronger": lambda: session.change(opacity=min(1.0, round(session.view.opacity + 0.1, 2))),
-            "fit": lambda: self.photo.canvas.fit(),
-            "zoom_in": lambda: self.photo.canvas.zoom(1.25),
-            "zoom_out": lambda: self.photo.canvas.zoom(0.8),
+            "fit": lambda: self.stage.canvas.fit(),
+            "zoom_in": lambda: self.stage.canvas.zoom(1.25),
+            "zoom_out": lambda: self.stage.canvas.zoom(0.8),
+            "present": self._present,
+            "next_panel": partial(docks.go, self, 1),
+            "previous_panel": partial(docks.go, self, -1),
+            "float_panel": partial(docks.float_focused, self),
+            "close_panel": partial(docks.close_focused, self),
             "reset_layout": self._reset_layout,
             "keys": self._show_keys,
         }
 
+    def _welcome(self) -> None:
+        if self.session.photo is None:
+            opening.fill_welcome(self, self.photo.welcome)
+
     # Commands.
 
     def open_path(self, path: Path) -> None:
-        """Open a photo, or a weights file by its ending."""
-        if path.suffix.lower() in incoming.WEIGHTS:
-            self.session.open(model=str(path))
+        """Open a photo, the first photo of a folder, or a weights file by its ending."""
+        opening.path(self, path)
+
+    def _copy(self) -> None:
+        dock = docks.focused(self)
+        stage = self.stage if self.stage.comparison is not None else self.photo
+        panel = stage if dock is None else dock.panel
+        QGuiApplication.clipboard().setPixmap(docks.picture_of(panel))
+        self.toast.say(f"Copied the picture of {'the photo' if dock is None else dock.kind.title}")
+
+    def _play(self) -> None:
+        docks.reveal(self, "layers")
+        self.session.play_asked.emit()
+
+    def _close_photo(self) -> None:
+        self.stage.end()
+        self.session.close_photo()
+
+    def _choose_target(self) -> None:
+        panel = docks.reveal(self, "predictions")
+        if panel is not None:
+            search = next(iter(panel.findChildren(QLineEdit)), panel)
+            search.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _choose_method(self, name: str) -> None:
+        self.session.change(method=name)
+        self._allow()  # A checkable action has changed its mark by itself.
+
+    def _free(self) -> None:
+        if self.presentation.on:
+            self._present()
         else:
-            self.session.open(photo=path)
+            self.session.free()
 
-    def _open(self) -> None:
-        last = self.settings.names("photos")
-        path = incoming.ask_photo(self, str(Path(last[0]).parent) if last else "")
-        if path is not None:
-            self.session.open(photo=path)
-
-    def _open_sample(self, path: Path) -> None:
-        known = models()
-        self.session.open(photo=path, model=known[0] if known and self.session.model is None else None)
-
-    def _open_weights(self) -> None:
-        path = incoming.ask_weights(self, self.settings.text("weights_folder"))
-        if path is not None:
-            self.settings.put("weights_folder", str(path.parent))
-            self.session.open(model=str(path))
-
-    def _paste(self) -> None:
-        data = QGuiApplication.clipboard().mimeData()
-        if data is None or not incoming.takes(data):
-            self.notice.tell("The clipboard holds no picture; copy one, or a picture file, and paste again.")
-            return
-        self._receive(incoming.local_file(data) or incoming.picture(data))
-
-    def _receive(self, what: object) -> None:
-        if isinstance(what, Path):
-            self.open_path(what)
-        elif what is not None:
-            self.session.open(photo=what)  # type: ignore[arg-type]
+    def _present(self) -> None:
+        self.presentation.toggle()
+        self._allow()
 
     def _save(self) -> None:
         heat, view, photo = self.session.heatmap, self.session.view, self.session.photo
@@ -205,17 +250,17 @@ class Window(QMainWindow):
         if path is None:
             return
         self.settings.put("save_folder", str(path.parent))
-        style = {**drawing.style(view, heat.values), "grid": view.grid}
+        style = drawing.picture(view, heat, self.session.shared_range)
         self.session.save(lambda: heat.save(path, **style), lambda: self._say_saved(path))
 
     def _say_saved(self, path: Path) -> None:
-        self.statusBar().showMessage(f"Saved {path.name} in {path.parent}", 5000)
+        self.toast.say(f"Saved {path.name} in {path.parent}")
 
     def _choose_model(self) -> None:
         self.chooser = ModelChooser(self.session, self)
         self.chooser.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.chooser.chosen.connect(lambda name: self.session.open(model=name))
-        self.chooser.wants_file.connect(self._open_weights)
+        self.chooser.wants_file.connect(partial(opening.ask_weights, self))
         self.chooser.open()
 
     def _show_keys(self) -> None:
@@ -250,13 +295,7 @@ class Window(QMainWindow):
     # What is kept, told and allowed.
 
     def _reset_layout(self) -> None:
-        for dock in self.docks:
-            dock.setFloating(False)
-            self.addDockWidget(_RIGHT, dock)
-            dock.show()
-        width = max(400, self.width() * 36 // 100)
-        self.resizeDocks(self.docks, [width] * len(self.docks), Qt.Orientation.Horizontal)
-        self.resizeDocks(self.docks, [560, 300], Qt.Orientation.Vertical)
+        docks.arrange(self, self.docks)
 
     def _restore(self) -> None:
         if not self.restoreGeometry(self.settings.data("geometry")):
@@ -274,6 +313,7 @@ class Window(QMainWindow):
     def _remember_photo(self, path: Path) -> None:
         if not is_bundled(path):
             self.settings.remember("photos", str(path.absolute()))
+            self.settings.put("folder", str(path.absolute().parent))
 
     def _name(self) -> None:
         photo = self.session.photo
@@ -284,13 +324,31 @@ class Window(QMainWindow):
         self.notice.tell(told.message, told.details, told.report)
 
     def _allow(self) -> None:
-        session = self.session
-        self.commands["save"].setEnabled(session.heatmap is not None)
-        self.commands["cancel"].setEnabled(session.busy is not None)
+        session, known = self.session, self.session.methods()
+        traced = session.trace is not None
+        allowed = {
+            "save": session.heatmap is not None,
+            "cancel": self.stage.working,
+            "close_photo": session.photo is not None,
+            "compare_photo": session.photo is not None,
+            "compare_model": session.photo is not None,
+            "compare_end": self.stage.comparison is not None,
+            "next_photo": session.photo is not None and session.photo.path is not None,
+            "previous_photo": session.photo is not None and session.photo.path is not None,
+            "direction": traced and reversible(session.view.method),
+            "free": traced or self.presentation.on,
+            "choose_target": traced,
+            "undo": traced and session.history.can_undo,
+            "redo": traced and session.history.can_redo,
+        } | dict.fromkeys(("next_layer", "previous_layer", "next_head", "previous_head", "play"), traced)
+        for name, possible in allowed.items():
+            self.commands[name].setEnabled(possible)
+        for method in METHODS:
+            action = self.commands[f"method_{method.name}"]
+            action.setEnabled(method.name in known and known[method.name] is None)
+            action.setChecked(method.name == session.view.method)
+        self.commands["present"].setChecked(self.presentation.on)
         menus.check(self.framings, session.framing)
-        self.commands["direction"].setEnabled(session.trace is not None and reversible(session.view.method))
-        for name in ("free", "next_layer", "previous_layer", "next_head", "previous_head"):
-            self.commands[name].setEnabled(session.trace is not None)
 
     def _follow(self, _: ViewState, now: ViewState) -> None:
         self.commands["grid"].setChecked(now.grid)
@@ -314,17 +372,20 @@ class Window(QMainWindow):
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """Open what was dropped."""
         event.acceptProposedAction()
-        data = event.mimeData()
-        self._receive(incoming.local_file(data) or incoming.picture(data))
+        opening.receive(self, event.mimeData())
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         """Remember the window and end all work."""
+        self.presentation.leave()
         view = self.session.view
         self.settings.put("geometry", self.saveGeometry())
         self.settings.put("layout", self.saveState(_LAYOUT))
-        for key in ("colormap", "style", "opacity", "smooth", "grid"):
+        for key in REMEMBERED:
             self.settings.put(key, getattr(view, key))
         self.settings.save()
         self.hide()
+        self.stage.end()
+        for dock in self.docks:
+            dock.end()
         self.session.close()
         super().closeEvent(event)

@@ -60,6 +60,7 @@ class Worker(QObject):
         super().__init__(parent)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"vitviz-{name}")
         self._generation = 0
+        self._closed = False
         self._ticket: Ticket | None = None
         self._callbacks: _Callbacks | None = None
         self._answered.connect(self._take_answer)
@@ -78,8 +79,13 @@ class Worker(QObject):
         failed: Callable[[BaseException], None],
         news: Callable[[Any], None] = _ignore,
     ) -> None:
-        """Run `work` in the thread; exactly one of `done` and `failed` is called in the GUI thread, unless overtaken."""
+        """Run `work` in the thread; exactly one of `done` and `failed` is called in the GUI thread, unless overtaken.
+
+        Once closed nothing is run any more: a timer may ask while the window closes.
+        """
         self.cancel()
+        if self._closed:
+            return
         ticket = Ticket(self._generation, self._news.emit)
         self._ticket = ticket
         self._callbacks = _Callbacks(done, failed, news)
@@ -96,6 +102,7 @@ class Worker(QObject):
     def close(self) -> None:
         """Stop and wait for the thread to end; no request can follow."""
         self.cancel()
+        self._closed = True
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _run(self, work: Callable[[Ticket], object], ticket: Ticket) -> None:

@@ -8,10 +8,15 @@ from vitviz.cli.options import SOURCE, add_device
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """PHOTO, --model and --device."""
-    parser.add_argument("photo", nargs="?", metavar="PHOTO", help="a photo to open")
+    """PHOTO, --model, --device and --reset-settings."""
+    parser.add_argument("photo", nargs="?", metavar="PHOTO", help="a photo to open, or a folder of photos")
     parser.add_argument("--model", metavar="SOURCE", help=f"the model: {SOURCE}")
     add_device(parser)
+    parser.add_argument(
+        "--reset-settings",
+        action="store_true",
+        help="forget layout, theme, colours, recent files and the last model, as on the first start",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -36,4 +41,4 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.verbose and probe.details:
             print(probe.details, file=sys.stderr)
         return 2
-    return open_window(arguments.photo, arguments.model, arguments.device)
+    return open_window(arguments.photo, arguments.model, arguments.device, reset=arguments.reset_settings)

@@ -1,81 +1,65 @@
 """The maps of all layers and heads as one picture: layers are columns, heads are rows, or turned."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vitviz.render.colors import to_unit, value_range
+
 MosaicScale = Literal["each", "layer", "all"]
 
 
-@dataclass(frozen=True, eq=False)
-class Mosaic:
-    """One picture of many maps.
+EMPTY = 255
+"""The index of no tile, and of a layer in which the query does not attend."""
 
-    image: (height, width) float32 in [0, 1], nan in the gaps and where a layer has no such head.
-    grids: (rows, cols) of each layer's maps. heads: how many each layer has. tile: (height, width) of every
-    tile in mosaic pixels, the finest layer's grid; coarser layers repeat their patches.
-    highs: (layers, heads) the value that 1 stands for in each tile, nan where there is none. A map of nan (the
-    query does not attend in that layer) is a tile of nan.
+
+def indices(
+    maps: Sequence[NDArray[np.float32]],
+    scale: MosaicScale = "each",
+    log: bool = False,
+    temperature: float = 1.0,
+) -> NDArray[np.uint8]:
+    """All maps, one (heads, rows, cols) array per layer, as indices of colour (layers, heads, rows, cols).
+
+    0 to 254 stand for 0 up to the maximum of the tile itself ("each"), of its layer ("layer") or of all; 255 is EMPTY.
+    `log` and `temperature` are those of `colors.to_unit`. Coarser layers repeat their patches.
     """
+    heads = [len(layer) for layer in maps]
+    rows, cols = (max(layer.shape[axis] for layer in maps) for axis in (1, 2))
+    found = np.full((len(maps), max(heads), rows, cols), EMPTY, dtype=np.uint8)
+    own = highs = [np.fmax.reduce(layer, axis=(1, 2)) for layer in maps]
+    if scale != "each":
+        highs = [np.full(len(high), np.fmax.reduce(high), np.float32) for high in highs]
+    if scale == "all":
+        highs = [np.full(len(high), np.fmax.reduce(np.concatenate(highs)), np.float32) for high in highs]
+    bent = _bent(log, temperature)
+    for place, (layer, high) in enumerate(zip(maps, highs, strict=True)):
+        unknown = np.isnan(own[place])
+        if unknown.all() or not layer.size:
+            continue
+        steps = np.float32(254 if bent is None else 65535) / np.where(high > 0, high, 1)
+        scaled = layer * steps[:, None, None]
+        if unknown.any():
+            scaled = np.nan_to_num(scaled)
+        np.clip(scaled, 0, 254 if bent is None else 65535, out=scaled)
+        index = (
+            (scaled + np.float32(0.5)).astype(np.uint8) if bent is None else bent[scaled.astype(np.uint16)]
+        )
+        if index.shape[1:] != (rows, cols):
+            down = (np.arange(rows) * index.shape[1]) // rows
+            across = (np.arange(cols) * index.shape[2]) // cols
+            index = index[:, down][:, :, across]
+        found[place, : heads[place]] = index
+    return found
 
-    image: NDArray[np.float32]
-    grids: tuple[tuple[int, int], ...]
-    heads: tuple[int, ...]
-    tile: tuple[int, int]
-    gap: int
-    turned: bool
-    highs: NDArray[np.float32]
 
-    def box(self, layer: int, head: int) -> tuple[int, int, int, int]:
-        """The tile's (left, top, right, bottom) in mosaic pixels."""
-        down, across = (layer, head) if self.turned else (head, layer)
-        top, left = down * (self.tile[0] + self.gap), across * (self.tile[1] + self.gap)
-        return left, top, left + self.tile[1], top + self.tile[0]
-
-    def at(self, x: float, y: float) -> tuple[int, int, int, int] | None:
-        """The (layer, head, row, col) at a point in mosaic pixels; None where there is no tile."""
-        across, inner_x = divmod(x, self.tile[1] + self.gap)
-        down, inner_y = divmod(y, self.tile[0] + self.gap)
-        layer, head = (int(down), int(across)) if self.turned else (int(across), int(down))
-        inside = 0 <= layer < len(self.heads) and 0 <= head < self.heads[layer]
-        if not inside or inner_x >= self.tile[1] or inner_y >= self.tile[0]:
-            return None
-        rows, cols = self.grids[layer]
-        return layer, head, int(inner_y * rows / self.tile[0]), int(inner_x * cols / self.tile[1])
-
-
-def mosaic(
-    maps: Sequence[NDArray[np.float32]], gap: int = 1, scale: MosaicScale = "each", turn: bool = False
-) -> Mosaic:
-    """All maps, one (heads, rows, cols) array per layer, as one picture.
-
-    Each tile goes from 0 to its own maximum ("each"), its layer's ("layer") or that of all. Grids and numbers
-    of heads may differ between layers. With `turn`, layers are rows and heads are columns.
-    """
-    heads = tuple(len(layer) for layer in maps)
-    grids = tuple((layer.shape[1], layer.shape[2]) for layer in maps)
-    layers, most = len(maps), max(heads, default=0)
-    tile = (max((g[0] for g in grids), default=0), max((g[1] for g in grids), default=0))
-    cells = np.full((layers, most, tile[0] + gap, tile[1] + gap), np.nan, dtype=np.float32)
-    highs = np.full((layers, most), np.nan, dtype=np.float32)
-    for place, values in enumerate(maps):
-        peaks = np.fmax.reduce(values, axis=(1, 2))
-        highs[place, : heads[place]] = peaks if scale == "each" else np.fmax.reduce(peaks)
-    if scale == "all" and highs.size:
-        highs[~np.isnan(highs)] = np.fmax.reduce(highs, axis=None)
-    for place, (values, grid) in enumerate(zip(maps, grids, strict=True)):
-        high = highs[place, : heads[place], None, None]
-        unit = np.clip(values / np.where(high > 0, high, 1), 0, 1)
-        if grid != tile:
-            rows = (np.arange(tile[0]) + 0.5) * (grid[0] / tile[0])
-            cols = (np.arange(tile[1]) + 0.5) * (grid[1] / tile[1])
-            unit = unit[:, rows.astype(np.intp)][:, :, cols.astype(np.intp)]
-        cells[place, : heads[place], : tile[0], : tile[1]] = unit
-    order = (0, 2, 1, 3) if turn else (1, 2, 0, 3)
-    down, across = (layers, most) if turn else (most, layers)
-    image = cells.transpose(order).reshape(down * (tile[0] + gap), across * (tile[1] + gap))
-    image = image[: max(0, image.shape[0] - gap), : max(0, image.shape[1] - gap)]
-    return Mosaic(np.ascontiguousarray(image), grids, heads, tile, gap, turn, highs)
+@lru_cache(maxsize=16)
+def _bent(log: bool, temperature: float) -> NDArray[np.uint8] | None:
+    """Indices for 65536 steps from 0 to 1; None where colours follow values in proportion."""
+    if not log and temperature == 1:
+        return None
+    unit = to_unit(np.linspace(0, 1, 65536), *value_range((), (0.0, 1.0), log), log, temperature)
+    return (unit * 254 + 0.5).astype(np.uint8)

@@ -1,57 +1,137 @@
 """The mosaic of the query's maps: every layer, every head."""
 
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
 import numpy as np
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QShowEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from vitviz.app import readings
+from vitviz.app.errors import failure
 from vitviz.app.maps import Tiles
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, ViewState
 from vitviz.app.widgets.invitation import Invitation
 from vitviz.app.widgets.mosaic import MosaicView
+from vitviz.app.widgets.mosaic_labels import Labels
 from vitviz.app.widgets.mosaic_plan import Target
 from vitviz.app.widgets.titlebar import Quiet
-from vitviz.render.colors import lookup_table
-from vitviz.render.mosaic import mosaic
+from vitviz.app.worker import Stopped, Ticket, Worker
+from vitviz.render.colors import bending, lookup_table
+from vitviz.render.mosaic import indices
 
-_SCALES = {"each": "each tile its own", "layer": "each layer its own", "all": "one for all"}
-_MEANING = "Colour scale: from 0 to the maximum of the tile itself, of its layer, or of all tiles"
+if TYPE_CHECKING:
+    from vitviz.attention.trace import Trace
+    from vitviz.explain.statistics import Statistics
+
+_SCALES = {"each": "own scales", "layer": "layers' scales", "all": "one scale"}
+_MEANING = "Colours go from 0 to the maximum of the tile itself, of its layer, or of all tiles"
+_MARKS = {
+    ("", False): "by number",
+    ("distance", False): "mark distance",
+    ("entropy", False): "mark entropy",
+    ("distance", True): "sort by distance",
+    ("entropy", True): "sort by entropy",
+}
+_ABOUT_MARKS = (
+    "Mark heads, or sort those of each layer, by how far they reach (mean attention distance) or how "
+    "spread their attention is (entropy), as means over all patches"
+)
+_ALONG = {"distance": "heads, near to far", "entropy": "heads, sharp to spread"}
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Distance in input pixels and entropy (0 to 1) of each head of each layer, NaN where it has no meaning."""
+
+    trace: "Trace"
+    distance: list[list[float]]
+    entropy: list[list[float]]
+    even: list[float]
+    """Each layer's distance if attention were even: what distances compare to."""
+
+    def of(self, name: str) -> list[list[float]]:
+        """One of the two."""
+        return self.distance if name == "distance" else self.entropy
+
+
+def measure(trace: "Trace", ticket: Ticket) -> Measured:
+    """The statistics of all heads of a trace; runs in a thread."""
+    from vitviz.attention.recorder import Cancelled
+    from vitviz.explain.statistics import statistics
+
+    try:
+        found: Statistics = statistics(trace, cancel=ticket.stopped)
+    except Cancelled as cancelled:
+        raise Stopped from cancelled
+    layers = found.layers
+    return Measured(
+        trace,
+        [[float(value) for value in layer.distance] for layer in layers],
+        [[float(value) for value in layer.entropy] for layer in layers],
+        [float(layer.uniform_distance) for layer in layers],
+    )
+
+
+def order_of(numbers: list[list[float]]) -> list[list[int]]:
+    """The heads of each layer from the smallest number to the largest; what has none comes last, as it was."""
+    return [np.argsort(np.array(layer), kind="stable").tolist() for layer in numbers]
 
 
 class HeadsPanel(QWidget):
-    """Layers × heads; pointing previews a head on the photo, a click selects it, a layer's number all its heads."""
+    """Layers × heads; pointing previews a head on the photo, a click selects it.
+
+    A layer's number selects all its heads fused; a head's number selects that head of the selected layer.
+    """
 
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
         self._behind = True
         self._tiles: Tiles | None = None
+        self._measured: Measured | None = None
+        self._order: list[list[int]] | None = None
+        self._worker = Worker("marks", self)
         self.says = Quiet()
         self.scale = QComboBox()
         self.scale.setAccessibleName("Scale of the tiles")
         self.scale.setToolTip(_MEANING)
         for key, text in _SCALES.items():
-            self.scale.addItem(f"scale: {text}", key)
+            self.scale.addItem(text, key)
+        self.marks = QComboBox()
+        self.marks.setAccessibleName("Marks and order of the heads")
+        self.marks.setToolTip(_ABOUT_MARKS)
+        for choice, text in _MARKS.items():
+            self.marks.addItem(text, choice)
         self.view = MosaicView()
         self.view.setAccessibleName("Heads, layers by heads")
         self.view.addActions(keys)
         self.empty = Invitation(self.view, [])
         line = QHBoxLayout()
-        line.setContentsMargins(12, 0, 12, 8)
+        line.setContentsMargins(12, 0, 12, 4)
         line.setSpacing(8)
         line.addWidget(self.says, 1)
-        line.addWidget(self.scale)
+        choices = QWidget()
+        choices.setObjectName("choices")  # what a presentation hides
+        boxes = QHBoxLayout(choices)
+        boxes.setContentsMargins(0, 0, 0, 0)
+        boxes.setSpacing(8)
+        boxes.addWidget(self.scale)
+        boxes.addWidget(self.marks)
+        line.addWidget(choices)
         column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        column.setContentsMargins(0, 0, 0, 4)
         column.setSpacing(0)
         column.addLayout(line)
         column.addWidget(self.view, 1)
         self.scale.currentIndexChanged.connect(lambda _: session.change(tile_scale=self.scale.currentData()))
+        self.marks.currentIndexChanged.connect(self._choose_marks)
         self.view.pointed.connect(self._point)
         self.view.clicked.connect(self._click)
-        session.trace_changed.connect(self._follow)
+        self.view.place_clicked.connect(self._click_place)
+        session.trace_changed.connect(self._forget)
         session.selection_changed.connect(self._follow)
         session.view_changed.connect(self._change_view)
         session.hover_changed.connect(self._say)
@@ -59,7 +139,12 @@ class HeadsPanel(QWidget):
         session.maps.tiles_changed.connect(self._follow)
         session.maps.late_changed.connect(self._dim)
         self.view.set_colors(lookup_table(session.view.colormap))
+        self._show_choices(session.view)
         self._follow()
+
+    def end(self) -> None:
+        """End the thread that measures heads."""
+        self._worker.close()
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """Catch up with what changed while nobody looked."""
@@ -67,16 +152,23 @@ class HeadsPanel(QWidget):
         if self._behind:
             self._draw()
 
+    def _forget(self) -> None:
+        """Another trace: what was measured is of the one before."""
+        self._worker.cancel()
+        self._measured = self._order = None
+        self._follow()
+
     def _follow(self) -> None:
         self._behind = True
         if self.isVisible():
             self._draw()
 
     def _draw(self) -> None:
-        session = self._session
+        session, view = self._session, self._session.view
         self._behind = False
         trace = session.trace
-        self.scale.setVisible(trace is not None)
+        for box in (self.scale, self.marks):
+            box.setVisible(trace is not None)
         if trace is None:
             self._clear(
                 "Every head at once", "Open a photo and choose a model: each tile will be one head's map."
@@ -89,17 +181,16 @@ class HeadsPanel(QWidget):
             return  # The old tiles stay, dimmed after a moment, until the new ones are there.
         self.empty.hide()
         self._tiles, maps = tiles, tiles.maps
-        silent = [layer for layer, values in enumerate(maps) if np.isnan(values).all()]
-        made = mosaic([np.nan_to_num(values) for values in maps], gap=0, scale=session.view.tile_scale)
-        height, width = made.tile
-        layers, most = len(made.heads), max(made.heads)
-        # In the widget 255 means no tile, which leaves 254 for the maximum; nan is where a layer has no such head.
-        shown = made.image.reshape(most, height, layers, width).transpose(2, 0, 1, 3)
-        tiles = np.nan_to_num(shown * 254 + 0.5).astype(np.uint8)
-        tiles[silent] = 255  # layers in which the query does not attend
+        labels = self._sort()
+        shown = indices(maps, view.tile_scale, view.log, view.temperature)
+        if self._order is not None:
+            for layer, heads in enumerate(self._order):
+                shown[layer, : len(heads)] = shown[layer, heads]
         grid = trace.patches
         aspect = (grid.cols * grid.cell[1]) / (grid.rows * grid.cell[0])
-        self.view.set_tiles(tiles, made.heads, aspect)
+        self.view.set_tiles(shown, tuple(len(layer) for layer in maps), aspect)
+        grids = tuple(f"{layer.shape[1]}×{layer.shape[2]}" for layer in maps)
+        self.view.set_labels(replace(labels, stages=grids if len(set(grids)) > 1 else ()))
         self._mark()
         self._say()
 
@@ -109,47 +200,123 @@ class HeadsPanel(QWidget):
         self.empty.invite(headline, hint)
         self._say()
 
+    def _sort(self) -> Labels:
+        """Marks and order from what was measured; where nothing was yet, have it measured."""
+        session, view = self._session, self._session.view
+        trace, measured = session.trace, self._measured
+        self._order = None
+        if trace is None or not view.head_mark:
+            return Labels()
+        if measured is None or measured.trace is not trace:
+            if not self._worker.busy:
+                self._worker.submit(lambda ticket: measure(trace, ticket), self._take, self._have_none)
+            return Labels()
+        numbers = measured.of(view.head_mark)
+        known = [value for layer in numbers for value in layer if not np.isnan(value)]
+        top = 1.0 if view.head_mark == "entropy" else max(known, default=1.0) or 1.0
+        order = order_of(numbers) if view.heads_sorted else [list(range(len(layer))) for layer in numbers]
+        self._order = order if view.heads_sorted else None
+        marks = (
+            tuple(layer[head] / top for head in heads) for layer, heads in zip(numbers, order, strict=True)
+        )
+        return Labels(
+            order=tuple(map(tuple, order)) if view.heads_sorted else None,
+            along=_ALONG[view.head_mark] if view.heads_sorted else "heads",
+            marks=tuple(marks),
+        )
+
+    def _take(self, measured: Measured) -> None:
+        self._measured = measured
+        self._follow()
+
+    def _have_none(self, problem: BaseException) -> None:
+        self._session.change(head_mark="", heads_sorted=False)
+        self._session.failed.emit(failure(problem))
+
     def _change_view(self, before: ViewState, now: ViewState) -> None:
         if before.colormap != now.colormap:
             self.view.set_colors(lookup_table(now.colormap))
-        if before.tile_scale != now.tile_scale:
-            self.scale.setCurrentIndex(self.scale.findData(now.tile_scale))
+        drawn = ("tile_scale", "head_mark", "heads_sorted", "log", "temperature")
+        if any(getattr(before, name) != getattr(now, name) for name in drawn):
+            self._show_choices(now)
             self._follow()
         self._mark()
         self._say()
 
+    def _show_choices(self, now: ViewState) -> None:
+        self.scale.setCurrentIndex(self.scale.findData(now.tile_scale))
+        # Not by findData, which compares tuples by identity.
+        self.marks.setCurrentIndex(
+            list(_MARKS).index((now.head_mark, now.heads_sorted and now.head_mark != ""))
+        )
+
+    def _choose_marks(self, index: int) -> None:
+        mark, ordered = list(_MARKS)[index]
+        self._session.change(head_mark=mark, heads_sorted=ordered)
+
+    def _place_of(self, layer: int, head: int | None) -> int | None:
+        """Where a head is drawn."""
+        return head if head is None or self._order is None else self._order[layer].index(head)
+
+    def _head_at(self, layer: int, place: int | None) -> int | None:
+        """Which head is drawn at a place."""
+        return place if place is None or self._order is None else self._order[layer][place]
+
     def _mark(self) -> None:
         view = self._session.view
-        self.view.set_selected(None if self._session.trace is None else Target(view.layer, view.head))
+        known = self._session.trace is not None and self._tiles is not None
+        self.view.set_selected(Target(view.layer, self._place_of(view.layer, view.head)) if known else None)
 
     def _say(self) -> None:
         session = self._session
-        tiles = self._tiles
-        if session.trace is None or tiles is None:
+        tiles, trace = self._tiles, self._session.trace
+        if trace is None or tiles is None:
             self.says.set_text("")
             return
-        chosen = session.selection
-        arrows = (
-            "heads →, layers ↓"
-            if self.view.plan is not None and self.view.plan.turned
-            else "layers →, heads ↓"
-        )
+        where = readings.where(trace, session.selection)
         verb = "attends to" if tiles.direction == "to" else "is attended by"
         if session.hover.tile is not None:
-            self.says.set_text(readings.where(session.trace, chosen))
+            numbers = self._numbers(*session.hover.tile)
+            self.says.set_text(f"{numbers} · {where}" if numbers else where)
         else:
-            self.says.set_text(
-                f"What {readings.name_of(tiles.query, session.trace.readout.sentence)} {verb} · {arrows}"
-            )
-        self.view.setAccessibleDescription(readings.where(session.trace, chosen))
+            what = f"What {readings.name_of(tiles.query, trace.readout.sentence)} {verb}"
+            bent = bending(1.0, session.view.log, session.view.temperature)
+            late = "measuring heads …" if session.view.head_mark and self._measured is None else ""
+            self.says.set_text(" · ".join(filter(None, (what, bent, late))))
+        self.view.setAccessibleDescription(where)
+
+    def _numbers(self, layer: int, head: int | None) -> str:
+        """What was measured of a head, or on average of a layer's heads."""
+        measured = self._measured
+        if measured is None or measured.trace is not self._session.trace or not self._session.view.head_mark:
+            return ""
+        pair = [measured.distance[layer], measured.entropy[layer]]
+        distance, entropy = (float(np.mean(one)) if head is None else one[head] for one in pair)
+        if np.isnan(distance):
+            return "no distance, no entropy"
+        return (
+            f"{distance:.0f} px, {distance / measured.even[layer]:.1f}× uniform; entropy {entropy:.2f} of 1"
+        )
 
     def _dim(self) -> None:
         self.view.set_dimmed(self._session.busy is not None or self._session.maps.tiles_late)
 
     def _point(self, target: Target | None) -> None:
-        self._session.point(Hover() if target is None else Hover(tile=(target.layer, target.head)))
+        if target is None:
+            self._session.point(Hover())
+        else:
+            self._session.point(Hover(tile=(target.layer, self._head_at(target.layer, target.head))))
 
     def _click(self, target: Target) -> None:
+        self._select(target.layer, self._head_at(target.layer, target.head))
+
+    def _click_place(self, place: int) -> None:
+        """The number of a head: that head of the selected layer, or its last one."""
+        tiles, layer = self._tiles, self._session.view.layer
+        if tiles is not None:
+            self._select(layer, self._head_at(layer, min(place, len(tiles.maps[layer]) - 1)))
+
+    def _select(self, layer: int, head: int | None) -> None:
         self.view.setFocus(Qt.FocusReason.MouseFocusReason)
-        method = self._session.view.method if target.head is None else "attention"
-        self._session.change(layer=target.layer, head=target.head, method=method)
+        method = self._session.view.method if head is None else "attention"
+        self._session.change(layer=layer, head=head, method=method)

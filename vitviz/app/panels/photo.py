@@ -1,10 +1,10 @@
 """The photo with the heatmap over it: the stage."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from PySide6.QtCore import QRectF, QTimer
-from PySide6.QtGui import QAction
+from PySide6.QtCore import QPointF, QRect, QRectF, QTimer
+from PySide6.QtGui import QAction, QPainter, QPalette, QPixmap
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -14,52 +14,58 @@ from PySide6.QtWidgets import (
 )
 
 from vitviz.app import drawing, readings, theme
+from vitviz.app.actions import of_stage
 from vitviz.app.controls import Controls
+from vitviz.app.pixels import grid_area, smooth_size
 from vitviz.app.session import Session
-from vitviz.app.state import Hover, ViewState
-from vitviz.app.widgets.canvas import Canvas, Grid
+from vitviz.app.state import Hover, Patch, ViewState, patches_in, query_of, rectangle
+from vitviz.app.widgets.canvas import Canvas
+from vitviz.app.widgets.chips import Chips
 from vitviz.app.widgets.colorbar import ColorBar
+from vitviz.app.widgets.grid import Grid
 from vitviz.app.widgets.invitation import Invitation
 from vitviz.app.widgets.progress import ProgressCard
 from vitviz.app.widgets.titlebar import ElidedLabel, Quiet
-from vitviz.images.framing import Framing, PatchGrid
-from vitviz.render.colors import lookup_table
-from vitviz.render.overlay import heat_rgba
+from vitviz.app.widgets.welcome import Welcome
+from vitviz.render.colors import SIGNED_COLORMAP, bar, bending, is_signed, lookup_table, to_unit
+from vitviz.render.overlay import heat_rgba, pixel_grid
 
-_SMOOTH_SIDE = 256  # pixels of an interpolated map; the screen's own scaling does the rest
+_BENT = {"logarithmic": "log"}  # short, for beside the bar
 _PATIENCE = 300  # milliseconds
 _REST = 60  # milliseconds after the last step of zooming or resizing
 
 
-def grid_area(framing: Framing, patches: PatchGrid) -> QRectF:
-    """The rectangle that a patch grid covers, in photo pixels."""
-    top, left = patches.origin
-    right, bottom = left + patches.cols * patches.cell[1], top + patches.rows * patches.cell[0]
-    (x0, y0), (x1, y1) = framing.to_photo([[left, top], [right, bottom]])
-    return QRectF(x0, y0, x1 - x0, y1 - y0)
-
-
 class PhotoPanel(QWidget):
-    """Shows the session's heatmap on its photo; the pointer sets the query."""
+    """Shows the session's heatmap on its photo; the pointer sets the query.
+
+    `name` tells it from another one in the same window for those who cannot see it.
+    """
 
     def __init__(
-        self, session: Session, actions: Mapping[str, QAction], parent: QWidget | None = None
+        self,
+        session: Session,
+        actions: Mapping[str, QAction],
+        parent: QWidget | None = None,
+        name: str = "Photo",
     ) -> None:
         super().__init__(parent)
         self._session = session
+        self.setAccessibleName(name)
         self.title = ElidedLabel()
         self.title.setFont(theme.body(strong=True))
         self.scale = Quiet()
         self.canvas = Canvas()
-        self.canvas.setAccessibleName("Photo")
+        self.canvas.setAccessibleName(name)
         self.bar = ColorBar()
-        self._chips = QHBoxLayout()
-        self._chips.setSpacing(4)
-        self._chip_buttons: dict[str, QToolButton] = {}
+        self.bar.setAccessibleName(f"Colour scale of the {name.lower()}")
+        self.chips = Chips()
+        self.chips.picked.connect(self._pick_prefix)
+        self._ends = (0.0, 1.0)  # of the colours
+        self._corners: tuple[Patch, Patch] | None = None  # of a rectangle that arrow keys extend
         self._patches = QLabel()
         self._patches.setFont(theme.body())
         self.controls = Controls(session, actions)
-        self.welcome = Invitation(self.canvas, [actions["open"], actions["choose_model"]])
+        self.welcome = Welcome(self.canvas, [actions["open"], actions["choose_model"]])
         self.no_model = Invitation(self.canvas, [actions["choose_model"], actions["open_weights"]], low=True)
         self.progress = ProgressCard(self.canvas)
         self.progress.cancelled.connect(session.cancel)
@@ -67,9 +73,7 @@ class PhotoPanel(QWidget):
         self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)
         self._patience.timeout.connect(self._show_progress)
         self._lay_out()
-        for name in ("up", "down", "left", "right"):
-            self.canvas.addAction(actions[name])
-
+        self.canvas.addActions(of_stage(actions))
         # Contours are drawn for the screen's own pixels, once zooming or resizing has come to rest.
         self._rest = QTimer(self, interval=_REST, singleShot=True)
         self._rest.timeout.connect(self._show_heat)
@@ -77,42 +81,62 @@ class PhotoPanel(QWidget):
         self.canvas.pointed.connect(self._point)
         self.canvas.left.connect(lambda: session.point(Hover()))
         self.canvas.clicked.connect(self._click)
+        self.canvas.toggled.connect(self._toggle)
+        self.canvas.sweeping.connect(self._preview_sweep)
+        self.canvas.swept.connect(self._sweep)
+        self.canvas.extended.connect(self._extend)
         session.photo_changed.connect(self._show_photo)
         session.trace_changed.connect(self._show_trace)
         session.model_changed.connect(self._invite)
         session.heatmap_changed.connect(self._show_heat)
         session.view_changed.connect(self._change_view)
         session.hover_changed.connect(self._show_marks)
+        session.scale_changed.connect(self._show_heat)
+        session.maps.tiles_changed.connect(self._follow_tiles)
         session.busy_changed.connect(self._show_busy)
-        session.maps.late_changed.connect(self._dim)
-        self._show_colors()
+        session.maps.late_changed.connect(self._show_busy)
         self._show_heat()
         self._invite()
 
     def _lay_out(self) -> None:
-        heading = QHBoxLayout()
-        heading.setSpacing(8)
-        words = QVBoxLayout()
-        words.setSpacing(0)
-        words.addWidget(self.title)
-        words.addWidget(self.scale)
-        heading.addLayout(words, 1)
-        heading.addLayout(self._chips)
-        heading.addWidget(self._patches)
+        # The title has a line of its own: beside a second photo there is little room.
+        heading = QVBoxLayout()
+        heading.setSpacing(0)
+        heading.setContentsMargins(12, 8, 12, 4)
+        numbers = QHBoxLayout()
+        numbers.setSpacing(8)
+        numbers.addStrut(QToolButton().sizeHint().height())  # the stage must not jump when the chips come
+        numbers.addWidget(self.scale, 1)
+        numbers.addWidget(self.chips)
+        numbers.addWidget(self._patches)
+        heading.addWidget(self.title)
+        heading.addLayout(numbers)
         head = QWidget()
         head.setLayout(heading)
-        heading.setContentsMargins(12, 8, 12, 8)
-        foot = QHBoxLayout()
-        foot.setContentsMargins(12, 4, 12, 4)
-        foot.setSpacing(16)
-        foot.addWidget(self.controls)
-        foot.addWidget(self.bar, 1)
+        self.foot = QHBoxLayout()
+        self.foot.setContentsMargins(12, 4, 12, 4)
+        self.foot.setSpacing(16)
+        self.foot.addWidget(self.controls)
+        self.foot.addWidget(self.bar, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(head)
         column.addWidget(self.canvas, 1)
-        column.addLayout(foot)
+        column.addLayout(self.foot)
+
+    def picture(self) -> QPixmap:
+        """What is copied: the title, the photo and the colour bar, without the controls."""
+        top = self.grab(QRect(0, 0, self.width(), self.canvas.geometry().bottom() + 1))
+        bar, ratio = self.bar.grab(), self.devicePixelRatioF()
+        made = QPixmap(top.width(), top.height() + bar.height())
+        made.setDevicePixelRatio(ratio)
+        made.fill(self.palette().color(QPalette.ColorRole.Window))
+        painter = QPainter(made)
+        painter.drawPixmap(0, 0, top)
+        painter.drawPixmap(QPointF((top.width() - bar.width()) / ratio, top.height() / ratio), bar)
+        painter.end()
+        return made
 
     # From the session.
 
@@ -126,109 +150,134 @@ class PhotoPanel(QWidget):
         self._show_trace()
 
     def _show_trace(self) -> None:
-        trace = self._session.trace
-        if trace is None:
+        shown = self._session.trace or self._session.heatmap
+        if shown is None:
             self.canvas.set_seen(None)
         else:
-            left, top, right, bottom = trace.framing.seen()
+            left, top, right, bottom = shown.framing.seen()
             self.canvas.set_seen(QRectF(left, top, right - left, bottom - top))
         self._show_heat()
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
-        if before.colormap != now.colormap:
-            self._show_colors()
         if replace(before, query=None, pinned=False, grid=False) != replace(
             now, query=None, pinned=False, grid=False
         ):
             self._show_heat()
         self._show_marks()
 
-    def _show_colors(self) -> None:
-        self.bar.set_colors(lookup_table(self._session.view.colormap))
-
     def _show_heat(self) -> None:
         session = self._session
-        trace, heat, view = session.trace, session.heatmap, session.view
-        if trace is None or heat is None:
+        heat, view = session.heatmap, session.view
+        if heat is None:
             self.canvas.set_heat(None, QRectF(), False)
-            self.bar.set_ends("", "")
+            self.bar.set_bar(None)
             self.title.set_text(
                 session.maps.problem or (session.photo.name if session.photo is not None else "Photo")
             )
             self.scale.set_text("")
-            self._show_prefix({}, None)
+            self._show_prefix({}, None, 0.0)
             self._show_marks()
             return
-        area = grid_area(heat.framing, heat.patches)
+        shared = session.shared_range
+        values = drawing.painted(view, heat)
+        self._ends = drawing.scale(view, values, shared)
+        fine = values is not heat.values
+        patches = pixel_grid(values) if fine else heat.patches
+        area = grid_area(heat.framing, patches)
         size = None
         if view.style == "contour":
             size = self.canvas.device_size(area)
-        elif view.smooth:
-            tall = area.height() >= area.width()
-            ratio = area.width() / area.height()
-            size = (
-                (_SMOOTH_SIDE, round(_SMOOTH_SIDE * ratio))
-                if tall
-                else (round(_SMOOTH_SIDE / ratio), _SMOOTH_SIDE)
-            )
-        rgba = heat_rgba(heat.values, **drawing.style(view, heat.values), size=size)
-        self.canvas.set_heat(rgba, area, size is not None)
-        low, high = drawing.scale(view, heat.values)
-        self.bar.set_ends(*readings.ends(low, high))
-        self.title.set_text(heat.title)
-        self.scale.set_text(f"{heat.unit} · {drawing.scale_words(view, heat.values)}")
-        self._show_prefix(heat.prefix, heat.total)
+        elif view.smooth and not fine:
+            size = smooth_size(area)
+        self.canvas.set_heat(
+            heat_rgba(values, **drawing.style(view, values, shared), size=size), area, size is not None
+        )
+        self._show_bar(*self._ends)
+        # Said of the values per patch; with pixels shown it is the next line that says what is drawn.
+        self.title.set_text(heat.title.removesuffix(", summed over each patch") if fine else heat.title)
+        what = f"{heat.unit}, each pixel" if fine else heat.unit
+        self.scale.set_text(f"{what} · {drawing.scale_words(view, values, shared, session.sharers)}")
+        self.controls.follow_map(pixels=heat.pixels is not None, signed=is_signed(*self._ends))
+        self._show_prefix(heat.prefix, heat.total, heat.leak)
         self._show_marks()
 
-    def _show_prefix(self, prefix: Mapping[str, float], patches: float | None) -> None:
-        if list(prefix) != list(self._chip_buttons):
-            for button in self._chip_buttons.values():
-                self._chips.removeWidget(button)
-                button.deleteLater()
-            self._chip_buttons = {}
-            for name in prefix:
-                button = QToolButton()
-                button.setAutoRaise(True)
-                button.setCheckable(True)
-                button.setFont(theme.body())
-                button.clicked.connect(lambda _=False, name=name: self._pick_prefix(name))
-                self._chips.addWidget(button)
-                self._chip_buttons[name] = button
+    def _show_bar(self, low: float, high: float) -> None:
+        view = self._session.view
+        colors = SIGNED_COLORMAP if is_signed(low, high) else view.colormap
+        self.bar.set_colors(lookup_table(colors))
+        shown = bar(low, high, view.log, view.temperature)
+        first, last = readings.ends(low, high)
+        bent = bending(low, view.log, view.temperature)
+        self.bar.set_bar(
+            shown,
+            (first, readings.short(shown.middle), last),
+            _BENT.get(bent) or bent.replace("temperature", "T ="),
+        )
+
+    def _show_marker(self) -> None:
+        """Where the value of the patch under the pointer lies on the bar."""
+        session, view = self._session, self._session.view
+        trace, heat, patch = session.trace, session.heatmap, session.hover.patch
+        cell = (
+            None if trace is None or heat is None or patch is None else readings.cell_of(heat, trace, patch)
+        )
+        if heat is None or cell is None or drawing.painted(view, heat) is not heat.values:
+            self.bar.set_marker(None)
+            return
+        low, high = self._ends
+        shown = bar(low, high, view.log, view.temperature)
+        place = float(to_unit(heat.values[cell], low, high, view.log, view.temperature))
+        self.bar.set_marker(min(max((place - shown.first) / (shown.last - shown.first), 0.0), 1.0))
+
+    def _follow_tiles(self) -> None:
+        """The shared scale may have waited for the maps of all heads."""
+        if self._session.view.scale == "shared":
+            self._show_heat()
+
+    def _show_prefix(self, prefix: Mapping[str, float], patches: float | None, leak: float) -> None:
         shown = self._session.maps.shown
         given = shown is not None and shown.heatmap.options.get("direction") == "by"
-        chosen = self._session.selection.query
-        for name, weight in prefix.items():
-            button = self._chip_buttons[name]
-            does = "gives" if given else "receives"
-            button.setToolTip(f"What the {name} token {does}; click to make it the query")
-            button.setText(f"{name} {readings.number(weight)}")
-            button.setAccessibleName(f"{name} token, weight {readings.number(weight)}")
-            button.setChecked(chosen == name)
-        self._patches.setText("" if patches is None else f"Σ patches {readings.number(patches)}")
+        self.chips.show_numbers(
+            {name: readings.number(weight) for name, weight in prefix.items()},
+            self._session.selection.query,
+            f"What the {{name}} token {'gives' if given else 'receives'}; click to make it the query",
+        )
+        shares = {"Σ patches": patches, "padding": leak or None}
+        self._patches.setText(
+            " · ".join(
+                f"{name} {readings.number(value)}" for name, value in shares.items() if value is not None
+            )
+        )
 
     def _show_marks(self) -> None:
         session = self._session
         trace, heat = session.trace, session.heatmap
         if trace is None:
             self.canvas.set_grid(None, False)
-            self.canvas.set_marks(None, False, None)
+            self.canvas.set_marks((), False, None)
+            self.bar.set_marker(None)
             return
         patches = trace.patches if heat is None else heat.patches
         grid = Grid(grid_area(trace.framing, patches), patches.rows, patches.cols)
         self.canvas.set_grid(grid, session.view.grid)
+        preview = session.hover.query is not None  # a row of the matrix of tokens, with a patch as its key
+        pinned, patch = session.view.pinned, session.hover.patch
+        hover = self._cells([patch]) if (pinned or preview) and patch is not None else ()
+        self.canvas.set_marks(
+            self._cells(patches_in(session.selection.query)), pinned and not preview, next(iter(hover), None)
+        )
+        self._show_marker()
 
-        def cell(patch: object) -> QRectF | None:
-            if not isinstance(patch, tuple):
-                return None
-            place = patch if heat is None else readings.cell_of(heat, trace, (patch[0], patch[1]))
-            return None if place is None else grid.cell(*place)
-
-        pinned = session.view.pinned
-        hover = cell(session.hover.patch) if pinned else None
-        self.canvas.set_marks(cell(session.selection.query), pinned, hover)
+    def _cells(self, patches: Iterable[Patch]) -> set[Patch]:
+        """The cells of the map's grid, which may be coarser, that hold patches of the photo."""
+        trace, heat = self._session.trace, self._session.heatmap
+        if trace is None or heat is None or heat.patches == trace.patches:
+            return set(patches)
+        found = (readings.cell_of(heat, trace, patch) for patch in patches)
+        return {cell for cell in found if cell is not None}
 
     def _show_busy(self) -> None:
-        busy = self._session.busy
+        busy = self._session.working
         self._dim()
         if busy is None:
             self._patience.stop()
@@ -250,7 +299,7 @@ class PhotoPanel(QWidget):
             self._rest.start()
 
     def _show_progress(self) -> None:
-        busy = self._session.busy
+        busy = self._session.working
         if busy is not None:
             self.progress.show_progress(busy.text, busy.done)
 
@@ -286,6 +335,55 @@ class PhotoPanel(QWidget):
             self._session.free()
         else:
             self._session.pin(patch)
+
+    def _toggle(self, x: float, y: float) -> None:
+        """Add a patch to the query, or take it out."""
+        trace = self._session.trace
+        patch = None if trace is None else trace.framing.patch_at(trace.patches, x, y)
+        if patch is None:
+            return
+        left = query_of({patch} ^ self._pinned_patches())
+        if left is None:
+            self._session.free()
+        else:
+            self._session.pin(left)
+
+    def _pinned_patches(self) -> set[Patch]:
+        view = self._session.view
+        return set(patches_in(view.query)) if view.pinned else set()
+
+    def _swept(self, area: QRectF) -> set[Patch]:
+        """The patches that a rectangle of the photo touches, and those that were pinned before."""
+        trace = self._session.trace
+        if trace is None:
+            return set()
+        patches = trace.patches
+        grid = Grid(grid_area(trace.framing, patches), patches.rows, patches.cols)
+        return grid.cells(area) | self._pinned_patches()
+
+    def _preview_sweep(self, area: QRectF) -> None:
+        self.canvas.set_marks(self._cells(self._swept(area)), True, None)
+
+    def _sweep(self, area: QRectF) -> None:
+        found = query_of(self._swept(area))
+        if found is not None and found != self._session.view.query:
+            self._session.pin(found)
+        self._show_marks()
+
+    def _extend(self, rows: int, columns: int) -> None:
+        """Move a corner of a rectangle of patches whose other corner stays."""
+        session, shape = self._session, self._session.shape
+        patches = patches_in(session.selection.query)
+        if shape is None:
+            return
+        if self._corners is None or query_of(rectangle(*self._corners)) != session.view.query:
+            start = patches[-1] if patches else (shape.grid[0] // 2, shape.grid[1] // 2)
+            self._corners = start, start
+        fixed, (row, column) = self._corners
+        row = min(max(row + rows, 0), shape.grid[0] - 1)
+        column = min(max(column + columns, 0), shape.grid[1] - 1)
+        self._corners = fixed, (row, column)
+        session.pin(query_of(rectangle(*self._corners)))
 
     def _pick_prefix(self, name: str) -> None:
         if self._session.view.pinned and self._session.view.query == name:

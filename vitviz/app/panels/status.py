@@ -64,13 +64,12 @@ class StatusPanel(QWidget):
         chosen = session.selection if late else shown.selection
         pinned = " · pinned" if session.view.pinned and chosen.query == session.view.query else ""
         name = readings.subject(trace, heat, chosen)
+        held = session.view.pinned or session.hover.query is not None
         self.query.setText(f"{name[0].upper()}{name[1:]}{pinned}")
         self.weight.setText(
-            "computing …"
-            if late
-            else readings.weight(trace, heat, chosen, session.hover, session.view.pinned)
+            "computing …" if late else readings.weight(trace, heat, chosen, session.hover, pinned=held)
         )
-        self.where.set_text(readings.where(trace, chosen))
+        self.where.set_text(readings.where(trace, chosen, None if late else heat))
 
     def _show_trace(self) -> None:
         session = self._session

@@ -1,14 +1,15 @@
 """The stage: a photo, a heatmap over it, a grid and outlines, with zoom and pan. Knows rectangles, not models."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Set
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, QSizeF, Qt, Signal
+from PySide6.QtCore import QEvent, QLineF, QPointF, QRectF, QSize, QSizeF, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QEnterEvent,
     QImage,
+    QKeyEvent,
     QMouseEvent,
     QPainter,
     QPaintEvent,
@@ -23,25 +24,19 @@ from PySide6.QtWidgets import QWidget
 from vitviz.app import theme
 from vitviz.app.pixels import rgba_image
 from vitviz.app.widgets.focus import Ringed
+from vitviz.app.widgets.grid import Cell, Grid
 from vitviz.app.widgets.viewport import Viewport, fit, panned, zoomed
 
 MARGIN = 24
+_EDGE = 4  # pixels that an outline reaches beyond its cell
 _CLICK = 4  # pixels that a click may wander
+_ARROWS = {
+    Qt.Key.Key_Up: (-1, 0),
+    Qt.Key.Key_Down: (1, 0),
+    Qt.Key.Key_Left: (0, -1),
+    Qt.Key.Key_Right: (0, 1),
+}
 _FINEST = 14  # a grid whose cells are smaller than this gets no numbers
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Lines over a rectangle in photo pixels."""
-
-    area: QRectF
-    rows: int
-    columns: int
-
-    def cell(self, row: int, column: int) -> QRectF:
-        """One cell in photo pixels."""
-        width, height = self.area.width() / self.columns, self.area.height() / self.rows
-        return QRectF(self.area.x() + column * width, self.area.y() + row * height, width, height)
 
 
 class Canvas(Ringed):
@@ -50,6 +45,10 @@ class Canvas(Ringed):
     pointed = Signal(float, float)
     left = Signal()
     clicked = Signal(float, float)
+    toggled = Signal(float, float)  # a click with Shift
+    sweeping = Signal(QRectF)  # a rectangle that is being drawn with Shift held
+    swept = Signal(QRectF)
+    extended = Signal(int, int)  # an arrow key with Shift: rows, columns
     zoom_changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -65,14 +64,16 @@ class Canvas(Ringed):
         self._seen: QRectF | None = None
         self._grid: Grid | None = None
         self._show_grid = False
-        self._query: tuple[QRectF, bool] | None = None
-        self._hover: QRectF | None = None
+        self._query: frozenset[Cell] = frozenset()
+        self._pinned = False
+        self._hover: Cell | None = None
         self._dimmed = False
         self._view: Viewport | None = None
         self._fitted = True
         self._backdrop: QPixmap | None = None
         self._press: QPointF | None = None
         self._dragged = False
+        self._sweep: QPointF | None = None  # where a rectangle began
 
     # What to show.
 
@@ -81,14 +82,16 @@ class Canvas(Ringed):
         if levels is self._levels:
             return
         self._levels = levels
-        self._heat = self._seen = self._grid = self._query = self._hover = None
+        self._heat = self._seen = self._grid = self._hover = None
+        self._query = frozenset()
         self.fit()
 
     def set_heat(self, rgba: NDArray[np.uint8] | None, area: QRectF, smooth: bool) -> None:
         """The heat as straight RGBA (rows, columns, 4), stretched over a rectangle in photo pixels."""
         self._heat = None if rgba is None else rgba_image(rgba)
+        self._update_part(self._heat_area)
         self._heat_area, self._smooth = area, smooth
-        self.update()
+        self._update_part(area)
 
     def set_seen(self, seen: QRectF | None) -> None:
         """The part of the photo that is not dimmed."""
@@ -98,14 +101,32 @@ class Canvas(Ringed):
 
     def set_grid(self, grid: Grid | None, visible: bool) -> None:
         """The patch grid; with numbers of rows and columns where there is room."""
-        self._grid, self._show_grid = grid, visible
-        self.update()
+        if (grid, visible) != (self._grid, self._show_grid):
+            self._grid, self._show_grid = grid, visible
+            self.update()
 
-    def set_marks(self, query: QRectF | None, pinned: bool, hover: QRectF | None) -> None:
-        """The selected cell, firm when pinned, and another one under the pointer."""
-        self._query = None if query is None else (query, pinned)
-        self._hover = hover
-        self.update()
+    def set_marks(self, query: Iterable[Cell], pinned: bool, hover: Cell | None) -> None:
+        """The selected cells (row, column) of the grid, firm when pinned, and another one under the pointer."""
+        marks = frozenset(query), pinned, hover
+        if marks != (self._query, self._pinned, self._hover):
+            self._update_marks()
+            self._query, self._pinned, self._hover = marks
+            self._update_marks()
+
+    def _update_marks(self) -> None:
+        if self._grid is not None:
+            for cell in (*self._query, *([] if self._hover is None else [self._hover])):
+                self._update_part(self._grid.cell(*cell))
+
+    def _update_part(self, area: QRectF) -> None:
+        """Draw a rectangle of the photo again, and the outlines at its edges: less is then copied to the screen."""
+        if self._view is not None and not area.isEmpty():
+            self.update(self._view.rect(area).toAlignedRect().adjusted(-_EDGE, -_EDGE, _EDGE, _EDGE))
+
+    @property
+    def marked(self) -> frozenset[Cell]:
+        """The cells that are outlined as selected."""
+        return self._query
 
     def set_dimmed(self, dimmed: bool) -> None:
         """Whether what is shown is about to be replaced."""
@@ -186,12 +207,11 @@ class Canvas(Ringed):
             veil = QColor(self.palette().color(QPalette.ColorRole.Window))
             veil.setAlpha(150)
             painter.fillRect(photo, veil)
-        if self._hover is not None:
-            self._outline(painter, self._view.rect(self._hover), QColor(255, 255, 255, 200), 1)
-        if self._query is not None:
-            cell, pinned = self._query
+        if self._grid is not None and self._hover is not None:
+            self._outline(painter, self._grid, self._view, {self._hover}, QColor(255, 255, 255, 200), 1)
+        if self._grid is not None and self._query:
             accent = QColor(theme.colors(self.palette()).accent)
-            self._outline(painter, self._view.rect(cell), accent, 3 if pinned else 2)
+            self._outline(painter, self._grid, self._view, self._query, accent, 3 if self._pinned else 2)
         self.draw_focus(painter)
 
     def _draw_backdrop(self) -> QPixmap:
@@ -258,13 +278,14 @@ class Canvas(Ringed):
                 flags = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
                 painter.drawText(box, flags, str(row))
 
-    def _outline(self, painter: QPainter, cell: QRectF, color: QColor, width: int) -> None:
+    def _outline(
+        self, painter: QPainter, grid: Grid, view: Viewport, cells: Set[Cell], color: QColor, width: int
+    ) -> None:
+        lines = [QLineF(view.point(line.p1()), view.point(line.p2())) for line in grid.border(cells)]
         # A dark line outside keeps the outline visible on bright heat and bright photos alike.
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(QPen(QColor(0, 0, 0, 150), width + 2, j=Qt.PenJoinStyle.MiterJoin))
-        painter.drawRect(cell)
-        painter.setPen(QPen(color, width, j=Qt.PenJoinStyle.MiterJoin))
-        painter.drawRect(cell)
+        for shade, thick in ((QColor(0, 0, 0, 150), width + 2), (color, width)):
+            painter.setPen(QPen(shade, thick, c=Qt.PenCapStyle.SquareCap))
+            painter.drawLines(lines)
 
     # Events.
 
@@ -283,6 +304,11 @@ class Canvas(Ringed):
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Point, or pan while a button is held."""
+        if self._sweep is not None and self._view is not None:
+            if self._dragged or (event.position() - self._sweep).manhattanLength() > _CLICK:
+                self._dragged = True
+                self.sweeping.emit(self._area_between(self._sweep, event.position()))
+            return
         if self._press is not None and self._view is not None:
             moved = event.position() - self._press
             if self._dragged or moved.manhattanLength() > _CLICK:
@@ -303,12 +329,22 @@ class Canvas(Ringed):
         self.left.emit()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Begin a click or a drag."""
-        if event.button() in (Qt.MouseButton.LeftButton, Qt.MouseButton.MiddleButton):
+        """Begin a click, a drag, or with Shift a rectangle of patches."""
+        shift = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
+        if event.button() == Qt.MouseButton.LeftButton and shift:
+            self._sweep, self._dragged = event.position(), False
+        elif event.button() in (Qt.MouseButton.LeftButton, Qt.MouseButton.MiddleButton):
             self._press, self._dragged = event.position(), False
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """A click is a press that did not become a drag."""
+        if self._sweep is not None:
+            start, self._sweep = self._sweep, None
+            if self._view is not None and self._dragged:
+                self.swept.emit(self._area_between(start, event.position()))
+            elif self._view is not None:
+                self.toggled.emit(*self._view.to_photo(start))
+            return
         was_click = self._press is not None and not self._dragged
         self._press = None
         if was_click and event.button() == Qt.MouseButton.LeftButton and self._view is not None:
@@ -318,12 +354,29 @@ class Canvas(Ringed):
         """Two clicks are two clicks here."""
         self.mousePressEvent(event)
 
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        """Arrow keys with Shift extend the selection; without, they are actions."""
+        step = _ARROWS.get(Qt.Key(event.key()))
+        if step is not None and event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier == (
+            Qt.KeyboardModifier.ShiftModifier
+        ):
+            self.extended.emit(*step)
+        else:
+            super().keyPressEvent(event)
+
     def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802
         """Zoom about the pointer."""
         steps = event.angleDelta().y() / 120
         if steps:
             self.zoom(1.2**steps, event.position())
             self._point(event.position())
+
+    def _area_between(self, start: QPointF, end: QPointF) -> QRectF:
+        """The rectangle between two points of the widget, in photo pixels."""
+        assert self._view is not None
+        corners = [QPointF(*self._view.to_photo(point)) for point in (start, end)]
+        # A straight drag is a rectangle too.
+        return QRectF(*corners).normalized().adjusted(0, 0, 1e-3, 1e-3)
 
     def _point(self, at: QPointF) -> None:
         if self._view is not None:

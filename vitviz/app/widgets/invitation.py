@@ -12,6 +12,8 @@ from vitviz.app import theme
 class Invitation(QWidget):
     """A sentence, a hint and a button per action, floating in the middle or at the lower edge of its parent."""
 
+    widest = 440
+
     def __init__(self, parent: QWidget, actions: Sequence[QAction], low: bool = False) -> None:
         super().__init__(parent)
         self._room = parent
@@ -61,9 +63,16 @@ class Invitation(QWidget):
             self._place()
         return False
 
+    def event(self, event: QEvent) -> bool:
+        """Keep the place when what is inside needs more or less room."""
+        done = super().event(event)
+        if event.type() == QEvent.Type.LayoutRequest:
+            self._place()
+        return done
+
     def _place(self) -> None:
         room = self._room
-        width = min(440, room.width() - 16)
+        width = min(self.widest, room.width() - 16)
         height = (
             self._column.heightForWidth(width)
             if self._column.hasHeightForWidth()

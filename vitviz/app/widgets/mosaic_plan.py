@@ -8,8 +8,9 @@ turned, beside one another.
 import math
 from dataclasses import dataclass
 
+AXIS = 16  # room for the name of an axis, or for what a stage's grid is
 LABEL_ACROSS = 24  # room for numbers at the left of rows
-LABEL_DOWN = 20  # room for numbers above columns
+LABEL_DOWN = 18  # room for numbers above columns
 _BETWEEN = 8
 _BROAD = 24  # tiles of this size have a broader gap
 _SMALLEST = 3
@@ -66,6 +67,29 @@ class Plan:
         if self.turned:
             return left - LABEL_ACROSS, top, LABEL_ACROSS - 4, height
         return left, top - LABEL_DOWN, width, LABEL_DOWN
+
+    def number(self, band: Band, place: int) -> tuple[int, int, int, int]:
+        """Left, top, width, height of the number of a band's heads."""
+        height, width = self.tile
+        if self.turned:
+            return band.left + place * (width + self.gap), band.top - LABEL_DOWN, width, LABEL_DOWN
+        return band.left - LABEL_ACROSS, band.top + place * (height + self.gap), LABEL_ACROSS - 4, height
+
+    def place_at(self, x: float, y: float) -> int | None:
+        """The place of the head whose number lies at a point."""
+        for band in self.bands:
+            for place in range(band.most):
+                left, top, width, height = self.number(band, place)
+                if left <= x < left + width and top <= y < top + height:
+                    return place
+        return None
+
+    def extent(self, first: int, last: int) -> tuple[int, int]:
+        """Where the lines of some layers of one band begin and end: across, or turned, down."""
+        side = 1 if self.turned else 0
+        lines = self.starts[last] + math.ceil(self.heads[last] / self.fold) - self.starts[first]
+        length = self.tile[1 - side] + self.gap
+        return self.box(first, 0)[side], self.box(first, 0)[side] + lines * length - self.gap
 
     def continued(self, layer: int) -> list[tuple[int, tuple[int, int, int, int]]]:
         """For each further line of a folded layer its first head and where to write its number."""
@@ -128,26 +152,28 @@ def _arranged(
     mosts = [min(fold, max(group)) for group in groups]
     if turned:
         columns, rows = sum(mosts), max(lines)
-        free_x, free_y = width - count * LABEL_ACROSS - (count - 1) * _BETWEEN, height - LABEL_DOWN
+        free_x = width - count * (AXIS + LABEL_ACROSS) - (count - 1) * _BETWEEN
+        free_y = height - AXIS - LABEL_DOWN
     else:
         columns, rows = max(lines), sum(mosts)
-        free_x, free_y = width - LABEL_ACROSS, height - count * LABEL_DOWN - (count - 1) * _BETWEEN
+        free_x = width - AXIS - LABEL_ACROSS
+        free_y = height - count * (AXIS + LABEL_DOWN) - (count - 1) * _BETWEEN
     gap = 1 if min(free_x / columns / aspect, free_y / rows) < _BROAD else 2
     tall = min((free_y - rows * gap) / rows, (free_x - columns * gap) / columns / aspect)
     tile = (max(_SMALLEST, int(tall)), max(_SMALLEST, int(tall * aspect)))
     bands = []
-    left, top = LABEL_ACROSS, LABEL_DOWN
+    left, top = AXIS + LABEL_ACROSS, AXIS + LABEL_DOWN
     for number, most in enumerate(mosts):
         bands.append(Band(number * per, len(groups[number]), left, top, lines[number], most))
         if turned:
-            left += most * (tile[1] + gap) + _BETWEEN + LABEL_ACROSS
+            left += most * (tile[1] + gap) + _BETWEEN + AXIS + LABEL_ACROSS
         else:
-            top += most * (tile[0] + gap) + _BETWEEN + LABEL_DOWN
+            top += most * (tile[0] + gap) + _BETWEEN + AXIS + LABEL_DOWN
     last = bands[-1]
     if turned:
-        size = (LABEL_DOWN + rows * (tile[0] + gap), last.left + last.most * (tile[1] + gap))
+        size = (AXIS + LABEL_DOWN + rows * (tile[0] + gap), last.left + last.most * (tile[1] + gap))
     else:
-        size = (last.top + last.most * (tile[0] + gap), LABEL_ACROSS + columns * (tile[1] + gap))
+        size = (last.top + last.most * (tile[0] + gap), AXIS + LABEL_ACROSS + columns * (tile[1] + gap))
     starts = [
         sum(math.ceil(number / fold) for number in group[:place])
         for group in groups

@@ -42,8 +42,10 @@ class Segmented(QWidget):
 
     def set_barred(self, barred: dict[str, str]) -> None:
         """Choices that cannot be picked, each with the reason, shown when the pointer rests on it."""
-        self._barred = barred
-        self.update()
+        if barred != self._barred:
+            self._barred = barred
+            self._tell()
+            self.update()
 
     def cell(self, key: str) -> QRectF:
         """Where a choice is drawn."""
@@ -67,9 +69,15 @@ class Segmented(QWidget):
         return self.fontMetrics().horizontalAdvance(label) + 2 * _PAD
 
     def _tell(self) -> None:
-        label = dict(self._choices).get(self._current, "")
+        labels = dict(self._choices)
         self.setAccessibleName(self._name)
-        self.setAccessibleDescription(f"{label} is chosen; left and right arrow keys choose another")
+        told = [f"{labels.get(self._current, '')} is chosen; left and right arrow keys choose another"]
+        told += [
+            f"{labels[key]} cannot be chosen: {reason}"
+            for key, reason in self._barred.items()
+            if key in labels
+        ]
+        self.setAccessibleDescription("; ".join(told))
 
     def _pick(self, key: str) -> None:
         if key != self._current and key not in self._barred:

@@ -19,6 +19,10 @@ class Viewport:
         """A point of the widget in photo pixels."""
         return (point.x() - self.left) / self.scale, (point.y() - self.top) / self.scale
 
+    def point(self, at: QPointF) -> QPointF:
+        """A point in photo pixels as it lies in the widget."""
+        return QPointF(self.left + at.x() * self.scale, self.top + at.y() * self.scale)
+
     def rect(self, area: QRectF) -> QRectF:
         """A rectangle in photo pixels as it lies in the widget."""
         return QRectF(

@@ -1,0 +1,23 @@
+"""What tests of the window begin with: a picture to open, and a photo and a model on the stage."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vitviz.app.window import Window
+from vitviz.models.model import Model
+
+
+def picture(path: Path, size: tuple[int, int], seed: int = 0) -> Path:
+    """A PNG of coloured noise of (width, height)."""
+    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    return path
+
+
+def show(window: Window, qtbot, photo: Path, model: Model | str) -> None:
+    """Open a photo and a model and wait for the trace."""
+    with qtbot.waitSignal(window.session.trace_changed, timeout=60_000):
+        window.session.open(photo=photo, model=model)
+    qtbot.waitUntil(lambda: window.session.busy is None)

@@ -1,0 +1,309 @@
+"""The panel of deletion and insertion curves: live, stopped when it should be, usable by mouse and keyboard, saved."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+from PySide6.QtCore import QPoint, QRect, Qt
+from PySide6.QtWidgets import QFileDialog, QMainWindow
+from shiboken6 import isValid
+from steps import picture
+
+from vitviz.app import scoring, theme
+from vitviz.app.panels.faithfulness import FaithfulnessPanel
+from vitviz.app.session import Session
+from vitviz.app.state import ViewState
+from vitviz.explain import explain, faithfulness
+
+
+@pytest.fixture(autouse=True)
+def _few(monkeypatch):
+    monkeypatch.setattr(scoring, "STEPS", 8)
+    monkeypatch.setattr(scoring, "ORDERS", 3)
+
+
+@pytest.fixture
+def panel(qtbot):
+    """The panel alone in a window, with a session of its own."""
+    session = Session("cpu", ViewState(colormap="viridis", method="rollout"))
+    made = FaithfulnessPanel(session, [])
+    window = QMainWindow()
+    window.setCentralWidget(made)
+    window.resize(560, 640)
+    window.show()
+    qtbot.waitExposed(window)
+    yield made
+    made.end()
+    session.close()
+    window.close()
+    window.deleteLater()
+
+
+def opened(panel, qtbot, photo, model):
+    with qtbot.waitSignal(panel._session.trace_changed, timeout=60_000):
+        panel._session.open(photo=photo, model=model)
+    settled(panel, qtbot)
+    return panel
+
+
+@pytest.fixture
+def scored(panel, qtbot, model, photo):
+    return opened(panel, qtbot, photo, model)
+
+
+def settled(panel, qtbot):
+    qtbot.waitUntil(
+        lambda: panel._questions() and not panel._lacking() and not panel._worker.busy, timeout=30_000
+    )
+
+
+def plots(panel):
+    return {
+        plot.title.split(":")[0]: {curve.key: curve for curve in plot.curves} for plot in panel.view._plots
+    }
+
+
+def row(panel, name):
+    return panel.list.topLevelItem((*scoring.NAMES, "random").index(name))
+
+
+def test_it_shows_the_curves_of_the_selected_map_and_random_orders(scored):
+    trace = scored._session.trace
+    best = trace.predictions(1)[0]
+    own = faithfulness.scores(trace, explain(trace, "rollout"), best.index, steps=8)
+    chance = faithfulness.baseline(trace, trace.patches, best.index, steps=8, orders=3)
+    shown = plots(scored)
+    np.testing.assert_allclose(shown["Deletion"]["rollout"].ys, own.deletion.probabilities, atol=1e-6)
+    np.testing.assert_allclose(shown["Insertion"]["rollout"].ys, own.insertion.probabilities, atol=1e-6)
+    np.testing.assert_allclose(shown["Insertion"]["random"].half, chance.insertion.half, atol=1e-6)
+    assert shown["Deletion"]["rollout"].selected
+    assert row(scored, "rollout").text(1) == f"{own.deletion.area:.3f}"
+    assert row(scored, "random").text(2) == str(chance.insertion.area)
+    assert best.label in scored.says.whole
+    assert "random orders" in scored.view.accessibleDescription()
+
+
+def test_the_selected_curve_has_the_accent_and_lies_where_its_numbers_are(scored):
+    view = scored.view
+    image = view.grab().toImage()
+    accent = theme.colors(view.palette()).accent
+    curve = plots(scored)["Insertion"]["rollout"]
+    for step in (2, 5):
+        place = view.place(1, curve.xs[step], curve.ys[step]).toPoint()
+        near = QRect(place - QPoint(3, 3), place + QPoint(3, 3))
+        found = {
+            image.pixelColor(x, y).name()
+            for x in range(near.left(), near.right() + 1)
+            for y in range(near.top(), near.bottom() + 1)
+        }
+        assert accent in found, step
+
+
+def test_another_map_another_class_and_other_replacement_are_scored_at_once(scored, qtbot):
+    before = plots(scored)["Deletion"]["rollout"].ys
+    scored._session.change(method="attention", layer=0)
+    settled(scored, qtbot)
+    assert set(plots(scored)["Deletion"]) == {"random", "attention"}
+    scored._session.change(target=4)
+    assert scored.view._dimmed
+    settled(scored, qtbot)
+    assert not scored.view._dimmed
+    assert plots(scored)["Deletion"]["attention"].ys[0] == pytest.approx(
+        scored._session.trace.predictions(None)[
+            [p.index for p in scored._session.trace.predictions(None)].index(4)
+        ].probability,
+        abs=1e-6,
+    )
+    mean = plots(scored)["Deletion"]["attention"].ys
+    qtbot.mouseClick(
+        scored.replacement, Qt.MouseButton.LeftButton, pos=scored.replacement.cell("blur").center().toPoint()
+    )
+    assert scored._session.view.replacement == "blur"
+    settled(scored, qtbot)
+    assert plots(scored)["Deletion"]["attention"].ys[-1] != pytest.approx(mean[-1], abs=1e-4)
+    # What was scored before is kept: nothing runs.
+    scored._session.show_view(
+        ViewState(colormap="viridis", method="rollout", layer=scored._session.trace.layers[-1].step)
+    )
+    assert not scored._lacking()
+    assert plots(scored)["Deletion"]["rollout"].ys == before
+    assert not scored._worker.busy
+
+
+def test_a_check_mark_adds_a_method_by_mouse_and_space_takes_it_away(scored, qtbot):
+    item = row(
+        scored, "attention"
+    )  # held, so that its wrapper tells if Qt's item was deleted in its own event
+    box = scored.list.visualItemRect(item)
+    qtbot.mouseClick(scored.list.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(10, box.center().y()))
+    assert scored._session.view.compared == ("attention",)
+    assert isValid(item)
+    assert item is row(scored, "attention")
+    settled(scored, qtbot)
+    assert set(plots(scored)["Deletion"]) == {"random", "rollout", "attention"}
+    assert row(scored, "attention").text(1)
+    scored.list.setFocus()
+    scored.list.setCurrentItem(row(scored, "attention"))
+    qtbot.keyClick(scored.list, Qt.Key.Key_Space)
+    assert scored._session.view.compared == ()
+    assert set(plots(scored)["Deletion"]) == {"random", "rollout"}
+    assert not row(scored, "attention").text(1)
+    # The selected method cannot be unchecked.
+    box = scored.list.visualItemRect(row(scored, "rollout"))
+    qtbot.mouseClick(scored.list.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(10, box.center().y()))
+    assert row(scored, "rollout").checkState(0) == Qt.CheckState.Checked
+
+
+def test_a_method_that_does_not_apply_is_barred_with_the_reason(scored, monkeypatch):
+    reasons = {**scored._session.methods(), "relevance": "does not apply, because it is Monday"}
+    monkeypatch.setattr(Session, "methods", lambda self: reasons)
+    scored._session.change(compared=("relevance",))
+    item = row(scored, "relevance")
+    assert not item.flags() & Qt.ItemFlag.ItemIsEnabled
+    assert "because it is Monday" in item.toolTip(0)
+    assert set(plots(scored)["Deletion"]) == {"random", "rollout"}
+
+
+def test_pointing_shows_the_step_and_what_the_model_was_given(scored, qtbot):
+    view, trace = scored.view, scored._session.trace
+    scores = scored._scores[scored._questions()[0]]
+    qtbot.mouseMove(view, view.place(0, 0.5, 0.2).toPoint() + QPoint(1, 0))
+    assert (view.spot.plot, view.spot.step) == (0, 4)
+    assert view._words[0] == "50 % removed"
+    assert view._words[1] == f"probability {scores.deletion.probabilities[4]:.3f}"
+    seen = trace.framing.picture(trace.photo)
+    grey = [round(255 * value) for value in trace.framing.config.mean]
+    for rank, cell in enumerate(scores.order):
+        x, y = (cell % 8) * 8 + 3, (cell // 8) * 8 + 5
+        color = view._thumb.pixelColor(int(x), int(y))
+        expected = grey if rank < scores.counts[4] else seen[y, x].tolist()
+        assert np.abs(np.array([color.red(), color.green(), color.blue()]) - expected).max() <= 1, rank
+    # By keyboard to the other plot and on; Escape ends it.
+    view.setFocus()
+    qtbot.keyClick(view, Qt.Key.Key_Down)
+    qtbot.keyClick(view, Qt.Key.Key_Right)
+    assert (view.spot.plot, view.spot.step) == (1, 5)
+    assert view._words[0].endswith("revealed")
+    hottest = scores.order[0]
+    color = view._thumb.pixelColor(int(hottest % 8 * 8 + 3), int(hottest // 8 * 8 + 5))
+    assert [color.red(), color.green(), color.blue()] == seen[
+        hottest // 8 * 8 + 5, hottest % 8 * 8 + 3
+    ].tolist()
+    qtbot.keyClick(view, Qt.Key.Key_Escape)
+    assert view.spot is None
+    assert not view._words
+
+
+def test_nobody_looks_nothing_runs(scored, qtbot):
+    scored.hide()
+    scored._session.change(method="attention")
+    qtbot.wait(300)
+    assert not scored._worker.busy
+    assert scored._lacking()
+    scored.show()
+    settled(scored, qtbot)
+    assert "attention" in plots(scored)["Deletion"]
+
+
+def test_random_orders_that_were_stopped_are_drawn_when_somebody_looks_again(scored, qtbot):
+    scored._session.change(target=3)
+    qtbot.waitUntil(lambda: scored._questions()[0] in scored._scores, timeout=30_000)
+    scored.hide()
+    scored._chances.clear()
+    scored.show()
+    settled(scored, qtbot)
+    assert "random" in plots(scored)["Deletion"]
+
+
+def test_a_photo_that_is_opened_comes_first(scored, qtbot, photo):
+    scored._session.change(target=5)
+    with qtbot.waitSignal(scored._session.trace_changed, timeout=60_000):
+        scored._session.open(photo=photo)
+        assert not scored._worker.busy
+        assert not scored._rest.isActive()
+    settled(scored, qtbot)
+    assert scored._trace is scored._session.trace
+    assert "rollout" in plots(scored)["Deletion"]
+
+
+def test_a_new_selection_stops_what_runs(scored, qtbot, monkeypatch):
+    stopped = []
+    real = faithfulness.scores
+
+    def slow(trace, heatmap, target, **options):
+        cancel = options.pop("cancel")
+        if heatmap.method == "attention":
+            while not cancel():
+                pass
+            stopped.append(True)
+            raise faithfulness.Cancelled
+        return real(trace, heatmap, target, cancel=cancel, **options)
+
+    monkeypatch.setattr(faithfulness, "scores", slow)
+    scored._session.change(method="attention")
+    qtbot.waitUntil(lambda: scored._worker.busy and scored.bar.isVisible())
+    scored._session.change(method="rollout", layer=0)
+    settled(scored, qtbot)
+    assert stopped == [True]
+    assert not scored.bar.isVisible()
+    assert not any(one.selection.method == "attention" for one in scored._scores)
+
+
+def test_swins_coarse_map_has_random_orders_of_its_own_grid(panel, qtbot, swin, tmp_path):
+    opened(panel, qtbot, picture(tmp_path / "square.png", (64, 64)), swin)
+    panel._session.change(method="attention")
+    settled(panel, qtbot)
+    assert {chance.grid.rows for chance in panel._chances} == {16, 8}
+    assert panel._scores[panel._questions()[0]].patches.rows == 8
+    panel._session.change(compared=("rollout",))
+    settled(panel, qtbot)
+    assert (
+        row(panel, "rollout").toolTip(1) == "In patches of 16×16; the random orders that are drawn are of 8×8"
+    )
+
+
+def test_without_a_photo_and_without_classes_it_says_what_to_do(panel, qtbot, photo):
+    assert panel.empty.isVisible()
+    assert "Open a photo" in panel.empty.hint.text()
+    assert not panel.save.isEnabled()
+    import timm
+
+    from vitviz.models.loading import load_model
+
+    bare = timm.create_model("vit_tiny_patch16_224", img_size=64, patch_size=16, depth=1, num_classes=0)
+    with qtbot.waitSignal(panel._session.trace_changed, timeout=60_000):
+        panel._session.open(photo=photo, model=load_model(bare, device="cpu"))
+    assert "no classifier" in panel.empty.hint.text()
+
+
+@pytest.mark.parametrize("name", ["curves.png", "curves.csv"])
+def test_curves_are_saved_as_picture_or_numbers(scored, qtbot, tmp_path, monkeypatch, name):
+    path = tmp_path / name
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    with qtbot.waitSignal(scored._session.noted) as told:
+        qtbot.mouseClick(scored.save, Qt.MouseButton.LeftButton)
+    assert name in told.args[0]
+    if path.suffix == ".png":
+        with Image.open(path) as image:
+            assert image.width == 1600
+            assert scored._session.trace.model.name in image.text["Title"]
+        return
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    curve = plots(scored)["Insertion"]["rollout"]
+    mine = [line for line in rows if line["method"] == "rollout"]
+    np.testing.assert_allclose([float(line["insertion"]) for line in mine], curve.ys, atol=1e-5)
+    band = plots(scored)["Deletion"]["random"]
+    mine = [line for line in rows if line["method"] == "random"]
+    np.testing.assert_allclose([float(line["deletion_ci95"]) for line in mine], band.half, atol=1e-5)
+
+
+def test_both_schemes_are_drawn_in_their_own_colours(scored, qapp, qtbot):
+    theme.apply(qapp, "light")
+    qtbot.wait(20)
+    light = plots(scored)["Deletion"]["random"].stroke[0]
+    theme.apply(qapp, "dark")
+    qtbot.wait(20)
+    assert plots(scored)["Deletion"]["random"].stroke[0] != light
+    theme.apply(qapp, "light")

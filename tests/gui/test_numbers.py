@@ -1,0 +1,380 @@
+"""The panels of numbers: the logit lens and the statistics of heads, by mouse and by keyboard."""
+
+import csv
+import gc
+import math
+import threading
+import weakref
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QFileDialog
+from steps import picture, show
+
+import vitviz
+from vitviz.app.state import Hover
+from vitviz.app.widgets.cells import Cell
+from vitviz.app.widgets.mosaic_plan import Target
+from vitviz.app.widgets.scatter import ticks
+from vitviz.explain.statistics import over_photos
+from vitviz.render.colors import lookup_table
+
+
+def opened(window, qtbot, name):
+    """A panel that is seen and has its numbers."""
+    dock = dock_of(window, name)
+    dock.show()
+    dock.raise_()
+    panel = window.panel(name)
+    panel.resize(520, 520)
+    qtbot.waitUntil(lambda: panel.isVisible())
+    qtbot.waitUntil(lambda: settled(panel))
+    return panel
+
+
+def dock_of(window, name):
+    return next(dock for dock in window.docks if dock.kind.name == name)
+
+
+def settled(panel):
+    return not panel._worker.busy and panel._of is panel._session.trace
+
+
+def middle(view, row, column):
+    return view.box(Cell(row, column)).center().toPoint()
+
+
+def spot(plot, layer, head):
+    return plot.place(Target(layer, head)).toPoint()
+
+
+def test_nothing_is_computed_while_a_panel_is_closed(shown, qtbot, monkeypatch):
+    from vitviz.app import numbers
+
+    asked = []
+    lens_of, statistics_of = numbers.lens_of, numbers.statistics_of
+    monkeypatch.setattr(numbers, "lens_of", lambda *what: asked.append("lens") or lens_of(*what))
+    monkeypatch.setattr(
+        numbers, "statistics_of", lambda *what: asked.append("statistics") or statistics_of(*what)
+    )
+    for name in ("lens", "statistics"):
+        assert not shown.panel(name).isVisible()
+    assert not asked
+    opened(shown, qtbot, "lens")
+    assert asked == ["lens"]
+    dock_of(shown, "predictions").raise_()  # a panel behind a tab is not seen either
+    qtbot.waitUntil(lambda: not shown.panel("lens").isVisible())
+    show(shown, qtbot, shown.session.photo.path, shown.session.model)
+    assert asked == ["lens"]
+    opened(shown, qtbot, "lens")
+    assert asked == ["lens", "lens"]
+
+
+def test_a_closed_panel_keeps_no_old_trace(shown, qtbot):
+    for name in ("lens", "statistics"):
+        opened(shown, qtbot, name)
+        dock_of(shown, name).close()
+    trace = weakref.ref(shown.session.trace)
+    show(shown, qtbot, shown.session.photo.path, shown.session.model)
+    qtbot.waitUntil(lambda: gc.collect() >= 0 and trace() is None)
+
+
+def test_cells_of_the_lens_are_coloured_by_probability(shown, qtbot):
+    panel = opened(shown, qtbot, "lens")
+    lens = vitviz.lens(shown.session.trace)
+    shares = lens.probabilities()
+    leaders = lens.leaders(5)
+    assert panel.view.table.rows == tuple(lens.labels[index] for index in leaders)
+    assert panel.view.table.columns == ("start", "0", "1", "2")
+    image = panel.view.grab().toImage()
+    table = lookup_table(shown.session.view.colormap)
+    for row, index in enumerate(leaders):
+        for column in range(4):
+            box = panel.view.box(Cell(row, column))
+            color = image.pixelColor(int(box.left() + 4), int(box.top() + 4))
+            heat = min(max(1 + math.log(shares[column, index]) / math.log(12), 0), 1)
+            expected = table[round(heat * 255)]
+            assert (color.red(), color.green(), color.blue()) == tuple(expected), (row, column)
+
+
+def test_pointing_at_the_lens_previews_the_layer_and_a_click_selects_it(shown, qtbot):
+    panel = opened(shown, qtbot, "lens")
+    view, session = panel.view, shown.session
+    qtbot.mouseMove(view, middle(view, 1, 2))
+    assert session.hover == Hover(tile=(1, None))
+    share = vitviz.lens(session.trace).probabilities()[2, panel._classes[1]]
+    assert f"{share:.1%}" in panel.says.whole
+    assert "after layer 1 (blocks.1)" in panel.says.whole
+    assert "uniform, rank" in panel.says.whole
+    assert view.accessibleDescription() == panel.says.whole
+    qtbot.mouseMove(view, middle(view, 1, 0))
+    assert session.hover == Hover()  # before the first layer there is none to preview
+    assert "before the first layer" in panel.says.whole
+    assert session.view.layer == 2
+    qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=middle(view, 0, 1))
+    assert (session.view.layer, session.view.head) == (0, None)
+    assert view._columns == {1}
+    qtbot.mouseMove(view, QPoint(view.width() - 1, view.height() - 1))
+    assert session.hover == Hover()
+
+
+def test_a_class_of_the_lens_becomes_the_target_and_is_given_up_again(shown, qtbot):
+    panel = opened(shown, qtbot, "lens")
+    index = panel._classes[1]
+    for expected, mark in ((index, "dot"), (None, "")):
+        qtbot.mouseClick(panel.view, Qt.MouseButton.LeftButton, pos=middle(panel.view, 1, None))
+        assert shown.session.view.target == expected
+        assert panel.view.table.marks[1] == mark
+    last = int(np.argsort(shown.session.trace.logits)[0])
+    shown.session.change(target=last)
+    assert last in panel._classes  # the chosen class is always seen
+
+
+def test_the_lens_by_keyboard(shown, qtbot):
+    panel = opened(shown, qtbot, "lens")
+    view, session = panel.view, shown.session
+    view.setFocus(Qt.FocusReason.TabFocusReason)
+    qtbot.keyClick(view, Qt.Key.Key_Right)
+    assert session.hover == Hover(tile=(0, None))
+    qtbot.keyClick(view, Qt.Key.Key_Right)
+    qtbot.keyClick(view, Qt.Key.Key_Down)
+    assert "after layer 1" in panel.says.whole
+    qtbot.keyClick(view, Qt.Key.Key_Return)
+    assert session.view.layer == 1
+    for _ in range(3):
+        qtbot.keyClick(view, Qt.Key.Key_Left)
+    qtbot.keyClick(view, Qt.Key.Key_Return)
+    assert session.view.target == panel._classes[1]
+    assert session.view.query is None  # arrows did not move the query
+
+
+def test_the_lens_says_what_it_means_by_stage_and_why_it_does_not_apply(window, qtbot, photo, swin):
+    import timm
+
+    from vitviz.models.loading import load_model
+
+    panel = opened(window, qtbot, "lens")
+    assert "Open a photo" in panel.empty.hint.text()
+    show(window, qtbot, photo, swin)
+    qtbot.waitUntil(lambda: settled(panel))
+    assert "patch mergings are kept" in panel.note.text()
+    assert panel.empty.isHidden()
+    headless = timm.create_model("vit_tiny_patch16_224", img_size=64, depth=1, num_classes=0)
+    show(window, qtbot, photo, load_model(headless, device="cpu"))
+    qtbot.waitUntil(lambda: settled(panel))
+    assert "does not apply" in panel.empty.hint.text()
+    assert "no classifier" in panel.empty.hint.text()
+    assert not panel.view.table.values.size
+    assert not panel.note.isVisible()
+
+
+def test_dots_lie_at_the_heads_distances(shown, qtbot):
+    panel = opened(shown, qtbot, "statistics")
+    plot, layers = panel.plot, vitviz.statistics(shown.session.trace).layers
+    plot.grab()
+    area, top = plot._area, plot._ticks[-1]
+    for layer, one in enumerate(layers):
+        for head, distance in enumerate(one.distance):
+            place = plot.place(Target(layer, head))
+            assert place.y() == pytest.approx(area.bottom() - distance / top * area.height())
+            assert (
+                area.left() + layer * area.width() / 3
+                < place.x()
+                < area.left() + (layer + 1) * area.width() / 3
+            )
+            assert plot.target_at(place) == Target(layer, head)
+        across = [plot.place(Target(layer, head)).x() for head in range(3)]
+        assert across[0] < across[1] < across[2]
+    assert plot.dots.quantity == "input pixels"
+    accent = plot.grab().toImage()
+    shown.session.change(layer=1, head=2)
+    picked = plot.grab().toImage()
+    where = spot(plot, 1, 2)
+    assert accent.pixelColor(where) != picked.pixelColor(where)
+
+
+def test_pointing_at_a_dot_previews_the_head_and_a_click_selects_it(shown, qtbot):
+    panel = opened(shown, qtbot, "statistics")
+    plot, session = panel.plot, shown.session
+    session.change(method="rollout")
+    plot.grab()
+    qtbot.mouseMove(plot, spot(plot, 1, 2))
+    assert session.hover == Hover(tile=(1, 2))
+    one = vitviz.statistics(session.trace).layers[1]
+    ratio = one.distance[2] / float(one.uniform_distance)
+    assert f"{one.distance[2]:.0f} px, {ratio:.2f}× even attention" in panel.says.whole
+    qtbot.mouseClick(plot, Qt.MouseButton.LeftButton, pos=spot(plot, 1, 2))
+    assert (session.view.layer, session.view.head, session.view.method) == (1, 2, "attention")
+    assert panel.matrix._rows == {2}
+    assert "Layer 1" in panel.alike.whole
+    qtbot.mouseMove(plot, QPoint(1, 1))
+    assert session.hover == Hover()
+    number = QPoint(round(plot._area.left() + plot._area.width() / 6), round(plot._area.bottom() + 10))
+    qtbot.mouseClick(plot, Qt.MouseButton.LeftButton, pos=number)
+    assert (session.view.layer, session.view.head) == (0, None)
+
+
+def test_dots_by_keyboard(shown, qtbot):
+    panel = opened(shown, qtbot, "statistics")
+    plot, session = panel.plot, shown.session
+    plot.setFocus(Qt.FocusReason.TabFocusReason)
+    distances = vitviz.statistics(session.trace).layers[1].distance
+    qtbot.keyClick(plot, Qt.Key.Key_Right)
+    assert session.hover == Hover(tile=(1, 0))
+    for _ in range(3):
+        qtbot.keyClick(plot, Qt.Key.Key_Down)
+    assert session.hover == Hover(tile=(1, int(distances.argmin())))
+    qtbot.keyClick(plot, Qt.Key.Key_Up)
+    qtbot.keyClick(plot, Qt.Key.Key_Return)
+    assert (session.view.layer, session.view.head) == (1, int(np.argsort(distances)[1]))
+    assert session.view.query is None
+
+
+def test_other_quantities(shown, qtbot):
+    panel = opened(shown, qtbot, "statistics")
+    names = [panel.quantity.itemText(index) for index in range(panel.quantity.count())]
+    assert "share on the class token" in names
+    assert "share on padding" not in names
+    layers = vitviz.statistics(shown.session.trace).layers
+    for name, field in (
+        ("entropy", "entropy"),
+        ("mean attention distance, not renormalised", "distance_unnormalised"),
+    ):
+        panel.quantity.setCurrentIndex(names.index(name))
+        for dots, one in zip(panel.plot.dots.values, layers, strict=True):
+            np.testing.assert_array_equal(dots, getattr(one, field))
+    panel.quantity.setCurrentIndex(names.index("share on the class token"))
+    np.testing.assert_array_equal(panel.plot.dots.values[0], layers[0].prefix[0])
+    assert panel.plot.dots.even[0] == pytest.approx(1 / 65)
+    panel.plot.grab()
+    qtbot.mouseMove(panel.plot, spot(panel.plot, 0, 1))
+    assert "× uniform of attention" in panel.says.whole
+
+
+def test_the_matrix_compares_the_heads_of_the_selected_layer(shown, qtbot):
+    panel = opened(shown, qtbot, "statistics")
+    shown.session.change(layer=0)
+    similarity = vitviz.statistics(shown.session.trace).layers[0].similarity
+    np.testing.assert_allclose(panel.matrix.table.values, similarity)
+    panel.matrix.grab()
+    qtbot.mouseMove(panel.matrix, middle(panel.matrix, 2, 1))
+    assert shown.session.hover == Hover(tile=(0, 2))
+    assert f"heads 2 and 1: cosine {similarity[2, 1]:.2f}" in panel.alike.whole
+    qtbot.mouseClick(panel.matrix, Qt.MouseButton.LeftButton, pos=middle(panel.matrix, 2, 1))
+    assert (shown.session.view.layer, shown.session.view.head) == (0, 2)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three photos, one of them broken."""
+    made = tmp_path / "many"
+    made.mkdir()
+    for seed in range(2):
+        picture(made / f"{seed}.png", (80, 70), seed)
+    (made / "2.png").write_bytes(b"no picture")
+    return made
+
+
+def test_over_a_folder_and_back(shown, qtbot, folder, tmp_path, monkeypatch):
+    panel = opened(shown, qtbot, "statistics")
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
+    qtbot.mouseClick(panel.over, Qt.MouseButton.LeftButton)
+    assert panel.card.isVisible()
+    qtbot.waitUntil(lambda: panel._summary is not None)
+    assert not panel.card.isVisible()
+    expected = over_photos(shown.session.model, [folder / name for name in ("0.png", "1.png", "2.png")])
+    np.testing.assert_allclose(panel.plot.dots.values[1], expected.mean.layers[1].distance)
+    np.testing.assert_allclose(panel.plot.dots.spread[1], expected.deviation.layers[1].distance)
+    assert "Mean over 2 photos of the folder many" in panel.note.text()
+    assert "cannot be read: 2.png" in panel.note.text()
+    panel.plot.grab()
+    qtbot.mouseMove(panel.plot, spot(panel.plot, 1, 0))
+    assert "between photos" in panel.says.whole
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "numbers"), ""))
+    qtbot.mouseClick(panel.export, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: (tmp_path / "numbers.csv").is_file())
+    with open(tmp_path / "numbers.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert float(lines[3]["distance in input pixels"]) == expected.mean.layers[1].distance[0]
+    qtbot.mouseClick(panel.back, Qt.MouseButton.LeftButton)
+    own = vitviz.statistics(shown.session.trace).layers[1].distance
+    np.testing.assert_array_equal(panel.plot.dots.values[1], own)
+    assert not panel.back.isVisible()
+
+
+def test_work_over_a_folder_is_stopped_and_a_folder_without_photos_is_told(shown, qtbot, folder, tmp_path):
+    panel = opened(shown, qtbot, "statistics")
+    panel.over_folder(folder)
+    qtbot.mouseClick(panel.card.cancel, Qt.MouseButton.LeftButton)
+    assert not panel.card.isVisible()
+    assert not panel._folder_worker.busy
+    qtbot.wait(50)
+    assert panel._summary is None
+    (tmp_path / "none").mkdir()
+    with qtbot.waitSignal(shown.session.failed) as caught:
+        panel.over_folder(tmp_path / "none")
+    assert "no picture in the folder none" in caught.args[0].message
+
+
+def test_another_models_numbers_replace_those_of_a_folder(shown, qtbot, folder, photo, swin):
+    panel = opened(shown, qtbot, "statistics")
+    panel.over_folder(folder)
+    qtbot.waitUntil(lambda: panel._summary is not None)
+    show(shown, qtbot, folder / "0.png", shown.session.model)
+    qtbot.waitUntil(lambda: settled(panel))
+    assert panel._summary is not None  # another photo of the same model
+    show(shown, qtbot, photo, swin)
+    qtbot.waitUntil(lambda: settled(panel))
+    assert panel._summary is None
+    assert len(panel.plot.dots.values) == 4
+    assert "share on the class token" not in [
+        panel.quantity.itemText(index) for index in range(panel.quantity.count())
+    ]
+
+
+@pytest.mark.parametrize("name", ["lens", "statistics"])
+def test_another_models_numbers_cannot_be_pointed_at_while_the_new_ones_are_awaited(
+    shown, qtbot, photo, monkeypatch, name
+):
+    import timm
+
+    from vitviz.app import numbers
+
+    panel = opened(shown, qtbot, name)
+    view = panel.view if name == "lens" else panel.plot
+    place = middle(view, 0, 3) if name == "lens" else spot(view, 2, 2)
+    go = threading.Event()
+    for function in ("lens_of", "statistics_of"):
+        real = getattr(numbers, function)
+        monkeypatch.setattr(numbers, function, lambda *what, real=real: go.wait(20) and real(*what))
+    options = {"img_size": 64, "patch_size": 8, "num_heads": 2, "num_classes": 50}
+    other = vitviz.load_model(timm.create_model("vit_tiny_patch16_224", depth=1, **options), device="cpu")
+    try:
+        show(shown, qtbot, photo, other)
+        qtbot.mouseMove(view, place + QPoint(1, 1))
+        qtbot.mouseMove(view, place)
+        assert shown.session.hover == Hover()
+        qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=place)
+        shown.session.change(target=40)
+        assert shown.session.view.layer == 0
+    finally:
+        go.set()
+    qtbot.waitUntil(lambda: settled(panel))
+    qtbot.waitUntil(lambda: view.accessibleDescription() != "")
+    if name == "lens":
+        assert 40 in panel._classes
+    else:
+        assert [len(values) for values in panel.plot.dots.values] == [2]
+
+
+def test_ticks_are_round_and_reach_the_top():
+    for highest, most in ((0.0, 4), (0.037, 5), (1.0, 5), (99.9, 4), (117.0, 6), (1234.0, 3)):
+        found = ticks(highest, most)
+        steps = np.diff(found)
+        assert found[0] == 0
+        assert found[-1] >= highest
+        assert len(found) <= most + 1
+        np.testing.assert_allclose(steps, steps[0])
+        assert f"{steps[0]:g}".replace(".", "").strip("0") in ("1", "2", "25", "5")
+        assert found[-1] - steps[0] < highest or highest == 0

@@ -1,0 +1,71 @@
+"""The status line: what the map is of, the number with what it compares to, the class and the layer."""
+
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication
+
+from vitviz.app import readings
+
+
+def show(shown, qtbot, **changes) -> None:
+    with qtbot.waitSignal(shown.session.heatmap_changed, timeout=20_000):
+        shown.session.change(**changes)
+
+
+@pytest.mark.parametrize("target", [None, 7])
+def test_the_class_that_is_explained_is_named_with_its_probability(shown, qtbot, target):
+    show(shown, qtbot, method="relevance", target=target, layer=1)
+    logits = shown.session.trace.logits.astype(float)
+    chosen = int(logits.argmax()) if target is None else target
+    share = np.exp(logits[chosen]) / np.exp(logits).sum()
+    text = shown.status.where.whole
+    assert (
+        text
+        == f"Relevance for {shown.session.model.labels[chosen]}, {share:.1%} · up to layer 1 (blocks.1.attn)"
+    )
+    assert f"class {chosen}" in shown.photo.title.whole
+
+
+def test_a_method_without_a_query_is_of_a_class_and_pointing_reads_its_values(shown, qtbot, at):
+    shown.session.change(pixels=False)
+    show(shown, qtbot, method="gradcam", target=3)
+    session = shown.session
+    assert shown.status.query.text().startswith(f"Class {session.model.labels[3]}, ")
+    for patch in ((2, 2), (6, 1)):  # a pointer that is there already, from a test before, does not move
+        qtbot.mouseMove(shown.photo.canvas, at(shown, *patch))
+    values = session.heatmap.values
+    expected = f"{values[6, 1] / np.abs(values).max():.0%} of the strongest"
+    assert shown.status.weight.text() == f"patch (6, 1) {readings.number(float(values[6, 1]))}, {expected}"
+
+
+def test_rolled_out_shares_compare_with_uniform_and_others_do_not(shown, qtbot):
+    show(shown, qtbot, method="rollout")
+    assert "× uniform" in shown.status.weight.text()
+    show(shown, qtbot, method="relevance")
+    assert "uniform" not in shown.status.weight.text()
+    assert shown.status.weight.text().endswith("relevance")
+
+
+def test_several_patches_are_counted(shown, qtbot, at):
+    for patch in ((2, 5), (6, 1), (3, 3)):
+        qtbot.mouseClick(
+            shown.photo.canvas,
+            Qt.MouseButton.LeftButton,
+            Qt.KeyboardModifier.ShiftModifier,
+            at(shown, *patch),
+        )
+    assert shown.status.query.text() == "The mean of 3 patches · pinned"
+    rows = [shown.session.trace.layers[2].row(1 + 8 * r + c).mean(0)[1:] for r, c in ((2, 5), (6, 1), (3, 3))]
+    strongest = np.mean(rows, 0).max()
+    assert readings.number(float(strongest)) in shown.status.weight.text()
+
+
+def test_the_badge_explains_itself_by_click(shown, qtbot):
+    qtbot.mouseClick(shown.status.badge, Qt.MouseButton.LeftButton)
+    said = [
+        widget for widget in QApplication.topLevelWidgets() if "WhatsThat" in widget.metaObject().className()
+    ]
+    assert said
+    for widget in said:
+        widget.close()

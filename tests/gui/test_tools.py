@@ -1,0 +1,244 @@
+"""The line of tools: every method with its options and its class; and the welcome of an empty window."""
+
+import threading
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QSlider
+from steps import picture, show
+
+from vitviz.app import requests
+from vitviz.app.options import OptionsForm
+from vitviz.app.samples import models, samples
+from vitviz.explain.registry import METHODS, find
+
+
+def opened(button, qtbot):
+    """What a button opened, by a click."""
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    return button.popover.content
+
+
+def choose(window, qtbot, name):
+    listed = opened(window.tools.method, qtbot)
+    row = [method.name for method in METHODS].index(name)
+    place = listed.visualItemRect(listed.item(row)).center()
+    qtbot.mouseClick(listed.viewport(), Qt.MouseButton.LeftButton, pos=place)
+
+
+def test_every_method_is_offered_in_the_order_of_its_key_with_what_it_does(shown, qtbot):
+    listed = opened(shown.tools.method, qtbot)
+    said = [listed.item(row).data(Qt.ItemDataRole.AccessibleTextRole) for row in range(listed.count())]
+    assert [words.split(". ")[0] for words in said] == [method.label for method in METHODS]
+    assert all(method.about.rstrip(".") in words for method, words in zip(METHODS, said, strict=True))
+    assert [pick.keys for pick in shown.tools.method.picks] == [
+        str(number + 1) for number in range(len(METHODS))
+    ]
+    qtbot.keyClick(listed, Qt.Key.Key_Escape)
+    assert shown.tools.method.popover is None or not shown.tools.method.popover.isVisible()
+
+
+def test_a_click_in_the_list_chooses_a_method_and_the_keyboard_does_too(shown, qtbot):
+    choose(shown, qtbot, "rollout")
+    qtbot.waitUntil(lambda: shown.session.heatmap.method == "rollout", timeout=20_000)
+    assert shown.tools.method.text() == "Rollout"
+    shown.tools.method.setFocus()
+    qtbot.keyClick(shown.tools.method, Qt.Key.Key_Down)
+    listed = shown.tools.method.popover.content
+    assert QApplication.focusWidget() is listed
+    qtbot.keyClick(listed, Qt.Key.Key_Up)
+    qtbot.keyClick(listed, Qt.Key.Key_Return)
+    assert shown.session.view.method == "attention"
+
+
+def test_a_method_that_does_not_apply_says_why_and_cannot_be_chosen(shown, qtbot):
+    shown.tools.method.set_barred({"rollout": "does not apply, because rows are no shares"})
+    choose(shown, qtbot, "rollout")
+    assert shown.session.view.method == "attention"
+    shown.tools.method.close_popover()
+    listed = opened(shown.tools.method, qtbot)
+    assert "rows are no shares" in listed.item(1).data(Qt.ItemDataRole.AccessibleTextRole)
+    shown.tools.method.close_popover()
+
+
+@pytest.mark.parametrize("method", [method.name for method in METHODS])
+def test_options_are_those_of_the_registry_and_change_the_map(shown, qtbot, method):
+    described = find(method)
+    shown.session.change(method=method)
+    shown.session.pin((2, 5))
+    button = shown.tools.options
+    expected = [option.name for option in described.parameters]
+    if not expected and not described.takes("fusion"):
+        assert not button.isVisible()
+        return
+    form = opened(button, qtbot)
+    assert isinstance(form, OptionsForm)
+    names = [name for name in form.controls if name not in ("fusion", "reset")]
+    assert names == expected
+    assert ("fusion" in form.controls) is described.takes("fusion")
+    maps = shown.session.maps
+    for option in described.parameters:
+        control = form.controls[option.name]
+        if isinstance(control, QCheckBox):
+            qtbot.keyClick(control, Qt.Key.Key_Space)
+        elif isinstance(control, QComboBox):
+            qtbot.keyClick(control, Qt.Key.Key_Down)
+        else:
+            qtbot.keyClick(control.findChild(QSlider), Qt.Key.Key_Right)
+        chosen = dict(shown.session.selection.choices)
+        assert chosen[option.name] != option.default, option.name
+        assert option.label.casefold() in button.text().casefold()
+        qtbot.waitUntil(
+            lambda: bool(maps.problem) or (maps.shown and maps.shown.selection) == shown.session.selection,
+            timeout=20_000,
+        )
+        # Some exclude each other, or need padding; then the reason is said.
+        assert (maps.shown is None) == bool(maps.problem)
+        if option.name in ("discard", "residual", "start"):
+            assert maps.problem == ""
+            expected_value = "blocks.1.attn" if option.name == "start" else chosen[option.name]
+            assert maps.shown.heatmap.options[option.name] == expected_value
+    shown.session.change(fusion="max" if described.takes("fusion") else "mean")
+    qtbot.mouseClick(form.controls["reset"], Qt.MouseButton.LeftButton)
+    assert shown.session.view.fusion == "mean"
+    assert shown.session.selection.choices == ()
+    assert button.text() == "Options"
+
+
+def test_fusion_is_an_option_of_attention(shown, qtbot):
+    form = opened(shown.tools.options, qtbot)
+    fusion = form.controls["fusion"]
+    qtbot.mouseClick(fusion, Qt.MouseButton.LeftButton, pos=fusion.cell("max").center().toPoint())
+    assert shown.session.view.fusion == "max"
+    assert shown.session.heatmap.options["fusion"] == "max"
+    assert shown.tools.options.text() == "maximum"
+    shown.tools.options.close_popover()
+
+
+def test_the_class_that_is_explained_is_shown_and_can_be_changed(shown, qtbot):
+    tools, session = shown.tools, shown.session
+    assert not tools.target.isVisible()
+    session.change(method="relevance")
+    qtbot.waitUntil(lambda: session.heatmap.method == "relevance", timeout=20_000)
+    top = session.trace.predictions(1)[0]
+    assert tools.target.text() == f"explains {top.label} (top prediction)"
+    other = session.trace.predictions(2)[1].index
+    session.change(target=other)
+    assert tools.target.text() == f"explains {session.trace.model.labels[other]}"
+    shown.docks[1].close()
+    qtbot.mouseClick(tools.target, Qt.MouseButton.LeftButton)
+    panel = shown.panel("predictions")
+    assert panel.isVisible()
+    assert panel.isAncestorOf(QApplication.focusWidget())
+
+
+def test_a_slow_method_can_be_cancelled_and_what_was_shown_comes_back(shown, qtbot, monkeypatch):
+    through = threading.Event()
+    real = requests.heatmap
+
+    def held(trace, chosen):
+        if chosen.method == "relevance":
+            assert through.wait(20)
+        return real(trace, chosen)
+
+    monkeypatch.setattr(requests, "heatmap", held)
+    qtbot.keyClick(shown.photo.canvas, "4")
+    assert shown.session.view.method == "relevance"
+    progress = shown.photo.progress
+    qtbot.waitUntil(progress.isVisible)
+    assert "relevance" in progress.text.text()
+    assert shown.photo.canvas._dimmed
+    qtbot.mouseClick(progress.cancel, Qt.MouseButton.LeftButton)
+    assert shown.session.view.method == shown.session.heatmap.method == "attention"
+    assert not progress.isVisible()
+    assert not shown.photo.canvas._dimmed
+    through.set()
+    qtbot.wait(100)
+    assert shown.session.heatmap.method == "attention"
+
+
+def test_the_passes_of_a_class_stop_when_another_photo_is_asked_for(shown, qtbot, tmp_path, model):
+    reached, go = [], threading.Event()
+
+    def first(*_):
+        reached.append(0)
+        go.wait(20)
+
+    shown.session.change(layer=0)
+    hooks = [
+        model.module.blocks[0].register_forward_pre_hook(first),
+        model.module.blocks[2].register_forward_pre_hook(lambda *_: reached.append(2)),
+    ]
+    try:
+        qtbot.keyClick(shown.photo.canvas, "4")
+        qtbot.waitUntil(lambda: bool(reached), timeout=20_000)
+        shown.session.change(method="attention")
+        go.set()
+        qtbot.wait(300)
+        assert reached == [0]
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def test_an_empty_window_offers_scenes_models_and_a_tip(window, qtbot):
+    welcome = window.photo.welcome
+    qtbot.waitUntil(lambda: bool(welcome.scenes))
+    assert [button.text() for button in welcome.scenes] == [sample.title for sample in samples()]
+    assert [button.text() for button in welcome.models] == list(models())
+    assert welcome.tip.text().startswith("Tip: ")
+    assert not any(button.icon().isNull() for button in welcome.scenes)
+    with qtbot.waitSignal(window.session.trace_changed, timeout=60_000):
+        qtbot.mouseClick(welcome.scenes[1], Qt.MouseButton.LeftButton)
+    assert window.session.photo.path == samples()[1].path
+    assert not welcome.isVisible()
+
+
+def test_a_model_of_the_welcome_is_loaded_and_the_welcome_says_so(window, qtbot):
+    welcome = window.photo.welcome
+    qtbot.waitUntil(lambda: bool(welcome.models))
+    welcome.models[0].setFocus()
+    with qtbot.waitSignal(window.session.model_changed, timeout=60_000):
+        qtbot.keyClick(welcome.models[0], Qt.Key.Key_Space)
+    qtbot.waitUntil(lambda: welcome.isVisible() and "demo/vit is ready" in welcome.hint.text())
+
+
+def test_a_folder_on_the_command_line_shows_its_first_photo(window, qtbot, tmp_path):
+    from vitviz.app import main
+
+    picture(tmp_path / "b.png", (30, 30))
+    picture(tmp_path / "a.png", (40, 30))
+    with qtbot.waitSignal(window.session.photo_opened, timeout=20_000):
+        main.start(window, str(tmp_path), None)
+    assert window.session.photo.name == "a.png"
+
+
+def test_undoing_does_not_bring_another_models_class_back(shown, qtbot, photo, swin, model):
+    session = shown.session
+    session.change(method="relevance", target=3)
+    session.change(layer=0)
+    show(shown, qtbot, photo, swin)
+    assert session.view.target is None
+    session.undo()
+    assert session.view.target is None
+    assert session.view.method == "relevance"
+
+
+def test_another_model_is_asked_once_and_for_its_own_class(shown, swin, qtbot, monkeypatch):
+    from vitviz.explain import gradients as of_class
+
+    asked = []
+    real = of_class.differentiate
+    monkeypatch.setattr(
+        of_class,
+        "differentiate",
+        lambda trace, target, *more: asked.append(target) or real(trace, target, *more),
+    )
+    shown.session.change(method="relevance", target=3)
+    qtbot.waitUntil(lambda: asked == [3])
+    with qtbot.waitSignal(shown.session.trace_changed, timeout=20_000):
+        shown.session.open(model=swin)
+    qtbot.waitUntil(lambda: shown.session.busy is None and not shown.session.maps.heat_late)
+    likeliest = shown.session.trace.predictions(1)[0].index
+    assert asked == [3, likeliest]
+    assert shown.session.heatmap.options["target"] == likeliest

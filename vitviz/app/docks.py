@@ -1,0 +1,238 @@
+"""The panels beside the photo, one line each, and the docks they live in. A panel is built when it is first seen."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QAction, QPixmap
+from PySide6.QtWidgets import (
+    QApplication,
+    QDockWidget,
+    QMainWindow,
+    QTabBar,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from vitviz.app import theme
+from vitviz.app.actions import of_stage
+from vitviz.app.session import Session
+from vitviz.app.widgets.titlebar import TitleBar
+
+if TYPE_CHECKING:
+    from vitviz.app.window import Window
+
+
+@dataclass(frozen=True)
+class PanelKind:
+    """A panel: `panel` is "module:Class" in `vitviz.app.panels`, made with (session, keys of the stage).
+
+    `area` "right" is a tab of the upper right, "below" one under it, "bottom" a strip below the photo.
+    `shown` panels are open at first, the others are in the Panels menu.
+    """
+
+    name: str
+    title: str
+    panel: str
+    area: Literal["right", "below", "bottom"]
+    shown: bool = False
+
+
+PANELS: tuple[PanelKind, ...] = (
+    PanelKind("heads", "Heads", "heads:HeadsPanel", "right", shown=True),
+    PanelKind("predictions", "Predictions", "predictions:PredictionsPanel", "below", shown=True),
+    PanelKind("layers", "Layers", "layers:LayersPanel", "bottom", shown=True),
+    PanelKind("tokens", "Tokens", "tokens:TokensPanel", "right"),
+    PanelKind("lens", "Logit lens", "lens:LensPanel", "below"),
+    PanelKind("statistics", "Statistics", "statistics:StatisticsPanel", "right"),
+    PanelKind("windows", "Windows", "windows:WindowsPanel", "right"),
+    PanelKind("positions", "Positions", "positions:PositionsPanel", "right"),
+    PanelKind("patches", "Patches", "patches:PatchesPanel", "right"),
+    PanelKind("faithfulness", "Faithfulness", "faithfulness:FaithfulnessPanel", "right"),
+)
+
+
+@runtime_checkable
+class Ending(Protocol):
+    """A panel with work of its own."""
+
+    def end(self) -> None:
+        """Stop all work and end the threads."""
+
+
+@runtime_checkable
+class Pictured(Protocol):
+    """A panel that knows better than a picture of all of itself what is to be copied."""
+
+    def picture(self) -> QPixmap:
+        """What "copy this panel" copies."""
+
+
+class PanelDock(QDockWidget):
+    """A dock whose panel is built when it is first seen, so that the window need not wait for closed ones.
+
+    A panel is visible (`isVisible`, `showEvent`) only while it can be seen, not behind a tab.
+    """
+
+    def __init__(self, window: QMainWindow, kind: PanelKind, build: Callable[[], QWidget]) -> None:
+        super().__init__(kind.title, window)
+        self.kind = kind
+        self._window = window
+        self._build = build
+        self.setObjectName(kind.name)
+        self.setTitleBarWidget(TitleBar(self))
+        self._panel: QWidget | None = None
+        self._seen = False
+        room = QWidget()
+        self._room = QVBoxLayout(room)
+        self._room.setContentsMargins(0, 0, 0, 0)
+        self.setWidget(room)
+        self.visibilityChanged.connect(self._show_panel)
+
+    def setVisible(self, visible: bool) -> None:  # noqa: N802
+        """Take a place in the window when it comes to be seen for the first time."""
+        if visible and self._window.dockWidgetArea(self) == Qt.DockWidgetArea.NoDockWidgetArea:
+            self._take_place()
+        super().setVisible(visible)
+
+    def _take_place(self) -> None:
+        """Beside what lies in its part of the window already, as a tab. Not before: Qt leaves a bar for hidden tabs."""
+        area = Qt.DockWidgetArea
+        side = area.BottomDockWidgetArea if self.kind.area == "bottom" else area.RightDockWidgetArea
+        self._window.addDockWidget(side, self)
+        for other in self._window.findChildren(PanelDock):
+            docked = other.isVisible() and not other.isFloating() and other is not self
+            if docked and other.kind.area == self.kind.area:
+                self._window.tabifyDockWidget(other, self)
+                QTimer.singleShot(0, self.raise_)
+                return
+
+    @property
+    def panel(self) -> QWidget:
+        """The panel, built now if it was not yet."""
+        if self._panel is None:
+            self._panel = self._build()
+            self._panel.setVisible(self._seen)
+            self._room.addWidget(self._panel)
+        return self._panel
+
+    @property
+    def built(self) -> bool:
+        """Whether the panel exists."""
+        return self._panel is not None
+
+    def _show_panel(self, seen: bool) -> None:
+        """To Qt a dock behind a tab is visible; its panel is hidden here, and so need not follow the pointer."""
+        self._seen = seen
+        for bar in self._window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
+            bar.setFont(theme.small())  # Seven names are side by side then.
+            bar.setAccessibleName("Panels in this place")
+        if seen or self._panel is not None:
+            self.panel.setVisible(seen)
+
+    def end(self) -> None:
+        """End the work of the panel, if it has any."""
+        if self.built and isinstance(self.panel, Ending):
+            self.panel.end()
+
+
+def build(window: QMainWindow, session: Session, actions: Mapping[str, QAction]) -> list[PanelDock]:
+    """A dock per panel, not yet placed."""
+    keys = of_stage(actions)
+
+    def make(kind: PanelKind) -> PanelDock:
+        def panel() -> QWidget:
+            made: QWidget = resolve_name(f"vitviz.app.panels.{kind.panel}")(session, keys)
+            return made
+
+        return PanelDock(window, kind, panel)
+
+    return [make(kind) for kind in PANELS]
+
+
+def arrange(window: QMainWindow, docks: list[PanelDock]) -> None:
+    """The layout of a first start: heads at the upper right, predictions below, layers at the bottom; no other panels."""
+    window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+    for dock in docks:
+        dock.setFloating(False)
+        window.removeDockWidget(dock)
+    for dock in docks:
+        dock.setVisible(dock.kind.shown)
+    first = {dock.kind.area: dock for dock in reversed(docks) if dock.kind.shown}
+    right = [first[area] for area in ("right", "below") if area in first]
+    width = max(400, window.width() * 36 // 100)
+    window.resizeDocks(right, [width] * len(right), Qt.Orientation.Horizontal)
+    window.resizeDocks(right, [560, 300][: len(right)], Qt.Orientation.Vertical)
+    if "bottom" in first:
+        window.resizeDocks([first["bottom"]], [164], Qt.Orientation.Vertical)
+
+
+def focused(window: "Window") -> PanelDock | None:
+    """The panel that has the keyboard's focus; None where that is the photo or none."""
+    at: QWidget | None = QApplication.focusWidget()
+    while at is not None and not isinstance(at, PanelDock):
+        at = at.parentWidget()
+    return at if at in window.docks else None
+
+
+def reveal(window: "Window", name: str) -> QWidget | None:
+    """Open a panel and bring it forward; None where there is none of this name."""
+    for dock in window.docks:
+        if dock.kind.name == name:
+            dock.show()
+            dock.raise_()
+            return dock.panel
+    return None
+
+
+def float_focused(window: "Window") -> None:
+    """Make a window of the panel that has the focus, or put it back."""
+    dock = focused(window)
+    if dock is not None:
+        dock.setFloating(not dock.isFloating())
+        dock.window().activateWindow()
+        _enter(dock)
+
+
+def close_focused(window: "Window") -> None:
+    """Close the panel that has the focus."""
+    dock = focused(window)
+    if dock is not None:
+        dock.close()
+        window.photo.canvas.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+
+def go(window: "Window", steps: int) -> None:
+    """Bring the keyboard to the next panel, the photo among them; one that lies behind another comes forward."""
+    stops: list[PanelDock | None] = [None, *(dock for dock in window.docks if not dock.isHidden())]
+    here = focused(window)
+    # A panel that was just hidden may have the focus still.
+    stop = stops[((stops.index(here) if here in stops else 0) + steps) % len(stops)]
+    if stop is None:
+        window.photo.canvas.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        window.activateWindow()
+        return
+    stop.raise_()
+    if stop.isFloating():
+        stop.activateWindow()
+    _enter(stop)
+
+
+def _enter(dock: PanelDock) -> None:
+    """Give the focus to what is pictured in a panel, else to its first control; an empty one has those of its title."""
+    takers = [
+        widget
+        for widget in (dock.panel, *dock.panel.findChildren(QWidget), *dock.findChildren(QToolButton))
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.isVisibleTo(dock) and widget.isEnabled()
+    ]
+    pictured = [widget for widget in takers if widget.actions()]
+    for widget in (pictured or takers)[:1]:
+        widget.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+
+def picture_of(panel: QWidget) -> QPixmap:
+    """A panel as it is drawn."""
+    return panel.picture() if isinstance(panel, Pictured) else panel.grab()

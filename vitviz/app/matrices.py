@@ -1,0 +1,202 @@
+"""What the panel of tokens shows: one head's matrix, which token is which row, and the way between tokens and queries."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitviz.app import readings
+from vitviz.app.state import Patch, Query, Selection, patches_in
+from vitviz.app.worker import Stopped, Ticket
+from vitviz.render.colors import is_signed, to_index, to_unit, value_range
+
+if TYPE_CHECKING:
+    from vitviz.attention.trace import Trace
+
+    # Only named here: the module imports torch.
+    from vitviz.explain.matrix import PrefixShare
+
+PADDING = -1
+"""A slot of a window that holds no token."""
+POOL = -2
+"""The row of an attention pool's own query, which is no token."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which matrix: of a layer, a head (None: all fused), and a window where the layer has windows."""
+
+    layer: int
+    head: int | None
+    fusion: str
+    window: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """A matrix with what its rows and columns are."""
+
+    asked: Asked
+    values: NDArray[np.float32]
+    rows: tuple[int, ...]
+    """The token of each row, PADDING or POOL."""
+    columns: tuple[int, ...]
+    first: tuple[int, int]
+    """How many rows and columns at the beginning are prefix tokens (or the pool)."""
+    names: tuple[str, ...]
+    """Of those rows."""
+    ticks: tuple[tuple[int, str], ...]
+    """The first column of each row of patches, with its number."""
+    shares: "list[PrefixShare]"
+    uniform: float | None
+    """What each key would get if all got the same; None where weights are no shares."""
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A matrix in places of the colour table, and the scale they lie on."""
+
+    matrix: Matrix
+    cells: NDArray[np.uint8]
+    low: float
+    high: float
+    log: bool
+    signed: bool
+
+
+def asked(trace: "Trace", chosen: Selection, window: int | None) -> Asked:
+    """The matrix of what is selected; `window` None is the query's own (the first where the query is spread over many)."""
+    layer = trace.layers[chosen.layer]
+    fusion = chosen.fusion if chosen.head is None else "mean"
+    windows = layer.layout.windows
+    if windows is None:
+        return Asked(chosen.layer, chosen.head, fusion, None)
+    if window is None or window >= len(windows.index):
+        patches = patches_in(chosen.query)
+        window = windows.slot(trace.token(layer, *patches[0]))[0] if patches else 0
+    return Asked(chosen.layer, chosen.head, fusion, window)
+
+
+def make(trace: "Trace", wanted: Asked, ticket: Ticket) -> Matrix:
+    """Compute a matrix; in the thread."""
+    from vitviz.explain.matrix import matrix, prefix_shares
+    from vitviz.models.devices import memory_guard
+
+    layer = trace.layers[wanted.layer]
+    with memory_guard(trace.model.name, trace.model.device):
+        fusion: Any = wanted.fusion
+        values = matrix(layer, wanted.head, fusion, wanted.window or 0, ticket.stopped)
+    if ticket.stopped():
+        raise Stopped
+    prefix = layer.layout.prefix
+    windows = layer.layout.windows
+    if windows is not None and wanted.window is not None:
+        slots = tuple(int(token) for token in windows.index[wanted.window])
+        across = windows.size[1]
+        ticks = tuple((row * across, f"row {row}") for row in range(windows.size[0]))
+        return Matrix(
+            wanted, values, slots, slots, (0, 0), (), ticks, [], _uniform(layer.is_distribution, values)
+        )
+    columns = tuple(range(layer.layout.tokens))
+    rows = (POOL,) if layer.pooling else columns if layer.queries is None else layer.queries
+    large = sum(row < len(prefix) for row in rows)
+    names = tuple("the pool" if row == POOL else layer.layout.name(row) for row in rows[:large])
+    grid = layer.layout.patches
+    ticks = tuple((len(prefix) + row * grid.cols, f"row {row}") for row in range(grid.rows))
+    return Matrix(
+        wanted,
+        values,
+        rows,
+        columns,
+        (large, len(prefix)),
+        names,
+        ticks,
+        prefix_shares(layer, values),
+        _uniform(layer.is_distribution, values),
+    )
+
+
+def draw(matrix: Matrix, log: bool) -> Drawing:
+    """Values to places in the colour table: from 0, or with `log` over the decades below the maximum that weights reach.
+
+    Weights on both sides of zero have no logarithms.
+    """
+    low, high = value_range(matrix.values)
+    signed = is_signed(low, high)
+    if not signed:
+        low, high = value_range(matrix.values, (0.0, high) if high > 0 else None, log)
+        if log and high > 0:  # no more decades than there are
+            low = max(low, float(matrix.values[matrix.values > 0].min()))
+            low = low if low < high else 0.0
+    log = log and not signed and low > 0
+    return Drawing(matrix, to_index(to_unit(matrix.values, low, high, log)), low, high, log, signed)
+
+
+def _uniform(shares: bool, values: NDArray[np.float32]) -> float | None:
+    return 1 / values.shape[1] if shares else None
+
+
+def rows_of(trace: "Trace", matrix: Matrix, query: Query) -> list[int]:
+    """The rows of a query's tokens; none where they are not in this matrix."""
+    tokens = _tokens(trace, matrix, query)
+    return [place for place, token in enumerate(matrix.rows) if token in tokens]
+
+
+def columns_of(trace: "Trace", matrix: Matrix, query: Query) -> list[int]:
+    """The columns of a query's tokens."""
+    tokens = _tokens(trace, matrix, query)
+    return [place for place, token in enumerate(matrix.columns) if token in tokens]
+
+
+def _tokens(trace: "Trace", matrix: Matrix, query: Query) -> set[int]:
+    layer = trace.layers[matrix.asked.layer]
+    prefix = layer.layout.prefix
+    if query is None:
+        if layer.pooling:
+            return {POOL}
+        return {prefix.index(name) for name in trace.readout.prefix if name in prefix}
+    if isinstance(query, str):
+        return {prefix.index(query)} if query in prefix else set()
+    return {trace.token(layer, *patch) for patch in patches_in(query)}
+
+
+def query_of(trace: "Trace", matrix: Matrix, token: int) -> Query:
+    """A token as a query: a prefix token's name or a patch of the finest grid in it; None for what cannot be asked for."""
+    layout = trace.layers[matrix.asked.layer].layout
+    if token < 0:
+        return None
+    place = layout.place(token)
+    return layout.prefix[token] if place is None else _finest(trace, matrix, place)
+
+
+def _finest(trace: "Trace", matrix: Matrix, cell: Patch) -> Patch | None:
+    grid = trace.layers[matrix.asked.layer].layout.patches
+    if grid == trace.patches:
+        return cell
+    left, top, right, bottom = grid.box(*cell)
+    return trace.patches.at((left + right) / 2, (top + bottom) / 2)
+
+
+def name_of(trace: "Trace", matrix: Matrix, token: int) -> str:
+    """A token in words, with its grid where that is not the photo's."""
+    layout = trace.layers[matrix.asked.layer].layout
+    if token == POOL:
+        return "the pool"
+    if token == PADDING:
+        return "padding"
+    place = layout.place(token)
+    if place is None:
+        return f"{layout.prefix[token]} token"
+    grid = layout.patches
+    what = "patch" if grid == trace.patches else f"token of {grid.rows}×{grid.cols}"
+    return f"{what} ({place[0]}, {place[1]})"
+
+
+def weight(trace: "Trace", matrix: Matrix, row: int, column: int) -> str:
+    """One weight with what it compares to, and the weight the other way round."""
+    names = name_of(trace, matrix, matrix.rows[row]), name_of(trace, matrix, matrix.columns[column])
+    said = f"{names[0]} → {names[1]}: {readings.compared(float(matrix.values[row, column]), matrix.uniform)}"
+    if row == column or matrix.rows != matrix.columns:
+        return said
+    return f"{said} · back {readings.compared(float(matrix.values[column, row]), matrix.uniform)}"

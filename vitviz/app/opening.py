@@ -1,0 +1,114 @@
+"""Every way in: menu, drop, paste, folder, recent photos and bundled scenes."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QMimeData
+from PySide6.QtGui import QGuiApplication, QImage
+
+from vitviz.app import incoming
+from vitviz.app.folder import Walk
+from vitviz.app.samples import models, samples
+from vitviz.app.widgets.welcome import Offer, Welcome
+
+if TYPE_CHECKING:
+    from vitviz.app.window import Window
+
+Open = Callable[..., None]
+"""`Session.open`, or a comparison's."""
+
+_ADDRESS = "vitviz opens nothing from the internet by itself; save the picture or copy it, and drop or paste it here."
+_NOTHING = "The clipboard holds no picture; copy one, or a picture file, and paste again."
+_TIP = (
+    "Tip: point at a patch of the photo, and every panel shows what that patch attends to. A click keeps it."
+)
+_BUNDLED = "Comes with vitviz: knows shapes and colours, and nothing else"
+_LAST = "The model that was used last"
+
+
+def path(window: "Window", where: Path, into: Open | None = None) -> None:
+    """Open a photo, the first photo of a folder, or a weights file by its ending; `into` a comparison's second side."""
+    into = into or window.session.open
+    if where.is_dir():
+        window.settings.put("folder", str(where.absolute()))
+        into(photo=Walk(where.absolute()))
+    elif where.suffix.lower() in incoming.WEIGHTS:
+        into(model=str(where))
+    else:
+        into(photo=where)
+
+
+def ask(window: "Window") -> None:
+    """Ask for a photo."""
+    chosen = incoming.ask_photo(window, window.settings.text("folder"))
+    if chosen is not None:
+        window.session.open(photo=chosen)
+
+
+def ask_folder(window: "Window") -> None:
+    """Ask for a folder."""
+    chosen = incoming.ask_folder(window, window.settings.text("folder"))
+    if chosen is not None:
+        path(window, chosen)
+
+
+def ask_weights(window: "Window") -> None:
+    """Ask for a weights file."""
+    chosen = incoming.ask_weights(window, window.settings.text("weights_folder"))
+    if chosen is not None:
+        window.settings.put("weights_folder", str(chosen.parent))
+        window.session.open(model=str(chosen))
+
+
+def scene(window: "Window", where: Path) -> None:
+    """Open a bundled scene, with a bundled model where there is none yet."""
+    known = models()
+    window.session.open(photo=where, model=known[0] if known and window.session.model is None else None)
+
+
+def fill_welcome(window: "Window", welcome: Welcome) -> None:
+    """What a newcomer can start with: scenes, and models that need no download."""
+    last = window.settings.text("model")
+    ready = [*((last,) if last else ()), *models()]
+    welcome.offer(
+        [
+            Offer(
+                one.title,
+                f"{one.about[0].upper()}{one.about[1:]}",
+                partial(scene, window, one.path),
+                one.path,
+            )
+            for one in samples()
+        ],
+        [
+            Offer(
+                Path(name).name if name == last else name,
+                _LAST if name == last else _BUNDLED,
+                partial(window.session.open, model=name),
+            )
+            for name in ready
+        ],
+        _TIP,
+    )
+
+
+def paste(window: "Window") -> None:
+    """Open what was copied."""
+    data = QGuiApplication.clipboard().mimeData()
+    if data is None or not incoming.takes(data):
+        window.notice.tell(_NOTHING)
+    else:
+        receive(window, data)
+
+
+def receive(window: "Window", data: QMimeData, into: Open | None = None) -> None:
+    """Open what was dropped or pasted, or say why not; `into` a comparison's second side."""
+    found = incoming.what(data)
+    if isinstance(found, Path):
+        path(window, found, into)
+    elif isinstance(found, QImage):
+        (into or window.session.open)(photo=found)
+    else:
+        window.notice.tell(_ADDRESS if isinstance(found, str) else _NOTHING)

@@ -1,0 +1,188 @@
+"""The options of the chosen method, made from the registry's description of it."""
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QPalette
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
+
+from vitviz.app import theme
+from vitviz.app.session import Session
+from vitviz.app.state import ViewState, options_of
+from vitviz.app.widgets.popover import PopButton
+from vitviz.app.widgets.segmented import Segmented
+from vitviz.explain.registry import Method, Option, find
+
+_WIDTH = 380
+_STEPS = 20  # of a share
+FUSIONS = {"mean": "mean", "max": "maximum", "min": "minimum"}
+_FUSED = "How the heads of a layer become one map; a single head is chosen among the heads."
+
+
+def summary(view: ViewState, method: Method) -> str:
+    """What differs from the method's defaults, in words; empty where nothing does."""
+    set_ = options_of(view, method.name)
+    parts = [FUSIONS[view.fusion]] if method.takes("fusion") and view.fusion != "mean" else []
+    for option in method.parameters:
+        if option.name in set_:
+            value = set_[option.name]
+            label = option.label[0].lower() + option.label[1:]
+            shown = f"{value:.2f}" if isinstance(value, float) else str(value)
+            parts.append(label if option.kind == "flag" else f"{label} {shown}")
+    return ", ".join(parts)
+
+
+class OptionsButton(PopButton):
+    """Opens the options of the chosen method; says which are not at their defaults."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.setAccessibleName("Options of the method")
+        session.view_changed.connect(lambda _before, _now: self.follow())
+        session.trace_changed.connect(self.follow)
+        self.follow()
+
+    def follow(self) -> None:
+        """Say what holds."""
+        view = self._session.view
+        method = find(view.method)
+        words = summary(view, method)
+        self.setText(words or "Options")
+        self.setToolTip(f"Options of {method.label}: {words or 'all at their defaults'}")
+        self.setAccessibleDescription(words or "all at their defaults")
+        self.setEnabled(self._session.trace is not None)
+        self.setVisible(bool(method.parameters) or method.takes("fusion"))
+
+    def content(self) -> QWidget:
+        """A row for each option."""
+        return OptionsForm(self._session)
+
+
+class OptionsForm(QWidget):
+    """A control for each option of the method, with the sentence that explains it."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self._method = find(session.view.method)
+        self.controls: dict[str, QWidget] = {}
+        self.setFixedWidth(_WIDTH)
+        self._column = column = QVBoxLayout(self)
+        column.setContentsMargins(16, 12, 16, 12)
+        column.setSpacing(4)
+        self._build()
+        reset = QPushButton("Defaults")
+        reset.setToolTip("Set all options of this method to their defaults")
+        reset.clicked.connect(self._reset)
+        line = QHBoxLayout()
+        line.addStretch(1)
+        line.addWidget(reset)
+        column.addLayout(line)
+        self.controls["reset"] = reset
+        self.setFocusProxy(next(iter(self.controls.values())))
+
+    def _build(self) -> None:
+        view = self._session.view
+        if self._method.takes("fusion"):
+            fusion = Segmented("Fusion of heads", list(FUSIONS.items()))
+            fusion.set_current(view.fusion)
+            fusion.setEnabled(view.head is None or self._method.name != "attention")
+            fusion.chosen.connect(lambda key: self._session.change(fusion=key))
+            self._add("fusion", "Heads", _FUSED, fusion)
+        for option in self._method.parameters:
+            self._add(option.name, option.label, option.about, self._control(option))
+
+    def _value(self, option: Option) -> object:
+        return options_of(self._session.view, self._method.name).get(option.name, option.default)
+
+    def _set(self, option: Option, value: object) -> None:
+        self._session.set_option(option.name, None if value == option.default else value)
+
+    def _control(self, option: Option) -> QWidget:
+        value = self._value(option)
+        if option.kind == "flag":
+            return self._flag(option, bool(value))
+        if option.kind == "share":
+            return self._share(option, float(value))  # type: ignore[arg-type]
+        if option.kind == "layer":
+            return self._layer(option, value)
+        made = Segmented(option.label, [(choice, choice) for choice in option.choices])
+        made.set_current(str(value))
+        made.chosen.connect(lambda key: self._set(option, key))
+        return made
+
+    def _flag(self, option: Option, value: bool) -> QWidget:
+        made = QCheckBox(option.label)
+        made.setChecked(value)
+        made.toggled.connect(lambda on: self._set(option, on))
+        return made
+
+    def _share(self, option: Option, value: float) -> QWidget:
+        room = QWidget()
+        line = QHBoxLayout(room)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(8)
+        slider, number = QSlider(Qt.Orientation.Horizontal), QLabel(f"{value:.2f}")
+        slider.setAccessibleName(option.label)
+        slider.setRange(0, _STEPS - 1)
+        slider.setValue(round(value * _STEPS))
+        slider.setFixedWidth(150)
+        slider.setPageStep(2)
+        slider.setTracking(False)  # each value is a computation and a step that can be undone
+        slider.sliderMoved.connect(lambda step: number.setText(f"{step / _STEPS:.2f}"))
+        slider.valueChanged.connect(lambda step: number.setText(f"{step / _STEPS:.2f}"))
+        slider.valueChanged.connect(lambda step: self._set(option, step / _STEPS))
+        theme.calm(slider)
+        number.setFont(theme.body())
+        number.setFixedWidth(36)
+        number.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        line.addWidget(slider)
+        line.addWidget(number)
+        room.setFocusProxy(slider)
+        return room
+
+    def _layer(self, option: Option, value: object) -> QWidget:
+        made = QComboBox()
+        trace = self._session.trace
+        for number, layer in enumerate(trace.layers if trace is not None else ()):
+            made.addItem(f"{number} · {layer.name}", number)
+        made.setCurrentIndex(made.findData(value))
+        made.currentIndexChanged.connect(lambda _: self._set(option, made.currentData()))
+        return made
+
+    def _add(self, name: str, label: str, about: str, control: QWidget) -> None:
+        line = QHBoxLayout()
+        line.setSpacing(8)
+        if not isinstance(control, QCheckBox):
+            words = QLabel(label)
+            words.setFont(theme.body())
+            line.addWidget(words)
+            line.addStretch(1)
+        if not control.accessibleName():
+            control.setAccessibleName(label)
+        control.setAccessibleDescription(about)
+        line.addWidget(control)
+        why = QLabel(about)
+        why.setFont(theme.small())
+        why.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        why.setWordWrap(True)
+        self._column.addLayout(line)
+        self._column.addWidget(why)
+        self._column.addSpacing(8)
+        self.controls[name] = control
+
+    def _reset(self) -> None:
+        name = self._method.name
+        view = self._session.view
+        kept = tuple(choice for choice in view.choices if choice[0] != name)
+        self._session.change(choices=kept, fusion="mean" if self._method.takes("fusion") else view.fusion)
+        popover = self.window()
+        popover.close()

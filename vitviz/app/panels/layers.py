@@ -1,0 +1,382 @@
+"""The chosen method after each layer, as a strip that can be played."""
+
+from dataclasses import replace
+from typing import Any
+
+from PySide6.QtCore import QEvent, QRect, QSize, Qt, QTimer
+from PySide6.QtGui import QAction, QHideEvent, QShowEvent
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
+
+from vitviz.app import icons, theme
+from vitviz.app.errors import failure
+from vitviz.app.requests import Progress
+from vitviz.app.session import Session
+from vitviz.app.state import Hover, Selection, ViewState, moved_layer, selection
+from vitviz.app.strips import Still, box, frames, from_tiles, in_strip, scale_words, sentence, walk
+from vitviz.app.widgets.filmstrip import FilmStrip
+from vitviz.app.widgets.invitation import Invitation
+from vitviz.app.widgets.segmented import Segmented
+from vitviz.app.widgets.titlebar import Quiet
+from vitviz.app.worker import Worker
+
+_SPEEDS = {"½×": 1000, "1×": 500, "2×": 250, "4×": 125}  # milliseconds that a layer is shown
+_REST = 40  # milliseconds that the query rests before a strip is computed for it
+_PATIENCE = 120  # milliseconds; what comes sooner should not flicker
+_KEPT = 16  # strips
+_ARROWS = ("up", "down", "left", "right")
+_DRAWN = (
+    "colormap",
+    "opacity",
+    "style",
+    "scale",
+    "fixed",
+    "log",
+    "temperature",
+    "strip_scale",
+    "strip_photo",
+)
+
+
+class LayersPanel(QWidget):
+    """A frame per layer: pointing previews it on the photo, a click selects it, playing goes through them.
+
+    Playing changes the layer that all panels show, and is one step of undo: back to where it began.
+    """
+
+    def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._behind = True
+        self._wanted: Selection | None = None  # what the strip is to show
+        self._shown: Selection | None = None
+        self._stills: list[Still] = []
+        self._kept: dict[Selection, list[Still]] = {}
+        self._problem = ""
+        self._part = 0.0
+        self._fresh = True  # whether playing has not moved yet
+        self._worker = Worker("strip", self)
+        self._rest = QTimer(self, interval=_REST, singleShot=True)
+        self._rest.timeout.connect(self._compute)
+        self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)
+        self._patience.timeout.connect(self._be_late)
+        self._clock = QTimer(self)
+        self._clock.timeout.connect(self._advance)
+        self.play = _button("Play through the layers (Space)")
+        self.loop = _button("Begin again after the last layer")
+        self.loop.setCheckable(True)
+        self.speed = QComboBox()
+        self.speed.setAccessibleName("Speed of playing")
+        self.speed.setToolTip("Speed: at 1× two layers a second")
+        for text, pace in _SPEEDS.items():
+            self.speed.addItem(text, pace)
+        self.speed.setCurrentIndex(1)
+        self.says = Quiet()
+        self.over = Segmented("What frames lie on", [("photo", "photo"), ("plain", "plain")])
+        self.scale = Segmented("Scale of the frames", [("own", "own scale"), ("common", "one scale")])
+        self.scale.setToolTip(
+            "Colours of each frame to its own maximum, or the same colours for the same value"
+        )
+        self.strip = FilmStrip()
+        self.strip.setAccessibleName("Layers")
+        self.strip.addActions([key for key in keys if key.objectName() not in _ARROWS])
+        self.empty = Invitation(self.strip, [])
+        self._lay_out()
+        self._dress()
+        self.play.clicked.connect(self.toggle)
+        self.speed.currentIndexChanged.connect(lambda _: self._clock.setInterval(self.speed.currentData()))
+        self.over.chosen.connect(lambda key: session.change(strip_photo=key == "photo"))
+        self.scale.chosen.connect(lambda key: session.change(strip_scale=key))
+        self.strip.pointed.connect(self._point)
+        self.strip.picked.connect(self._pick)
+        session.play_asked.connect(self.toggle)
+        session.trace_changed.connect(self._take_trace)
+        session.photo_changed.connect(self._show_backdrop)
+        session.selection_changed.connect(self._follow)
+        session.view_changed.connect(self._change_view)
+        session.hover_changed.connect(self._mark)
+        session.busy_changed.connect(self._dim)
+        session.maps.tiles_changed.connect(self._follow)
+        session.maps.late_changed.connect(self._dim)
+        self._change_view(ViewState(), session.view)
+        self._take_trace()
+
+    def _lay_out(self) -> None:
+        line = QHBoxLayout()
+        line.setContentsMargins(8, 0, 12, 4)
+        line.setSpacing(8)
+        for widget in (self.play, self.speed, self.loop):
+            line.addWidget(widget)
+        line.addWidget(self.says, 1)
+        line.addWidget(self.over)
+        line.addWidget(self.scale)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 4)
+        column.setSpacing(0)
+        column.addLayout(line)
+        column.addWidget(self.strip, 1)
+
+    def end(self) -> None:
+        """Stop all work and end the thread."""
+        self._clock.stop()
+        self._worker.close()
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Catch up with what changed while nobody looked."""
+        super().showEvent(event)
+        if self._behind:
+            self._follow()
+
+    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
+        """Nothing plays where it cannot be stopped."""
+        super().hideEvent(event)
+        self._set_playing(False)
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Tint the icons again."""
+        if event.type() == QEvent.Type.PaletteChange:
+            self._dress()
+        super().changeEvent(event)
+
+    def _dress(self) -> None:
+        self.play.setIcon(icons.icon("pause" if self.playing else "play", self.palette()))
+        self.loop.setIcon(icons.icon("loop", self.palette()))
+
+    # What to show.
+
+    def _take_trace(self) -> None:
+        self._worker.cancel()
+        self._set_playing(False)
+        self._kept, self._shown, self._wanted, self._stills, self._problem = {}, None, None, [], ""
+        there = self._session.trace is not None
+        for widget in (self.play, self.speed, self.loop, self.over, self.scale):
+            widget.setVisible(there)
+        self._show_backdrop()
+        self._follow()
+
+    def _show_backdrop(self) -> None:
+        """The part of the photo that the finest grid covers."""
+        trace, picture = self._session.trace, self._session.picture
+        if (
+            trace is None
+            or picture is None
+            or trace.photo is not picture.photo
+            or not self._session.view.strip_photo
+        ):
+            self.strip.set_backdrop(None)
+            return
+        level = picture.levels[-1]
+        scale = level.width() / picture.photo.width
+        left, top, width, height = box(trace.patches)
+        (x0, y0), (x1, y1) = trace.framing.to_photo([[left, top], [left + width, top + height]]) * scale
+        self.strip.set_backdrop(level.copy(QRect(round(x0), round(y0), round(x1 - x0), round(y1 - y0))))
+
+    def _follow(self) -> None:
+        """Show the strip of what is asked for; hovered frames and tiles leave it as it is."""
+        self._behind = not self.isVisible()
+        session = self._session
+        trace = session.trace
+        if trace is None:
+            self.strip.set_frames((), 1.0)
+            self.says.set_text("")
+            self.empty.invite(
+                "Layer by layer", "Open a photo and choose a model: each frame will be one layer."
+            )
+            return
+        self.empty.hide()
+        if self._behind:
+            return
+        wanted = in_strip(selection(session.view, replace(session.hover, tile=None)))
+        if wanted == self._shown and self._wanted == wanted:
+            self._say()
+            return
+        if wanted != self._wanted:
+            self._wanted, self._problem = wanted, ""
+            self._worker.cancel()
+            self._rest.stop()
+        if wanted in self._kept:
+            self._show(wanted, self._kept[wanted])
+        elif wanted.method == "attention":
+            self._show_tiles(wanted)
+        elif not self._worker.busy and not self._rest.isActive():
+            self._rest.start()
+            self._wait()
+        if self._shown != wanted:
+            self._say()
+
+    def _show_tiles(self, wanted: Selection) -> None:
+        tiles = self._session.maps.tiles()
+        if tiles is not None and (tiles.query, tiles.direction) == (wanted.query, wanted.direction):
+            self._show(wanted, from_tiles(tiles.maps, wanted))
+        elif self._session.maps.tiles_problem:
+            self._fail(self._session.maps.tiles_problem)
+        else:
+            self._wait()
+
+    def _compute(self) -> None:
+        trace, wanted = self._session.trace, self._wanted
+        if trace is None or wanted is None or wanted == self._shown:
+            return
+        self._worker.submit(
+            lambda ticket: walk(trace, wanted, ticket),
+            lambda stills: self._take(wanted, stills),
+            lambda problem: self._fail(failure(problem).message),
+            self._hear,
+        )
+
+    def _hear(self, news: Any) -> None:
+        if isinstance(news, Progress):
+            self._part = news.done or 0.0
+            self._say()
+
+    def _take(self, wanted: Selection, stills: list[Still]) -> None:
+        while len(self._kept) >= _KEPT:
+            self._kept.pop(next(iter(self._kept)))
+        self._kept[wanted] = stills
+        self._show(wanted, stills)
+
+    def _fail(self, told: str) -> None:
+        self._problem = told
+        self._shown, self._stills = self._wanted, []
+        self._settle()
+        self.strip.set_frames((), 1.0)
+        self._say()
+
+    def _show(self, wanted: Selection, stills: list[Still]) -> None:
+        self._shown, self._stills = wanted, stills
+        self._settle()
+        self._draw()
+
+    def _draw(self) -> None:
+        """Frames in the colours of the view."""
+        trace = self._session.trace
+        if trace is None or not self._stills:
+            return
+        finest = trace.patches
+        aspect = finest.cols * finest.cell[1] / (finest.rows * finest.cell[0])
+        self.strip.set_frames(frames(trace, self._stills, self._session.view), aspect)
+        self._mark()
+        self._say()
+
+    def _say(self) -> None:
+        session = self._session
+        trace = session.trace
+        if trace is None or self._wanted is None:
+            return
+        if self._problem:
+            self.says.set_text(self._problem)
+            return
+        base = selection(session.view, replace(session.hover, tile=None))
+        said = sentence(trace, base)
+        if self._worker.busy and self._patience.isActive() is False and self._shown != self._wanted:
+            layers = len(trace.layers)
+            self.says.set_text(f"{said} · computing, {round(self._part * layers)} of {layers} layers")
+            return
+        self.says.set_text(f"{said} · {scale_words(session.view, self._stills)}")
+        self.strip.setAccessibleDescription(
+            f"{said}; layer {session.view.layer} is chosen; arrow keys choose another"
+        )
+
+    def _change_view(self, before: ViewState, now: ViewState) -> None:
+        self.over.set_current("photo" if now.strip_photo else "plain")
+        self.scale.set_current(now.strip_scale)
+        if before.strip_photo != now.strip_photo:
+            self._show_backdrop()
+        if any(getattr(before, name) != getattr(now, name) for name in _DRAWN):
+            self._draw()
+        self._mark()
+        self._say()
+
+    def _mark(self) -> None:
+        session = self._session
+        if session.trace is None:
+            return
+        tile = session.hover.tile
+        self.strip.set_marks(session.view.layer, None if tile is None else tile[0])
+
+    # Waiting.
+
+    def _wait(self) -> None:
+        if not self._patience.isActive() and not self.strip.dimmed:
+            self._patience.start()
+
+    def _be_late(self) -> None:
+        self._dim()
+        self._say()
+
+    def _settle(self) -> None:
+        self._patience.stop()
+        self._part = 0.0
+        self._dim()
+
+    def _dim(self) -> None:
+        late = self._shown != self._wanted and not self._patience.isActive()
+        self.strip.set_dimmed(self._session.busy is not None or late)
+
+    # From the user.
+
+    def _tile(self, layer: int) -> tuple[int, int | None]:
+        """What pointing at a frame previews: the head that is chosen, as long as it is attention that is shown."""
+        session = self._session
+        head = session.view.head if session.view.method == "attention" else None
+        most = 0 if session.trace is None else session.trace.layers[layer].heads
+        return layer, head if head is not None and head < most else None
+
+    def _point(self, layer: int | None) -> None:
+        self._session.point(Hover() if layer is None else Hover(tile=self._tile(layer)))
+
+    def _pick(self, layer: int) -> None:
+        shape = self._session.shape
+        if shape is not None:
+            self.strip.setFocus(Qt.FocusReason.MouseFocusReason)
+            self._session.show_view(moved_layer(self._session.view, shape, layer - self._session.view.layer))
+
+    # Playing.
+
+    @property
+    def playing(self) -> bool:
+        """Whether the layers go by."""
+        return self._clock.isActive()
+
+    def toggle(self) -> None:
+        """Play, from the first layer where the last is chosen, or stop."""
+        self._set_playing(not self.playing and self._session.trace is not None)
+
+    def _set_playing(self, playing: bool) -> None:
+        if playing == self.playing:
+            return
+        if playing:
+            self._fresh = True
+            self._clock.start(self.speed.currentData())
+            self._advance()
+        else:
+            self._clock.stop()
+        self.play.setToolTip("Stop (Space)" if playing else "Play through the layers (Space)")
+        self.play.setAccessibleName(self.play.toolTip())
+        self._dress()
+
+    def _advance(self) -> None:
+        session = self._session
+        shape, shown = session.shape, session.maps.shown
+        if shape is None:
+            return
+        if shown is not None and shown.selection != session.selection:
+            return  # Never faster than what it shows.
+        last = len(shape.heads) - 1
+        if session.view.layer == last and not (self._fresh or self.loop.isChecked()):
+            self._set_playing(False)
+            return
+        step = 1 if session.view.layer < last else -last
+        session.show_view(moved_layer(session.view, shape, step), remembered=self._fresh)
+        self._fresh = False
+
+
+def _button(what: str) -> QToolButton:
+    button = QToolButton()
+    button.setAutoRaise(True)
+    button.setIconSize(QSize(16, 16))
+    button.setFixedSize(28, 28)
+    button.setFont(theme.body())
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    button.setToolTip(what)
+    button.setAccessibleName(what)
+    return button

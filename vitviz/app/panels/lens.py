@@ -1,0 +1,258 @@
+"""The logit lens: what the model would predict after each layer."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtGui import QAction, QPalette, QShowEvent
+from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from vitviz.app import numbers, readings, theme
+from vitviz.app.errors import failure
+from vitviz.app.session import Session
+from vitviz.app.state import Hover, ViewState
+from vitviz.app.widgets.bars import Bar
+from vitviz.app.widgets.cells import EMPTY, Cell, CellTable, Table
+from vitviz.app.widgets.invitation import Invitation
+from vitviz.app.widgets.titlebar import Quiet
+from vitviz.app.worker import Worker
+from vitviz.render.colors import lookup_table
+
+if TYPE_CHECKING:
+    from vitviz.attention.trace import Trace
+    from vitviz.explain.lens import Lens
+
+TOP = 5
+_ARROWS = ("up", "down", "left", "right")
+
+
+class LensPanel(QWidget):
+    """Classes × layers. Pointing previews a layer on the photo, a click selects it; a class's name makes it the target."""
+
+    def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._worker = Worker("lens", self)
+        self._of: Trace | None = None
+        self._lens: Lens | None = None
+        self._classes: list[int] = []
+        self.says = Quiet()
+        self.note = QLabel()
+        self.note.setFont(theme.small())
+        self.note.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        self.note.setWordWrap(True)
+        self.view = CellTable()
+        self.view.setAccessibleName("Logit lens, classes by layers")
+        self.view.names_pickable = True
+        # Arrow keys walk through the cells here.
+        self.view.addActions([key for key in keys if key.objectName() not in _ARROWS])
+        self.empty = Invitation(self.view, [])
+        column = QVBoxLayout(self)
+        column.setContentsMargins(12, 0, 12, 8)
+        column.setSpacing(4)
+        column.addWidget(self.says)
+        column.addWidget(self.view, 1)
+        column.addWidget(self.note)
+        self.view.pointed.connect(self._point)
+        self.view.clicked.connect(self._click)
+        self.view.room_changed.connect(self._draw)
+        session.trace_changed.connect(self._follow)
+        session.view_changed.connect(self._change_view)
+        session.hover_changed.connect(self._light)
+        session.busy_changed.connect(self._dim)
+        self.view.set_colors(lookup_table(session.view.colormap))
+        self._follow()
+
+    def end(self) -> None:
+        """Stop all work and end the thread."""
+        self._worker.close()
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Catch up with what changed while nobody looked."""
+        super().showEvent(event)
+        self._follow()
+
+    # From the session.
+
+    def _follow(self) -> None:
+        trace = self._session.trace
+        if trace is None:
+            self._worker.cancel()
+            self._of = self._lens = None
+            self._clear(
+                "Layer by layer", "Open a photo and choose a model: what it would predict after each layer."
+            )
+        elif not self.isVisible():
+            if trace is not self._of:
+                self._worker.cancel()
+                self._of = self._lens = None  # an old trace is not kept for nobody
+        elif trace is not self._of:
+            if self._of is None or self._of.model is not trace.model:
+                self._lens = None  # another model's layers and classes cannot be pointed at
+                self._wipe()
+            self._of = trace
+            self._worker.submit(lambda ticket: numbers.lens_of(trace, ticket), self._take, self._fail)
+            self._dim()
+
+    def _take(self, lens: "Lens") -> None:
+        self._lens = lens
+        self.empty.hide()
+        self._dim()
+        self._draw()
+
+    def _fail(self, problem: BaseException) -> None:
+        self._lens = None
+        self._dim()
+        self._clear("No lens", failure(problem).message)
+
+    def _clear(self, headline: str, hint: str) -> None:
+        self._wipe()
+        self.empty.invite(headline, hint)
+
+    def _wipe(self) -> None:
+        self._classes = []
+        self.view.set_table(EMPTY)
+        self.view.set_selected()
+        self.says.set_text("")
+        self.note.hide()
+
+    def _dim(self) -> None:
+        self.view.set_dimmed(self._worker.busy or self._session.busy is not None)
+
+    def _change_view(self, before: ViewState, now: ViewState) -> None:
+        if before.colormap != now.colormap:
+            self.view.set_colors(lookup_table(now.colormap))
+        if (before.class_head, before.target) != (now.class_head, now.target):
+            self._draw()
+        self._mark()
+
+    @property
+    def _head(self) -> str:
+        """The head of a distilled model that the predictions show."""
+        wanted = self._session.view.class_head
+        return wanted if self._lens is not None and wanted in self._lens.heads_logits else "both"
+
+    def _draw(self) -> None:
+        lens = self._lens
+        if lens is None:
+            return
+        target = self._session.view.target
+        leaders = lens.leaders(TOP, self._head)
+        room = max(self.view.room, 3)
+        shown = leaders[:room]
+        if target is not None and target not in shown:
+            shown = [*shown[: room - 1], target]
+        self._classes = shown
+        shares = lens.probabilities(self._head)
+        count = shares.shape[1]
+        likeliest = int(np.argmax(lens.logits[-1]))
+        self.view.set_table(
+            Table(
+                _heat(shares[:, shown].T, count),
+                tuple(lens.labels[index] for index in shown),
+                ("start", *(str(layer) for layer in lens.layers[1:])),
+                corner="after layer →",
+                words=tuple(tuple(_short(share) for share in row) for row in shares[:, shown].T.tolist()),
+                marks=tuple(
+                    "dot" if index == target else "ring" if target is None and index == likeliest else ""
+                    for index in shown
+                ),
+                dotted=tuple(
+                    (shown.index(best), row)
+                    for row, best in enumerate(shares.argmax(1).tolist())
+                    if best in shown
+                ),
+            )
+        )
+        more = len(set(leaders) - set(shown))
+        self.note.setText(
+            f"Colours from even ({_percent(1 / count)} for each of {count:,} classes) to 100 %, logarithmic; numbers in %; "
+            "dots: the likeliest after each layer. "
+            + (f"{more} more classes lead in early layers: a taller panel shows them. " if more else "")
+            + lens.sentence.partition("skipped. ")[2]
+        )
+        self.note.show()
+        self._mark()
+        self._say(None)
+
+    def _mark(self) -> None:
+        lens, layer = self._lens, self._session.view.layer
+        column = None if lens is None else self._column(layer)
+        self.view.set_selected(columns=() if column is None else (column,))
+
+    def _column(self, layer: int) -> int | None:
+        """The column that reads after a layer; where one block holds several layers, after that block."""
+        assert self._lens is not None
+        after = [(index, last) for index, last in enumerate(self._lens.layers) if last is not None]
+        return next((index for index, last in after if layer <= last), None)
+
+    def _light(self) -> None:
+        tile = self._session.hover.tile
+        self.view.set_lit(None if tile is None or self._lens is None else self._column(tile[0]))
+
+    # From the user.
+
+    def _point(self, cell: Cell | None) -> None:
+        layer = None if cell is None else self._layer(cell)
+        self._session.point(Hover() if layer is None else Hover(tile=(layer, None)))
+        self._say(cell)
+
+    def _layer(self, cell: Cell) -> int | None:
+        return None if self._lens is None or cell.column is None else self._lens.layers[cell.column]
+
+    def _click(self, cell: Cell) -> None:
+        if cell.column is None and cell.row is not None:
+            index = self._classes[cell.row]
+            self._session.change(target=None if index == self._session.view.target else index)
+            return
+        layer = self._layer(cell)
+        if layer is not None:
+            self._session.change(layer=layer, head=None)
+
+    def _say(self, cell: Cell | None) -> None:
+        lens, trace = self._lens, self._of
+        if lens is None or trace is None:
+            return
+        text = f"What {self._reader} would predict after each layer, read off {trace.readout.sentence}"
+        if cell is not None and cell.row is not None and cell.row < len(self._classes):
+            index = self._classes[cell.row]
+            label = lens.labels[index]
+            shares = lens.probabilities(self._head)
+            if cell.column is None:
+                at = int(shares[:, index].argmax())
+                text = f"{label}: {self._when(at)} at its likeliest, {_percent(shares[at, index])} · click to explain"
+            else:
+                share = float(shares[cell.column, index])
+                rank = int((shares[cell.column] > share).sum()) + 1
+                times = readings.compared(share, 1 / shares.shape[1]).partition(", ")[2]
+                text = f"{label} {self._when(cell.column)}: {_percent(share)}, {times}, rank {rank:,} of {shares.shape[1]:,}"
+        elif cell is not None and cell.column is not None:
+            best = lens.predictions(cell.column, 1, self._head)[0]
+            text = f"Likeliest {self._when(cell.column)}: {best.label}, {_percent(best.probability)}"
+        self.says.set_text(text)
+        self.view.setAccessibleDescription(text)
+
+    @property
+    def _reader(self) -> str:
+        return {"both": "the model", "class": "the class head", "distillation": "the distillation head"}[
+            self._head
+        ]
+
+    def _when(self, row: int) -> str:
+        assert self._lens is not None
+        layer = self._lens.layers[row]
+        return "before the first layer" if layer is None else f"after layer {layer} ({self._lens.names[row]})"
+
+
+def _percent(share: float) -> str:
+    return Bar("", share).percent
+
+
+def _short(share: float) -> str:
+    return f"{share * 100:.0f}" if share >= 0.01 else ""
+
+
+def _heat(shares: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """0 where a class has no more than its even share of `count` classes, 1 where it has all; logarithmic between."""
+    heat: NDArray[np.float64] = 1 + np.log(np.maximum(shares, 1e-12)) / np.log(max(count, 2))
+    return np.clip(heat, 0.0, 1.0)

@@ -1,0 +1,273 @@
+"""Patches pulled apart as the model sees them, the filters that embed them, and how long their embeddings are."""
+
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QEvent
+from PySide6.QtGui import QAction, QColor, QShowEvent
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from vitviz.app import icons, places, readings, theme
+from vitviz.app.errors import failure
+from vitviz.app.plate_parts import legend, row, save_plate, show_scale
+from vitviz.app.session import Session
+from vitviz.app.state import Hover, ViewState, patches_in
+from vitviz.app.widgets.colorbar import ColorBar
+from vitviz.app.widgets.invitation import Invitation
+from vitviz.app.widgets.pictures import Picture, PicturesView, Spot
+from vitviz.app.widgets.segmented import Segmented
+from vitviz.app.widgets.titlebar import Quiet
+from vitviz.app.widgets.toolbutton import tool
+from vitviz.app.worker import Worker
+from vitviz.render.plates import colored, tiled
+
+if TYPE_CHECKING:
+    from vitviz.attention.trace import Trace
+
+_VIEWS = [("patches", "patches"), ("filters", "filters"), ("embedding", "length"), ("stem", "stem")]
+_LEGEND = {
+    "patches": "Each square becomes one token. The model sees every channel less its mean, over its standard deviation; it "
+    "never sees the photo as a whole, and has to learn which square lies beside which.",
+    "hybrid": "Each square is where one token lies. A hybrid looks at the normalised photo through convolutions first, "
+    "which see beyond the square; see its stem.",
+    "filters": "What the filters that turn a patch into numbers look for, as their principal components: stripes, spots and "
+    "colours that differ. Grey is 0. Left to right, top to bottom: from the most to the least of their variance.",
+    "embedding": "The length of each patch's embedding, before its position is added: what stands out to the first layer.",
+    "stem": "A hybrid looks at the photo through convolutions first. This is their grid; its cells become the tokens.",
+}
+
+
+class PatchesPanel(QWidget):
+    """What the model is given of the photo."""
+
+    def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._behind = True
+        self._trace: Trace | None = None
+        self._cut: places.Cut | None = None
+        self._shown: list[Picture] = []
+        self._worker = Worker("patches", self)
+        self.says = Quiet()
+        self.mode = Segmented("What is shown of patches", _VIEWS)
+        self.export = tool("Save this picture as PNG")
+        self.view = PicturesView()
+        self.view.setAccessibleName("Patches")
+        self.view.addActions(keys)
+        self.bar = ColorBar()
+        self.legend = legend()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(row(self.says, self.export, wide=self.says))
+        column.addLayout(row(self.mode))
+        column.addWidget(self.view, 1)
+        column.addLayout(row(self.bar, wide=self.bar))
+        column.addWidget(self.legend)
+        self.empty = Invitation(self.view, [])
+        self.mode.chosen.connect(lambda _: self._show())
+        self.export.clicked.connect(self._save)
+        self.view.pointed.connect(self._point)
+        self.view.clicked.connect(self._click)
+        session.trace_changed.connect(self._forget)
+        session.selection_changed.connect(self._follow)
+        session.view_changed.connect(self._change_view)
+        self._dress()
+        self._follow()
+
+    def end(self) -> None:
+        """Stop all work and end the thread."""
+        self._worker.close()
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Catch up with what changed while nobody looked."""
+        super().showEvent(event)
+        if self._behind:
+            self._draw()
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Tint the icon and the ground between patches again."""
+        if event.type() == QEvent.Type.PaletteChange:
+            self._dress()
+            if self._cut is not None:
+                self._show()
+        super().changeEvent(event)
+
+    def _dress(self) -> None:
+        self.export.setIcon(icons.icon("save", self.palette()))
+
+    # From the session.
+
+    def _forget(self) -> None:
+        """Another trace: nothing of the old one is kept, even where nobody looks."""
+        self._trace = self._cut = None
+        self._follow()
+
+    def _follow(self) -> None:
+        self._behind = True
+        if self.isVisible():
+            self._draw()
+
+    def _change_view(self, before: ViewState, now: ViewState) -> None:
+        if before.colormap != now.colormap and self._cut is not None:
+            self._show()
+
+    def _draw(self) -> None:
+        self._behind = False
+        trace = self._session.trace
+        if trace is None:
+            self._trace = self._cut = None
+            self._clear(
+                "Patches", "Open a photo and a model to see the squares that the model cuts the photo into."
+            )
+            return
+        if trace is not self._trace:
+            self._trace, self._cut = trace, None
+            self.view.set_dimmed(True)
+            self._worker.submit(lambda _: places.cut(trace), self._take, self._fail)
+        elif self._cut is not None:
+            self._show_patch()
+
+    def _take(self, cut: places.Cut) -> None:
+        self._cut = cut
+        self.mode.set_barred(cut.reasons)
+        open_views = [key for key, _ in _VIEWS if key not in cut.reasons]
+        if self.mode.current in cut.reasons and open_views:
+            self.mode.set_current(open_views[0])
+        self._show()
+
+    def _fail(self, problem: BaseException) -> None:
+        self._session.failed.emit(failure(problem))
+
+    def _clear(self, headline: str, hint: str) -> None:
+        self._shown = []
+        self.view.set_pictures([])
+        self.view.set_dimmed(False)
+        self.says.set_text("")
+        self.legend.setText("")
+        self.bar.hide()
+        self.empty.invite(headline, hint)
+
+    def _show(self) -> None:
+        cut, mode = self._cut, self.mode.current
+        if cut is None:
+            return
+        if mode in cut.reasons:
+            self._clear("Nothing to show", cut.reasons[mode])
+            return
+        self.empty.hide()
+        hybrid = mode == "patches" and cut.embedding is not None and cut.embedding.stem is not None
+        self.legend.setText(_LEGEND["hybrid" if hybrid else mode])
+        self._shown = {"patches": self._patches, "filters": self._filters}.get(mode, self._lengths)(cut)
+        self.view.set_pictures(self._shown)
+        self.view.set_dimmed(False)
+        self._show_patch()
+
+    def _patches(self, cut: places.Cut) -> list[Picture]:
+        assert cut.tiles is not None
+        rows, cols, height, width = cut.tiles.shape[:4]
+        gap = max(2, height // 6)
+        ground = QColor(theme.colors(self.palette()).window)
+        pixels = tiled(cut.tiles, gap, (ground.red(), ground.green(), ground.blue()))
+        low, high = cut.ends
+        self.bar.hide()
+        aspect = pixels.shape[1] / pixels.shape[0]
+        caption = f"{height}×{width} pixels each, from {low:.1f} to {high:.1f}".replace("-", "−")
+        return [Picture(pixels, caption, (rows, cols), gap, aspect=aspect, lead=True)]
+
+    def _filters(self, cut: places.Cut) -> list[Picture]:
+        assert cut.filters is not None
+        self.bar.hide()
+        return [
+            Picture(tile, f"{share:.1%}")
+            for tile, share in zip(cut.filters.tiles(), cut.filters.shares, strict=True)
+        ]
+
+    def _lengths(self, cut: places.Cut) -> list[Picture]:
+        assert cut.embedding is not None
+        stem = self.mode.current == "stem"
+        values = cut.embedding.stem if stem else cut.embedding.norms
+        assert values is not None
+        low, high = float(values.min()), float(values.max())
+        name = self._session.view.colormap
+        show_scale(self.bar, low, high, "length", name)
+        rows, cols = values.shape
+        what = f"stem: {rows}×{cols} cells of {cut.embedding.stem_channels} numbers"
+        return [
+            Picture(
+                colored(values, low, high, name),
+                what if stem else f"embeddings of {cut.embedding.dim} numbers",
+                (rows, cols),
+                aspect=cols / rows,
+            )
+        ]
+
+    def _patch(self) -> tuple[int, int] | None:
+        if self._session.hover.patch is not None:
+            return self._session.hover.patch
+        chosen = patches_in(self._session.selection.query)
+        return chosen[0] if chosen else None
+
+    def _show_patch(self) -> None:
+        """The chosen patch: outlined, large beside the others, its numbers in the line above."""
+        cut, trace, patch = self._cut, self._trace, self._patch()
+        if cut is None or trace is None or not self._shown:
+            return
+        mode = self.mode.current
+        pictures = list(self._shown)
+        if mode == "patches" and patch is not None and cut.tiles is not None:
+            pictures.append(Picture(cut.tiles[patch], f"patch ({patch[0]}, {patch[1]})"))
+        if len(pictures) != len(self.view.pictures) or mode == "patches":
+            self.view.set_pictures(pictures)
+        marks = []
+        if patch is not None and mode != "filters":
+            rows, cols = self._shown[0].cells
+            place = (patch[0] * rows // trace.patches.rows, patch[1] * cols // trace.patches.cols)
+            marks = [(Spot(0, *place), True)]
+        self.view.set_marks(marks)
+        self.says.set_text(self._words(trace, cut, patch))
+
+    def _words(self, trace: "Trace", cut: places.Cut, patch: tuple[int, int] | None) -> str:
+        if self.mode.current == "filters" and cut.filters is not None:
+            found = cut.filters
+            return (
+                f"{len(found.images)} components of {found.filters} filters of the {found.whose}: "
+                f"{float(found.shares.sum()):.0%} of their variance"
+            )
+        if self.mode.current == "stem" and cut.embedding is not None:
+            return "What the stem gives: the length of its features in each cell"
+        grid = trace.patches
+        if patch is None or cut.embedding is None:
+            return f"{trace.model.name} cuts the photo into {grid.rows}×{grid.cols} patches"
+        norms = cut.embedding.norms
+        ratio = float(norms[patch]) / max(float(norms.mean()), 1e-12)
+        return (
+            f"Patch ({patch[0]}, {patch[1]}): embedding of length {readings.number(float(norms[patch]))}, "
+            f"{ratio:.2f}× the mean"
+        )
+
+    # Pointing.
+
+    def _at(self, spot: Spot) -> tuple[int, int] | None:
+        trace = self._trace
+        if trace is None or self.mode.current == "filters" or spot.picture != 0:
+            return None
+        rows, cols = self._shown[0].cells
+        return (
+            min(int((spot.row + 0.5) * trace.patches.rows / rows), trace.patches.rows - 1),
+            min(int((spot.column + 0.5) * trace.patches.cols / cols), trace.patches.cols - 1),
+        )
+
+    def _point(self, spot: Spot | None) -> None:
+        self._session.point(Hover(patch=None if spot is None else self._at(spot)))
+
+    def _click(self, spot: Spot) -> None:
+        patch = self._at(spot)
+        if patch is not None:
+            self._session.pin(patch)
+
+    def _save(self) -> None:
+        trace, session = self._trace, self._session
+        if trace is None or not self._shown:
+            return
+        options: dict[str, Any] = {"colormap": session.view.colormap}
+        save_plate(self, session, trace, self.mode.current, options)

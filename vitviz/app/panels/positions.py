@@ -1,0 +1,382 @@
+"""Positions: a table's similarity, components and norm, stored and as used; a query's logits as content and position."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PySide6.QtCore import QEvent
+from PySide6.QtGui import QAction, QShowEvent
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from vitviz.app import icons, places, readings
+from vitviz.app.errors import failure
+from vitviz.app.plate_parts import legend, row, save_plate, show_scale
+from vitviz.app.position_pictures import (
+    LEGEND,
+    beside,
+    changed,
+    maps,
+    on_photo,
+    on_table,
+    prefix_keys,
+    sentence,
+)
+from vitviz.app.session import Session
+from vitviz.app.state import Hover, Query, ViewState, patches_in
+from vitviz.app.widgets.colorbar import ColorBar
+from vitviz.app.widgets.invitation import Invitation
+from vitviz.app.widgets.pictures import Picture, PicturesView, Spot
+from vitviz.app.widgets.segmented import Segmented
+from vitviz.app.widgets.titlebar import Quiet
+from vitviz.app.widgets.toolbutton import tool
+from vitviz.app.worker import Worker
+from vitviz.errors import MethodError
+
+if TYPE_CHECKING:
+    from vitviz.attention.trace import Trace
+    from vitviz.explain.split import Split
+
+_VIEWS = [
+    ("similarity", "similarity"),
+    ("components", "colours"),
+    ("norm", "length"),
+    ("split", "in the logits"),
+]
+
+
+_BIAS_ALONE = "This layer hands over only its softmaxed weights, so what content adds is not known: the bias alone is shown."
+
+
+class PositionsPanel(QWidget):
+    """What the model knows of places."""
+
+    def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._behind = True
+        self._trace: Trace | None = None  # whose tables are there
+        self._tables: places.Tables | None = None
+        self._split: Split | None = None
+        self._asked: tuple[object, ...] | None = None
+        self._maps: list[Picture] = []
+        self._worker = Worker("positions", self)
+        self.says = Quiet()
+        self.mode = Segmented("What is shown of positions", _VIEWS)
+        self.which = Segmented("Which table", [("used", "as used"), ("stored", "stored"), ("both", "both")])
+        self.export = tool("Save this picture as PNG")
+        self.view = PicturesView()
+        self.view.setAccessibleName("Positions")
+        self.view.addActions(keys)
+        self.bar = ColorBar()
+        self.changed, self.legend = legend(), legend()
+        self._lay_out()
+        self.empty = Invitation(self.view, [])
+        self.mode.chosen.connect(self._pick)
+        self.which.chosen.connect(lambda _: self._draw())
+        self.export.clicked.connect(self._save)
+        self.view.pointed.connect(self._point)
+        self.view.clicked.connect(self._click)
+        session.trace_changed.connect(self._forget)
+        session.selection_changed.connect(self._follow)
+        session.view_changed.connect(self._change_view)
+        self._dress()
+        self._follow()
+
+    def _lay_out(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(row(self.says, self.export, wide=self.says))
+        column.addLayout(row(self.mode))
+        column.addLayout(row(self.which))
+        column.addWidget(self.view, 1)
+        column.addLayout(row(self.bar, wide=self.bar))
+        column.addWidget(self.changed)
+        column.addWidget(self.legend)
+
+    def end(self) -> None:
+        """Stop all work and end the thread."""
+        self._worker.close()
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Catch up with what changed while nobody looked."""
+        super().showEvent(event)
+        if self._behind:
+            self._draw()
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Tint the icon again."""
+        if event.type() == QEvent.Type.PaletteChange:
+            self._dress()
+        super().changeEvent(event)
+
+    def _dress(self) -> None:
+        self.export.setIcon(icons.icon("save", self.palette()))
+
+    # From the session.
+
+    def _forget(self) -> None:
+        """Another trace: nothing of the old one is kept, even where nobody looks."""
+        self._trace = self._tables = self._split = self._asked = None
+        self._follow()
+
+    def _follow(self) -> None:
+        self._behind = True
+        if self.isVisible():
+            self._draw()
+
+    def _change_view(self, before: ViewState, now: ViewState) -> None:
+        if before.colormap != now.colormap:
+            self._asked = None
+            self._follow()
+
+    def _pick(self, _: str) -> None:
+        self._asked = None
+        self._draw()
+
+    def _draw(self) -> None:
+        self._behind = False
+        session = self._session
+        trace = session.trace
+        if trace is None:
+            self._trace = self._tables = None
+            self._clear(
+                "Positions", "Open a photo and a model to see how the model knows where its patches are."
+            )
+            return
+        if trace is not self._trace:
+            self._trace, self._tables, self._split, self._asked = trace, None, None, None
+            self.view.set_dimmed(True)
+            self._worker.submit(lambda _: places.tables(trace), self._take_tables, self._fail)
+            return
+        if self._tables is None:
+            return
+        self._offer(trace, self._tables)
+        if self.mode.current == "split":
+            self._ask_split(trace)
+        else:
+            self._show_table(trace, self._tables)
+
+    def _take_tables(self, tables: places.Tables) -> None:
+        self._tables = tables
+        self._draw()
+
+    def _fail(self, problem: BaseException) -> None:
+        self._session.failed.emit(failure(problem))
+
+    def _offer(self, trace: "Trace", tables: places.Tables) -> None:
+        """Bar the views that this model or layer has nothing for, and leave one that it has not."""
+        layer = self._session.selection.layer
+        no_split = places.split_reason(trace, layer)
+        barred = {key: tables.reason for key, _ in _VIEWS[:3]} if tables.reason else {}
+        if no_split:
+            barred["split"] = no_split
+        self.mode.set_barred(barred)
+        open_views = [key for key, _ in _VIEWS if key not in barred]
+        if self.mode.current in barred and open_views:
+            self.mode.set_current(open_views[0])
+
+    def _clear(self, headline: str, hint: str) -> None:
+        self.view.set_pictures([])
+        self.view.set_dimmed(False)
+        self.says.set_text("")
+        self.bar.hide()
+        self.which.hide()
+        self.changed.hide()
+        self.legend.setText("")
+        self.empty.invite(headline, hint)
+
+    # Tables.
+
+    def _show_table(self, trace: "Trace", tables: places.Tables) -> None:
+        used, stored, change = tables.used, tables.stored, tables.change
+        if used is None or stored is None or change is None:
+            self._clear(
+                "No table of positions", f"{tables.reason} Open a ViT or DeiT, such as demo/vit, to see one."
+            )
+            return
+        self.empty.hide()
+        mode, colormap = self.mode.current, self._session.view.colormap
+        resized = change.stored_grid != change.used_grid
+        self.which.setVisible(resized)
+        self.changed.setVisible(resized)
+        self.changed.setText(change.sentence[0].upper() + change.sentence[1:] + ".")
+        which = self.which.current if resized else "used"
+        compared = which == "both" and mode != "similarity"
+        self.legend.setText(LEGEND[mode] + (LEGEND["likeness"] if compared else ""))
+        table = stored if which == "stored" else used
+        shown = {"stored": [("as stored", stored)], "both": [("as stored", stored), ("as used", used)]}
+        chosen = shown.get(which, [("as used", used)])
+        norms = [one.norm for _, one in chosen]
+        scale = min(float(norm.min()) for norm in norms), max(float(norm.max()) for norm in norms)
+        key = (trace, mode, which)
+        if key != self._asked:
+            self._asked = key
+            self._maps = [
+                picture
+                for name, one in chosen
+                for picture in maps(mode, name, one, scale, colormap, len(chosen) == 1)
+            ]
+            if compared:
+                self._maps.append(changed(change, colormap))
+            self.view.set_pictures(self._maps)
+            self.view.set_dimmed(False)
+        patch = self._patch()
+        place = None if patch is None else on_table(table.norm.shape, trace, patch)
+        if mode == "similarity":
+            own = [
+                picture
+                for name, one in chosen
+                for picture in beside(
+                    one,
+                    None if patch is None else on_table(one.norm.shape, trace, patch),
+                    name if len(chosen) > 1 else "",
+                )
+            ]
+            self.view.set_pictures([*self._maps, *own])
+        if patch is not None:
+            cells = [picture.cells for picture in self.view.pictures]
+            self.view.set_marks(
+                [(Spot(i, *on_table(one, trace, patch)), True) for i, one in enumerate(cells)]
+            )
+        else:
+            self.view.set_marks([])
+        self.says.set_text(sentence(mode, table, place, len(trace.prefix)))
+        if mode == "similarity":
+            show_scale(self.bar, -1, 1, "cosine", colormap)
+        elif mode == "norm":
+            show_scale(self.bar, *scale, "length", colormap)
+        else:
+            self.bar.hide()
+
+    def _patch(self) -> tuple[int, int] | None:
+        chosen = patches_in(self._session.selection.query)
+        return chosen[0] if chosen else None
+
+    # Logits.
+
+    def _ask_split(self, trace: "Trace") -> None:
+        chosen = self._session.selection
+        self.which.hide()
+        self.changed.hide()
+        query: Query = chosen.query
+        if query is None and len(trace.readout.prefix) != 1:
+            query = (
+                trace.patches.rows // 2,
+                trace.patches.cols // 2,
+            )  # a mean of patches has no logits of its own
+        head = chosen.head
+        key = (trace, "split", query, chosen.layer, head)
+        if key == self._asked:
+            return
+        self._asked = key
+        colormap = self._session.view.colormap
+
+        def work(_: object) -> tuple["Split", list[Any], float]:
+            found = places.split(trace, chosen.layer, query)
+            shown = head if head is not None and head < len(found.content) else None
+            return found, *places.split_plate(found, shown, colormap)
+
+        self._worker.submit(work, lambda made: self._take_split(made, head), self._lack_split)
+
+    def _lack_split(self, problem: BaseException) -> None:
+        if isinstance(problem, MethodError):
+            self._clear("Not in the logits", problem.message)
+        else:
+            self._fail(problem)
+
+    def _take_split(self, made: tuple["Split", list[Any], float], head: int | None) -> None:
+        found, plates, limit = made
+        self._split = found
+        self.empty.hide()
+        self.view.set_dimmed(False)
+        self.view.set_pictures(
+            [Picture(plate.pixels, plate.caption, cells=found.shape, joint=plate.joint) for plate in plates]
+        )
+        if found.place is not None:
+            self.view.set_marks([(Spot(number, *found.place), True) for number in range(len(plates))])
+        self._say_split(found)
+        shown = head if head is not None and head < len(found.content) else None
+        told = prefix_keys(found, shown) if found.complete else _BIAS_ALONE
+        self.changed.setText(told)
+        self.changed.setVisible(bool(told))
+        show_scale(self.bar, -limit, limit, "logits", self._session.view.colormap)
+        self.legend.setText(LEGEND[found.kind])
+
+    def _say_split(self, found: "Split") -> None:
+        head = self._session.selection.head
+        one = head is not None and head < len(found.content)
+        heads = f"head {head}" if one else f"mean of {len(found.content)} heads"
+        what = "Logits" if found.complete else "Position bias"
+        self.says.set_text(f"{what} of {found.subject} in {found.layer}, {heads}")
+
+    # Pointing.
+
+    def _patch_at(self, spot: Spot) -> tuple[int, int] | None:
+        """The patch of the photo that a cell stands for."""
+        trace = self._trace
+        if trace is None or spot.picture >= len(self.view.pictures):
+            return None
+        cells = self.view.pictures[spot.picture].cells
+        if self.mode.current != "split" or self._split is None:
+            return on_photo(cells, trace, spot.row, spot.column)
+        token = int(self._split.keys[len(self._split.prefix) + spot.row * cells[1] + spot.column])
+        layer = next(one for one in trace.layers if one.name == self._split.layer)
+        place = None if token < 0 else layer.layout.place(token)
+        if place is None:
+            return None
+        grid = layer.layout.patches
+        return on_photo((grid.rows, grid.cols), trace, *place)
+
+    def _point(self, spot: Spot | None) -> None:
+        if self.mode.current == "split":
+            self._read(spot)  # the keys of one query: pointing at them must not change the query
+            return
+        patch = None if spot is None else self._patch_at(spot)
+        self._session.point(Hover(patch=patch))
+
+    def _read(self, spot: Spot | None) -> None:
+        found = self._split
+        if found is None:
+            return
+        if spot is None:
+            self._say_split(found)
+            return
+        head = self._session.selection.head
+        place = (spot.row, spot.column)
+        shown = head if head is not None and head < len(found.content) else None
+        content, position, mask, share = (
+            float(found.picture(values, shown)[place])
+            for values in (found.content, found.position, found.mask, found.attention)
+        )
+        masked = f" + mask {mask:.0f}" if mask < 0 else ""
+        if not found.complete and not np.isnan(position):
+            told = f"Key ({spot.row}, {spot.column}): position {position:+.2f} logits"
+            self.says.set_text(told.replace("-", "−"))
+        elif not np.isnan(content):
+            self.says.set_text(
+                (
+                    f"Key ({spot.row}, {spot.column}): {content:+.2f} {position:+.2f}{masked} = "
+                    f"{content + position + mask:+.2f} logits; attention "
+                ).replace("-", "−")
+                + readings.number(share)
+            )
+
+    def _click(self, spot: Spot) -> None:
+        patch = self._patch_at(spot)
+        if patch is not None:
+            self._session.pin(patch)
+
+    def _save(self) -> None:
+        trace, session = self._trace, self._session
+        if trace is None or not self.view.pictures:
+            return
+        chosen = session.selection
+        query = self._asked[2] if self.mode.current == "split" and self._asked is not None else chosen.query
+        options: dict[str, Any] = {
+            "layer": chosen.layer,
+            "head": chosen.head,
+            "query": query,
+            "stored": self.which.isVisible() and self.which.current == "stored",
+            "colormap": session.view.colormap,
+        }
+        save_plate(self, session, trace, self.mode.current, options)

@@ -1,0 +1,397 @@
+"""The whole attention of the chosen layer and head: every token to every token."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QEvent, QTimer
+from PySide6.QtGui import QAction, QResizeEvent, QShowEvent
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
+
+from vitviz.app import icons, matrices, readings, theme
+from vitviz.app.errors import failure
+from vitviz.app.matrices import Asked, Drawing
+from vitviz.app.session import Session
+from vitviz.app.state import Hover, ViewState, selection
+from vitviz.app.widgets.colorbar import ColorBar
+from vitviz.app.widgets.figures import Figures, Row
+from vitviz.app.widgets.invitation import Invitation
+from vitviz.app.widgets.matrix import MatrixView
+from vitviz.app.widgets.segmented import Segmented
+from vitviz.app.widgets.titlebar import ElidedLabel, Quiet
+from vitviz.app.worker import Ticket, Worker
+from vitviz.render import colors
+
+if TYPE_CHECKING:
+    from vitviz.explain.matrix import PrefixShare
+
+_REST = 60  # milliseconds that the pointer rests on a head before its matrix is computed
+_PATIENCE = 120  # milliseconds; what comes sooner should not flicker
+_KEPT_BYTES = 96 << 20
+_TALL = 540  # pixels of the panel from which there is room for a line per prefix token
+_HINT = "Point at a cell to see one weight; click a row to make its token the query"
+
+
+class TokensPanel(QWidget):
+    """Queries are rows, keys are columns; prefix tokens are drawn large, as they are few and matter most."""
+
+    def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._behind = True
+        self._wanted: tuple[Asked, bool] | None = None
+        self._shown: Drawing | None = None
+        self._kept: dict[tuple[Asked, bool], Drawing] = {}
+        self._problem = ""
+        self._window: int | None = None  # None: the query's own
+        self._worker = Worker("matrix", self)
+        self._rest = QTimer(self, interval=_REST, singleShot=True)
+        self._rest.timeout.connect(self._compute)
+        self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)
+        self._patience.timeout.connect(self._dim)
+        self.says = Quiet()
+        self.window_ = QComboBox()
+        self.window_.setAccessibleName("Window of the layer")
+        self.window_.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.window_.setToolTip("Which window's matrix is shown")
+        self.scale = Segmented("Scale of the matrix", [("log", "log"), ("linear", "linear")])
+        self.bar = ColorBar()
+        self.out = _button("−", "Show more of the matrix (wheel)")
+        self.into = _button("+", "Show the matrix larger (wheel; drag moves it)")
+        self.whole = _button("", "Show the whole matrix")
+        self.view = MatrixView()
+        self.view.setAccessibleName("Attention of every token to every token")
+        self.view.addActions(keys)
+        self.reading = ElidedLabel()
+        self.reading.setFont(theme.body())
+        self.figures = Figures(("receives on average", "keeps", "to patches", "to other prefix"))
+        self.empty = Invitation(self.view, [])
+        self._lay_out()
+        self.whole.setIcon(icons.icon("fit", self.palette()))
+        self.scale.chosen.connect(lambda key: session.change(matrix_log=key == "log"))
+        self.window_.activated.connect(self._choose_window)
+        self.into.clicked.connect(lambda: self.view.zoom(1.5))
+        self.out.clicked.connect(lambda: self.view.zoom(1 / 1.5))
+        self.whole.clicked.connect(self.view.fit)
+        self.view.zoom_changed.connect(self._say)
+        self.view.pointed.connect(self._point)
+        self.view.clicked.connect(self._click)
+        self.figures.picked.connect(self._pick)
+        session.trace_changed.connect(self._take_trace)
+        session.selection_changed.connect(self._follow)
+        session.view_changed.connect(self._change_view)
+        session.hover_changed.connect(self._mark)
+        session.busy_changed.connect(self._dim)
+        self._take_trace()
+
+    def _lay_out(self) -> None:
+        line, foot = QHBoxLayout(), QHBoxLayout()
+        line.setContentsMargins(12, 4, 12, 8)
+        line.setSpacing(8)
+        line.addWidget(self.scale)
+        line.addSpacing(12)
+        line.addWidget(self.bar, 1)
+        for button in (self.out, self.into, self.whole):
+            line.addWidget(button)
+        head = QHBoxLayout()
+        head.setContentsMargins(12, 0, 12, 0)
+        head.setSpacing(8)
+        head.addWidget(self.says, 1)
+        head.addWidget(self.window_)
+        foot.setContentsMargins(12, 4, 12, 8)
+        foot.addWidget(self.reading)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 8)
+        column.setSpacing(0)
+        column.addLayout(head)
+        column.addLayout(line)
+        column.addWidget(self.view, 1)
+        column.addLayout(foot)
+        column.addWidget(self.figures)
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Tint the icon again."""
+        if event.type() == QEvent.Type.PaletteChange:
+            self.whole.setIcon(icons.icon("fit", self.palette()))
+        super().changeEvent(event)
+
+    def end(self) -> None:
+        """Stop all work and end the thread."""
+        self._worker.close()
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Catch up with what changed while nobody looked."""
+        super().showEvent(event)
+        if self._behind:
+            self._follow()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """More or fewer prefix tokens have a line of their own."""
+        super().resizeEvent(event)
+        self._show_figures()
+
+    # What to show.
+
+    def _take_trace(self) -> None:
+        self._worker.cancel()
+        self._kept, self._shown, self._wanted, self._problem, self._window = {}, None, None, "", None
+        there = self._session.trace is not None
+        for widget in (self.scale, self.bar, self.out, self.into, self.whole, self.reading):
+            widget.setVisible(there)
+        if not there:
+            self.window_.hide()
+            self.figures.hide()
+            self.says.set_text("")
+            self.view.set_cells(None)
+            self.empty.invite(
+                "Token to token",
+                "Open a photo and choose a model: each row will be what one token attends to.",
+            )
+        self._follow()
+
+    def _follow(self) -> None:
+        """Ask for the matrix of what is selected; its drawing comes from the thread, or from those that are kept."""
+        self._behind = not self.isVisible()
+        session = self._session
+        trace = session.trace
+        if trace is None or self._behind:
+            return
+        wanted = matrices.asked(trace, session.selection, self._window), session.view.matrix_log
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._worker.cancel()
+            self._rest.stop()
+            if wanted in self._kept:
+                self._show(self._kept[wanted])
+            elif session.hover.tile is not None:
+                # Each head of the mosaic that the pointer passes would be a matrix.
+                self._rest.start()
+            else:
+                self._compute()
+        self._mark()
+
+    def _compute(self) -> None:
+        trace, wanted = self._session.trace, self._wanted
+        if trace is None or wanted is None:
+            return
+        known = next((drawn.matrix for drawn in self._kept.values() if drawn.matrix.asked == wanted[0]), None)
+
+        def work(ticket: Ticket) -> Drawing:
+            return matrices.draw(known or matrices.make(trace, wanted[0], ticket), wanted[1])
+
+        self._worker.submit(work, lambda drawn: self._take(wanted, drawn), self._fail)
+        if not self._patience.isActive():
+            self._patience.start()
+
+    def _take(self, wanted: tuple[Asked, bool], drawn: Drawing) -> None:
+        self._kept[wanted] = drawn
+        while (
+            len(self._kept) > 1 and sum(one.matrix.values.nbytes for one in self._kept.values()) > _KEPT_BYTES
+        ):
+            self._kept.pop(next(iter(self._kept)))
+        self._show(drawn)
+
+    def _fail(self, problem: BaseException) -> None:
+        self._shown, self._problem = None, failure(problem).message
+        self.view.set_cells(None)
+        self.figures.hide()
+        self.says.set_text("")
+        self.empty.invite("No matrix to show", self._problem)
+        self._settle()
+
+    def _show(self, drawn: Drawing) -> None:
+        self._shown, self._problem = drawn, ""
+        made = drawn.matrix
+        self.empty.hide()
+        self._show_colors()
+        self.view.set_cells(drawn.cells, made.names, made.first, made.ticks, ("queries ↓", "keys →"))
+        bar = colors.bar(drawn.low, drawn.high, drawn.log)
+        first, last = readings.ends(drawn.low, drawn.high)
+        self.bar.set_bar(bar, (first, readings.ends(0, bar.middle)[1], last))
+        self._show_windows()
+        self._show_figures()
+        self._settle()
+        self._mark()
+        self._say()
+
+    def _show_colors(self) -> None:
+        signed = self._shown is not None and self._shown.signed
+        table = colors.lookup_table(colors.SIGNED_COLORMAP if signed else self._session.view.colormap)
+        self.view.set_colors(table)
+        self.bar.set_colors(table)
+
+    def _show_windows(self) -> None:
+        trace, drawn = self._session.trace, self._shown
+        windows = None
+        if trace is not None and drawn is not None:
+            windows = trace.layers[drawn.matrix.asked.layer].layout.windows
+        self.window_.setVisible(windows is not None)
+        if windows is None or drawn is None:
+            return
+        count = len(windows.index)
+        if self.window_.count() != count + 1:
+            self.window_.clear()
+            self.window_.addItem("the query's window", None)
+            for number in range(count):
+                self.window_.addItem(f"window {number}", number)
+        self.window_.setCurrentIndex(0 if self._window is None else min(self._window, count - 1) + 1)
+
+    def _show_figures(self) -> None:
+        drawn = self._shown
+        shares = [] if drawn is None else drawn.matrix.shares
+        self.figures.setVisible(bool(shares))
+        if drawn is None or not shares:
+            return
+        many = len(shares) > 2 and self.height() < _TALL + 20 * len(shares)
+        self.figures.set_rows(
+            [self._row(share) for share in (_all(shares) if many else shares)], self._chosen_prefix()
+        )
+
+    def _row(self, share: "PrefixShare") -> Row:
+        """What a prefix token receives and gives."""
+        uniform = None if self._shown is None else self._shown.matrix.uniform
+        parts = (share.kept, share.to_patches, share.to_prefix)
+        gives = ["–" if part is None else readings.number(part) for part in parts]
+        told = f"{share.name}: receives {readings.compared(share.received, uniform)} of each token's attention on average"
+        if share.kept is not None:
+            told += (
+                f", gives {gives[0]} to itself, {gives[1]} to the patches, {gives[2]} to other prefix tokens"
+            )
+        return Row(share.name, (readings.compared(share.received, uniform), *gives), told)
+
+    def _chosen_prefix(self) -> str | None:
+        query = self._session.selection.query
+        return query if isinstance(query, str) else None
+
+    def _say(self) -> None:
+        trace, drawn = self._session.trace, self._shown
+        if trace is None or drawn is None:
+            return
+        made = drawn.matrix.asked
+        layer = trace.layers[made.layer]
+        head = f"{made.fusion} of {layer.heads} heads" if made.head is None else f"head {made.head}"
+        said = f"{layer.name}, {head}"
+        if made.window is not None:
+            said += f", window {made.window}"
+            if self._window is None and not matrices.rows_of(
+                trace, drawn.matrix, self._session.selection.query
+            ):
+                said += " (the query is spread over all)"
+        rows, columns = drawn.matrix.values.shape
+        said += f" · {rows:,} × {columns:,} tokens"
+        if self.view.merged > 1:
+            said += f" · each pixel the largest of {self.view.merged}×{self.view.merged}"
+        self.says.set_text(said)
+        self.out.setEnabled(self.view.zoomed_in)
+        self.whole.setEnabled(self.view.zoomed_in)
+
+    def _change_view(self, before: ViewState, now: ViewState) -> None:
+        self.scale.set_current("log" if now.matrix_log else "linear")
+        if before.colormap != now.colormap:
+            self._show_colors()
+        if before.matrix_log != now.matrix_log:
+            self._follow()
+        self._mark()
+
+    def _mark(self) -> None:
+        """Row and column of the query and of the patch under the pointer, and their weight in a line."""
+        session, drawn = self._session, self._shown
+        trace = session.trace
+        if trace is None or drawn is None or not self.isVisible():
+            return
+        made, patch = drawn.matrix, session.hover.patch
+        # A row that is pointed at is a query for now, and not the one that is selected.
+        query = selection(session.view, replace(session.hover, query=None)).query
+        if session.hover.query is not None and not session.view.pinned:
+            query = None
+        chosen = _one(matrices.rows_of(trace, made, query)), _one(matrices.columns_of(trace, made, query))
+        there: tuple[int | None, int | None] = (None, None)
+        if patch is not None and patch != query:
+            there = _one(matrices.rows_of(trace, made, patch)), _one(matrices.columns_of(trace, made, patch))
+        self.view.set_marks(chosen, there)
+        self.figures.set_chosen(self._chosen_prefix())
+        cell = self.view.hovered or (chosen[0], there[1])
+        if cell[0] is not None and cell[1] is not None:
+            self.reading.set_text(matrices.weight(trace, made, cell[0], cell[1]))
+        else:
+            self.reading.set_text(_HINT)
+
+    # Waiting.
+
+    def _settle(self) -> None:
+        self._patience.stop()
+        self._dim()
+
+    def _dim(self) -> None:
+        late = self._worker.busy and not self._patience.isActive()
+        self.view.set_dimmed(self._session.busy is not None or late)
+
+    # From the user.
+
+    def _point(self, cell: tuple[int, int] | None) -> None:
+        session, drawn = self._session, self._shown
+        trace = session.trace
+        if trace is None or drawn is None:
+            return
+        made = drawn.matrix
+        query = None if cell is None else matrices.query_of(trace, made, made.rows[cell[0]])
+        if cell is None or query is None:
+            session.point(Hover())
+        else:
+            key = matrices.query_of(trace, made, made.columns[cell[1]])
+            session.point(Hover(query=query, patch=key if isinstance(key, tuple) else None))  # type: ignore[arg-type]
+        self._mark()
+
+    def _click(self, row: int) -> None:
+        trace, drawn = self._session.trace, self._shown
+        if trace is None or drawn is None:
+            return
+        query = matrices.query_of(trace, drawn.matrix, drawn.matrix.rows[row])
+        if query is not None:
+            self._toggle(query)
+
+    def _pick(self, name: str) -> None:
+        trace = self._session.trace
+        if trace is not None and name in trace.prefix:
+            self._toggle(name)
+        else:
+            self._mark()
+
+    def _toggle(self, query: object) -> None:
+        view = self._session.view
+        if view.pinned and view.query == query:
+            self._session.free()
+        else:
+            self._session.pin(query)  # type: ignore[arg-type]
+        self._mark()
+
+    def _choose_window(self, place: int) -> None:
+        self._window = self.window_.itemData(place)
+        self._follow()
+
+
+def _one(places: list[int]) -> int | None:
+    """The only one, or none: a query of many tokens has no row of its own."""
+    return places[0] if len(places) == 1 else None
+
+
+def _all(shares: "list[PrefixShare]") -> "list[PrefixShare]":
+    """All prefix tokens as one, on average, where there is no room for each."""
+
+    def mean(name: str) -> float | None:
+        known = [getattr(share, name) for share in shares if getattr(share, name) is not None]
+        return sum(known) / len(known) if known else None
+
+    parts = {name: mean(name) for name in ("kept", "to_patches", "to_prefix")}
+    received = sum(share.received for share in shares) / len(shares)
+    return [replace(shares[0], name=f"each of {len(shares)} prefix", received=received, **parts)]
+
+
+def _button(text: str, what: str) -> QToolButton:
+    button = QToolButton()
+    button.setText(text)
+    button.setAutoRaise(True)
+    button.setFont(theme.body())
+    button.setMinimumSize(28, 28)
+    button.setToolTip(what)
+    button.setAccessibleName(what)
+    return button

@@ -1,0 +1,60 @@
+"""What the panels of windows, positions and patches share: a scale, a legend, saving what they show."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtGui import QPalette
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
+
+from vitviz.app import places, readings, theme
+from vitviz.app.incoming import ask_target
+from vitviz.app.session import Session
+from vitviz.app.widgets.colorbar import ColorBar
+from vitviz.render import colors
+
+if TYPE_CHECKING:
+    from vitviz.attention.trace import Trace
+
+
+def legend() -> QLabel:
+    """Quiet words below a picture, in as many lines as they need."""
+    label = QLabel()
+    label.setFont(theme.small())
+    label.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+    label.setWordWrap(True)
+    label.setContentsMargins(12, 0, 12, 8)
+    return label
+
+
+def row(*widgets: QWidget, wide: QWidget | None = None) -> QHBoxLayout:
+    """Controls side by side; `wide` takes the room that is left, else the end of the row does."""
+    line = QHBoxLayout()
+    line.setContentsMargins(12, 0, 12, 4)
+    line.setSpacing(8)
+    for widget in widgets:
+        line.addWidget(widget, 1 if widget is wide else 0)
+    if wide is None:
+        line.addStretch(1)
+    return line
+
+
+def show_scale(bar: ColorBar, low: float, high: float, unit: str, colormap: str) -> None:
+    """A colour bar from `low` to `high`; one with two sides has zero in the middle."""
+    signed = colors.is_signed(low, high)
+    made = colors.bar(low, high)
+    first, last = readings.ends(low, high)
+    middle = "0" if signed else readings.ends(low, made.middle)[1]
+    bar.set_colors(colors.lookup_table(colors.SIGNED_COLORMAP if signed else colormap))
+    bar.set_bar(made, (first.replace("-", "−"), middle.replace("-", "−"), last), unit)
+    bar.setVisible(low < high)
+
+
+def save_plate(panel: QWidget, session: Session, trace: "Trace", what: str, options: dict[str, Any]) -> None:
+    """Ask for a file and write a plate there off the GUI thread."""
+    path = ask_target(panel, Path(f"{Path(trace.photo.name).stem}-{what}.png"))
+    if path is None:
+        return
+    session.save(
+        lambda: places.write_plate(trace, what, path, **options),
+        lambda: session.noted.emit(f"Saved {path.name} in {path.parent}"),
+    )

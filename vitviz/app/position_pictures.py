@@ -1,0 +1,153 @@
+"""Position tables as pictures and sentences: pure functions of the panel of positions."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vitviz.app import readings
+from vitviz.app.places import Table
+from vitviz.app.widgets.pictures import Picture
+from vitviz.render.plates import colored, tiled
+
+if TYPE_CHECKING:
+    from vitviz.attention.trace import Trace
+    from vitviz.explain.positions import Change
+    from vitviz.explain.split import Split
+
+Patch = tuple[int, int]
+
+MOST = 1600
+"""Positions whose maps are shown side by side: 40×40; of larger grids every second row and column."""
+LEGEND = {
+    "similarity": "Each small map: the cosine between one position's embedding and all others. Red: alike, blue: opposite. "
+    "Point at a map to see it large. Where near patches, or a whole row or column, are alike, the model knows its grid.",
+    "components": "The three directions in which embeddings differ most, as red, green and blue: positions of like "
+    "colour are alike in them.",
+    "likeness": " Likeness: the cosine with the stored embedding of the nearest place; the brighter, the less has changed.",
+    "norm": "How long each embedding is: a long one weighs more in its token.",
+    "relative bias": "Logits before the softmax, of one query over all keys. Content: what it looks for; position: what its "
+    "place adds; 1 more makes attention e = 2.7 times as strong. Grey: padding, or masked. Attention: to its own maximum.",
+    "rotary": "The model turns queries and keys by angles that depend on their places. Not rotated: the logits with both "
+    "turned back; rotation: what turning them changes; 1 more makes attention e = 2.7 times as strong. "
+    "Attention: to its own maximum.",
+}
+
+
+def maps(
+    mode: str, name: str, table: Table, scale: tuple[float, float], colormap: str, lead: bool = False
+) -> list[Picture]:
+    """A table in one of the views "similarity", "components" or "norm"; `scale` is that of norms.
+
+    `lead`: whether the grid of maps takes most of the room.
+    """
+    if mode == "similarity":
+        values = table.similarity
+        if values.shape[0] * values.shape[1] > MOST:
+            values = values[::2, ::2]
+        pixels = tiled(colored(values, -1, 1), 1, (128, 128, 128))
+        cells = values.shape[0], values.shape[1]
+        aspect = pixels.shape[1] / pixels.shape[0]
+        return [
+            Picture(
+                pixels,
+                "every position" if lead else name,
+                cells,
+                1,
+                aspect=aspect,
+                lead=lead,
+            )
+        ]
+    if mode == "components":
+        pixels = np.round(table.components.colors * 255).astype(np.uint8)
+    else:
+        pixels = colored(table.norm, *scale, colormap)
+    return [_map(pixels, name)]
+
+
+def beside(table: Table, place: Patch | None, which: str = "") -> list[Picture]:
+    """Beside the grid of maps: the one of a position, or without one those of the prefix tokens."""
+    if place is not None:
+        return [
+            _map(colored(table.similarity[place], -1, 1), f"({place[0]}, {place[1]}) {which or 'beside all'}")
+        ]
+    return [
+        _map(colored(values, -1, 1), f"{name} {which or 'token'}")
+        for name, values in zip(table.prefix.names, table.prefix.patches, strict=True)
+    ]
+
+
+def changed(change: "Change", colormap: str) -> Picture:
+    """What interpolating did, place by place: how like the nearest stored embedding each one is."""
+    low = float(change.nearest.min())
+    return _map(colored(change.nearest, low, 1.0, colormap), f"likeness {low:.2f} to 1".replace("-", "−"))
+
+
+def prefix_keys(found: "Split", head: int | None) -> str:
+    """The logits over prefix tokens, which have no place on the maps, as numbers; empty without any."""
+    if not found.prefix or not found.complete:
+        return ""
+    parts = [
+        values.mean(0) if head is None else values[head]
+        for values in (found.content, found.position, found.logits, found.attention)
+    ]
+    few = len(found.prefix) <= 2
+    told = [
+        f"{name} {content:+.2f} {position:+.2f} = {logits:+.2f}"
+        + (f" (attention {readings.number(float(share))})" if few else "")
+        for name, content, position, logits, share in zip(found.prefix, *parts, strict=False)
+    ]
+    # What belongs together stays on one line.
+    return (
+        "Keys without a place: "
+        + "; ".join(one.replace("-", "−").replace(" ", "\u00a0") for one in told)
+        + "."
+    )
+
+
+def sentence(mode: str, table: Table, place: Patch | None, prefix: int = 0) -> str:
+    """What a view shows, with the numbers of the position that is chosen. `prefix`: how many such tokens there are."""
+    if mode == "components":
+        shares = ", ".join(f"{share:.0%}" for share in table.components.shares)
+        return f"Three components as colours: {shares} of the table's variance"
+    if mode == "norm":
+        if place is not None:
+            ratio = float(table.norm[place] / max(float(table.norm.mean()), 1e-12))
+            return f"Position ({place[0]}, {place[1]}): length {table.norm[place]:.2f}, {ratio:.2f}× the mean"
+        return f"How long the embedding of each of {table.norm.size} positions is"
+    if place is None:
+        others, names = table.prefix.each_other, table.prefix.names
+        pairs = [
+            f"{names[i]} and {names[j]} {others[i, j]:.2f}"
+            for i in range(len(names))
+            for j in range(i + 1, len(names))
+        ]
+        if prefix and not names:
+            pairs = ["prefix tokens get no position"]
+        return "; ".join(["Each position beside all others", *pairs[:3]])
+    values = table.similarity[place].copy()
+    values[place] = -np.inf
+    best = np.unravel_index(int(values.argmax()), values.shape)
+    return f"Position ({place[0]}, {place[1]}) is most like ({best[0]}, {best[1]}): cosine {values.max():.2f}"
+
+
+def on_table(cells: tuple[int, ...], trace: "Trace", patch: Patch) -> Patch:
+    """A patch of the photo on a table's own grid."""
+    rows, cols = trace.patches.rows, trace.patches.cols
+    return (
+        min(int((patch[0] + 0.5) * cells[0] / rows), cells[0] - 1),
+        min(int((patch[1] + 0.5) * cells[1] / cols), cells[1] - 1),
+    )
+
+
+def on_photo(cells: tuple[int, ...], trace: "Trace", row: int, column: int) -> Patch:
+    """The patch of the photo in the middle of a cell of another grid over the same picture."""
+    rows, cols = trace.patches.rows, trace.patches.cols
+    return (
+        min(int((row + 0.5) * rows / cells[0]), rows - 1),
+        min(int((column + 0.5) * cols / cells[1]), cols - 1),
+    )
+
+
+def _map(pixels: np.ndarray, caption: str) -> Picture:
+    rows, cols = pixels.shape[:2]
+    return Picture(pixels, caption, (rows, cols), aspect=cols / rows)

@@ -1,0 +1,93 @@
+"""Presentation: the whole screen, large type, and nothing but pictures and numbers."""
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QByteArray, Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication, QWidget
+
+if TYPE_CHECKING:
+    from vitviz.app.window import Window
+
+LARGER = 1.6
+"""How much larger type is: 13 pixels become 21, which are read from the last row on 720 lines."""
+MAIN = 1.3
+"""How much larger than that the main numbers are."""
+_PHOTO = 64
+"""Percent of the screen's width that the photo has."""
+
+
+class Presentation:
+    """Entered and left with the same key; what was there before comes back."""
+
+    def __init__(self, window: "Window") -> None:
+        self._window = window
+        self._hidden: list[QWidget] = []
+        self._state = Qt.WindowState.WindowNoState
+        self._layout = QByteArray()
+        self.on = False
+
+    def toggle(self) -> None:
+        """Enter or leave."""
+        if self.on:
+            self.leave()
+        else:
+            self.enter()
+
+    def enter(self) -> None:
+        """Hide the chrome, enlarge the type, fill the screen."""
+        window = self._window
+        self.on, self._state = True, window.windowState()
+        self._layout = window.saveState()
+        chrome: list[QWidget | None] = [
+            window.menuWidget(),
+            window.photo.controls,
+            window.status.about,
+            window.status.badge,
+        ]
+        chrome += [dock.titleBarWidget() for dock in window.docks if not dock.isFloating()]
+        # Large type would cut their words off, and the sentence beside them.
+        built = [dock.panel for dock in window.docks if dock.built]
+        chrome += [choices for panel in built for choices in panel.findChildren(QWidget, "choices")]
+        # Height is what a projector lacks; whoever wants a strip below opens it.
+        chrome += [dock for dock in window.docks if dock.kind.area == "bottom" and not dock.isFloating()]
+        self._hidden = [widget for widget in chrome if widget is not None and not widget.isHidden()]
+        for widget in self._hidden:
+            widget.hide()
+        self._resize_type(LARGER, MAIN)
+        window.setWindowState(self._state | Qt.WindowState.WindowFullScreen)
+        right = [dock for dock in window.docks if dock.kind.area != "bottom" and dock.isVisible()]
+        width = window.screen().size().width() * (100 - _PHOTO) // 100
+        window.resizeDocks(right, [width] * len(right), Qt.Orientation.Horizontal)
+        window.photo.canvas.setFocus()
+
+    def leave(self) -> None:
+        """Show everything as it was."""
+        if not self.on:
+            return
+        self.on = False
+        self._resize_type(1 / LARGER, 1 / MAIN)
+        for widget in self._hidden:
+            widget.show()
+        self._hidden = []
+        self._window.setWindowState(self._state)
+        self._window.restoreState(self._layout)
+
+    def _resize_type(self, factor: float, main: float) -> None:
+        window = self._window
+        large = {window.status.weight}
+        font = QGuiApplication.font()
+        font.setPointSizeF(font.pointSizeF() * factor)
+        # Whatever has a font of its own does not follow the application's.
+        own = [
+            one for one in window.findChildren(QWidget) if one.testAttribute(Qt.WidgetAttribute.WA_SetFont)
+        ]
+        sizes = {one: one.font().pointSizeF() * factor for one in own}
+        QApplication.setFont(font)
+        for widget, size in sizes.items():
+            changed = widget.font()
+            changed.setPointSizeF(size * main if widget in large else size)
+            widget.setFont(changed)
+        for widget in window.findChildren(QWidget):
+            widget.updateGeometry()
+            widget.update()

@@ -1,0 +1,105 @@
+"""What the statistics panel can show of each head, in words and numbers: pure, and without torch."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitviz.app import readings
+
+if TYPE_CHECKING:
+    from vitviz.explain.statistics import LayerStatistics
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What the dots' height can be."""
+
+    key: str
+    name: str
+    axis: str
+    """The unit of the axis."""
+    meaning: str
+
+
+_DISTANCE = "how far patches look on average"
+QUANTITIES = (
+    Quantity(
+        "distance", "mean attention distance", "input pixels", f"{_DISTANCE}, the weight on patches alone"
+    ),
+    Quantity(
+        "distance_unnormalised",
+        "mean attention distance, not renormalised",
+        "input pixels",
+        f"{_DISTANCE}, the weight on other tokens as distance 0",
+    ),
+    Quantity(
+        "entropy",
+        "entropy",
+        "share of its maximum",
+        "0 is all on one token, 1 is even over all it may see",
+    ),
+)
+"""Those that every model has."""
+
+
+def reading(asked: Quantity, layer: "LayerStatistics", value: float) -> str:
+    """A value with its unit and what it compares to."""
+    if math.isnan(value):
+        return "no patch attends here, or weights are no shares"
+    even = even_of(layer, asked.key)
+    if asked.key.startswith("distance"):
+        return (
+            f"{value:.0f} px, {value / even:.2f}× even attention ({even:.0f} px)"
+            if even
+            else f"{value:.0f} px"
+        )
+    if asked.key == "entropy":
+        return f"{value:.3f} of the entropy of even attention"
+    if math.isnan(even):
+        return f"{value:.1%} of attention"
+    return f"{readings.compared(value, even)} of attention"
+
+
+def share_of(key: str, of: str) -> Quantity:
+    """The share of attention on one or more prefix tokens, or on padding."""
+    return Quantity(key, f"share on {of}", "share of attention", "mean over patches as queries")
+
+
+def values_of(layer: "LayerStatistics", key: str) -> NDArray[np.float64]:
+    """Per head what is asked for."""
+    if key == "prefix":
+        total: NDArray[np.float64] = layer.prefix.sum(0)
+        return total
+    if key.startswith("prefix "):
+        number = int(key.partition(" ")[2])
+        return layer.prefix[number] if number < len(layer.prefix) else np.full(layer.heads, np.nan)
+    values: NDArray[np.float64] = getattr(layer, key)
+    return values
+
+
+def even_of(layer: "LayerStatistics", key: str) -> float:
+    """What even attention would give; NaN where that is not one number."""
+    if key == "distance":
+        return float(layer.uniform_distance)
+    if key == "distance_unnormalised":
+        return float(layer.uniform_distance) * (1 - len(layer.prefix) * float(layer.uniform_share))
+    if key == "entropy":
+        return 1.0
+    if key == "padding":
+        return math.nan
+    return float(layer.uniform_share) * (len(layer.prefix) if key == "prefix" else 1)
+
+
+def number(asked: Quantity, value: float) -> str:
+    """A value alone, with its unit."""
+    return f"{value:.1f} px" if asked.key.startswith("distance") else readings.number(value)
+
+
+def alike(layer: "LayerStatistics", pair: tuple[int, int]) -> str:
+    """How alike two heads of a layer are, beside the mean of all pairs."""
+    others = layer.similarity[~np.eye(layer.heads, dtype=bool)]
+    compared = f", layer's mean {others.mean():.2f}" if others.size else ""
+    return f"heads {pair[0]} and {pair[1]}: cosine {float(layer.similarity[pair]):.2f}{compared}"

@@ -1,0 +1,280 @@
+"""Deletion and insertion of the window's maps: what runs in the thread, and what is kept of it."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vitviz.app import requests
+from vitviz.app.requests import Progress
+from vitviz.app.state import Hover, Selection, ViewState, selection
+from vitviz.app.worker import Stopped, Ticket
+from vitviz.explain.registry import METHODS
+from vitviz.images.framing import PatchGrid
+from vitviz.render import plot
+from vitviz.render.export import save_png, write_whole
+
+if TYPE_CHECKING:
+    from vitviz.attention.trace import Trace
+    from vitviz.explain.faithfulness import Baseline, Scores
+
+STEPS = 16
+ORDERS = 8
+NAMES = tuple(method.name for method in METHODS)
+LABELS = {method.name: method.label for method in METHODS}
+
+Replacement = Literal["mean", "blur"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One map, one class, one way to remove patches."""
+
+    selection: Selection
+    target: int
+    replacement: Replacement
+
+
+@dataclass(frozen=True)
+class Chance:
+    """Random orders of a grid's patches."""
+
+    grid: PatchGrid
+    target: int
+    replacement: Replacement
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """An answer on its way to the window; `problem` says why there are no scores."""
+
+    key: Question | Chance
+    scores: "Scores | None" = None
+    baseline: "Baseline | None" = None
+    problem: str = ""
+
+
+def target_of(trace: "Trace", view: ViewState) -> int | None:
+    """The class whose probability is followed; None for a model without classes."""
+    if not trace.model.labels or len(trace.model.labels) != len(trace.logits):
+        return None
+    return int(np.argmax(trace.logits)) if view.target is None else view.target
+
+
+def question(view: ViewState, method: str, target: int) -> Question:
+    """What is asked of a method; the pointer's preview does not count, as it would not stay long enough."""
+    chosen = selection(replace(view, method=method), Hover())
+    return Question(chosen, target, view.replacement)
+
+
+def answer(
+    trace: "Trace", asked: Sequence[Question | Chance], known: Iterable[Chance], ticket: Ticket
+) -> None:
+    """Tell a Found for each question in turn, and after the first of a grid one for its random orders."""
+    from vitviz.attention.trace import Cancelled
+    from vitviz.errors import MethodError
+
+    told = set(known)
+    for one in asked:
+        try:
+            chance = one if isinstance(one, Chance) else _score(trace, one, ticket)
+            if chance not in told:
+                told.add(chance)
+                _draw_lots(trace, chance, ticket)
+        except MethodError as problem:
+            ticket.tell(Found(one, problem=problem.message))
+        except Cancelled as cancelled:
+            raise Stopped from cancelled
+
+
+def _score(trace: "Trace", asked: Question, ticket: Ticket) -> Chance:
+    """Tell the scores of a map; returns what they are to be compared with."""
+    from vitviz.explain.faithfulness import scores
+
+    what = f"Scoring {LABELS[asked.selection.method]}"
+    ticket.tell(Progress(what))
+    found = scores(
+        trace,
+        requests.computed(trace, asked.selection, ticket),
+        asked.target,
+        steps=STEPS,
+        replacement=asked.replacement,
+        cancel=ticket.stopped,
+        progress=lambda _, share: ticket.tell(Progress(what, share)),
+    )
+    ticket.tell(Found(asked, scores=found))
+    return Chance(found.patches, asked.target, asked.replacement)
+
+
+def _draw_lots(trace: "Trace", chance: Chance, ticket: Ticket) -> None:
+    """Tell what random orders make of a grid."""
+    from vitviz.explain.faithfulness import baseline
+
+    found = baseline(
+        trace,
+        chance.grid,
+        chance.target,
+        orders=ORDERS,
+        steps=STEPS,
+        replacement=chance.replacement,
+        cancel=ticket.stopped,
+        progress=lambda _, share: ticket.tell(Progress("Scoring random orders", share)),
+    )
+    ticket.tell(Found(chance, baseline=found))
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What the model sees of a photo, and what stands where patches are removed: uint8 (height, width, 3)."""
+
+    trace: "Trace"
+    replacement: Replacement
+    photo: NDArray[np.uint8]
+    instead: NDArray[np.uint8]
+
+
+def given(trace: "Trace", replacement: Replacement) -> Given:
+    """The two pictures that every step is put together from."""
+    from vitviz.explain.faithfulness import blank
+
+    config = trace.framing.config
+    mean, std = np.array(config.mean, np.float32), np.array(config.std, np.float32)
+    levels = blank(trace, replacement).transpose(1, 2, 0) * std + mean
+    instead = np.rint(np.clip(levels, 0, 1) * 255).astype(np.uint8)
+    return Given(trace, replacement, trace.framing.picture(trace.photo), instead)
+
+
+def at_step(pictures: Given, scores: "Scores", step: int, revealed: bool) -> NDArray[np.uint8]:
+    """What the model is given at a step, uint8 (height, width, 3): patches removed, or all but the revealed ones."""
+    from vitviz.explain.faithfulness import cells
+
+    grid = scores.patches
+    taken = np.zeros(grid.rows * grid.cols + 1, bool)
+    taken[scores.order[: scores.counts[step]]] = True
+    gone = ~taken if revealed else taken
+    gone[-1] = False  # pixels of no cell find the last one
+    cell = cells(grid, (pictures.photo.shape[0], pictures.photo.shape[1]))
+    return np.where(gone[cell][:, :, None], pictures.instead, pictures.photo)
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """What the panel shows, to be written to a file: scores in the order of the methods, and random orders."""
+
+    title: str
+    note: str
+    label: str
+    """The target's."""
+    scores: "tuple[Scores, ...]"
+    baseline: "Baseline | None"
+
+
+def sheet(
+    trace: "Trace",
+    asked: Sequence[Question],
+    scores: "Mapping[Question, Scores]",
+    chance: "Baseline | None",
+) -> Sheet | None:
+    """What is known of the questions, as it can be saved; None where that is nothing yet."""
+    found = {one.selection.method: scores[one] for one in asked if one in scores}
+    if not found:
+        return None
+    instead = "the mean colour" if asked[0].replacement == "mean" else "the blurred photo"
+    return Sheet(
+        title=f"Faithfulness of heatmaps of {trace.model.name} for {trace.photo.name}",
+        note=f"Area under each curve, {STEPS} steps, removed patches show {instead}. Random order: mean of "
+        f"{ORDERS} with its 95 % confidence interval.",
+        label=trace.model.labels[asked[0].target],
+        scores=tuple(found[name] for name in NAMES if name in found),
+        baseline=chance,
+    )
+
+
+def other_grid(found: "Scores | None", selected: "Scores | None") -> str:
+    """What to know of curves over another grid, another stage's, than that of the random orders that are drawn."""
+    if found is None or selected is None or found.patches == selected.patches:
+        return ""
+    own, drawn = (f"{one.patches.rows}×{one.patches.cols}" for one in (found, selected))
+    return f"In patches of {own}; the random orders that are drawn are of {drawn}"
+
+
+def save(sheet: Sheet, path: Path) -> None:
+    """Write the curves as a picture or as numbers, by the ending of the name."""
+    if path.suffix.lower() == ".csv":
+        text = table(sheet).encode()
+        write_whole(path, lambda file: file.write(text))
+    else:
+        save_png(picture(sheet), path, {"Title": sheet.title})
+
+
+def table(sheet: Sheet) -> str:
+    """A line per method and step."""
+    text = io.StringIO(newline="")
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(
+        ["method", "target", "label", "share", "deletion", "insertion", "deletion_ci95", "insertion_ci95"]
+    )
+    for one in sheet.scores:
+        rows = zip(one.deletion.shares, one.deletion.probabilities, one.insertion.probabilities, strict=True)
+        for share, removed, revealed in rows:
+            lines.writerow(
+                [
+                    one.method,
+                    one.target,
+                    sheet.label,
+                    f"{share:.6g}",
+                    f"{removed:.6g}",
+                    f"{revealed:.6g}",
+                    "",
+                    "",
+                ]
+            )
+    if sheet.baseline is not None:
+        down, up = sheet.baseline.deletion, sheet.baseline.insertion
+        for values in zip(down.shares, down.mean, up.mean, down.half, up.half, strict=True):
+            numbers = [f"{value:.6g}" for value in values]
+            lines.writerow(["random", sheet.baseline.target, sheet.label, *numbers])
+    return text.getvalue()
+
+
+def picture(sheet: Sheet) -> Image.Image:
+    """The two charts as `vitviz evaluate` draws them."""
+    charts = []
+    for name, title, across in (
+        ("deletion", "Deletion: hottest patches removed, lower is better", "share of patches removed"),
+        ("insertion", "Insertion: hottest patches revealed, higher is better", "share of patches revealed"),
+    ):
+        lines = []
+        for one in sheet.scores:
+            curve, stroke = getattr(one, name), plot.STROKES[NAMES.index(one.method)]
+            lines.append(
+                plot.Line(
+                    LABELS[one.method],
+                    f"{curve.area:.3f}",
+                    curve.shares.tolist(),
+                    curve.probabilities.tolist(),
+                    stroke.light,
+                    stroke.dashes,
+                )
+            )
+        if sheet.baseline is not None:
+            band = getattr(sheet.baseline, name)
+            lines.append(
+                plot.Line(
+                    "Random order",
+                    str(band.area),
+                    band.shares.tolist(),
+                    band.mean.tolist(),
+                    plot.RANDOM.light,
+                    plot.RANDOM.dashes,
+                    band.half.tolist(),
+                )
+            )
+        charts.append(plot.Chart(title, across, f"probability of {sheet.label}", tuple(lines)))
+    return plot.plot(charts, title=sheet.title, note=sheet.note)

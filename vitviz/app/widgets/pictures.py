@@ -1,0 +1,253 @@
+"""Small pictures side by side, each as large as the room allows, with captions, joints and cells to point at."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QWidget
+
+from vitviz.app import theme
+from vitviz.app.pixels import rgb_image
+from vitviz.app.widgets.focus import Ringed
+
+_CAPTION, _GAP, _JOINT, _EDGE = 20, 12, 28, 12
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Pixels (h, w, 3), what they are, the cells (rows, columns) to point at, and what joins it to the next ("+", "=").
+
+    `gap`: pixels between the cells. `aspect`: width over height of the picture as shown. `lead`: the first picture takes
+    most of the room, the others lie beside or below it.
+    """
+
+    pixels: NDArray[np.uint8]
+    caption: str
+    cells: tuple[int, int] = (1, 1)
+    gap: int = 0
+    joint: str = ""
+    aspect: float = 1.0
+    lead: bool = False
+
+
+class Spot(NamedTuple):
+    """A cell of a picture."""
+
+    picture: int
+    row: int
+    column: int
+
+
+class _Image:
+    """An image, and the smaller one that is drawn where the room has fewer pixels than it."""
+
+    def __init__(self, image: QImage) -> None:
+        self._whole = image
+        self._small = image
+
+    def at(self, size: QSize) -> QImage:
+        """What to draw over `size` pixels: itself where they are enough, cells staying sharp."""
+        if size.width() >= self._whole.width():
+            return self._whole
+        if self._small.size() != size:
+            self._small = self._whole.scaled(
+                size, Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation
+            )
+        return self._small
+
+
+def arrange(aspects: list[float], joints: list[str], width: float, height: float) -> list[QRectF]:
+    """Where each picture lies: in the rows that make them largest, in reading order, in the middle of the room."""
+    best: list[QRectF] = []
+    edge = _JOINT if any(joints) else _EDGE  # a joint may stand before the first of a row
+    for columns in range(1, len(aspects) + 1):
+        rows = -(-len(aspects) // columns)
+        widest = max(aspects)
+        between = max(_JOINT if joint else _GAP for joint in joints)
+        across = (width - 2 * edge - (columns - 1) * between) / columns
+        down = (height - rows * (_CAPTION + _GAP)) / rows
+        side = max(min(down, across / widest), 8.0)  # the height of each
+        if best and side <= best[0].height():
+            continue
+        whole = columns * widest * side + (columns - 1) * between
+        left = max((width - whole) / 2, float(edge))
+        top = max((height - rows * (side + _CAPTION + _GAP)) / 2, 0.0)
+        best = [
+            QRectF(
+                left + (number % columns) * (widest * side + between) + (widest - aspect) * side / 2,
+                top + (number // columns) * (side + _CAPTION + _GAP),
+                aspect * side,
+                side,
+            )
+            for number, aspect in enumerate(aspects)
+        ]
+    return best
+
+
+def arrange_lead(aspects: list[float], width: float, height: float) -> list[QRectF]:
+    """The first picture as large as it can be with a third of the room for the others, beside or below it."""
+    best: list[QRectF] = []
+    others = len(aspects) - 1
+    for share_x, share_y in ((0.68, 1.0), (1.0, 0.68)) if others else ((1.0, 1.0),):
+        room = QRectF(0, 0, width * share_x, height * share_y)
+        lead = arrange(aspects[:1], [""], room.width(), room.height())[0]
+        if best and lead.height() <= best[0].height():
+            continue
+        if share_x < 1:
+            rest = QRectF(room.right() - _EDGE, 0, width - room.width() + _EDGE, height)
+        else:
+            rest = QRectF(0, room.bottom(), width, height - room.height())
+        small = arrange(aspects[1:], [""] * others, rest.width(), rest.height()) if others else []
+        best = [lead, *(box.translated(rest.topLeft()) for box in small)]
+    return best
+
+
+class PicturesView(Ringed):
+    """Shows the pictures it is given; tells which cell the pointer is on and which was clicked."""
+
+    pointed = Signal(object)  # Spot, or None
+    clicked = Signal(object)  # Spot
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setMinimumSize(200, 120)
+        self._pictures: list[Picture] = []
+        self._images: list[_Image] = []
+        self._marks: list[tuple[Spot, bool]] = []
+        self._hovered: Spot | None = None
+        self._dimmed = False
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """What is shown."""
+        return self._pictures
+
+    def set_pictures(self, pictures: list[Picture]) -> None:
+        """Other pictures."""
+        # Following the pointer often changes one picture of several: the others keep their images.
+        known = {id(picture): image for picture, image in zip(self._pictures, self._images, strict=True)}
+        self._images = [known.get(id(picture)) or _Image(rgb_image(picture.pixels)) for picture in pictures]
+        self._pictures = pictures
+        self._marks = []
+        self.setAccessibleDescription("; ".join(picture.caption for picture in pictures))
+        self.update()
+
+    def set_marks(self, marks: list[tuple[Spot, bool]]) -> None:
+        """Cells to outline: the selected ones (True) in the accent colour, others in quiet white."""
+        if marks != self._marks:
+            self._marks = marks
+            self.update()
+
+    def set_dimmed(self, dimmed: bool) -> None:
+        """Whether what is shown is about to be replaced."""
+        if dimmed != self._dimmed:
+            self._dimmed = dimmed
+            self.update()
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Room for a few."""
+        return QSize(420, 320)
+
+    def boxes(self) -> list[QRectF]:
+        """Where each picture lies in the widget."""
+        if not self._pictures:
+            return []
+        aspects = [picture.aspect for picture in self._pictures]
+        joints = [picture.joint for picture in self._pictures]
+        if self._pictures[0].lead:
+            return arrange_lead(aspects, self.width(), self.height())
+        return arrange(aspects, joints, self.width(), self.height())
+
+    def cell_box(self, spot: Spot) -> QRectF:
+        """Where a cell lies in the widget."""
+        picture, box = self._pictures[spot.picture], self.boxes()[spot.picture]
+        rows, columns = picture.cells
+        height, width = picture.pixels.shape[:2]
+        down, across = (height + picture.gap) / rows, (width + picture.gap) / columns
+        return QRectF(
+            box.x() + spot.column * across * box.width() / width,
+            box.y() + spot.row * down * box.height() / height,
+            (across - picture.gap) * box.width() / width,
+            (down - picture.gap) * box.height() / height,
+        )
+
+    def spot_at(self, point: QPointF) -> Spot | None:
+        """The cell at a point of the widget; a gap belongs to the cell before it."""
+        for number, (picture, box) in enumerate(zip(self._pictures, self.boxes(), strict=True)):
+            if not box.contains(point):
+                continue
+            rows, columns = picture.cells
+            height, width = picture.pixels.shape[:2]
+            row = (point.y() - box.y()) / box.height() * height / (height + picture.gap) * rows
+            column = (point.x() - box.x()) / box.width() * width / (width + picture.gap) * columns
+            return Spot(number, min(int(row), rows - 1), min(int(column), columns - 1))
+        return None
+
+    def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
+        """Pictures, captions, joints, outlines."""
+        painter = QPainter(self)
+        scheme = theme.colors(self.palette())
+        painter.setFont(theme.small())
+        boxes = self.boxes()
+        ratio = self.devicePixelRatioF()
+        for number, (picture, image, box) in enumerate(zip(self._pictures, self._images, boxes, strict=True)):
+            painter.drawImage(box, image.at((box.size() * ratio).toSize()))
+            painter.setPen(QColor(scheme.quiet))
+            room = QRectF(box.x() - _GAP / 2, box.bottom() + 2, box.width() + _GAP, _CAPTION)
+            words = painter.fontMetrics().elidedText(
+                picture.caption, Qt.TextElideMode.ElideRight, int(room.width())
+            )
+            painter.drawText(room, Qt.AlignmentFlag.AlignCenter, words)
+            if picture.joint and number + 1 < len(boxes):
+                self._draw_joint(painter, picture.joint, box, boxes[number + 1])
+        if self._dimmed:
+            veil = QColor(scheme.window)
+            veil.setAlpha(150)
+            painter.fillRect(self.rect(), veil)
+        for spot, strong in self._marks:
+            if spot.picture < len(boxes):
+                self._outline(painter, self.cell_box(spot), strong)
+        self.draw_focus(painter)
+
+    def _draw_joint(self, painter: QPainter, joint: str, box: QRectF, following: QRectF) -> None:
+        painter.save()
+        painter.setFont(theme.body(strong=True))
+        painter.setPen(QColor(theme.colors(self.palette()).text))
+        # Where the next picture stands in the next row, the joint goes before it.
+        same_row = following.top() < box.bottom()
+        x = (box.right() + following.left()) / 2 if same_row else following.left() - _JOINT / 2
+        room = QRectF(x - _JOINT / 2, (box if same_row else following).center().y() - 12, _JOINT, 24)
+        painter.drawText(room, Qt.AlignmentFlag.AlignCenter, joint)
+        painter.restore()
+
+    def _outline(self, painter: QPainter, cell: QRectF, strong: bool) -> None:
+        color = QColor(theme.colors(self.palette()).accent) if strong else QColor(255, 255, 255, 220)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(QColor(0, 0, 0, 150), 4 if strong else 3, j=Qt.PenJoinStyle.MiterJoin))
+        painter.drawRect(cell)
+        painter.setPen(QPen(color, 2 if strong else 1, j=Qt.PenJoinStyle.MiterJoin))
+        painter.drawRect(cell)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+        """Tell when the pointer comes to another cell."""
+        self._hover(self.spot_at(event.position()))
+
+    def leaveEvent(self, _: QEvent) -> None:  # noqa: N802
+        """The pointer has left."""
+        self._hover(None)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+        """Tell which cell was clicked."""
+        spot = self.spot_at(event.position())
+        if spot is not None and event.button() == Qt.MouseButton.LeftButton:
+            self.clicked.emit(spot)
+
+    def _hover(self, spot: Spot | None) -> None:
+        if spot != self._hovered:
+            self._hovered = spot
+            self.pointed.emit(spot)

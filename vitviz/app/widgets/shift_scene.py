@@ -1,0 +1,60 @@
+"""What a view of a shifted grid shows: plain rectangles and pictures, made elsewhere."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QRectF
+from PySide6.QtGui import QImage
+
+SHADES = ((0, 114, 178), (0, 158, 115), (204, 121, 167), (240, 228, 66))
+"""Four shades that colour-blind people tell apart too (Okabe & Ito 2008), none near the accent: pieces, regions."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A rectangle of the grid (in cells) on its way: where it was, where it lies, and which of the shades marks it."""
+
+    source: QRectF
+    target: QRectF
+    shade: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What there is to see. Rectangles are in cells: of the photo's grid, or of the shifted and padded one."""
+
+    picture: QImage
+    """What the grid covers of the photo."""
+    grid: tuple[int, int]
+    frame: tuple[int, int]
+    """Rows and columns with padding."""
+    pieces: Callable[[float], list[Moved]]
+    """The grid's pieces, from 0 (as on the photo) to 1 (shifted)."""
+    borders: list[QRectF] = field(default_factory=list)
+    """Windows' parts on the photo's grid."""
+    windows: list[QRectF] = field(default_factory=list)
+    """Windows on the shifted grid."""
+    padding: list[QRectF] = field(default_factory=list)
+    """Cells of the shifted grid that hold nothing."""
+    regions: list[tuple[QRectF, int]] = field(default_factory=list)
+    """Rectangles of the shifted grid in a shade."""
+    aspect: float = 1.0
+    """Width over height of a cell."""
+    caption: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Focus:
+    """What is pointed at or selected."""
+
+    parts: list[tuple[QRectF, int]] = field(default_factory=list)
+    """The window's parts on the photo's grid, each with its region's shade."""
+    window: QRectF | None = None
+    """The window on the shifted grid."""
+    cell: tuple[int, int] | None = None
+    heat: NDArray[np.uint8] | None = None
+    """rows×columns×4 over the photo's grid, straight alpha."""
+    nested: list[tuple[QRectF, int, int]] = field(default_factory=list)
+    """Rectangles on the photo's grid, divided into rows and columns: what a token was merged from."""

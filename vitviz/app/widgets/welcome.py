@@ -1,0 +1,110 @@
+"""The empty stage: a place to drop a photo, and what one can start with."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PySide6.QtCore import QRect, QSize, Qt
+from PySide6.QtGui import QAction, QIcon, QImageReader, QPalette, QPixmap
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
+
+from vitviz.app import theme
+from vitviz.app.widgets.invitation import Invitation
+
+_THUMBNAIL = QSize(120, 90)
+_COLUMNS = 4
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Something to start with; scenes have a picture."""
+
+    title: str
+    about: str
+    act: Callable[[], object]
+    picture: Path | None = None
+
+
+class Welcome(Invitation):
+    """An invitation with pictures to try, models that are ready, and one tip."""
+
+    widest = 620
+
+    def __init__(self, parent: QWidget, actions: Sequence[QAction]) -> None:
+        super().__init__(parent, actions)
+        self.scenes: list[QToolButton] = []
+        self.models: list[QPushButton] = []
+
+    def offer(self, scenes: Sequence[Offer], models: Sequence[Offer], tip: str) -> None:
+        """Fill in, once."""
+        if self.scenes or self.models:
+            return
+        column = self._column
+        column.setContentsMargins(24, 28, 24, 24)
+        if scenes:
+            self._heading("Or try one of these scenes")
+            grid = QGridLayout()
+            grid.setSpacing(4)
+            for number, scene in enumerate(scenes[: 2 * _COLUMNS]):
+                button = self._thumbnail(scene)
+                grid.addWidget(button, number // _COLUMNS, number % _COLUMNS, Qt.AlignmentFlag.AlignHCenter)
+                self.scenes.append(button)
+            column.addLayout(grid)
+        if models:
+            self._heading("Models that are ready")
+            line = QHBoxLayout()
+            line.setSpacing(8)
+            line.addStretch(1)
+            for model in models:
+                made = QPushButton(model.title)
+                made.setToolTip(model.about)
+                made.setAccessibleName(f"Load the model {model.title}")
+                made.clicked.connect(lambda _=False, act=model.act: act())
+                line.addWidget(made)
+                self.models.append(made)
+            line.addStretch(1)
+            column.addLayout(line)
+        column.addSpacing(12)
+        self.tip = self._words(tip)
+        column.addWidget(self.tip)
+        self._place()
+
+    def _heading(self, text: str) -> None:
+        self._column.addSpacing(16)
+        label = self._words(text)
+        self._column.addWidget(label)
+
+    def _words(self, text: str) -> QLabel:
+        label = QLabel(text)
+        label.setFont(theme.small())
+        label.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        label.setWordWrap(True)
+        return label
+
+    def _thumbnail(self, scene: Offer) -> QToolButton:
+        button = QToolButton()
+        button.setAutoRaise(True)
+        button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
+        button.setText(scene.title)
+        button.setFont(theme.small())
+        button.setToolTip(scene.about)
+        button.setAccessibleName(f"Open the scene {scene.title}")
+        button.setIconSize(_THUMBNAIL)
+        if scene.picture is not None:
+            button.setIcon(QIcon(_cropped(scene.picture, self.devicePixelRatioF())))
+        button.clicked.connect(lambda _=False: scene.act())
+        return button
+
+
+def _cropped(path: Path, ratio: float) -> QPixmap:
+    """The middle of a picture in the thumbnail's aspect; empty where it cannot be read."""
+    reader = QImageReader(str(path))
+    wanted = _THUMBNAIL * ratio
+    size = reader.size().scaled(wanted, Qt.AspectRatioMode.KeepAspectRatioByExpanding)
+    reader.setScaledSize(size)
+    left, top = (size.width() - wanted.width()) // 2, (size.height() - wanted.height()) // 2
+    made = QPixmap.fromImage(reader.read()).copy(QRect(left, top, wanted.width(), wanted.height()))
+    made.setDevicePixelRatio(ratio)
+    return made
