@@ -1,0 +1,207 @@
+"""How long the window takes to follow the pointer, and to come up: `python tests/benchmarks/window.py` prints the table.
+
+Offscreen, 1600×1000, every panel open that fits beside the others, ViT-B/16 with random weights (144 heads). A move is timed
+from the pointer's event until every visible panel has painted; panels behind tabs are not on the screen and wait. The
+processor time of the GUI thread says what a machine would take that does nothing else. Panels have done their own work (the
+logit lens, say) before the pointer moves.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+DINO = "vit_base_patch14_reg4_dinov2"
+START = """
+import time, sys
+from vitviz.app import main
+real = main.make_window
+def make_window(*arguments):
+    window = real(*arguments)
+    def painted():
+        print(time.time(), sorted({"torch", "timm"} & set(sys.modules)))
+        window.close()
+    window.first_painted.connect(painted)
+    return window
+main.make_window = make_window
+main.start = lambda *_: None
+main.run(None, None, "cpu")
+"""
+
+
+def moves(name: str, size: int, count: int, direction: str) -> dict[str, float]:
+    """Milliseconds from a pointer's move to all panels painted: median, 95th percentile; and how many heads there are."""
+    import numpy as np
+    import timm
+    import torch
+    from PySide6.QtCore import QEventLoop, QPoint
+    from PySide6.QtTest import QTest
+    from PySide6.QtWidgets import QApplication
+
+    from vitviz.app.main import make_window
+    from vitviz.app.settings import Settings
+    from vitviz.app.worker import Worker
+    from vitviz.images.photo import photo_from_array
+    from vitviz.memory import keep_freed_memory
+    from vitviz.models.loading import load_model
+
+    keep_freed_memory()
+    torch.manual_seed(0)
+    module = timm.create_model(name, num_classes=1000, img_size=size)
+    model = load_model(module, device="cpu")
+    window = make_window(Settings(Path(tempfile.mkdtemp()) / "window.ini"), "cpu")
+    window.resize(1600, 1000)
+    window.show()
+    app = QApplication.instance()
+    assert app is not None
+
+    def settle() -> None:
+        session = window.session
+        end = time.monotonic() + 180
+        quiet = 0
+        while quiet < 20 and time.monotonic() < end:
+            app.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 20)
+            time.sleep(0.01)
+            busy = session.busy is not None or any(worker.busy for worker in window.findChildren(Worker))
+            quiet = 0 if busy or session.trace is None else quiet + 1
+
+    for dock in window.docks:
+        dock.show()
+    noise = np.random.default_rng(0).integers(0, 256, (640, 640, 3), dtype=np.uint8)
+    window.session.open(photo=photo_from_array(noise, "noise"), model=model)
+    settle()
+    window.session.change(method="attention", direction=direction)
+    window.docks[0].raise_()
+    settle()
+    trace, canvas = window.session.trace, window.photo.canvas
+    grid = trace.patches
+    rng = np.random.default_rng(1)
+    times, works = [], []
+    view = canvas.viewport
+    for number in range(count + 10):
+        row, column = int(rng.integers(grid.rows)), int(rng.integers(grid.cols))
+        if window.session.hover.patch == (row, column):
+            continue
+        x, y = trace.framing.polygon(grid, row, column).mean(axis=0)
+        place = QPoint(round(view.left + x * view.scale), round(view.top + y * view.scale))
+        start, busy = time.perf_counter(), time.thread_time()
+        QTest.mouseMove(canvas, place)
+        # Everything that the move asked for is painted before this returns: paint events are posted.
+        app.sendPostedEvents()
+        app.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
+        took, worked = (time.perf_counter() - start) * 1000, (time.thread_time() - busy) * 1000
+        assert window.session.hover.patch == (row, column)
+        assert window.session.maps.shown.selection == window.session.selection
+        if number >= 10:
+            times.append(took)
+            works.append(worked)
+        QTest.mouseMove(canvas, place + QPoint(1, 0))
+        for _ in range(3):
+            app.processEvents()
+    shown = [
+        dock.kind.name for dock in window.docks if dock.built and not dock.panel.visibleRegion().isEmpty()
+    ]
+    heads = sum(layer.heads for layer in trace.layers)
+    window.close()
+    times.sort()
+    works.sort()
+    return {
+        "median": statistics.median(times),
+        "p95": times[int(0.95 * len(times))],
+        "work": works[int(0.95 * len(works))],
+        "heads": heads,
+        "tokens": trace.layers[0].layout.tokens,
+        "panels": shown,
+        "ratio": canvas.devicePixelRatioF(),
+        "count": len(times),
+    }
+
+
+def in_process(scale: int, name: str, size: int, count: int, direction: str) -> dict[str, float]:
+    """`moves` in a process of its own, on a screen of some density."""
+    screen = Path(tempfile.mkdtemp()) / "screen.json"
+    whole = {"name": "one", "x": 0, "y": 0, "width": 1920 * scale, "height": 1080 * scale}
+    screen.write_text(json.dumps({"screens": [{**whole, "logicalDpi": 96, "logicalBaseDpi": 96, "dpr": 1}]}))
+    environment = {
+        **os.environ,
+        "QT_SCALE_FACTOR": str(scale),
+        "QT_QPA_PLATFORM": f"offscreen:configfile={screen}",
+    }
+    words = [sys.executable, __file__, "--moves", name, str(size), str(count), direction]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def seconds(words: list[str]) -> float:
+    """How long a process takes to its end."""
+    start = time.perf_counter()
+    subprocess.run(words, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def painted() -> float:
+    """Seconds from the start of a process to the window's first paint, before torch is imported."""
+    with tempfile.TemporaryDirectory() as home:
+        environment = {**os.environ, "XDG_CONFIG_HOME": home, "HOME": home}
+        start = time.time()
+        done = subprocess.run(
+            [sys.executable, "-c", START], check=True, capture_output=True, text=True, env=environment
+        )
+    at, modules = done.stdout.split(" ", 1)
+    assert modules.strip() == "[]", modules
+    return float(at) - start
+
+
+def start_share(pairs: int) -> tuple[float, float, float]:
+    """Median of first paint over `import torch, timm`, in turn; and both in seconds."""
+    imports = [sys.executable, "-c", "import torch, timm"]
+    painted()
+    seconds(imports)
+    found = [(painted(), seconds(imports)) for _ in range(pairs)]
+    shares = statistics.median(first / second for first, second in found)
+    return shares, statistics.median(one for one, _ in found), statistics.median(two for _, two in found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--moves", nargs=4, metavar=("NAME", "SIZE", "COUNT", "DIRECTION"))
+    parser.add_argument("--count", type=int, default=300, help="moves per measurement")
+    parser.add_argument("--pairs", type=int, default=7, help="starts")
+    where = parser.parse_args()
+    if where.moves:
+        name, size, count, direction = where.moves
+        print(json.dumps(moves(name, int(size), int(count), direction)))
+        return
+    print("| what | measured | goal |\n|---|---|---|", flush=True)
+    for scale, name, size, direction, goal in (
+        (1, "vit_base_patch16_224", 224, "to", 16),
+        (1, "vit_base_patch16_224", 224, "by", 16),
+        (2, "vit_base_patch16_224", 224, "to", 33),
+        (1, DINO, 518, "to", 33),
+        (1, DINO, 518, "by", 33),
+    ):
+        found = in_process(scale, name, size, where.count, direction)
+        asks = "attends to" if direction == "to" else "attended by"
+        what = (
+            f"Pointer move → all panels painted, 95th percentile (median {found['median']:.1f} ms; of processor time "
+            f"{found['work']:.1f} ms), {found['heads']} heads, {found['tokens']} tokens, “{asks}”, scale {scale}"
+        )
+        print(f"| {what} | {found['p95']:.1f} ms | ≤ {goal} ms |", flush=True)
+    share, paint, imports = start_share(where.pairs)
+    what = f"Start → first paint ({paint:.2f} s) as a share of `import torch, timm` ({imports:.2f} s)"
+    print(f"| {what} | {share:.2f} | ≤ 0.3 |", flush=True)
+    print(f"\nPanels on the screen while moving: photo, status, {', '.join(map(str, found['panels']))}")
+
+
+if __name__ == "__main__":
+    main()
