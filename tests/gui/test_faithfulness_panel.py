@@ -1,6 +1,8 @@
 """The panel of deletion and insertion curves: live, stopped when it should be, usable by mouse and keyboard, saved."""
 
 import csv
+from threading import Event
+from time import sleep
 
 import numpy as np
 import pytest
@@ -228,21 +230,22 @@ def test_a_photo_that_is_opened_comes_first(scored, qtbot, photo):
 
 
 def test_a_new_selection_stops_what_runs(scored, qtbot, monkeypatch):
-    stopped = []
+    began, stopped = Event(), []
     real = faithfulness.scores
 
     def slow(trace, heatmap, target, **options):
         cancel = options.pop("cancel")
         if heatmap.method == "attention":
+            began.set()
             while not cancel():
-                pass
+                sleep(0.001)
             stopped.append(True)
             raise faithfulness.Cancelled
         return real(trace, heatmap, target, cancel=cancel, **options)
 
     monkeypatch.setattr(faithfulness, "scores", slow)
     scored._session.change(method="attention")
-    qtbot.waitUntil(lambda: scored._worker.busy and scored.bar.isVisible())
+    qtbot.waitUntil(lambda: began.is_set() and scored.bar.isVisible())
     scored._session.change(method="rollout", layer=0)
     settled(scored, qtbot)
     assert stopped == [True]

@@ -281,7 +281,7 @@ def test_heads_are_marked_and_sorted_by_what_is_measured_of_them(shown, qtbot, m
     assert panel.view.grab().toImage() != bare
     measured = [getattr(layer, mark) for layer in statistics(session.trace).layers]
     top = max(layer.max() for layer in measured) if mark == "distance" else 1
-    np.testing.assert_allclose(panel.view.labels.marks, np.array(measured) / top)
+    np.testing.assert_allclose(panel.view.labels.marks, np.array(measured) / top, rtol=1e-5)
     panel.marks.setCurrentIndex([*_MARKS].index((mark, True)))
     for layer in range(3):
         order = sorted(range(3), key=lambda head: measured[layer][head])
