@@ -154,7 +154,7 @@ def test_composed_methods_come_from_a_thread_and_lag_dimmed(shown, panel, qtbot,
     assert panel.says.whole.startswith("Rollout of patch (2, 5) up to each layer")
     for layer, still in enumerate(panel._stills):
         expected = explain(session.trace, "rollout", layer=layer, query=(2, 5)).values
-        np.testing.assert_array_equal(still.values, expected)
+        np.testing.assert_allclose(still.values, expected, rtol=1e-5, atol=1e-8)
 
 
 def test_the_newest_query_wins_and_strips_are_kept(shown, panel, qtbot, gate):
@@ -165,7 +165,7 @@ def test_the_newest_query_wins_and_strips_are_kept(shown, panel, qtbot, gate):
     gate.set()
     qtbot.waitUntil(lambda: panel._shown is not None and panel._shown.query == (2, 2))
     expected = explain(session.trace, "rollout", layer=1, query=(2, 2)).values
-    np.testing.assert_array_equal(panel._stills[1].values, expected)
+    np.testing.assert_allclose(panel._stills[1].values, expected, rtol=1e-5, atol=1e-8)
     gate.clear()
     session.pin((3, 3))
     session.pin((2, 2))

@@ -243,9 +243,9 @@ def test_other_quantities(shown, qtbot):
     ):
         panel.quantity.setCurrentIndex(names.index(name))
         for dots, one in zip(panel.plot.dots.values, layers, strict=True):
-            np.testing.assert_array_equal(dots, getattr(one, field))
+            np.testing.assert_allclose(dots, getattr(one, field), rtol=1e-5, atol=1e-8)
     panel.quantity.setCurrentIndex(names.index("share on the class token"))
-    np.testing.assert_array_equal(panel.plot.dots.values[0], layers[0].prefix[0])
+    np.testing.assert_allclose(panel.plot.dots.values[0], layers[0].prefix[0], rtol=1e-5, atol=1e-8)
     assert panel.plot.dots.even[0] == pytest.approx(1 / 65)
     panel.plot.grab()
     qtbot.mouseMove(panel.plot, spot(panel.plot, 0, 1))
@@ -299,7 +299,7 @@ def test_over_a_folder_and_back(shown, qtbot, folder, tmp_path, monkeypatch):
     assert float(lines[3]["distance in input pixels"]) == expected.mean.layers[1].distance[0]
     qtbot.mouseClick(panel.back, Qt.MouseButton.LeftButton)
     own = vitviz.statistics(shown.session.trace).layers[1].distance
-    np.testing.assert_array_equal(panel.plot.dots.values[1], own)
+    np.testing.assert_allclose(panel.plot.dots.values[1], own, rtol=1e-5, atol=1e-8)
     assert not panel.back.isVisible()
 
 

@@ -24,7 +24,7 @@ def test_hovering_a_patch_makes_it_the_query_of_every_panel(shown, qtbot, at):
         assert now != drawn
         drawn = now
     expected = explain(shown.session.trace, "attention", layer=2, query=(6, 1))
-    np.testing.assert_array_equal(shown.session.heatmap.values, expected.values)
+    np.testing.assert_allclose(shown.session.heatmap.values, expected.values, rtol=1e-5, atol=1e-8)
 
 
 def test_every_patch_is_found_where_it_is_drawn(shown, qtbot, at):
