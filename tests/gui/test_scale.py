@@ -154,6 +154,27 @@ def test_the_bar_shows_the_part_of_the_colours_that_the_scale_uses(qtbot, scale,
     assert color(widget, x, strip.bottom() + 1) != (bare.red(), bare.green(), bare.blue()), "a tick"
 
 
+def test_numbers_at_the_ends_of_the_bar_are_whole_in_large_type_too(qtbot):
+    shown = ColorBar()
+    qtbot.addWidget(shown)
+    font = shown.font()
+    font.setPointSizeF(24)
+    shown.setFont(font)
+    shown.resize(700, shown.sizeHint().height())
+    shown.set_colors(lookup_table("viridis"))
+    shown.set_bar(bar(0.0024, 0.0079), ("0.0024", "0.0051", "0.0079"))
+    image = shown.grab().toImage()
+    ground = image.pixelColor(0, 0)
+    below = range(int(shown.strip().bottom()) + 6, image.height())
+    inked = [x for x in range(image.width()) if any(image.pixelColor(x, y) != ground for y in below)]
+    wide = shown.fontMetrics().horizontalAdvance("0.0024")
+    first = [x for x in inked if x < wide + 4]
+    # A digit has a little air on both sides; a number that is cut off begins at the very edge.
+    assert min(inked) > 0
+    assert max(inked) < image.width() - 1
+    assert max(first) - min(first) > 0.85 * wide
+
+
 def test_the_card_sets_scale_logarithm_and_temperature_by_mouse_and_keys(shown, qtbot):
     controls, session = shown.photo.controls, shown.session
     qtbot.mouseClick(controls.scale, Qt.MouseButton.LeftButton)

@@ -5,7 +5,9 @@ import subprocess
 import sys
 import time
 
+from vitviz.app.main import make_window
 from vitviz.app.samples import models, samples
+from vitviz.app.settings import Settings
 
 SCRIPT = """
 import sys
@@ -136,3 +138,11 @@ def test_a_stored_picture_goes_when_the_model_cannot_come_or_another_photo_is_op
     with qtbot.waitSignal(window.session.photo_opened, timeout=60_000):
         window.session.open(photo=photo, model="")
     assert window.session.heatmap is None
+
+
+def test_a_first_window_fits_on_its_screen_with_a_title_bar(qtbot, tmp_path):
+    made = make_window(Settings(tmp_path / "new.ini"), "cpu")
+    room = made.screen().availableSize()
+    assert (made.width(), made.height()) == (min(1440, room.width()), min(900, room.height() - 48))
+    made.close()
+    made.deleteLater()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QGuiApplication
 from PySide6.QtWidgets import (
     QApplication,
@@ -299,7 +299,9 @@ class Window(QMainWindow):
 
     def _restore(self) -> None:
         if not self.restoreGeometry(self.settings.data("geometry")):
-            self.resize(1440, 900)
+            # The screen may be no larger, and the title bar needs some of it.
+            room = self.screen().availableSize() - QSize(0, 48)
+            self.resize(QSize(1440, 900).boundedTo(room))
             self._reset_layout()
         self.restoreState(self.settings.data("layout"), _LAYOUT)
 

@@ -112,7 +112,7 @@ class ColorBar(QWidget):
                 continue
             width = metrics.horizontalAdvance(text)
             x = strip.left() + place * strip.width()
-            left = min(x - width / 2, self.width() - width)
+            left = max(0.0, min(x - width / 2, self.width() - width))
             if any(left < end + 8 and left + width + 8 > start for start, end in taken):
                 continue
             taken.append((left, left + width))
