@@ -1,7 +1,7 @@
 """Panels take their place in the window when they are opened, not before."""
 
 import pytest
-from PySide6.QtWidgets import QTabBar
+from PySide6.QtWidgets import QStyle, QTabBar
 
 from vitviz.app import docks
 
@@ -36,3 +36,16 @@ def test_a_panel_from_the_menu_comes_as_a_tab_beside_its_neighbour_and_in_front(
     assert bars(shown) == [[neighbour.title, kind.title]]
     shown.commands["reset_layout"].trigger()
     qtbot.waitUntil(lambda: bars(shown) == [] and dock.isHidden())
+
+
+def test_names_of_tabs_are_whole_however_many_there_are(shown, qtbot):
+    for dock in shown.docks:
+        if dock.isHidden() and dock.kind.area == "right":
+            dock.toggleViewAction().trigger()
+            qtbot.waitUntil(lambda dock=dock: dock.built and not dock.panel.visibleRegion().isEmpty())
+    bar = next(bar for bar in shown.findChildren(QTabBar) if bar.isVisible() and bar.count() > 3)
+    room = bar.style().pixelMetric(QStyle.PixelMetric.PM_TabBarTabHSpace)
+    for place in range(bar.count()):
+        words = bar.fontMetrics().horizontalAdvance(bar.tabText(place))
+        assert bar.tabRect(place).width() >= words + room, bar.tabText(place)
+    assert bar.rect().contains(bar.tabRect(bar.currentIndex())), "the tab in front is in sight"

@@ -128,7 +128,11 @@ class PanelDock(QDockWidget):
         """To Qt a dock behind a tab is visible; its panel is hidden here, and so need not follow the pointer."""
         self._seen = seen
         for bar in self._window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
-            bar.setFont(theme.small())  # Seven names are side by side then.
+            bar.setFont(
+                theme.small()
+            )  # Seven names are side by side then; what has no room is scrolled to, not cut.
+            bar.setElideMode(Qt.TextElideMode.ElideNone)
+            bar.setUsesScrollButtons(True)
             bar.setAccessibleName("Panels in this place")
         if seen or self._panel is not None:
             self.panel.setVisible(seen)

@@ -167,9 +167,7 @@ class LensPanel(QWidget):
         more = len(set(leaders) - set(shown))
         self.note.setText(
             f"Colours from even ({_percent(1 / count)} for each of {count:,} classes) to 100 %, logarithmic; numbers in %; "
-            "dots: the likeliest after each layer. "
-            + (f"{more} more classes lead in early layers: a taller panel shows them. " if more else "")
-            + lens.sentence.partition("skipped. ")[2]
+            "dots: the likeliest after each layer. " + _hidden(more) + lens.sentence.partition("skipped. ")[2]
         )
         self.note.show()
         self._mark()
@@ -246,6 +244,14 @@ class LensPanel(QWidget):
 
 def _percent(share: float) -> str:
     return Bar("", share).percent
+
+
+def _hidden(count: int) -> str:
+    """What to do about likeliest classes that have no room."""
+    if not count:
+        return ""
+    classes = "1 more class leads" if count == 1 else f"{count} more classes lead"
+    return f"{classes} in early layers: a taller panel shows {'it' if count == 1 else 'them'}. "
 
 
 def _short(share: float) -> str:

@@ -142,7 +142,8 @@ class CellTable(Ringed):
     def _names(self) -> float:
         """The width of the column of names."""
         metrics = QFontMetricsF(theme.body() if not self.table.square else theme.small())
-        widest = max((metrics.horizontalAdvance(name) for name in self.table.rows), default=0.0)
+        corner = QFontMetricsF(theme.small()).horizontalAdvance(self.table.corner)
+        widest = max(corner, *(metrics.horizontalAdvance(name) for name in self.table.rows))
         marks = _MARK if self.table.marks else 0
         return min(widest + 12 + marks, self.width() * 0.38)
 
