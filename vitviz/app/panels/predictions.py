@@ -204,9 +204,7 @@ class PredictionsPanel(QWidget):
         self.likeliest.setVisible(target is not None)
         if target is None:
             name = self._labels[self._explained]
-            self.target.set_text(
-                f"Class-specific methods explain the likeliest: {name}. Click another to choose it."
-            )
+            self.target.set_text(f"Class-specific methods explain {name}; click another to choose it.")
         else:
             rank, share = int(self._ranks[target]) + 1, float(self._shares[target])
             percent = Bar("", share).percent

@@ -28,7 +28,7 @@ _REST = 60  # milliseconds that the pointer rests on a head before its matrix is
 _PATIENCE = 120  # milliseconds; what comes sooner should not flicker
 _KEPT_BYTES = 96 << 20
 _TALL = 540  # pixels of the panel from which there is room for a line per prefix token
-_HINT = "Point at a cell to see one weight; click a row to make its token the query"
+_HINT = "Point at a cell to see its weight; a click picks the query"
 
 
 class TokensPanel(QWidget):
