@@ -1,14 +1,19 @@
 """Letters on pictures: Pillow's own font, the same on every machine, and a system font for letters it lacks."""
 
+import math
 import unicodedata
 from functools import lru_cache
 
-from PIL import ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 PAPER, INK, QUIET = (255, 255, 255), (26, 28, 32), (96, 100, 108)
 _SPELLED = str.maketrans(
     {"×": "x", "–": "-", "—": "-", "−": "-", "→": "->", "≤": "<=", "≥": ">=", "∇": "grad "}
 )
+
+
+_FINE = 4
+"""Letters are drawn this many times as large and made smaller: Pillow sets each on a whole pixel, which tears words."""
 
 
 @lru_cache(maxsize=64)
@@ -40,7 +45,7 @@ def _spelled(text: str) -> tuple[str, bool]:
 def width_of(text: str, size: float) -> float:
     """How many pixels wide a text is."""
     words, wide = _spelled(text)
-    return _font(size, wide).getlength(words)
+    return _font(size * _FINE, wide).getlength(words) / _FINE
 
 
 def write(
@@ -53,7 +58,17 @@ def write(
 ) -> None:
     """Write a text at a place; `anchor` as in Pillow, "la" for its top left corner."""
     words, wide = _spelled(text)
-    draw.text(place, words, fill=color, font=_font(size, wide), anchor=anchor)
+    if not words.strip():
+        return
+    font = _font(size * _FINE, wide)
+    x, y = place[0] * _FINE, place[1] * _FINE
+    left, top, right, bottom = font.getbbox(words, anchor=anchor)
+    first = math.floor((x + left) / _FINE), math.floor((y + top) / _FINE)
+    columns, rows = math.ceil((x + right) / _FINE) - first[0], math.ceil((y + bottom) / _FINE) - first[1]
+    large = Image.new("L", (columns * _FINE, rows * _FINE))
+    origin = x - first[0] * _FINE, y - first[1] * _FINE
+    ImageDraw.Draw(large).text(origin, words, fill=255, font=font, anchor=anchor)
+    draw.bitmap(first, large.resize((columns, rows), Image.Resampling.BOX), fill=color)
 
 
 def wrapped(text: str, size: float, room: float) -> list[str]:
