@@ -194,6 +194,17 @@ def test_an_empty_window_offers_scenes_models_and_a_tip(window, qtbot):
     assert not welcome.isVisible()
 
 
+def test_the_welcome_fits_on_its_stage_and_shows_all_scenes_where_there_is_room(window, qtbot):
+    welcome, stage = window.photo.welcome, window.photo.canvas
+    qtbot.waitUntil(lambda: bool(welcome.scenes))
+    for height, whole in ((760, False), (1100, True), (760, False)):
+        window.resize(1440, height)
+        qtbot.waitUntil(lambda whole=whole: welcome.scenes[-1].isVisible() == whole)
+        qtbot.waitUntil(lambda: stage.rect().contains(welcome.geometry()))
+        assert welcome.scenes[0].isVisible()
+        assert welcome.rect().contains(welcome.tip.geometry())
+
+
 def test_a_model_of_the_welcome_is_loaded_and_the_welcome_says_so(window, qtbot):
     welcome = window.photo.welcome
     qtbot.waitUntil(lambda: bool(welcome.models))

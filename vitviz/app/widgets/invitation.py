@@ -72,14 +72,16 @@ class Invitation(QWidget):
 
     def _place(self) -> None:
         room = self._room
-        width = min(self.widest, room.width() - 16)
-        height = (
-            self._column.heightForWidth(width)
-            if self._column.hasHeightForWidth()
-            else self.sizeHint().height()
-        )
+        width, height = self._needed()
         top = room.height() - height - 32 if self._low else (room.height() - height) // 2
         self.setGeometry((room.width() - width) // 2, max(0, top), width, height)
+
+    def _needed(self) -> tuple[int, int]:
+        """Width and height of what is shown now."""
+        width = min(self.widest, self._room.width() - 16)
+        if self._column.hasHeightForWidth():
+            return width, self._column.heightForWidth(width)
+        return width, self.sizeHint().height()
 
     def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
         """Over a photo a raised card, on the empty stage a drop zone, in an empty panel nothing but the words."""

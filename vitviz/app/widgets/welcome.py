@@ -13,6 +13,7 @@ from vitviz.app.widgets.invitation import Invitation
 
 _THUMBNAIL = QSize(120, 90)
 _COLUMNS = 4
+_GAP = 4
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Welcome(Invitation):
         if scenes:
             self._heading("Or try one of these scenes")
             grid = QGridLayout()
-            grid.setSpacing(4)
+            grid.setSpacing(_GAP)
             for number, scene in enumerate(scenes[: 2 * _COLUMNS]):
                 button = self._thumbnail(scene)
                 grid.addWidget(button, number // _COLUMNS, number % _COLUMNS, Qt.AlignmentFlag.AlignHCenter)
@@ -68,6 +69,18 @@ class Welcome(Invitation):
         self.tip = self._words(tip)
         column.addWidget(self.tip)
         self._place()
+
+    def _place(self) -> None:
+        """Where a second row of scenes has no room it gives way: the menu has them all."""
+        second = self.scenes[_COLUMNS:]
+        if second:
+            shown = not second[0].isHidden()
+            needed = self._needed()[1] + (0 if shown else second[0].sizeHint().height() + _GAP)
+            if shown != (needed <= self._room.height()):
+                for button in second:
+                    button.setHidden(shown)
+                self._column.invalidate()
+        super()._place()
 
     def _heading(self, text: str) -> None:
         self._column.addSpacing(16)
