@@ -53,6 +53,17 @@ def export(folder, *words):
     return status, np.load(raw) if status == 0 else None
 
 
+def test_a_target_can_be_an_imagenet_code(tmp_path, folder):
+    torch.manual_seed(0)
+    module = timm.create_model("test_vit", num_classes=1000)
+    save_file(module.state_dict(), tmp_path / "thousand.safetensors")
+    out = tmp_path / "out.png"
+    model = ["--model", str(tmp_path / "thousand.safetensors"), "--architecture", "test_vit"]
+    words = [*model, "--device", "cpu", "--method", "relevance", "--target", "n02123045"]
+    assert main(["export", str(folder / "garden.png"), *words, "--out", str(out)]) == 0
+    assert "class 281 (tabby)" in Image.open(out).text["Title"]
+
+
 @pytest.mark.parametrize(
     ("words", "method", "options"),
     [

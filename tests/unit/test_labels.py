@@ -3,7 +3,7 @@ import json
 import pytest
 
 from vitviz.errors import ModelError
-from vitviz.models.labels import imagenet_labels, labels_for
+from vitviz.models.labels import classes_called, imagenet_labels, labels_for
 
 
 def test_imagenet_names_are_short():
@@ -98,3 +98,15 @@ def test_bad_labels_files_are_told_with_their_name(tmp_path):
         labels_for(2, tmp_path / "words.json")
     with pytest.raises(ModelError, match="cannot be read"):
         labels_for(2, tmp_path)
+
+
+def test_a_class_is_found_by_label_word_code_or_part_of_its_label():
+    names = labels_for(1000)
+    assert classes_called(names, "n02123045") == [281]
+    assert classes_called(names, " Tiger_cat ") == [282]
+    assert classes_called(names, "tabby cat") == [281]  # one of ImageNet's words, in no label
+    assert classes_called(names, "crane") == [134, 517]
+    assert classes_called(names, "retriev") == classes_called(names, "") == []
+    assert 207 in classes_called(names, "retriev", part=True)
+    assert classes_called(["tabby, tabby cat", "dog"], "tabby cat") == [0]
+    assert classes_called(["n1", "dog"], "n02123045", part=True) == []  # codes are ImageNet's alone

@@ -21,7 +21,8 @@ def add_method(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--target",
         metavar="N or LABEL",
-        help=f"the class to explain, by number or label (default: the top prediction); {_takers('target')}",
+        help="the class to explain, by number, label or ImageNet code such as n02123045 (default: the top "
+        f"prediction); {_takers('target')}",
     )
     group.add_argument(
         "--layer",

@@ -91,21 +91,22 @@ def in_file(photos: Sequence[Path], file: Path, labels: Sequence[str]) -> list[S
 
 def find_class(labels: Sequence[str], text: str, where: str) -> int:
     """A class by its number, its label, one of ImageNet's other words for it, or its ImageNet code (n02123045)."""
-    wanted = _plain(text)
-    if wanted.isdigit():
+    from vitviz.models.labels import classes_called
+
+    wanted = text.strip()
+    if wanted.isdecimal():
         if int(wanted) < len(labels):
             return int(wanted)
         raise VitvizError(
             f"{where}: the model has {len(labels)} classes, numbered from 0; there is no {wanted}."
         )
-    for names in (_by_label(labels), _by_other_words(labels)):
-        found = names.get(wanted, [])
-        if len(found) == 1:
-            return found[0]
-        if found:
-            some = " and ".join(str(index) for index in found[:2])
-            raise VitvizError(f"{where}: “{text}” could be class {some}; give the number.")
-    raise VitvizError(f"{where}: the model has no class called “{text}”.")
+    found = classes_called(labels, text)
+    if not found:
+        raise VitvizError(f"{where}: the model has no class called “{text}”.")
+    if len(found) > 1:
+        some = " and ".join(str(index) for index in found[:2])
+        raise VitvizError(f"{where}: “{text}” could be class {some}; give the number.")
+    return found[0]
 
 
 def bundled(labels: Sequence[str]) -> list[Subject]:
@@ -187,31 +188,3 @@ def _read(file: Path) -> list[tuple[str, str]]:
         raise VitvizError(f"There is no labels file {file}.") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise VitvizError(f"The labels file {file} cannot be read as a CSV table.", str(error)) from error
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.replace("_", " ").split()).casefold()
-
-
-def _by_label(labels: Sequence[str]) -> dict[str, list[int]]:
-    names: dict[str, list[int]] = {}
-    for index, label in enumerate(labels):
-        names.setdefault(_plain(label), []).append(index)
-    return names
-
-
-def _by_other_words(labels: Sequence[str]) -> dict[str, list[int]]:
-    """ImageNet's codes and other words, where the labels are ImageNet's."""
-    from timm.data import ImageNetInfo, infer_imagenet_subset
-
-    from vitviz.models.labels import imagenet_labels
-
-    subset = infer_imagenet_subset({"num_classes": len(labels)})
-    if subset is None or tuple(labels) != imagenet_labels(len(labels)):
-        return {}
-    info = ImageNetInfo(subset)
-    names: dict[str, list[int]] = {}
-    for index, code in enumerate(info.label_names()):
-        for word in {code, *info.label_name_to_description(code).split(",")}:
-            names.setdefault(_plain(word), []).append(index)
-    return names

@@ -9,6 +9,7 @@ import numpy as np
 from vitviz.attention.gradients import Gradients, differentiate
 from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
+from vitviz.models.labels import classes_called
 
 KEPT_BYTES = 1 << 28
 """Gradients of a trace's earlier classes are kept while all of them together take no more than this (256 MiB)."""
@@ -57,25 +58,21 @@ def class_index(trace: Trace, target: int | None) -> int:
 
 
 def find_class(trace: Trace, text: str) -> int:
-    """A class by number or label; a part of a label will do if no other has it. Raises MethodError with what there is."""
+    """A class by number, label, or ImageNet's words and codes; a part of a label will do if no other has it.
+
+    Raises MethodError with what there is.
+    """
     if re.fullmatch(r"[+-]?[0-9]+", text.strip()):
         return class_index(trace, int(text))
     class_index(trace, None)
-    wanted = text.strip().casefold()
-    labels = [label.casefold() for label in trace.model.labels]
-    ways: tuple[Callable[[str], bool], ...] = (
-        lambda label: label == wanted,
-        lambda label: wanted in [part.strip() for part in label.split(",")],
-        lambda label: wanted in label,
-    )
-    for fits in ways:
-        found = [index for index, label in enumerate(labels) if fits(label)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            some = ", ".join(f"{index} ({trace.model.labels[index]})" for index in found[:5])
-            raise MethodError(f"{len(found)} classes are called {text!r}: {some}; name one by its number.")
-    raise MethodError(f"{trace.model.name} has no class called {text!r}.")
+    labels = trace.model.labels
+    found = classes_called(labels, text, part=True)
+    if not found:
+        raise MethodError(f"{trace.model.name} has no class called {text!r}.")
+    if len(found) > 1:
+        some = ", ".join(f"{index} ({labels[index]})" for index in found[:5])
+        raise MethodError(f"{len(found)} classes are called {text!r}: {some}; name one by its number.")
+    return found[0]
 
 
 def refusal(trace: Trace) -> str | None:

@@ -4,7 +4,7 @@ import csv
 import json
 import pkgutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -54,6 +54,45 @@ def imagenet_labels(n_classes: int) -> tuple[str, ...] | None:
     lemmas = [info.label_name_to_description(synset) for synset in synsets]
     detailed = [info.label_name_to_description(synset, detailed=True) for synset in synsets]
     return tuple(_distinct(lemmas, detailed))
+
+
+def classes_called(labels: Sequence[str], text: str, part: bool = False) -> list[int]:
+    """The classes that a text may mean, none where there is none: those with this label, else one of the label's words
+    (“tabby” in “tabby, tabby cat”), else one of ImageNet's words or its code (n02123045) where the labels are ImageNet's,
+    else with `part` those whose label it is a part of.
+    """
+    wanted = _plain(text)
+    if not wanted:
+        return []
+    plain = [_plain(label) for label in labels]
+    ways: list[Callable[[], list[int]]] = [
+        lambda: [index for index, label in enumerate(plain) if label == wanted],
+        lambda: [index for index, label in enumerate(plain) if wanted in map(str.strip, label.split(","))],
+        lambda: _imagenet_words(tuple(labels)).get(wanted, []),
+    ]
+    if part:
+        ways.append(lambda: [index for index, label in enumerate(plain) if wanted in label])
+    return next((found for found in (way() for way in ways) if found), [])
+
+
+@lru_cache(maxsize=2)
+def _imagenet_words(labels: tuple[str, ...]) -> dict[str, list[int]]:
+    """ImageNet's codes and all its words for each class; empty for other labels."""
+    from timm.data import ImageNetInfo, infer_imagenet_subset
+
+    subset = infer_imagenet_subset({"num_classes": len(labels)})
+    if subset is None or labels != imagenet_labels(len(labels)):
+        return {}
+    info = ImageNetInfo(subset)
+    names: dict[str, list[int]] = {}
+    for index, code in enumerate(info.label_names()):
+        for word in dict.fromkeys(map(_plain, (code, *info.label_name_to_description(code).split(",")))):
+            names.setdefault(word, []).append(index)
+    return names
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("_", " ").split()).casefold()
 
 
 def _distinct(lemmas: list[str], detailed: list[str]) -> list[str]:
