@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QFileDialog
+from steps import show as begin
 
 from vitviz.app import readings
 
@@ -69,3 +71,33 @@ def test_the_badge_explains_itself_by_click(shown, qtbot):
     assert said
     for widget in said:
         widget.close()
+
+
+@pytest.fixture
+def half(model):
+    """The small ViT in bfloat16."""
+    import copy
+
+    import torch
+
+    from vitviz.models.loading import load_model
+
+    return load_model(copy.deepcopy(model.module).to(torch.bfloat16), device="cpu")
+
+
+def test_half_precision_is_marked_beside_full_precision(shown, qtbot, half, photo, tmp_path, monkeypatch):
+    assert "float" not in shown.status.about.text() + shown.tools.model.text()
+    shown.stage.compare(model=half)
+    qtbot.waitUntil(lambda: shown.stage.comparison.second.trace is not None, timeout=20_000)
+    first, second = shown.stage.caption, shown.stage.second.caption
+    assert second.name.whole == f"{photo.stem}.png · {half.name} (bfloat16)"
+    assert "float" not in first.name.whole
+    shown.stage.end()
+    begin(shown, qtbot, photo, half)
+    assert " · CPU · bfloat16 · " in shown.status.about.text()
+    assert "(bfloat16)" in shown.tools.model.text()
+    target = tmp_path / "half.png"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(target), ""))
+    qtbot.keyClick(shown, Qt.Key.Key_S, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(target.exists, timeout=20_000)
+    assert Image.open(target).text["Model"] == f"{half.name} (bfloat16)"

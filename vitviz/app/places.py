@@ -162,4 +162,4 @@ def write_plate(trace: "Trace", what: str, path: "Path", **options: Any) -> None
     from vitviz.explain.plates import plate
     from vitviz.render.export import save_png
 
-    save_png(plate(trace, what, **options), path, {"Model": trace.model.name, "Plate": what})
+    save_png(plate(trace, what, **options), path, {"Model": trace.model.full_name, "Plate": what})

@@ -158,6 +158,13 @@ def where(trace: "Trace", chosen: Selection, heat: "Heatmap | None" = None) -> s
     return said
 
 
+def run(trace: "Trace") -> list[str]:
+    """How the trace was computed: tokens, device, the precision where it is not float32, and how long it took."""
+    model = trace.model
+    rounded = [] if model.full_name == model.name else [model.precision]
+    return [tokens(trace), str(model.device).upper(), *rounded, f"{trace.milliseconds:.0f} ms"]
+
+
 def tokens(trace: "Trace") -> str:
     """How many tokens there are and what they are."""
     grid = trace.patches

@@ -187,7 +187,7 @@ def sheet(
         return None
     instead = "the mean colour" if asked[0].replacement == "mean" else "the blurred photo"
     return Sheet(
-        title=f"Faithfulness of heatmaps of {trace.model.name} for {trace.photo.name}",
+        title=f"Faithfulness of heatmaps of {trace.model.full_name} for {trace.photo.name}",
         note=f"Area under each curve, {STEPS} steps, removed patches show {instead}. Random order: mean of "
         f"{ORDERS} with its 95 % confidence interval.",
         label=trace.model.labels[asked[0].target],

@@ -25,7 +25,7 @@ _FOLLOWED = "the panels show this side"
 
 def said_of(session: Session) -> tuple[str, str]:
     """What a side shows: photo and model; and what the model takes it for."""
-    names = [session.photo.name if session.photo else "", session.model.name if session.model else ""]
+    names = [session.photo.name if session.photo else "", session.model.full_name if session.model else ""]
     trace = session.trace
     found = trace.predictions(2) if trace is not None else []
     return " · ".join(name for name in names if name), ", ".join(

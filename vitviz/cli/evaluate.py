@@ -184,7 +184,7 @@ def settings_of(arguments: argparse.Namespace, model: "Model") -> Any:
 
     height, width = model.input_size
     return Settings(
-        model=model.name,
+        model=model.full_name,
         weights=fingerprint(model),
         framing=arguments.framing,
         input=f"{height}×{width}",
@@ -342,7 +342,7 @@ def conclude(rows: "Sequence[Row]", arguments: argparse.Namespace, model: "Model
     if found and arguments.png is not None:
         from vitviz.render.export import save_png
 
-        title = f"Faithfulness of heatmaps of {model.name}"
+        title = f"Faithfulness of heatmaps of {model.full_name}"
         save_png(picture(found, shares, title, _basis(arguments)), arguments.png, {"Title": title})
 
 

@@ -72,6 +72,6 @@ def run(arguments: argparse.Namespace) -> int:
     traced = trace(model, photo, framing=arguments.framing)
     options = {name: getattr(arguments, name) for name in ("layer", "head", "query", "stored")}
     image = plate(traced, arguments.what, **options)
-    save_png(image, arguments.out, {"Model": model.name, "Plate": arguments.what})
+    save_png(image, arguments.out, {"Model": model.full_name, "Plate": arguments.what})
     print(f"{arguments.out}: {WHAT[arguments.what]}")
     return 0

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     for name, reason in found.skipped:
         print(f"vitviz: {name} is left out: {reason}", file=sys.stderr)
     print(
-        f"{model.name}, mean over {found.count} photo{'s' if found.count != 1 else ''}; of the heads of a layer"
+        f"{model.full_name}, mean over {found.count} photo{'s' if found.count != 1 else ''}; of the heads of a layer"
     )
     print(f"{'layer':>5}  {'distance in px':>16}  {'even':>6}  {'entropy':>12}  prefix tokens")
     for number, layer in enumerate(found.mean.layers):

@@ -62,7 +62,7 @@ def attention(
         method="attention",
         title=f"What {subject} {'attends to' if direction == 'to' else 'is attended by'} in {chosen.name}, {heads}",
         unit="share of attention" if chosen.is_distribution else "signed weight",
-        model_name=trace.model.name,
+        model_name=trace.model.full_name,
         options={
             "layer": chosen.name,
             "head": head,

@@ -32,6 +32,6 @@ def gradcam(trace: Trace, target: int | None = None, layer: int | str = -1) -> H
         method="gradcam",
         title=f"Grad-CAM for {of_class.called(trace, found.target)} on the input of {chosen.name}",
         unit="gradient × feature, in logits per patch",
-        model_name=trace.model.name,
+        model_name=trace.model.full_name,
         options={"target": found.target, "layer": chosen.name},
     )

@@ -65,7 +65,7 @@ def gradient_attention(
         title=f"Gradient × attention for {of_class.called(trace, index)}: what {describe(trace, query, chosen)} {what} "
         f"in {chosen.name}, {heads}",
         unit="gradient × attention, in logits",
-        model_name=trace.model.name,
+        model_name=trace.model.full_name,
         options={
             "target": index,
             "layer": chosen.name,

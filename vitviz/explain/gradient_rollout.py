@@ -62,7 +62,7 @@ def gradient_rollout(
         title=f"Gradient rollout for {of_class.called(trace, found.target)}: {describe(trace, query, layers[-1])} "
         f"through {through_layers(trace, layers)}{shares_set(discard, residual)}",
         unit="share of gradient × attention, rolled out",
-        model_name=trace.model.name,
+        model_name=trace.model.full_name,
         options={
             "target": found.target,
             "discard": discard,

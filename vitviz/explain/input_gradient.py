@@ -31,7 +31,7 @@ def input_gradient(trace: Trace, target: int | None = None, times_input: bool = 
         method="input_gradient",
         title=f"{name} for {of_class.called(trace, found.target)}{SUMMED}",
         unit="logits, to first order" if times_input else "logits per unit of input",
-        model_name=trace.model.name,
+        model_name=trace.model.full_name,
         options={"target": found.target, "times_input": times_input},
         pixels=pixels,
     )

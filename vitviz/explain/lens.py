@@ -207,7 +207,7 @@ def _computed(trace: Trace, cancel: Callable[[], bool] | None) -> Lens:
         ) from problem
     _require_own_prediction(trace, logits, passers.rows)
     return Lens(
-        model_name=model.name,
+        model_name=model.full_name,
         labels=model.labels,
         layers=(None, *blocks.values()),
         names=("", *blocks),

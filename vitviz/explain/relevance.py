@@ -50,7 +50,7 @@ def relevance(
         title=f"Relevance for {of_class.called(trace, found.target)} to {describe(trace, query, layers[-1])} "
         f"through {through_layers(trace, layers)}",
         unit="relevance",
-        model_name=trace.model.name,
+        model_name=trace.model.full_name,
         options={
             "target": found.target,
             "query": query,

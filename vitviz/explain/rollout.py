@@ -68,7 +68,7 @@ def rollout(
         title=f"{name} of {describe(trace, query, layers[-1])} through {through_layers(trace, layers)}, "
         f"{fusion} of heads{shares_set(discard, residual)}",
         unit="share of the map's maximum" if vit_explain else "share of attention, rolled out",
-        model_name=trace.model.name,
+        model_name=trace.model.full_name,
         options={
             "fusion": fusion,
             "discard": discard,

@@ -127,7 +127,7 @@ def statistics(trace: Trace, *, cancel: Cancel | None = None, progress: Progress
                 if progress is not None:
                     progress(f"Statistics of {layer.name}", number / len(trace.layers))
                 layers.append(_layer(layer))
-        _kept[trace] = Statistics(trace.model.name, tuple(layers))
+        _kept[trace] = Statistics(trace.model.full_name, tuple(layers))
     return _kept[trace]
 
 

@@ -49,6 +49,16 @@ class Model:
         return torch.float32
 
     @property
+    def precision(self) -> str:
+        """The name of `dtype`: "float32", "bfloat16"."""
+        return str(self.dtype).removeprefix("torch.")
+
+    @property
+    def full_name(self) -> str:
+        """The name as it stands beside results, with the precision where that is not float32: "vit (bfloat16)"."""
+        return self.name if self.dtype == torch.float32 else f"{self.name} ({self.precision})"
+
+    @property
     def parameters(self) -> int:
         """How many numbers were learned."""
         return sum(parameter.numel() for parameter in self.module.parameters())

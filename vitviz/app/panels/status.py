@@ -77,12 +77,10 @@ class StatusPanel(QWidget):
         self.badge.setVisible(trace is not None and check is not None)
         if trace is None:
             self.about.setText(
-                "" if session.model is None else f"{session.model.name} on {session.model.device}"
+                "" if session.model is None else f"{session.model.full_name} on {session.model.device}"
             )
         else:
-            self.about.setText(
-                f"{readings.tokens(trace)} · {str(trace.model.device).upper()} · {trace.milliseconds:.0f} ms"
-            )
+            self.about.setText(" · ".join(readings.run(trace)))
         if check is not None:
             self.badge.setText(
                 f"exact, {_error(check.worst)}" if check.exact else f"not exact, {_error(check.worst)}"

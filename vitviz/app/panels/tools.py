@@ -101,11 +101,11 @@ class ToolsPanel(QWidget):
         if model is None:
             self.model.setText("Choose model…")
             return
-        self.model.setText(_short(model.name))
+        self.model.setText(_short(model.full_name))
         self.model.setToolTip(
-            f"{model.name}: {model.weights}, {model.parameters / 1e6:.1f} M parameters. Choose another"
+            f"{model.full_name}: {model.weights}, {model.parameters / 1e6:.1f} M parameters. Choose another"
         )
-        self.model.setAccessibleDescription(f"{model.name} is loaded")
+        self.model.setAccessibleDescription(f"{model.full_name} is loaded")
 
     def _show_methods(self) -> None:
         known = self._session.methods()
