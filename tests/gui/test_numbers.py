@@ -1,5 +1,6 @@
 """The panels of numbers: the logit lens and the statistics of heads, by mouse and by keyboard."""
 
+import copy
 import csv
 import gc
 import math
@@ -18,6 +19,7 @@ from vitviz.app.widgets.cells import Cell
 from vitviz.app.widgets.mosaic_plan import Target
 from vitviz.app.widgets.scatter import ticks
 from vitviz.explain.statistics import over_photos
+from vitviz.models.loading import load_model
 from vitviz.render.colors import lookup_table
 
 
@@ -331,6 +333,33 @@ def test_another_models_numbers_replace_those_of_a_folder(shown, qtbot, folder, 
     assert "share on the class token" not in [
         panel.quantity.itemText(index) for index in range(panel.quantity.count())
     ]
+
+
+def test_a_folders_numbers_do_not_outlive_their_model_though_another_has_its_name(
+    shown, qtbot, folder, photo, model
+):
+    panel = opened(shown, qtbot, "statistics")
+    panel.over_folder(folder)
+    qtbot.waitUntil(lambda: panel._summary is not None)
+    twin = load_model(copy.deepcopy(model.module), device="cpu")
+    assert (twin.name, twin.parameters) == (model.name, model.parameters)
+    with qtbot.waitSignal(shown.session.trace_changed, timeout=20_000):
+        shown.session.open(model=twin)
+    assert panel._summary is None
+    assert not panel.note.isVisible()
+    qtbot.waitUntil(lambda: settled(panel))
+    own = vitviz.statistics(shown.session.trace).layers[1].distance
+    np.testing.assert_allclose(panel.plot.dots.values[1], own, rtol=1e-5, atol=1e-8)
+
+
+def test_a_folders_numbers_do_not_outlive_their_framing(shown, qtbot, folder):
+    panel = opened(shown, qtbot, "statistics")
+    panel.over_folder(folder)
+    qtbot.waitUntil(lambda: panel._summary is not None)
+    with qtbot.waitSignal(shown.session.trace_changed, timeout=20_000):
+        shown.framings.actions()[1].trigger()
+    assert shown.session.framing == "squash"
+    assert panel._summary is None
 
 
 @pytest.mark.parametrize("name", ["lens", "statistics"])

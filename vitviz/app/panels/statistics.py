@@ -13,7 +13,7 @@ from vitviz.app.errors import failure
 from vitviz.app.quantities import QUANTITIES, Quantity, alike, even_of, number, reading, share_of, values_of
 from vitviz.app.requests import Progress
 from vitviz.app.session import Session
-from vitviz.app.state import Hover, ViewState
+from vitviz.app.state import Framing, Hover, ViewState
 from vitviz.app.widgets.cells import EMPTY, Cell, CellTable, Table
 from vitviz.app.widgets.invitation import Invitation
 from vitviz.app.widgets.mosaic_plan import Target
@@ -26,6 +26,7 @@ from vitviz.render.colors import lookup_table
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
     from vitviz.explain.statistics import Statistics, Summary
+    from vitviz.models.model import Model
 
 _ARROWS = ("up", "down", "left", "right")
 
@@ -42,7 +43,7 @@ class StatisticsPanel(QWidget):
         self._found: Statistics | None = None
         self._summary: Summary | None = None
         self._folder = ""
-        self._name = ""  # the model's
+        self._basis: tuple[Model, Framing] | None = None  # what the folder's numbers are of
         self.says = Quiet()
         self.quantity = QComboBox()
         self.quantity.setAccessibleName("What the dots show")
@@ -77,7 +78,7 @@ class StatisticsPanel(QWidget):
         self.export.clicked.connect(self._ask_export)
         self.card.cancelled.connect(self._stop_folder)
         session.trace_changed.connect(self._follow)
-        session.model_changed.connect(self._stop_folder)
+        session.model_changed.connect(self._follow)
         session.view_changed.connect(self._change_view)
         session.hover_changed.connect(self._preview)
         session.busy_changed.connect(self._dim)
@@ -136,11 +137,16 @@ class StatisticsPanel(QWidget):
     # From the session.
 
     def _follow(self) -> None:
-        trace = self._session.trace
+        session, trace = self._session, self._session.trace
+        if self._basis is not None and self._basis != (session.model, session.framing):
+            self._stop_folder()
+            self._summary = self._basis = None  # by the model itself: another one may have its name
+            self._wipe()
+            self._draw()
         if trace is None:
             self._worker.cancel()
             self._stop_folder()
-            self._of = self._found = self._summary = None
+            self._of = self._found = self._summary = self._basis = None
             self._clear(
                 "Every head in numbers",
                 "Open a photo and choose a model: how far each head looks, and how evenly.",
@@ -151,14 +157,10 @@ class StatisticsPanel(QWidget):
                 self._of = self._found = None  # an old trace is not kept for nobody
         elif trace is not self._of:
             heads = [layer.heads for layer in trace.layers]
-            if self._summary is not None and heads != [layer.heads for layer in self._summary.mean.layers]:
-                self._summary = None
-            if self._name != trace.model.name:
-                self._summary = None
             if self._found is not None and heads != [layer.heads for layer in self._found.layers]:
                 self._found = None  # heads that are not there cannot be pointed at
                 self._wipe()
-            self._of, self._name = trace, trace.model.name
+            self._of = trace
             self._worker.submit(lambda ticket: numbers.statistics_of(trace, ticket), self._take, self._fail)
             self._dim()
 
@@ -363,6 +365,7 @@ class StatisticsPanel(QWidget):
         def hear(news: Progress) -> None:
             self.card.show_progress(news.text, news.done)
 
+        self._basis = model, framing
         self.card.show_progress(f"Statistics over {folder.name}", None)
         self._folder_worker.submit(
             lambda ticket: numbers.over_folder(model, folder, framing, ticket), take, fail, hear
