@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QMimeData, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent
+from PySide6.QtCore import QEvent, QMimeData, QPointF, QRect, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent, QPainter, QPalette, QPixmap
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QToolButton, QVBoxLayout, QWidget
 
 from vitviz.app import icons, incoming, opening, theme
@@ -43,7 +43,7 @@ class Caption(QWidget):
         self.name = ElidedLabel()
         self.name.setFont(theme.body(strong=True))
         self.classes = Quiet()
-        words = QVBoxLayout()
+        self._words = words = QVBoxLayout()
         words.setSpacing(0)
         words.addWidget(self.name)
         words.addWidget(self.classes)
@@ -54,6 +54,10 @@ class Caption(QWidget):
         for changed in (session.photo_changed, session.model_changed, session.trace_changed):
             changed.connect(self._show)
         self._show()
+
+    def picture(self) -> QPixmap:
+        """The words, without the buttons beside them."""
+        return self.grab(QRect(0, 0, self._words.geometry().right() + 1, self.height()))
 
     def _show(self) -> None:
         name, classes = said_of(self._session)
@@ -194,6 +198,29 @@ class SplitStage(QWidget):
         """The photo that keys are meant for: the second one while it has the focus."""
         second = self.second
         return second.photo.canvas if second is not None and _has_focus(second) else self._photo.canvas
+
+    def picture(self) -> QPixmap:
+        """What is copied: both sides, each with its caption and colour bar, without the controls."""
+        second = self.second
+        if second is None:
+            return self._photo.picture()
+        columns = [(self.caption.picture(), self._photo.picture())]
+        columns.append((second.caption.picture(), second.photo.picture()))
+        ratio = self.devicePixelRatioF()
+        gap = round(self.sides.handleWidth() * ratio)
+        width = sum(photo.width() for _, photo in columns) + gap
+        head = max(words.height() for words, _ in columns)
+        made = QPixmap(width, head + max(photo.height() for _, photo in columns))
+        made.setDevicePixelRatio(ratio)
+        made.fill(self.palette().color(QPalette.ColorRole.Window))
+        painter = QPainter(made)
+        left = 0.0
+        for words, photo in columns:
+            painter.drawPixmap(QPointF(left, 0), words)
+            painter.drawPixmap(QPointF(left, head / ratio), photo)
+            left += (photo.width() + gap) / ratio
+        painter.end()
+        return made
 
     @property
     def working(self) -> bool:

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from vitviz.app import actions, docks, drawing, incoming, menus, opening, theme
+from vitviz.app import actions, docks, incoming, menus, opening, saving, theme
 from vitviz.app.chooser import ModelChooser
 from vitviz.app.errors import Failure
 from vitviz.app.panels.photo import PhotoPanel
@@ -154,7 +154,7 @@ class Window(QMainWindow):
             "previous_photo": lambda: self.stage.walk(-1),
             "paste": partial(opening.paste, self),
             "copy": self._copy,
-            "save": self._save,
+            "save": partial(saving.save, self),
             "close_photo": self._close_photo,
             "quit": self.close,
             "choose_model": self._choose_model,
@@ -207,6 +207,7 @@ class Window(QMainWindow):
         dock = docks.focused(self)
         stage = self.stage if self.stage.comparison is not None else self.photo
         panel = stage if dock is None else dock.panel
+        self.toast.hide()  # it lies over the photo
         QGuiApplication.clipboard().setPixmap(docks.picture_of(panel))
         self.toast.say(f"Copied the picture of {'the photo' if dock is None else dock.kind.title}")
 
@@ -237,24 +238,6 @@ class Window(QMainWindow):
     def _present(self) -> None:
         self.presentation.toggle()
         self._allow()
-
-    def _save(self) -> None:
-        heat, view, photo = self.session.heatmap, self.session.view, self.session.photo
-        if heat is None or photo is None:
-            return
-        folder = self.settings.text("save_folder") or (
-            str(photo.path.parent) if photo.path is not None and not is_bundled(photo.path) else ""
-        )
-        stem = photo.path.stem if photo.path else photo.name
-        path = incoming.ask_target(self, Path(folder) / f"{stem}-{heat.method}.png")
-        if path is None:
-            return
-        self.settings.put("save_folder", str(path.parent))
-        style = drawing.picture(view, heat, self.session.shared_range)
-        self.session.save(lambda: heat.save(path, **style), lambda: self._say_saved(path))
-
-    def _say_saved(self, path: Path) -> None:
-        self.toast.say(f"Saved {path.name} in {path.parent}")
 
     def _choose_model(self) -> None:
         self.chooser = ModelChooser(self.session, self)

@@ -63,26 +63,34 @@ class Heatmap:
     def save(self, path: str | Path, *, legend: bool = False, **style: Any) -> None:
         """Write the overlay as a PNG with what it shows in the file's text fields; `legend` adds a scale below it."""
         image = self.overlay(**style)
-        painted = self.values if style.get("field") is None else style["field"]
-        title = self.title_of(painted)
-        low, high = value_range(painted, style.get("scale"), style.get("log", False))
         if legend:
+            painted = self.values if style.get("field") is None else style["field"]
+            low, high = value_range(painted, style.get("scale"), style.get("log", False))
             known = ("colormap", "opacity", "style", "log", "temperature")
             shown = {key: style[key] for key in known if key in style}
             image = with_legend(
-                image, title=title, low=low, high=high, unit=self.unit, note=self.note, **shown
+                image,
+                title=self.title_of(painted),
+                low=low,
+                high=high,
+                unit=self.unit,
+                note=self.note,
+                **shown,
             )
-        options = {f"Option {key}": str(value) for key, value in self.options.items()}
+        save_png(image, path, self.described(**style))
+
+    def described(self, **style: Any) -> dict[str, str]:
+        """What the map shows and on which scale, as the text fields of a PNG that is drawn in this style."""
+        painted = self.values if style.get("field") is None else style["field"]
+        low, high = value_range(painted, style.get("scale"), style.get("log", False))
         bent = bending(low, style.get("log", False), style.get("temperature", 1.0))
-        scale = ", ".join(filter(None, (f"{low:g} to {high:g} {self.unit}", bent)))
-        metadata = {
-            "Title": title,
+        return {
+            "Title": self.title_of(painted),
             "Model": self.model_name,
             "Method": self.method,
-            "Scale": scale,
-            **options,
+            "Scale": ", ".join(filter(None, (f"{low:g} to {high:g} {self.unit}", bent))),
+            **{f"Option {key}": str(value) for key, value in self.options.items()},
         }
-        save_png(image, path, metadata)
 
     def save_raw(self, path: str | Path) -> None:
         """Write the raw numbers as .npz: values, prefix names and weights, leak, each patch's corners on the photo, and
