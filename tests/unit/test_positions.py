@@ -24,7 +24,7 @@ SWIN = {"img_size": 56, "embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4), 
 
 def traced(module: nn.Module, size: tuple[int, int]) -> tuple[Trace, list[tuple[Tensor, dict[str, Any]]]]:
     """A trace, and what each attending module was given in that pass: its input and keywords."""
-    trace = vitviz.trace(vitviz.load_model(module, device="cpu"), noise(size))
+    trace = vitviz.trace(vitviz.load_model(module, device="cpu", image_size=size), noise(size))
     given: list[tuple[Tensor, dict[str, Any]]] = []
     handles = [
         module.get_submodule(layer.name).register_forward_pre_hook(
@@ -42,8 +42,12 @@ def traced(module: nn.Module, size: tuple[int, int]) -> tuple[Trace, list[tuple[
 def queries_and_keys(attention: Any, x: Tensor) -> tuple[Tensor, Tensor]:
     """B×heads×n×d each, as the module's own projection makes them, before scale, norm and rotation."""
     if attention.qkv is None:
-        parts = [projection(x) for projection in (attention.q_proj, attention.k_proj)]
-        return tuple(p.reshape(*x.shape[:2], attention.num_heads, -1).transpose(1, 2) for p in parts)
+        width = attention.head_dim if hasattr(attention, "head_dim") else x.shape[-1] // attention.num_heads
+        q, k = (
+            projection(x).reshape(*x.shape[:2], -1, width).transpose(1, 2)
+            for projection in (attention.q_proj, attention.k_proj)
+        )
+        return q, k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)  # grouped queries share a key
     qkv = nn.functional.linear(x, attention.qkv.weight, attention.qkv.bias)
     if getattr(attention, "q_bias", None) is not None:
         qkv = qkv + torch.cat([attention.q_bias, torch.zeros_like(attention.q_bias), attention.v_bias])
@@ -188,8 +192,38 @@ ROTARY = {"img_size": 64, "patch_size": 16, "embed_dim": 48, "depth": 2, "num_he
 )
 def test_rotating_back_gives_the_logits_without_rotation(name: str, options: dict[str, object]) -> None:
     module = small(name, **options)
-    trace, given = traced(module, (64, 64))
-    first = None
+    unrotated_as_the_model_would(module, *traced(module, (64, 64)))
+
+
+NAFLEX = {"embed_dim": 96, "depth": 2, "num_heads": 3, "num_classes": 4}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("naflexvit_base_patch16_gap", {"rope_type": "axial", "pos_embed": "none"}),
+        ("naflexvit_base_patch16_gap", {"rope_type": "mixed", "reg_tokens": 2}),
+        ("naflexvit_base_patch16_gap", {"rope_type": "dinov3", "rope_rotate_half": True}),
+        ("naflexvit_base_patch16_gap", {"rope_type": "mrope", "rope_mrope_section": (4, 6, 6)}),
+        ("naflexvit_base_patch16_gap", {"rope_type": "axial", "attn_type": "eva", "pos_embed": "none"}),
+        ("naflexvit_base_patch16_gap", {"rope_type": "axial", "qkv_fused": False, "num_kv_heads": 1}),
+        ("vit_base_patch16_rope_224", {"use_naflex": True}),
+        ("vit_base_patch16_rope_mixed_224", {"use_naflex": True}),
+        ("vit_small_patch16_dinov3", {"use_naflex": True}),
+    ],
+)
+def test_a_naflexs_rotation_is_turned_back_on_its_own_grid(name: str, options: dict[str, object]) -> None:
+    module = small(name, **(NAFLEX | options))
+    assert type(module).__name__ == "NaFlexVit"
+    trace, given = traced(module, (96, 64))
+    assert (trace.patches.rows, trace.patches.cols) == (6, 4)
+    unrotated_as_the_model_would(module, trace, given)
+
+
+def unrotated_as_the_model_would(
+    module: nn.Module, trace: Trace, given: list[tuple[Tensor, dict[str, Any]]]
+) -> None:
+    """Each layer's split against the products of its own projections, with and without timm's rotation."""
     for layer, (x, kwargs) in zip(trace.layers, given, strict=True):
         attention: Any = module.get_submodule(layer.name)
         with torch.no_grad():
@@ -211,8 +245,6 @@ def test_rotating_back_gives_the_logits_without_rotation(name: str, options: dic
         close(found.content + found.position + found.mask, found.logits)
         assert np.abs(found.position[:, skip:]).max() > 1e-2
         close(found.position, (logits - plain)[:, token])
-        first = found if first is None else first
-    assert first is not None
     with pytest.raises(MethodError, match="rotate"):
         positions.position_bias(trace, 0)
 

@@ -30,10 +30,12 @@ CASES = {
         for name, size, window in (
             (SWIN, 224, 7), (SWIN, 224, 8), (SWIN, 224, 12), (SWIN, 224, 16),
             (SWIN, (256, 208), 7), (SWIN, (256, 208), 8), (SWIN, (256, 208), 12), (SWIN, (256, 208), 16),
-            (V2, 224, 7), (V2, 224, 12), (V2, (256, 208), 8), (V2, (256, 208), 16),
+            (V2, 224, 7), (V2, 224, 8), (V2, 224, 12), (V2, 224, 16),
+            (V2, (256, 208), 7), (V2, (256, 208), 8), (V2, (256, 208), 12), (V2, (256, 208), 16),
+            (CR, 224, 7), (CR, 224, 8), (CR, 224, 12), (CR, 224, 16),
+            (CR, (256, 208), 7), (CR, (256, 208), 8), (CR, (256, 208), 12), (CR, (256, 208), 16),
         )
     },
-    "CR, 224, window 7": (CR, {"img_size": 224, "window_size": 7}),
     "CR, 256×192, window 8": (CR, {"img_size": (256, 192), "window_size": 8}),
     "S3, 224": (S3, {"img_size": 224}),
     "S3, 256×208": (S3, {"img_size": (256, 208)}),
@@ -78,6 +80,8 @@ def pushed(trace: Trace, layer: Layer) -> np.ndarray:
 def test_windows_are_those_of_timms_own_block_and_see_what_it_lets_them_see(case: str) -> None:
     trace = traced(case)
     assert any(any(layer.layout.windows.shift) for layer in trace.layers)
+    if "window" in case:
+        assert trace.layers[0].layout.windows.size == (CASES[case][1]["window_size"],) * 2
     padded = 0
     for layer in trace.layers:
         windows = layer.layout.windows
