@@ -10,10 +10,11 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import pytest
 from PySide6.QtCore import QEvent, QPoint
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QMainWindow, QWidget
 from steps import picture, show
 
 from vitviz.app.main import make_window
+from vitviz.app.session import Session
 from vitviz.app.settings import Settings
 from vitviz.app.window import Window
 from vitviz.models.model import Model
@@ -110,3 +111,32 @@ def at() -> Callable[[Window, int, int], QPoint]:
         return QPoint(round(view.left + x * view.scale), round(view.top + y * view.scale))
 
     return place
+
+
+@pytest.fixture
+def opened(qtbot, tmp_path: Path) -> Iterator[Callable[..., QWidget]]:
+    """Opens a panel in a plain window, with a photo and a model if one is given."""
+    made: list[tuple[QMainWindow, Session]] = []
+
+    def open_panel(kind, model: Model | None = None, size: tuple[int, int] = (64, 64)) -> QWidget:
+        session = Session("cpu")
+        session.change(colormap="viridis")
+        window = QMainWindow()
+        panel = kind(session, [])
+        window.setCentralWidget(panel)
+        window.resize(620, 760)
+        window.show()
+        qtbot.waitExposed(window)
+        made.append((window, session))
+        if model is not None:
+            with qtbot.waitSignal(session.trace_changed, timeout=60_000):
+                session.open(photo=picture(tmp_path / "photo.png", size), model=model)
+            qtbot.waitUntil(lambda: session.busy is None)
+        return panel
+
+    yield open_panel
+    for window, session in made:
+        window.centralWidget().end()
+        session.close()
+        window.close()
+        window.deleteLater()

@@ -1,6 +1,7 @@
 """Swin's windows: which token sits in which slot of which window, after the cyclic shift and the padding."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise, product
 
 import numpy as np
@@ -82,8 +83,17 @@ class Windows:
 
     def slot(self, token: int) -> tuple[int, int]:
         """The (window, slot) where a token sits."""
-        window, slot = np.nonzero(self.index == token)
-        return int(window[0]), int(slot[0])
+        place = int(self._slots[token])
+        size = self.size[0] * self.size[1]
+        return place // size, place % size
+
+    @cached_property
+    def _slots(self) -> NDArray[np.int64]:
+        """For each token where in `index`, read row by row, it stands: asked for in every layer as the pointer moves."""
+        slots = np.empty(self.grid[0] * self.grid[1], np.int64)
+        places = np.nonzero(self.index.reshape(-1) >= 0)[0]
+        slots[self.index.reshape(-1)[places]] = places
+        return slots
 
     def tokens(self, window: int) -> NDArray[np.int64]:
         """The tokens of a window in the order of its slots, padding left out."""

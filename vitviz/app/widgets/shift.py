@@ -3,7 +3,16 @@
 from itertools import product
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
+from PySide6.QtGui import (
+    QColor,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPixmap,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import QWidget
 
 from vitviz.app import theme
@@ -33,6 +42,7 @@ class ShiftView(Ringed):
         self._padded = True
         self._hovered: tuple[int, int] | None = None
         self._scaled: QPixmap | None = None
+        self._backdrop: QPixmap | None = None  # all that stays while the pointer moves
 
     @property
     def scene(self) -> Scene | None:
@@ -53,7 +63,7 @@ class ShiftView(Ringed):
         """Another grid."""
         self._scene, self._focus, self._scaled = scene, Focus(), None
         self.setAccessibleDescription("" if scene is None else scene.caption)
-        self.update()
+        self._redraw()
 
     def set_focus(self, focus: Focus) -> None:
         """Let a window stand out."""
@@ -64,19 +74,23 @@ class ShiftView(Ringed):
         """How far the shift has come."""
         if progress != self._progress:
             self._progress = progress
-            self.update()
+            self._redraw()
 
     def set_regions(self, shown: bool) -> None:
         """Whether regions are tinted once the windows are closed."""
         if shown != self._show_regions:
             self._show_regions = shown
-            self.update()
+            self._redraw()
 
     def set_padded(self, shown: bool) -> None:
         """Whether there is room for padding; without it the photo's grid is all that is shown."""
         if shown != self._padded:
             self._padded = shown
-            self.update()
+            self._redraw()
+
+    def _redraw(self) -> None:
+        self._backdrop = None
+        self.update()
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """A square."""
@@ -151,28 +165,42 @@ class ShiftView(Ringed):
     # Painting.
 
     def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
-        """The photo in pieces, then windows, regions, padding and what stands out."""
+        """The photo in pieces, windows, regions, padding; over it what stands out."""
         painter = QPainter(self)
-        if self._scene is None:
-            self.draw_focus(painter)
-            return
-        scene, closed = self._scene, min(max(self._progress - 1.0, 0.0), 1.0)
+        if self._scene is not None:
+            if self._backdrop is None:
+                self._backdrop = self._draw_backdrop(self._scene)
+            painter.drawPixmap(0, 0, self._backdrop)
+            self._draw_heat(painter, self._scene)
+            self._draw_focus_window(painter, self._closed)
+        self.draw_focus(painter)
+
+    @property
+    def _closed(self) -> float:
+        """How far the windows have closed over the shifted grid."""
+        return min(max(self._progress - 1.0, 0.0), 1.0)
+
+    def _draw_backdrop(self, scene: Scene) -> QPixmap:
+        """What the pointer changes nothing of: its many lines take ten times as long as drawing them as one picture."""
+        ratio, closed = self.devicePixelRatioF(), self._closed
+        backdrop = QPixmap(self.size() * ratio)
+        backdrop.setDevicePixelRatio(ratio)
+        backdrop.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(backdrop)
         self._draw_pieces(painter, scene)
         if closed > 0:
             self._draw_padding(painter, scene, closed)
             if self._show_regions:
                 self._draw_regions(painter, scene, closed)
-        self._draw_heat(painter, scene)
         self._draw_lines(painter, scene, closed)
-        self._draw_focus_window(painter, closed)
-        colors = theme.colors(self.palette())
         painter.setFont(theme.small())
-        painter.setPen(QColor(colors.quiet))
+        painter.setPen(QColor(theme.colors(self.palette()).quiet))
         bottom = self.box(QRectF(0, 0, *reversed(self.frame))).bottom()
         room = QRectF(4, bottom + 4, self.width() - 8, self._caption_height)
         middle = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop
         painter.drawText(room, middle | Qt.TextFlag.TextWordWrap, scene.caption)
-        self.draw_focus(painter)
+        painter.end()
+        return backdrop
 
     def _draw_pieces(self, painter: QPainter, scene: Scene) -> None:
         image = self._picture(scene)
@@ -332,6 +360,17 @@ class ShiftView(Ringed):
         painter.drawRect(box)
 
     # Events.
+
+    def resizeEvent(self, _: QResizeEvent) -> None:  # noqa: N802
+        """Draw all of it again."""
+        self._redraw()
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Another theme has other colours, another screen other pixels."""
+        kinds = QEvent.Type.PaletteChange, QEvent.Type.FontChange, QEvent.Type.DevicePixelRatioChange
+        if event.type() in kinds:
+            self._redraw()
+        super().changeEvent(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Tell when the pointer comes to another cell."""

@@ -1,0 +1,154 @@
+"""The panel of positions: real pointers and keys on real models, against the models' own data."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from PySide6.QtCore import QPoint, Qt
+from steps import picture
+
+from vitviz.app import places
+from vitviz.app.panels.positions import PositionsPanel
+from vitviz.app.widgets.pictures import Spot
+from vitviz.attention.layer import Layer
+from vitviz.explain import positions
+from vitviz.explain.split import split_or_bias
+from vitviz.models.loading import load_model
+from vitviz.render.plates import colored
+
+
+def torch_ones(layer: Layer) -> torch.Tensor:
+    return torch.ones(layer.operations[0].shape)
+
+
+def test_similarity_shows_the_map_of_the_position_that_is_pointed_at(opened, model, qtbot):
+    panel = opened(PositionsPanel, model)
+    session = panel._session
+    qtbot.waitUntil(lambda: len(panel.view.pictures) > 0)
+    qtbot.mouseMove(panel.view, panel.view.cell_box(Spot(0, 2, 6)).center().toPoint())
+    assert session.hover.patch == (2, 6)
+    values = positions.similarity(session.trace)
+    np.testing.assert_allclose(panel.view.pictures[1].pixels, colored(values[2, 6], -1, 1), atol=4)
+    tile = panel.view.pictures[0].pixels[2 * 9 : 2 * 9 + 8, 6 * 9 : 6 * 9 + 8]
+    np.testing.assert_allclose(tile, colored(values[2, 6], -1, 1), atol=4)
+    assert "Position (2, 6) is most like" in panel.says.whole
+    qtbot.mouseClick(
+        panel.view, Qt.MouseButton.LeftButton, pos=panel.view.cell_box(Spot(1, 1, 1)).center().toPoint()
+    )
+    assert session.view.query == (1, 1)
+    panel.mode._pick("components")
+    expected = np.round(positions.components(session.trace).colors * 255)
+    np.testing.assert_allclose(panel.view.pictures[0].pixels, expected, atol=1)
+    panel.mode._pick("norm")
+    assert "× the mean" in panel.says.whole
+    panel.mode._pick("split")  # barred, with the reason
+    assert panel.mode.current == "norm"
+    assert "before the first layer" in panel.mode._barred["split"]
+    told = panel.mode.accessibleDescription()  # by ear too
+    assert "in the logits cannot be chosen: " in told
+    assert "before the first layer" in told
+
+
+def test_a_resized_table_is_shown_beside_the_stored_one(opened, model, qtbot, tmp_path):
+    panel = opened(PositionsPanel, model)
+    session = panel._session
+    with qtbot.waitSignal(session.trace_changed, timeout=60_000):
+        session.open(photo=picture(tmp_path / "tall.png", (60, 120)), framing="fit")
+    qtbot.waitUntil(lambda: panel.which.isVisible())
+    assert "Interpolated from 8×8 to" in panel.changed.text()
+    panel.which._pick("both")
+    cells = [one.cells for one in panel.view.pictures[:2]]
+    grid = session.trace.patches
+    assert cells == [(8, 8), (grid.rows, grid.cols)]
+    session.pin((0, 0))
+    captions = ["as stored", "as used", "(0, 0) as stored", "(0, 0) as used"]
+    assert [one.caption for one in panel.view.pictures] == captions
+    similar = positions.similarity(session.trace, stored=True)
+    np.testing.assert_allclose(panel.view.pictures[2].pixels, colored(similar[0, 0], -1, 1), atol=4)
+    session.pin("class")
+    captions = ["as stored", "as used", "class as stored", "class as used"]
+    assert [one.caption for one in panel.view.pictures] == captions
+    panel.mode._pick("norm")
+    nearest = positions.change(session.trace).nearest
+    np.testing.assert_allclose(
+        panel.view.pictures[2].pixels, colored(nearest, float(nearest.min()), 1.0, "viridis"), atol=4
+    )
+    assert "Likeness" in panel.legend.text()
+
+
+def test_logits_over_prefix_tokens_are_numbers(opened, qtbot):
+    import timm
+
+    torch.manual_seed(4)
+    options = {"img_size": 64, "embed_dim": 48, "depth": 1, "num_heads": 3, "num_classes": 4}
+    module = timm.create_model("beit_base_patch16_224", **options)
+    with torch.no_grad():
+        module.blocks[0].attn.relative_position_bias_table.normal_()
+    panel = opened(PositionsPanel, load_model(module, device="cpu"))
+    panel._session.change(head=2)
+    panel._session.pin((1, 2))
+    qtbot.waitUntil(lambda: panel._split is not None and panel._split.subject == "patch (1, 2)")
+    found = positions.split(panel._session.trace, 0, (1, 2))
+    numbers = f"class {found.content[2, 0]:+.2f} {found.position[2, 0]:+.2f} = {found.logits[2, 0]:+.2f}"
+    assert numbers.replace("-", "−") in panel.changed.text().replace("\u00a0", " ")
+    assert panel.changed.isVisible()
+    panel.mode._pick("similarity")  # barred
+    assert panel.mode.current == "split"
+
+
+def test_where_only_weights_are_known_the_bias_is_shown_alone(opened, swin, qtbot):
+    panel = opened(PositionsPanel, swin)
+    session = panel._session
+    trace = session.trace
+    qtbot.waitUntil(lambda: panel._split is not None)  # nothing else comes later
+    bare = tuple(
+        replace(
+            layer,
+            operations=(
+                replace(layer.operations[0], logits=None, query=None, key=None, weights=torch_ones(layer)),
+            ),
+        )
+        for layer in trace.layers
+    )
+    found = split_or_bias(replace(trace, layers=bare), 1, (5, 9))
+    assert not found.complete
+    _, slot = trace.layers[1].layout.windows.slot(5 * 16 + 9)
+    np.testing.assert_allclose(
+        found.position, positions.position_bias(trace, 1)[:, slot], rtol=1e-5, atol=1e-8
+    )
+    panel._take_split((found, *places.split_plate(found, None, "viridis")), None)
+    assert [one.caption for one in panel.view.pictures] == ["position"]
+    assert "the bias alone is shown" in panel.changed.text()
+    assert panel.says.whole.startswith("Position bias of patch (5, 9)")
+    qtbot.mouseMove(panel.view, panel.view.cell_box(Spot(0, 3, 1)).center().toPoint())
+    told = f"position {found.picture(found.position)[3, 1]:+.2f} logits".replace("-", "−")
+    assert told in panel.says.whole
+
+
+def test_logits_follow_the_query_and_a_key_is_read_in_numbers(opened, swin, qtbot):
+    panel = opened(PositionsPanel, swin)
+    session = panel._session
+    session.change(layer=1, head=1)
+    session.pin((5, 9))
+    qtbot.waitUntil(lambda: panel._split is not None and panel._split.subject == "patch (5, 9)")
+    assert panel.mode.current == "split"
+    assert "no table of positions" in panel.mode._barred["similarity"]
+    found = positions.split(session.trace, 1, (5, 9))
+    assert [one.caption for one in panel.view.pictures] == ["content", "position", "sum", "attention"]
+    limit = max(
+        float(np.abs(found.picture(v, 1)).max()) for v in (found.content, found.position, found.logits)
+    )
+    np.testing.assert_allclose(
+        panel.view.pictures[0].pixels, colored(found.picture(found.content, 1), -limit, limit), atol=4
+    )
+    qtbot.mouseMove(panel.view, panel.view.cell_box(Spot(2, 3, 1)).center().toPoint())
+    total = f"{found.picture(found.logits, 1)[3, 1]:+.2f}".replace("-", "−")
+    assert f"= {total} logits" in panel.says.whole
+    qtbot.mouseMove(panel.view, QPoint(1, 1))
+    assert panel.says.whole == "Logits of patch (5, 9) in layers.0.blocks.1.attn, head 1"
+    assert session.view.query == (5, 9)  # reading does not change the query, a click does
+    key = int(found.keys.reshape(4, 4)[3, 1])
+    qtbot.mouseClick(
+        panel.view, Qt.MouseButton.LeftButton, pos=panel.view.cell_box(Spot(2, 3, 1)).center().toPoint()
+    )
+    assert session.view.query == divmod(key, 16)
