@@ -1,24 +1,15 @@
 """The panel of positions: real pointers and keys on real models, against the models' own data."""
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from PySide6.QtCore import QPoint, Qt
 from steps import picture
 
-from vitviz.app import places
 from vitviz.app.panels.positions import PositionsPanel
 from vitviz.app.widgets.pictures import Spot
-from vitviz.attention.layer import Layer
 from vitviz.explain import positions
-from vitviz.explain.split import split_or_bias
 from vitviz.models.loading import load_model
 from vitviz.render.plates import colored
-
-
-def torch_ones(layer: Layer) -> torch.Tensor:
-    return torch.ones(layer.operations[0].shape)
 
 
 def test_similarity_shows_the_map_of_the_position_that_is_pointed_at(opened, model, qtbot):
@@ -94,35 +85,6 @@ def test_logits_over_prefix_tokens_are_numbers(opened, qtbot):
     assert panel.changed.isVisible()
     panel.mode._pick("similarity")  # barred
     assert panel.mode.current == "split"
-
-
-def test_where_only_weights_are_known_the_bias_is_shown_alone(opened, swin, qtbot):
-    panel = opened(PositionsPanel, swin)
-    session = panel._session
-    trace = session.trace
-    qtbot.waitUntil(lambda: panel._split is not None)  # nothing else comes later
-    bare = tuple(
-        replace(
-            layer,
-            operations=(
-                replace(layer.operations[0], logits=None, query=None, key=None, weights=torch_ones(layer)),
-            ),
-        )
-        for layer in trace.layers
-    )
-    found = split_or_bias(replace(trace, layers=bare), 1, (5, 9))
-    assert not found.complete
-    _, slot = trace.layers[1].layout.windows.slot(5 * 16 + 9)
-    np.testing.assert_allclose(
-        found.position, positions.position_bias(trace, 1)[:, slot], rtol=1e-5, atol=1e-8
-    )
-    panel._take_split((found, *places.split_plate(found, None, "viridis")), None)
-    assert [one.caption for one in panel.view.pictures] == ["position"]
-    assert "the bias alone is shown" in panel.changed.text()
-    assert panel.says.whole.startswith("Position bias of patch (5, 9)")
-    qtbot.mouseMove(panel.view, panel.view.cell_box(Spot(0, 3, 1)).center().toPoint())
-    told = f"position {found.picture(found.position)[3, 1]:+.2f} logits".replace("-", "−")
-    assert told in panel.says.whole
 
 
 def test_logits_follow_the_query_and_a_key_is_read_in_numbers(opened, swin, qtbot):

@@ -92,10 +92,10 @@ def tables(trace: "Trace") -> Tables:
 
 
 def split(trace: "Trace", layer: int, query: Query) -> "Split":
-    """A query's logits in parts, or their bias alone. Raises MethodError with the reason where neither can be had."""
-    from vitviz.explain.split import split_or_bias
+    """A query's logits in parts. Raises MethodError with the reason where they cannot be had."""
+    from vitviz.explain.split import split
 
-    return split_or_bias(trace, layer, query)
+    return split(trace, layer, query)
 
 
 def split_reason(trace: "Trace", layer: int) -> str:

@@ -84,7 +84,7 @@ def changed(change: "Change", colormap: str) -> Picture:
 
 def prefix_keys(found: "Split", head: int | None) -> str:
     """The logits over prefix tokens, which have no place on the maps, as numbers; empty without any."""
-    if not found.prefix or not found.complete:
+    if not found.prefix:
         return ""
     parts = [
         values.mean(0) if head is None else values[head]

@@ -145,14 +145,11 @@ def _norm(trace: Trace, options: Options) -> Image.Image:
 
 
 def _split(trace: Trace, options: Options) -> Image.Image:
-    found = positions.split_or_bias(trace, options.layer, options.query)
+    found = positions.split(trace, options.layer, options.query)
     pictures, limit = split_pictures(found, options.head, options.colormap)
     heads = f"head {options.head}" if options.head is not None else f"mean of {len(found.content)} heads"
     title = f"Logits of {found.subject} in {found.layer}, {heads}: content + position = sum"
     note = "a difference of 1 is a factor of e; grey: padding or masked; attention from 0 to its own maximum"
-    if not found.complete:
-        title = f"Position bias of {found.subject} in {found.layer}, {heads}"
-        note = "the layer hands over only its softmaxed weights, so content is not known; grey: padding or masked"
     return _scaled(side_by_side(pictures), title, -limit, limit, "logits", note)
 
 
@@ -164,10 +161,6 @@ def split_pictures(
         ("content", "position", "sum") if found.kind != "rotary" else ("not rotated", "rotation", "logits")
     )
     masked = found.picture(found.mask, head) < 0
-    if not found.complete:
-        bias = np.where(masked, np.nan, found.picture(found.position, head))
-        limit = float(np.nanmax(np.abs(bias))) or 1.0
-        return [Picture(colored(bias, -limit, limit), "position")], limit
     maps = [found.picture(values, head) for values in (found.content, found.position, found.logits)]
     maps = [np.where(masked, np.nan, values) for values in maps]
     limit = max(float(np.nanmax(np.abs(values))) for values in maps) or 1.0

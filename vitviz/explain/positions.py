@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
-from vitviz.explain.split import Split, position_bias, split, split_or_bias
+from vitviz.explain.split import Split, position_bias, split
 
 __all__ = [
     "Change",
@@ -28,7 +28,6 @@ __all__ = [
     "prefix_similarity",
     "similarity",
     "split",
-    "split_or_bias",
     "table",
 ]
 

@@ -5,7 +5,7 @@ Where positions rotate q and k (rotary) content is q·k with both rotated back, 
 A table added to the tokens before the first layer cannot be told apart any more inside the logits; that is refused.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitviz.attention.layer import Layer
+from vitviz.attention.once_more import once_more
+from vitviz.attention.operations import Operation
 from vitviz.attention.trace import Query, Trace
 from vitviz.attention.windows import MASKED
 from vitviz.errors import MethodError
@@ -54,11 +56,6 @@ class Split:
     """Where the query itself lies in `shape`; None for a prefix token."""
 
     @property
-    def complete(self) -> bool:
-        """Whether content and logits are known; False where only the bias is."""
-        return not bool(np.isnan(self.content).all())
-
-    @property
     def attention(self) -> Doubles:
         """heads×keys: the softmax of the logits."""
         exponentials = np.exp(self.logits - self.logits.max(-1, keepdims=True))
@@ -81,15 +78,14 @@ def split(trace: Trace, layer: int | str = -1, query: Query = None) -> Split:
     chosen = find_layer(trace, layer)
     _, slot, window = _row(trace, chosen, query)
     kind = kind_of(trace, chosen)
-    batch = slice(window, window + 1)
-    logits = _logits(chosen, slot, batch)
+    logits, operation = _logits(trace, chosen, slot, window, kind)
     heads, keys = logits.shape
     mask = np.zeros((heads, keys))
     windows = chosen.layout.windows
     if windows is not None:
         mask += np.where(windows.masked(window)[slot], MASKED, 0.0)
     if kind == "rotary":
-        position = logits - _unrotated(trace, chosen, slot)
+        position = logits - _unrotated(trace, chosen, operation, slot)
     else:
         excluded = np.isneginf(logits)
         mask[excluded] = -np.inf
@@ -99,27 +95,6 @@ def split(trace: Trace, layer: int | str = -1, query: Query = None) -> Split:
         content = logits - position - mask
     content = np.nan_to_num(content, nan=0.0)
     return _made(trace, chosen, query, kind, content, position, mask, logits)
-
-
-def split_or_bias(trace: Trace, layer: int | str = -1, query: Query = None) -> Split:
-    """As `split`; where a layer hands over only its weights, its bias alone: content and logits are then NaN."""
-    try:
-        return split(trace, layer, query)
-    except MethodError:
-        chosen = find_layer(trace, layer)
-        if _knows_logits(chosen) or own_bias(trace, chosen) is None:
-            raise
-    _, slot, window = _row(trace, chosen, query)
-    position = position_bias(trace, chosen)[:, slot].astype(np.float64)
-    mask, unknown = np.zeros(position.shape), np.full(position.shape, np.nan)
-    if chosen.layout.windows is not None:
-        mask += np.where(chosen.layout.windows.masked(window)[slot], MASKED, 0.0)
-    return _made(trace, chosen, query, "relative bias", unknown, position, mask, unknown)
-
-
-def _knows_logits(layer: Layer) -> bool:
-    operation = layer.operations[0]
-    return operation.logits is not None or (operation.query is not None and operation.key is not None)
 
 
 def _made(
@@ -253,19 +228,39 @@ def _row(trace: Trace, layer: Layer, query: Query) -> tuple[int, int, int]:
     return token, slot, window
 
 
-def _logits(layer: Layer, row: int, batch: slice) -> Doubles:
-    """heads×keys: what the softmax of one row was taken of."""
+def _logits(trace: Trace, layer: Layer, row: int, window: int, kind: Kind) -> tuple[Doubles, Operation]:
+    """heads×keys: what the softmax of one row was taken of; and the operation, for rotary with its queries and keys.
+
+    Attention that is not fused hands over weights, beside which logits are kept only where rows are short: what is missing
+    is had from one more pass.
+    """
     operation = layer.operations[0]
-    if operation.logits is not None:
-        return _array(operation.logits[batch, :, row][0])
-    if operation.query is None or operation.key is None:
-        raise MethodError(
-            f"{layer.name} hands over only its softmaxed weights, from which its logits cannot be had back."
+    if operation.query is not None:
+        return _product(operation, row, window), operation
+    if operation.logits is not None and kind != "rotary":
+        return _array(operation.logits[window, :, row]), operation
+    seen = once_more(trace, layer, row, window)
+    logits = _array(seen.logits)
+    if kind == "rotary":
+        operation = replace(
+            operation, weights=None, logits=None, query=seen.query[None], key=seen.key[None], scale=1.0
         )
-    logits = _products(operation.query[batch, :, row][0], operation.key[batch][0]) * operation.scale
+        if not np.allclose(
+            _product(operation, row, 0), logits, rtol=0, atol=TOLERANCE * np.abs(logits).max()
+        ):
+            raise MethodError(
+                f"The logits of {layer.name} are not its queries times its keys; they cannot be split."
+            )
+    return logits, operation
+
+
+def _product(operation: Operation, row: int, window: int) -> Doubles:
+    """heads×keys: the logits of one row from queries and keys."""
+    assert operation.query is not None
+    assert operation.key is not None
+    logits = _products(operation.query[window, :, row], operation.key[window]) * operation.scale
     if operation.bias is not None:
-        bias = operation.bias.expand(operation.shape)[batch, :, row][0]
-        logits = logits + bias.double().cpu()
+        logits = logits + operation.bias.expand(operation.shape)[window, :, row].double().cpu()
     return logits.numpy()
 
 
@@ -278,24 +273,20 @@ def _array(values: Tensor) -> Doubles:
     return values.detach().double().cpu().numpy()
 
 
-def _unrotated(trace: Trace, layer: Layer, row: int) -> Doubles:
+def _unrotated(trace: Trace, layer: Layer, operation: Operation, row: int) -> Doubles:
     """heads×keys: the logits of one row with queries and keys rotated back (Su et al. 2021; timm's kinds)."""
-    operation = layer.operations[0]
-    if operation.query is None or operation.key is None:
-        raise MethodError(
-            f"{layer.name} hands over only its softmaxed weights, so its rotation cannot be undone."
-        )
+    assert operation.query is not None
+    assert operation.key is not None
     module: Any = trace.model.module
     attending: Any = module.get_submodule(operation.module)
     rotation = _rotation(trace, layer, operation.module)
     first = int(attending.num_prefix_tokens)
     half = bool(getattr(attending, "rotate_half", False))
-    query = _rotated_back(operation.query[0].double().cpu(), rotation, first, half)[:, row]
-    key = _rotated_back(operation.key[0].double().cpu(), rotation, first, half)
-    logits = _products(query, key) * operation.scale
-    if operation.bias is not None:
-        logits = logits + operation.bias.expand(operation.shape)[0, :, row].double().cpu()
-    return logits.numpy()
+    query, key = (
+        _rotated_back(part[0].double().cpu(), rotation, first, half)
+        for part in (operation.query, operation.key)
+    )
+    return _product(replace(operation, query=query[None], key=key[None]), row, 0)
 
 
 def _rotation(trace: Trace, layer: Layer, name: str) -> Tensor:

@@ -43,9 +43,6 @@ _VIEWS = [
 ]
 
 
-_BIAS_ALONE = "This layer hands over only its softmaxed weights, so what content adds is not known: the bias alone is shown."
-
-
 class PositionsPanel(QWidget):
     """What the model knows of places."""
 
@@ -296,7 +293,7 @@ class PositionsPanel(QWidget):
             self.view.set_marks([(Spot(number, *found.place), True) for number in range(len(plates))])
         self._say_split(found)
         shown = head if head is not None and head < len(found.content) else None
-        told = prefix_keys(found, shown) if found.complete else _BIAS_ALONE
+        told = prefix_keys(found, shown)
         self.changed.setText(told)
         self.changed.setVisible(bool(told))
         show_scale(self.bar, -limit, limit, "logits", self._session.view.colormap)
@@ -306,8 +303,7 @@ class PositionsPanel(QWidget):
         head = self._session.selection.head
         one = head is not None and head < len(found.content)
         heads = f"head {head}" if one else f"mean of {len(found.content)} heads"
-        what = "Logits" if found.complete else "Position bias"
-        self.says.set_text(f"{what} of {found.subject} in {found.layer}, {heads}")
+        self.says.set_text(f"Logits of {found.subject} in {found.layer}, {heads}")
 
     # Pointing.
 
@@ -349,10 +345,7 @@ class PositionsPanel(QWidget):
             for values in (found.content, found.position, found.mask, found.attention)
         )
         masked = f" + mask {mask:.0f}" if mask < 0 else ""
-        if not found.complete and not np.isnan(position):
-            told = f"Key ({spot.row}, {spot.column}): position {position:+.2f} logits"
-            self.says.set_text(told.replace("-", "−"))
-        elif not np.isnan(content):
+        if not np.isnan(content):
             self.says.set_text(
                 (
                     f"Key ({spot.row}, {spot.column}): {content:+.2f} {position:+.2f}{masked} = "

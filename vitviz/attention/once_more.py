@@ -1,0 +1,99 @@
+"""What one row of logits was made of, where a trace kept only weights: one more pass, as far as the layer asked for."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from vitviz.attention.layer import Layer
+from vitviz.attention.operations import four_dimensional
+from vitviz.attention.recorder import PRODUCTS, SOFTMAXES
+from vitviz.attention.trace import Trace
+from vitviz.errors import MethodError
+from vitviz.models.devices import memory_guard
+
+TOLERANCE = 1e-3
+"""How far the weights of the second pass may lie from the recorded ones, relative to the largest: half precision rounds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One row of one layer's logits."""
+
+    logits: Tensor
+    """heads×keys: what the softmax was taken of."""
+    query: Tensor
+    """heads×N×d: the left factor of the last product before the softmax, of all tokens (or of the window's slots)."""
+    key: Tensor
+    """heads×N×d: its right factor."""
+
+
+def once_more(trace: Trace, layer: Layer, row: int, window: int = 0) -> Row:
+    """A row of a layer's logits, from a pass that ends with that layer and of which nothing else is kept.
+
+    Raises MethodError where the pass gives other weights than were recorded, DeviceMemoryError.
+    """
+    operation, model = layer.operations[0], trace.model
+    watch = _Softmax()
+    attending = model.module.get_submodule(operation.module)
+    handles = [
+        attending.register_forward_pre_hook(lambda *_: watch.begin()),
+        attending.register_forward_hook(lambda *_: watch.end()),
+    ]
+    try:
+        with torch.no_grad(), memory_guard(model.name, model.device), model.lock, watch:
+            inputs = torch.from_numpy(trace.framing.apply(trace.photo))[None]
+            model.module(inputs.to(model.device, model.dtype))
+    except _EnoughError:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    if watch.logits is None or watch.query is None or watch.key is None:
+        raise MethodError(f"{layer.name} takes no softmax of a product, so its logits cannot be had.")
+    logits, query, key = (four_dimensional(part) for part in (watch.logits, watch.query, watch.key))
+    seen = logits[window, :, row].float().softmax(-1)
+    recorded = layer.weights(slice(row, row + 1), window)[0, :, 0]
+    if seen.shape != recorded.shape or not torch.allclose(
+        seen, recorded, rtol=0, atol=TOLERANCE * float(recorded.max())
+    ):
+        raise MethodError(f"{layer.name} gave other weights when it was run once more; it cannot be split.")
+    return Row(logits[window, :, row], query[window], key[window].transpose(-2, -1))
+
+
+class _EnoughError(Exception):
+    """The layer has been seen: the rest of the pass is not needed."""
+
+
+class _Softmax(TorchFunctionMode):
+    """Keeps what the first softmax between `begin` and `end` is taken of, and the factors of the product before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on = False
+        self.query: Tensor | None = None
+        self.key: Tensor | None = None
+        self.logits: Tensor | None = None
+
+    def begin(self) -> None:
+        """The attending module starts."""
+        self.on = True
+
+    def end(self) -> None:
+        """The attending module has run, and so has all that is needed."""
+        raise _EnoughError
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if self.on and self.logits is None:
+            if func in SOFTMAXES and result.ndim >= 3:
+                given = args[0] if args else kwargs["input"]
+                self.logits = given.detach().clone()  # some models take the softmax in place
+            elif func in PRODUCTS and result.ndim >= 3:
+                self.query, self.key = args[0].detach(), args[1].detach()
+        return result
