@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 from PySide6.QtCore import QPoint, Qt
-from steps import picture
+from steps import picture, show
 
+from vitviz.app import docks
 from vitviz.app.panels.positions import PositionsPanel
 from vitviz.app.widgets.pictures import Spot
 from vitviz.explain import positions
@@ -114,3 +115,74 @@ def test_logits_follow_the_query_and_a_key_is_read_in_numbers(opened, swin, qtbo
         panel.view, Qt.MouseButton.LeftButton, pos=panel.view.cell_box(Spot(2, 3, 1)).center().toPoint()
     )
     assert session.view.query == divmod(key, 16)
+
+
+def test_arrow_keys_read_the_keys_of_a_query_and_enter_makes_one_the_query(window, qtbot, photo, swin):
+    show(window, qtbot, photo, swin)
+    session = window.session
+    session.change(layer=1, head=1)
+    session.pin((5, 9))
+    panel = docks.reveal(window, "positions")
+    qtbot.waitUntil(lambda: panel._split is not None and panel._split.subject == "patch (5, 9)")
+    found = panel._split
+    window.activateWindow()
+    qtbot.waitUntil(panel.view.isVisible)
+    panel.view.setFocus(Qt.FocusReason.TabFocusReason)
+    qtbot.waitUntil(panel.view.hasFocus)
+    assert "Logits of patch (5, 9)" in panel.view.accessibleDescription()
+    row, column = found.place
+    qtbot.keyClick(panel.view, Qt.Key.Key_Left)
+    expected = (row, column - 1) if column else (row, column)
+    assert panel.view.hovered == Spot(0, *expected)
+    total = f"= {found.picture(found.logits, 1)[expected]:+.2f} logits".replace("-", "−")
+    assert total in panel.says.whole
+    assert total in panel.view.accessibleDescription()
+    assert session.selection.query == (5, 9)  # not the window's own arrow keys
+    for _ in range(5):
+        qtbot.keyClick(panel.view, Qt.Key.Key_Down)
+    assert panel.view.hovered == Spot(0, 3, expected[1])  # stays on the window of 4×4
+    token = int(found.keys.reshape(4, 4)[3, expected[1]])
+    qtbot.keyClick(panel.view, Qt.Key.Key_Return)
+    assert session.view.query == divmod(token, 16)
+    qtbot.waitUntil(lambda: panel._split is not found)
+    assert panel.says.whole.startswith("Key (")  # the key is still read, now beside the new query's
+    panel.mode.setFocus(Qt.FocusReason.TabFocusReason)
+    qtbot.waitUntil(lambda: panel.view.hovered is None)
+    assert panel.says.whole.startswith("Logits of patch (")
+
+
+def test_arrow_keys_still_move_the_query_where_there_are_no_keys_to_read(window, qtbot, photo, model):
+    show(window, qtbot, photo, model)
+    window.session.pin((3, 3))
+    panel = docks.reveal(window, "positions")
+    qtbot.waitUntil(lambda: len(panel.view.pictures) > 0)
+    window.activateWindow()
+    qtbot.waitUntil(panel.view.isVisible)
+    panel.view.setFocus(Qt.FocusReason.TabFocusReason)
+    qtbot.waitUntil(panel.view.hasFocus)
+    qtbot.keyClick(panel.view, Qt.Key.Key_Down)
+    assert window.session.view.query == (4, 3)
+
+
+def test_position_of_every_head_is_shown_and_a_click_takes_its_head_apart(opened, swin, qtbot):
+    panel = opened(PositionsPanel, swin)
+    session = panel._session
+    session.change(layer=1)
+    session.pin((5, 9))
+    qtbot.waitUntil(lambda: panel._split is not None and panel._split.subject == "patch (5, 9)")
+    panel.mode._pick("bias")
+    qtbot.waitUntil(lambda: [one.caption for one in panel.view.pictures] == ["head 0", "head 1"])
+    found = positions.split(session.trace, 1, (5, 9))
+    seen = np.where(found.mask < 0, np.nan, found.position)
+    limit = float(np.nanmax(np.abs(seen)))
+    for head in (0, 1):
+        expected = colored(seen[head].reshape(4, 4), -limit, limit)
+        np.testing.assert_allclose(panel.view.pictures[head].pixels, expected, atol=4)
+    qtbot.mouseMove(panel.view, panel.view.cell_box(Spot(1, *found.place)).center().toPoint())
+    told = f"head 1: position {found.picture(found.position, 1)[found.place]:+.2f} logits".replace("-", "−")
+    assert told in panel.says.whole
+    qtbot.mouseClick(panel.view, Qt.MouseButton.LeftButton, pos=panel.view.boxes()[1].center().toPoint())
+    assert session.view.head == 1
+    qtbot.waitUntil(lambda: len(panel.view.pictures) == 4)
+    assert panel.mode.current == "split"
+    assert session.view.query == (5, 9)

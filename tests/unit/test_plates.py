@@ -12,7 +12,7 @@ import vitviz
 from vitviz.attention.check import noise
 from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
-from vitviz.explain.plates import PLATES, plate, split_pictures
+from vitviz.explain.plates import PLATES, bias_pictures, plate, split_pictures
 from vitviz.render.colors import SIGNED_COLORMAP, lookup_table
 from vitviz.render.plates import NOTHING, Picture, colored, side_by_side, tiled
 
@@ -89,6 +89,16 @@ def test_the_three_maps_of_a_split_share_one_scale(swin: Trace) -> None:
             for values in (found.content, found.position, found.logits)
         )
     )
+
+
+def test_each_heads_position_has_one_scale_with_the_others(swin: Trace) -> None:
+    found = vitviz.positions.split(swin, 1, (0, 0))
+    pictures, limit = bias_pictures(found)
+    seen = ~(found.mask < 0) & (found.keys >= 0)
+    assert limit == pytest.approx(np.abs(found.position[seen]).max())
+    assert [picture.caption for picture in pictures] == ["head 0", "head 1"]
+    values = np.where(seen, found.position, np.nan)[1].reshape(found.shape)
+    np.testing.assert_array_equal(pictures[1].pixels, colored(values, -limit, limit))
 
 
 @pytest.mark.parametrize("what", PLATES)

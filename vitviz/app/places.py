@@ -109,11 +109,11 @@ def split_reason(trace: "Trace", layer: int) -> str:
     return ""
 
 
-def split_plate(found: "Split", head: int | None, colormap: str) -> tuple[list[Any], float]:
-    """The pictures of a split and the limit of their common scale, as `vitviz.explain.plates` draws them."""
-    from vitviz.explain.plates import split_pictures
+def split_plate(found: "Split", mode: str, head: int | None, colormap: str) -> tuple[list[Any], float]:
+    """The pictures of a split ("split") or of its position alone in each head ("bias"), and the limit of their scale."""
+    from vitviz.explain.plates import bias_pictures, split_pictures
 
-    return split_pictures(found, head, colormap)
+    return bias_pictures(found) if mode == "bias" else split_pictures(found, head, colormap)
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,8 @@ LEGEND = {
     "colour are alike in them.",
     "likeness": " Likeness: the cosine with the stored embedding of the nearest place; the brighter, the less has changed.",
     "norm": "How long each embedding is: a long one weighs more in its token.",
+    "bias": "What its place adds to the logit of each key, for one query, head by head on one scale: red adds, blue takes "
+    "away; 1 more makes attention e = 2.7 times as strong. Grey: padding, or masked. A click shows a head's content too.",
     "relative bias": "Logits before the softmax, of one query over all keys. Content: what it looks for; position: what its "
     "place adds; 1 more makes attention e = 2.7 times as strong. Grey: padding, or masked. Attention: to its own maximum.",
     "rotary": "The model turns queries and keys by angles that depend on their places. Not rotated: the logits with both "
@@ -102,6 +104,31 @@ def prefix_keys(found: "Split", head: int | None) -> str:
         + "; ".join(one.replace("-", "−").replace(" ", "\u00a0") for one in told)
         + "."
     )
+
+
+def key_words(trace: "Trace", found: "Split", head: int | None, spot: tuple[int, int], whole: bool) -> str:
+    """The numbers of one key of a split in one head, or the mean of all; `whole`: content and mask too, not position alone.
+
+    Empty for padding.
+    """
+    token = int(found.keys[len(found.prefix) + spot[0] * found.shape[1] + spot[1]])
+    layer = next(layer for layer in trace.layers if layer.name == found.layer)
+    place = None if token < 0 else layer.layout.place(token)
+    if place is None:
+        return ""
+    content, position, mask, logits, share = (
+        float(found.picture(values, head)[spot])
+        for values in (found.content, found.position, found.mask, found.logits, found.attention)
+    )
+    name = f"Key ({place[0]}, {place[1]})"
+    first, second = ("content", "position") if found.kind != "rotary" else ("not rotated", "rotation")
+    if not whole:
+        return f"{name}, head {head}: {second} {position:+.2f} logits".replace("-", "−")
+    masked = f" + mask {mask:.0f}" if mask < 0 else ""
+    told = (
+        f"{name}: {first} {content:+.2f}, {second} {position:+.2f}{masked} = {logits:+.2f} logits; attention "
+    )
+    return told.replace("-", "−") + readings.number(share)
 
 
 def sentence(mode: str, table: Table, place: Patch | None, prefix: int = 0) -> str:

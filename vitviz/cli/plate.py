@@ -21,6 +21,7 @@ WHAT = {
     "components": "principal components of the position table as colours",
     "norm": "how long each position's embedding is",
     "split": "the logits of --query: content, position, sum, attention",
+    "bias": "what position adds to the logits of --query, head by head",
     "patches": "the patches as the model sees them, pulled apart",
     "filters": "principal components of the patch embedding's filters",
     "embedding": "how long each patch's embedding is",

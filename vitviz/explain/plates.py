@@ -22,6 +22,7 @@ from vitviz.render.plates import (
     NOTHING,
     Picture,
     colored,
+    in_rows,
     side_by_side,
     tiled,
     windows_on_photo,
@@ -50,8 +51,8 @@ def plate(
     stored: bool = False,
     colormap: str = DEFAULT_COLORMAP,
 ) -> Image.Image:
-    """A plate of a trace, one of PLATES: "windows", "matrix", "similarity", "components", "norm", "split", "patches",
-    "filters", "embedding", "stem".
+    """A plate of a trace, one of PLATES: "windows", "matrix", "similarity", "components", "norm", "split", "bias",
+    "patches", "filters", "embedding", "stem".
 
     `query`: the token whose window or logits are shown; `stored`: the position table before interpolation. Raises
     MethodError where the model has nothing of the kind, with the reason.
@@ -92,25 +93,16 @@ def _matrix(trace: Trace, options: Options) -> Image.Image:
     bias = positions.position_bias(trace, layer)
     heads = range(layer.heads) if options.head is None else [options.head]
     low, high = float(bias.min()), float(bias.max())
-    rows = [
-        side_by_side(
-            [
-                Picture(
-                    colored(attention[head], 0, float(attention[head].max()), options.colormap),
-                    f"head {head}: attention",
-                ),
-                Picture(colored(bias[head], low, high), "relative position bias"),
-                Picture(
-                    colored(np.where(windows.masked(window), 1.0, 0.0), 0, 1, "gray"), "masked pairs (white)"
-                ),
-            ],
-            240,
-        )
-        for head in heads
-    ]
-    image = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)))
-    for number, row in enumerate(rows):
-        image.paste(row, (0, number * row.height))
+    masked = colored(np.where(windows.masked(window), 1.0, 0.0), 0, 1, "gray")
+    pictures = []
+    for head in heads:
+        shares = colored(attention[head], 0, float(attention[head].max()), options.colormap)
+        pictures += [
+            Picture(shares, f"head {head}: attention"),
+            Picture(colored(bias[head], low, high), "relative position bias"),
+            Picture(masked, "masked pairs (white)"),
+        ]
+    image = in_rows(pictures, 3, 240)
     title = f"Window {window} of {layer.name}: query (down) by key (across)"
     return with_legend(
         image, title=title, low=low, high=high, unit="bias in logits", style="tint", opacity=1.0,
@@ -170,6 +162,27 @@ def split_pictures(
     ]
     shares = found.picture(found.attention, head)
     return [*pictures, Picture(colored(shares, 0, float(np.nanmax(shares)), colormap), "attention")], limit
+
+
+def _bias(trace: Trace, options: Options) -> Image.Image:
+    found = positions.split(trace, options.layer, options.query)
+    pictures, limit = bias_pictures(found)
+    what = "rotation" if found.kind == "rotary" else "position"
+    title = f"What {what} adds to the logits of {found.subject} in {found.layer}, head by head"
+    note = "a difference of 1 is a factor of e; grey: padding or masked"
+    return _scaled(in_rows(pictures, 6, 200), title, -limit, limit, "logits", note)
+
+
+def bias_pictures(found: positions.Split) -> tuple[list[Picture], float]:
+    """What position adds in each head, as pictures on one scale from minus the limit to it."""
+    maps = [
+        np.where(found.picture(found.mask, head) < 0, np.nan, found.picture(found.position, head))
+        for head in range(len(found.position))
+    ]
+    limit = max(float(np.nanmax(np.abs(values))) for values in maps) or 1.0
+    return [
+        Picture(colored(values, -limit, limit), f"head {head}") for head, values in enumerate(maps)
+    ], limit
 
 
 def _patches(trace: Trace, options: Options) -> Image.Image:
@@ -255,6 +268,7 @@ PLATES: dict[str, Callable[[Trace, Options], Image.Image]] = {
     "components": _components,
     "norm": _norm,
     "split": _split,
+    "bias": _bias,
     "patches": _patches,
     "filters": _filters,
     "embedding": _embedding,

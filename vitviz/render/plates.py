@@ -76,6 +76,19 @@ def side_by_side(pictures: Sequence[Picture], side: int = 320) -> Image.Image:
     return plate
 
 
+def in_rows(pictures: Sequence[Picture], columns: int, side: int = 320) -> Image.Image:
+    """Rows of `columns` pictures side by side, one row below the other."""
+    rows = [
+        side_by_side(pictures[first : first + columns], side) for first in range(0, len(pictures), columns)
+    ]
+    plate = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), PAPER)
+    top = 0
+    for row in rows:
+        plate.paste(row, (0, top))
+        top += row.height
+    return plate
+
+
 def windows_on_photo(
     photo: Photo, framing: Framing, layout: Layout, window: int | None = None, regions: bool = True
 ) -> Image.Image:

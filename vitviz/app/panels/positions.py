@@ -2,18 +2,18 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PySide6.QtCore import QEvent
 from PySide6.QtGui import QAction, QShowEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from vitviz.app import icons, places, readings
+from vitviz.app import icons, places
 from vitviz.app.errors import failure
 from vitviz.app.plate_parts import legend, row, save_plate, show_scale
 from vitviz.app.position_pictures import (
     LEGEND,
     beside,
     changed,
+    key_words,
     maps,
     on_photo,
     on_table,
@@ -40,7 +40,9 @@ _VIEWS = [
     ("components", "colours"),
     ("norm", "length"),
     ("split", "in the logits"),
+    ("bias", "by head"),
 ]
+_LOGITS = ("split", "bias")
 
 
 class PositionsPanel(QWidget):
@@ -148,7 +150,9 @@ class PositionsPanel(QWidget):
         if self._tables is None:
             return
         self._offer(trace, self._tables)
-        if self.mode.current == "split":
+        in_logits = self.mode.current in _LOGITS
+        self.view.set_walks(in_logits)
+        if in_logits:
             self._ask_split(trace)
         else:
             self._show_table(trace, self._tables)
@@ -166,7 +170,7 @@ class PositionsPanel(QWidget):
         no_split = places.split_reason(trace, layer)
         barred = {key: tables.reason for key, _ in _VIEWS[:3]} if tables.reason else {}
         if no_split:
-            barred["split"] = no_split
+            barred |= dict.fromkeys(_LOGITS, no_split)
         self.mode.set_barred(barred)
         open_views = [key for key, _ in _VIEWS if key not in barred]
         if self.mode.current in barred and open_views:
@@ -261,8 +265,8 @@ class PositionsPanel(QWidget):
                 trace.patches.rows // 2,
                 trace.patches.cols // 2,
             )  # a mean of patches has no logits of its own
-        head = chosen.head
-        key = (trace, "split", query, chosen.layer, head)
+        head, mode = chosen.head, self.mode.current
+        key = (trace, mode, query, chosen.layer, head)
         if key == self._asked:
             return
         self._asked = key
@@ -271,9 +275,9 @@ class PositionsPanel(QWidget):
         def work(_: object) -> tuple["Split", list[Any], float]:
             found = places.split(trace, chosen.layer, query)
             shown = head if head is not None and head < len(found.content) else None
-            return found, *places.split_plate(found, shown, colormap)
+            return found, *places.split_plate(found, mode, shown, colormap)
 
-        self._worker.submit(work, lambda made: self._take_split(made, head), self._lack_split)
+        self._worker.submit(work, lambda made: self._take_split(made, mode), self._lack_split)
 
     def _lack_split(self, problem: BaseException) -> None:
         if isinstance(problem, MethodError):
@@ -281,29 +285,31 @@ class PositionsPanel(QWidget):
         else:
             self._fail(problem)
 
-    def _take_split(self, made: tuple["Split", list[Any], float], head: int | None) -> None:
+    def _take_split(self, made: tuple["Split", list[Any], float], mode: str) -> None:
         found, plates, limit = made
         self._split = found
         self.empty.hide()
         self.view.set_dimmed(False)
+        rows, columns = found.shape
         self.view.set_pictures(
-            [Picture(plate.pixels, plate.caption, cells=found.shape, joint=plate.joint) for plate in plates]
+            [
+                Picture(
+                    plate.pixels, plate.caption, cells=found.shape, joint=plate.joint, aspect=columns / rows
+                )
+                for plate in plates
+            ]
         )
-        if found.place is not None:
-            self.view.set_marks([(Spot(number, *found.place), True) for number in range(len(plates))])
-        self._say_split(found)
-        shown = head if head is not None and head < len(found.content) else None
-        told = prefix_keys(found, shown)
+        told = prefix_keys(found, self._head(found)) if mode == "split" else ""
         self.changed.setText(told)
         self.changed.setVisible(bool(told))
         show_scale(self.bar, -limit, limit, "logits", self._session.view.colormap)
-        self.legend.setText(LEGEND[found.kind])
+        self.legend.setText(LEGEND["bias" if mode == "bias" else found.kind])
+        self._read(self.view.hovered)
 
-    def _say_split(self, found: "Split") -> None:
+    def _head(self, found: "Split") -> int | None:
+        """The selected head, if the layer has it; None for the mean of all."""
         head = self._session.selection.head
-        one = head is not None and head < len(found.content)
-        heads = f"head {head}" if one else f"mean of {len(found.content)} heads"
-        self.says.set_text(f"Logits of {found.subject} in {found.layer}, {heads}")
+        return head if head is not None and head < len(found.content) else None
 
     # Pointing.
 
@@ -313,7 +319,7 @@ class PositionsPanel(QWidget):
         if trace is None or spot.picture >= len(self.view.pictures):
             return None
         cells = self.view.pictures[spot.picture].cells
-        if self.mode.current != "split" or self._split is None:
+        if self.mode.current not in _LOGITS or self._split is None:
             return on_photo(cells, trace, spot.row, spot.column)
         token = int(self._split.keys[len(self._split.prefix) + spot.row * cells[1] + spot.column])
         layer = next(one for one in trace.layers if one.name == self._split.layer)
@@ -324,37 +330,38 @@ class PositionsPanel(QWidget):
         return on_photo((grid.rows, grid.cols), trace, *place)
 
     def _point(self, spot: Spot | None) -> None:
-        if self.mode.current == "split":
+        if self.mode.current in _LOGITS:
             self._read(spot)  # the keys of one query: pointing at them must not change the query
             return
         patch = None if spot is None else self._patch_at(spot)
         self._session.point(Hover(patch=patch))
 
     def _read(self, spot: Spot | None) -> None:
-        found = self._split
-        if found is None:
+        """Say the numbers of a key, and outline it in each picture beside the query itself."""
+        found, trace = self._split, self._trace
+        if found is None or trace is None:
             return
-        if spot is None:
-            self._say_split(found)
-            return
-        head = self._session.selection.head
-        place = (spot.row, spot.column)
-        shown = head if head is not None and head < len(found.content) else None
-        content, position, mask, share = (
-            float(found.picture(values, shown)[place])
-            for values in (found.content, found.position, found.mask, found.attention)
-        )
-        masked = f" + mask {mask:.0f}" if mask < 0 else ""
-        if not np.isnan(content):
-            self.says.set_text(
-                (
-                    f"Key ({spot.row}, {spot.column}): {content:+.2f} {position:+.2f}{masked} = "
-                    f"{content + position + mask:+.2f} logits; attention "
-                ).replace("-", "−")
-                + readings.number(share)
-            )
+        mode, head, told = self.mode.current, self._head(found), ""
+        every = range(len(self.view.pictures))
+        marks = [] if found.place is None else [(Spot(one, *found.place), True) for one in every]
+        if spot is not None:
+            shown = head if mode == "split" else spot.picture
+            told = key_words(trace, found, shown, (spot.row, spot.column), mode == "split")
+            marks += [(Spot(one, spot.row, spot.column), False) for one in every]
+        self.view.set_marks(marks)
+        heads = f"head {head}" if head is not None else f"mean of {len(found.content)} heads"
+        heads = heads if mode == "split" else f"{len(found.content)} heads"
+        whole = f"Logits of {found.subject} in {found.layer}, {heads}"
+        self.says.set_text(told or whole)
+        names = "; ".join(picture.caption for picture in self.view.pictures)
+        self.view.setAccessibleDescription(told or f"{whole}: {names}. Arrow keys go from key to key.")
 
     def _click(self, spot: Spot) -> None:
+        if self.mode.current == "bias":
+            self.mode.set_current("split")
+            self._session.change(head=spot.picture)
+            self._draw()
+            return
         patch = self._patch_at(spot)
         if patch is not None:
             self._session.pin(patch)
@@ -364,7 +371,7 @@ class PositionsPanel(QWidget):
         if trace is None or not self.view.pictures:
             return
         chosen = session.selection
-        query = self._asked[2] if self.mode.current == "split" and self._asked is not None else chosen.query
+        query = self._asked[2] if self.mode.current in _LOGITS and self._asked is not None else chosen.query
         options: dict[str, Any] = {
             "layer": chosen.layer,
             "head": chosen.head,

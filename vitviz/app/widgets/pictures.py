@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QFocusEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
 from vitviz.app import theme
@@ -14,6 +14,13 @@ from vitviz.app.pixels import rgb_image
 from vitviz.app.widgets.focus import Ringed
 
 _CAPTION, _GAP, _JOINT, _EDGE = 20, 12, 28, 12
+_STEPS = {
+    Qt.Key.Key_Up: (-1, 0),
+    Qt.Key.Key_Down: (1, 0),
+    Qt.Key.Key_Left: (0, -1),
+    Qt.Key.Key_Right: (0, 1),
+}
+_ENTER = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +128,7 @@ class PicturesView(Ringed):
         self._marks: list[tuple[Spot, bool]] = []
         self._hovered: Spot | None = None
         self._dimmed = False
+        self._walks = self._walked = False
 
     @property
     def pictures(self) -> list[Picture]:
@@ -134,6 +142,8 @@ class PicturesView(Ringed):
         self._images = [known.get(id(picture)) or _Image(rgb_image(picture.pixels)) for picture in pictures]
         self._pictures = pictures
         self._marks = []
+        if self._hovered is not None and not self._is_there(self._hovered):
+            self._hovered = None
         self.setAccessibleDescription("; ".join(picture.caption for picture in pictures))
         self.update()
 
@@ -142,6 +152,15 @@ class PicturesView(Ringed):
         if marks != self._marks:
             self._marks = marks
             self.update()
+
+    @property
+    def hovered(self) -> Spot | None:
+        """The cell that the pointer or the keys are on."""
+        return self._hovered
+
+    def set_walks(self, walks: bool) -> None:
+        """Whether arrow keys go from cell to cell, and Enter clicks one; otherwise they do what they do in the window."""
+        self._walks = walks
 
     def set_dimmed(self, dimmed: bool) -> None:
         """Whether what is shown is about to be replaced."""
@@ -233,6 +252,48 @@ class PicturesView(Ringed):
         painter.setPen(QPen(color, 2 if strong else 1, j=Qt.PenJoinStyle.MiterJoin))
         painter.drawRect(cell)
 
+    def event(self, event: QEvent) -> bool:
+        """Keep the arrow keys from the window's shortcuts while they go from cell to cell."""
+        if (
+            event.type() == QEvent.Type.ShortcutOverride
+            and isinstance(event, QKeyEvent)
+            and self._is_step(event)
+        ):
+            event.accept()
+            return True
+        return super().event(event)
+
+    def _is_step(self, event: QKeyEvent) -> bool:
+        plain = event.modifiers() in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier)
+        return self._walks and plain and bool(self._pictures) and event.key() in (*_STEPS, *_ENTER)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        """Arrow keys go from cell to cell of a picture, first from the selected one; Enter clicks."""
+        if not self._is_step(event):
+            super().keyPressEvent(event)
+        elif event.key() not in _ENTER:
+            selected = next((spot for spot, strong in self._marks if strong), Spot(0, 0, 0))
+            spot = self._hovered or selected
+            rows, columns = self._pictures[spot.picture].cells
+            down, right = _STEPS[Qt.Key(event.key())]
+            self._walked = self._ring = True
+            self._hover(
+                Spot(
+                    spot.picture,
+                    min(max(spot.row + down, 0), rows - 1),
+                    min(max(spot.column + right, 0), columns - 1),
+                )
+            )
+        elif self._hovered is not None:
+            self.clicked.emit(self._hovered)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:  # noqa: N802
+        """What the keys pointed at is not pointed at any more."""
+        if self._walked:
+            self._walked = False
+            self._hover(None)
+        super().focusOutEvent(event)
+
     def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Tell when the pointer comes to another cell."""
         self._hover(self.spot_at(event.position()))
@@ -246,6 +307,12 @@ class PicturesView(Ringed):
         spot = self.spot_at(event.position())
         if spot is not None and event.button() == Qt.MouseButton.LeftButton:
             self.clicked.emit(spot)
+
+    def _is_there(self, spot: Spot) -> bool:
+        if spot.picture >= len(self._pictures):
+            return False
+        rows, columns = self._pictures[spot.picture].cells
+        return spot.row < rows and spot.column < columns
 
     def _hover(self, spot: Spot | None) -> None:
         if spot != self._hovered:
