@@ -64,6 +64,16 @@ def test_pictures_lie_apart_inside_the_room(count, room):
             assert not any(box.intersects(other) for other in boxes[number + 1 :])
 
 
+def test_what_is_joined_stays_in_one_row_where_pictures_are_not_much_smaller_for_it():
+    joints = ["←", "", "←", "", "←", "", ""]
+    boxes = arrange([1.0] * 7, joints, 315, 300)
+    for number, joint in enumerate(joints):
+        if joint:
+            assert boxes[number].top() == boxes[number + 1].top()
+    apart = boxes[1].left() - boxes[0].right(), boxes[2].left() - boxes[1].right()
+    assert apart[0] > apart[1]  # more room where a joint stands
+
+
 def test_a_cell_is_found_where_it_is_drawn(qtbot):
     from vitviz.app.widgets.pictures import Picture
 

@@ -7,6 +7,7 @@ from PySide6.QtGui import QColor, QImage, QPalette
 from PySide6.QtWidgets import QWidget
 
 from vitviz.app.panels.windows import WindowsPanel
+from vitviz.app.widgets.pictures import Spot
 from vitviz.app.widgets.shift import ShiftView
 from vitviz.explain import positions
 from vitviz.models.loading import load_model
@@ -160,6 +161,39 @@ def test_a_padded_layer_says_all_of_its_caption_and_merges_on_the_photo_alone(op
     assert panel.view.frame == (18, 14)
     assert panel.view.unit > before
     assert not panel.play.isEnabled()  # merging has no shift to play
+
+
+def test_a_cell_of_a_matrix_is_read_by_pointer_and_keys(opened, swin, qtbot):
+    panel = opened(WindowsPanel, swin)
+    session = panel._session
+    session.change(layer=1)
+    session.pin((0, 0))
+    qtbot.keyClick(panel.view, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: panel.matrix.isVisible() and len(panel.matrix.pictures) == 5)
+    whole = panel.matrix_says.whole
+    layer = session.trace.layers[1]
+    windows = layer.layout.windows
+    window, _ = windows.slot(0)
+    attention = layer.attention()[window]
+    bias = positions.position_bias(session.trace, layer)
+    names = ["({}, {})".format(*layer.layout.place(int(token))) for token in windows.index[window]]
+    qtbot.mouseMove(panel.matrix, panel.matrix.cell_box(Spot(2, 6, 2)).center().toPoint())
+    told = panel.matrix_says.whole
+    assert told.startswith(f"Head 1, {names[6]} → {names[2]}: ")
+    assert f"bias {bias[1, 6, 2]:+.2f}".replace("-", "−") in told
+    assert f"{attention[1, 6, 2] * 16:.1f}× uniform" in told
+    assert ("masked" in told) == windows.masked(window)[6, 2]
+    qtbot.mouseMove(panel.matrix, QPoint(1, 1))
+    assert panel.matrix_says.whole == whole
+    qtbot.keyClick(panel.matrix, Qt.Key.Key_Right)
+    qtbot.keyClick(panel.matrix, Qt.Key.Key_Down)
+    assert panel.matrix_says.whole.startswith(f"Head 0, {names[1]} → {names[1]}: ")
+    assert panel.matrix.accessibleDescription() == panel.matrix_says.whole
+    for _ in range(15):  # over the right edge into the bias beside it
+        qtbot.keyClick(panel.matrix, Qt.Key.Key_Right)
+    assert panel.matrix.hovered == Spot(1, 1, 0)
+    qtbot.keyClick(panel.matrix, Qt.Key.Key_Return)
+    assert session.view.head == 0
 
 
 def test_a_pointer_within_one_cell_draws_its_window_once(opened, swin, qtbot, monkeypatch):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
 from vitviz.explain.plates import PLATES, bias_pictures, plate, split_pictures
 from vitviz.render.colors import SIGNED_COLORMAP, lookup_table
-from vitviz.render.plates import NOTHING, Picture, colored, side_by_side, tiled
+from vitviz.render.plates import NOTHING, Picture, colored, common, side_by_side, tiled
 
 
 def test_zero_is_the_middle_and_nothing_is_grey() -> None:
@@ -76,7 +77,8 @@ def test_a_chosen_window_is_bright_where_its_tokens_lie_and_nowhere_else(swin: T
 
 def test_the_three_maps_of_a_split_share_one_scale(swin: Trace) -> None:
     found = vitviz.positions.split(swin, 1, (0, 0))
-    pictures, limit = split_pictures(found, 0)
+    pictures, limit, note = split_pictures(found, 0)
+    assert note == ""
     assert [picture.joint for picture in pictures] == ["+", "=", "→", ""]
     expected = colored(
         np.where(found.picture(found.mask, 0) < 0, np.nan, found.picture(found.position, 0)), -limit, limit
@@ -93,12 +95,34 @@ def test_the_three_maps_of_a_split_share_one_scale(swin: Trace) -> None:
 
 def test_each_heads_position_has_one_scale_with_the_others(swin: Trace) -> None:
     found = vitviz.positions.split(swin, 1, (0, 0))
-    pictures, limit = bias_pictures(found)
+    pictures, limit, _ = bias_pictures(found)
     seen = ~(found.mask < 0) & (found.keys >= 0)
     assert limit == pytest.approx(np.abs(found.position[seen]).max())
     assert [picture.caption for picture in pictures] == ["head 0", "head 1"]
     values = np.where(seen, found.position, np.nan)[1].reshape(found.shape)
     np.testing.assert_array_equal(pictures[1].pixels, colored(values, -limit, limit))
+
+
+def test_what_position_adds_to_all_keys_alike_is_taken_off(swin: Trace) -> None:
+    found = vitviz.positions.split(swin, 1, (0, 0))
+    raised = replace(found, position=found.position + 8, logits=found.logits + 8)
+    for draw in (lambda one: split_pictures(one, 0), bias_pictures):
+        pictures, limit, note = draw(raised)
+        assert "changes no attention" in note
+        plain, expected, _ = draw(found)
+        assert limit < 1.5 * expected  # the differences fill the scale again
+        assert any(" less 8." in picture.caption or " less 7." in picture.caption for picture in pictures)
+        assert pictures[0].pixels.shape == plain[0].pixels.shape
+    shown = split_pictures(raised, 0)
+    seen = np.where(found.picture(found.mask, 0) < 0, np.nan, found.picture(found.position, 0))
+    mean = float(np.nanmean(seen))
+    np.testing.assert_array_equal(shown.pictures[1].pixels, colored(seen - mean, -shown.limit, shown.limit))
+    assert (common([7.9, 8.1]), common([-8.5, -7.5]), common([0.2, 8.0]), common([-1.0, 1.0])) == (
+        8.0,
+        -8.0,
+        0,
+        0,
+    )
 
 
 @pytest.mark.parametrize("what", PLATES)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from vitviz.attention.trace import Trace
     from vitviz.explain.patches import Embedding, Filters
+    from vitviz.explain.plates import Shown
     from vitviz.explain.positions import Change, Components, PrefixSimilarity
     from vitviz.explain.split import Split
 
@@ -109,8 +110,8 @@ def split_reason(trace: "Trace", layer: int) -> str:
     return ""
 
 
-def split_plate(found: "Split", mode: str, head: int | None, colormap: str) -> tuple[list[Any], float]:
-    """The pictures of a split ("split") or of its position alone in each head ("bias"), and the limit of their scale."""
+def split_plate(found: "Split", mode: str, head: int | None, colormap: str) -> "Shown":
+    """The pictures of a split ("split") or of its position alone in each head ("bias")."""
     from vitviz.explain.plates import bias_pictures, split_pictures
 
     return bias_pictures(found) if mode == "bias" else split_pictures(found, head, colormap)

@@ -7,6 +7,7 @@ To add a plate: a function of (trace, options) and a line in PLATES.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from vitviz.render.plates import (
     NOTHING,
     Picture,
     colored,
+    common,
     in_rows,
     side_by_side,
     tiled,
@@ -92,20 +94,24 @@ def _matrix(trace: Trace, options: Options) -> Image.Image:
     attention = layer.weights(None, window)[0].detach().float().cpu().numpy()
     bias = positions.position_bias(trace, layer)
     heads = range(layer.heads) if options.head is None else [options.head]
-    low, high = float(bias.min()), float(bias.max())
+    same = np.array([common(one) for one in bias])[:, None, None]
+    limit = float(np.abs(bias - same).max()) or 1.0
     masked = colored(np.where(windows.masked(window), 1.0, 0.0), 0, 1, "gray")
     pictures = []
     for head in heads:
         shares = colored(attention[head], 0, float(attention[head].max()), options.colormap)
         pictures += [
             Picture(shares, f"head {head}: attention"),
-            Picture(colored(bias[head], low, high), "relative position bias"),
+            Picture(
+                colored(bias[head] - same[head], -limit, limit),
+                "relative position bias" + (f" less {same[head].item():.2f}" if same[head] else ""),
+            ),
             Picture(masked, "masked pairs (white)"),
         ]
     image = in_rows(pictures, 3, 240)
     title = f"Window {window} of {layer.name}: query (down) by key (across)"
     return with_legend(
-        image, title=title, low=low, high=high, unit="bias in logits", style="tint", opacity=1.0,
+        image, title=title, low=-limit, high=limit, unit="bias in logits", style="tint", opacity=1.0,
         note="attention: each matrix from 0 to its own maximum",
     )  # fmt: skip
 
@@ -138,51 +144,69 @@ def _norm(trace: Trace, options: Options) -> Image.Image:
 
 def _split(trace: Trace, options: Options) -> Image.Image:
     found = positions.split(trace, options.layer, options.query)
-    pictures, limit = split_pictures(found, options.head, options.colormap)
+    pictures, limit, more = split_pictures(found, options.head, options.colormap)
     heads = f"head {options.head}" if options.head is not None else f"mean of {len(found.content)} heads"
     title = f"Logits of {found.subject} in {found.layer}, {heads}: content + position = sum"
     note = "a difference of 1 is a factor of e; grey: padding or masked; attention from 0 to its own maximum"
+    note = f"{note}. {more}" if more else note
     return _scaled(side_by_side(pictures), title, -limit, limit, "logits", note)
 
 
-def split_pictures(
-    found: positions.Split, head: int | None, colormap: str = DEFAULT_COLORMAP
-) -> tuple[list[Picture], float]:
-    """Content, position, their sum and the attention they give as pictures, and the one limit of the first three's scale."""
+SAME = "What position adds to all keys alike changes no attention; it is taken off and written below the map."
+
+
+class Shown(NamedTuple):
+    """Pictures of logits on a scale from minus the limit to it, and what else has to be said of them."""
+
+    pictures: list[Picture]
+    limit: float
+    note: str
+
+
+def split_pictures(found: positions.Split, head: int | None, colormap: str = DEFAULT_COLORMAP) -> Shown:
+    """Content, position, their sum and the attention they give; the limit is that of the first three."""
     names = (
         ("content", "position", "sum") if found.kind != "rotary" else ("not rotated", "rotation", "logits")
     )
     masked = found.picture(found.mask, head) < 0
     maps = [found.picture(values, head) for values in (found.content, found.position, found.logits)]
     maps = [np.where(masked, np.nan, values) for values in maps]
+    same = common(maps[1])
+    less = f" less {same:.2f}" if same else ""
+    maps = [maps[0], maps[1] - same, maps[2] - same]
     limit = max(float(np.nanmax(np.abs(values))) for values in maps) or 1.0
     pictures = [
-        Picture(colored(values, -limit, limit), name, joint)
-        for values, name, joint in zip(maps, names, ("+", "=", "→"), strict=True)
+        Picture(colored(values, -limit, limit), name + (less if number else ""), joint)
+        for number, (values, name, joint) in enumerate(zip(maps, names, ("+", "=", "→"), strict=True))
     ]
     shares = found.picture(found.attention, head)
-    return [*pictures, Picture(colored(shares, 0, float(np.nanmax(shares)), colormap), "attention")], limit
+    pictures.append(Picture(colored(shares, 0, float(np.nanmax(shares)), colormap), "attention"))
+    return Shown(pictures, limit, SAME if same else "")
 
 
 def _bias(trace: Trace, options: Options) -> Image.Image:
     found = positions.split(trace, options.layer, options.query)
-    pictures, limit = bias_pictures(found)
+    pictures, limit, more = bias_pictures(found)
     what = "rotation" if found.kind == "rotary" else "position"
     title = f"What {what} adds to the logits of {found.subject} in {found.layer}, head by head"
-    note = "a difference of 1 is a factor of e; grey: padding or masked"
+    note = "a difference of 1 is a factor of e; grey: padding or masked" + (f". {more}" if more else "")
     return _scaled(in_rows(pictures, 6, 200), title, -limit, limit, "logits", note)
 
 
-def bias_pictures(found: positions.Split) -> tuple[list[Picture], float]:
-    """What position adds in each head, as pictures on one scale from minus the limit to it."""
+def bias_pictures(found: positions.Split) -> Shown:
+    """What position adds in each head, on one scale."""
     maps = [
         np.where(found.picture(found.mask, head) < 0, np.nan, found.picture(found.position, head))
         for head in range(len(found.position))
     ]
+    same = [common(values) for values in maps]
+    maps = [values - one for values, one in zip(maps, same, strict=True)]
     limit = max(float(np.nanmax(np.abs(values))) for values in maps) or 1.0
-    return [
-        Picture(colored(values, -limit, limit), f"head {head}") for head, values in enumerate(maps)
-    ], limit
+    pictures = [
+        Picture(colored(values, -limit, limit), f"head {head}" + (f" less {one:.2f}" if one else ""))
+        for head, (values, one) in enumerate(zip(maps, same, strict=True))
+    ]
+    return Shown(pictures, limit, SAME if any(same) else "")
 
 
 def _patches(trace: Trace, options: Options) -> Image.Image:

@@ -33,6 +33,7 @@ from vitviz.errors import MethodError
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
+    from vitviz.explain.plates import Shown
     from vitviz.explain.split import Split
 
 _VIEWS = [
@@ -272,10 +273,10 @@ class PositionsPanel(QWidget):
         self._asked = key
         colormap = self._session.view.colormap
 
-        def work(_: object) -> tuple["Split", list[Any], float]:
+        def work(_: object) -> tuple["Split", "Shown"]:
             found = places.split(trace, chosen.layer, query)
             shown = head if head is not None and head < len(found.content) else None
-            return found, *places.split_plate(found, mode, shown, colormap)
+            return found, places.split_plate(found, mode, shown, colormap)
 
         self._worker.submit(work, lambda made: self._take_split(made, mode), self._lack_split)
 
@@ -285,8 +286,8 @@ class PositionsPanel(QWidget):
         else:
             self._fail(problem)
 
-    def _take_split(self, made: tuple["Split", list[Any], float], mode: str) -> None:
-        found, plates, limit = made
+    def _take_split(self, made: tuple["Split", "Shown"], mode: str) -> None:
+        found, (plates, limit, note) = made
         self._split = found
         self.empty.hide()
         self.view.set_dimmed(False)
@@ -303,7 +304,7 @@ class PositionsPanel(QWidget):
         self.changed.setText(told)
         self.changed.setVisible(bool(told))
         show_scale(self.bar, -limit, limit, "logits", self._session.view.colormap)
-        self.legend.setText(LEGEND["bias" if mode == "bias" else found.kind])
+        self.legend.setText(" ".join([LEGEND["bias" if mode == "bias" else found.kind], note]).strip())
         self._read(self.view.hovered)
 
     def _head(self, found: "Split") -> int | None:

@@ -2,10 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PySide6.QtCore import QEasingCurve, QEvent, Qt, QVariantAnimation
 from PySide6.QtGui import QAction, QImage, QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QSlider, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QSlider, QVBoxLayout, QWidget
 
 from vitviz.app import icons, places, theme
 from vitviz.app.errors import failure
@@ -13,15 +12,14 @@ from vitviz.app.plate_parts import legend, row, save_plate
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, ViewState, patches_in
 from vitviz.app.widgets.invitation import Invitation
-from vitviz.app.widgets.pictures import Picture, PicturesView, Spot
+from vitviz.app.widgets.pictures import PicturesView, Spot
 from vitviz.app.widgets.segmented import Segmented
 from vitviz.app.widgets.shift import ShiftView
 from vitviz.app.widgets.shift_scene import Focus
 from vitviz.app.widgets.titlebar import Quiet
 from vitviz.app.widgets.toolbutton import tool
-from vitviz.app.windows_scene import crop, focus, scene, sentence
+from vitviz.app.windows_scene import crop, focus, matrix_pictures, matrix_words, scene, sentence
 from vitviz.app.worker import Worker
-from vitviz.render.plates import colored
 
 if TYPE_CHECKING:
     from vitviz.attention.layer import Layer
@@ -54,7 +52,8 @@ class WindowsPanel(QWidget):
         self._shown: tuple[object, ...] | None = None  # what stands out already
         self._cropped: QImage | None = None
         self._matrices: places.Matrices | None = None
-        self._matrix_layer = ""
+        self._matrix_layer: Layer | None = None
+        self._matrix_told = ""
         self._heads: list[int] = []
         self._worker = Worker("windows", self)
         self.says = Quiet()
@@ -74,6 +73,7 @@ class WindowsPanel(QWidget):
         self.other.hide()
         self.matrix = PicturesView()
         self.matrix.setAccessibleName("The window's matrices, query down by key across")
+        self.matrix.set_walks(True)
         self.matrix_says = Quiet()
         self.close_matrix = tool("Close the window's matrices")
         self.legend = legend()
@@ -90,19 +90,22 @@ class WindowsPanel(QWidget):
         self._follow()
 
     def _lay_out(self) -> None:
-        views = QHBoxLayout()
-        views.setSpacing(0)
-        views.addWidget(self.view, 1)
-        views.addWidget(self.other, 1)
+        self._views = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._views.setSpacing(0)
+        self._views.addWidget(self.view, 1)
+        self._views.addWidget(self.other, 1)
+        stage = QHBoxLayout()
+        stage.setSpacing(0)
+        stage.addLayout(self._views, 2)
+        stage.addWidget(self.matrix, 3)
         self._body = QWidget()
         column = QVBoxLayout(self._body)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addLayout(row(self.says, self.export, wide=self.says))
         column.addLayout(row(self.mode, self.play, self.slider, self.both, wide=self.slider))
-        column.addLayout(views, 3)
         column.addLayout(row(self.matrix_says, self.close_matrix, wide=self.matrix_says))
-        column.addWidget(self.matrix, 3)
+        column.addLayout(stage, 1)
         column.addWidget(self.legend)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -120,6 +123,7 @@ class WindowsPanel(QWidget):
         self.export.clicked.connect(self._save)
         self.close_matrix.clicked.connect(lambda: self._show_matrix_part(False))
         self.matrix.clicked.connect(self._pick_head)
+        self.matrix.pointed.connect(self._read_matrix)
         for view in (self.view, self.other):
             view.pointed.connect(lambda cell, view=view: self._point(view, cell))
             view.clicked.connect(lambda row, column, view=view: self._click(view, row, column))
@@ -332,7 +336,7 @@ class WindowsPanel(QWidget):
     # The window's matrices.
 
     def _take_matrices(self, layer: "Layer", found: places.Matrices) -> None:
-        self._matrices, self._matrix_layer = found, layer.name
+        self._matrices, self._matrix_layer = found, layer
         self._show_matrix_part(True)
         self._show_matrices(found)
 
@@ -340,39 +344,37 @@ class WindowsPanel(QWidget):
         """All heads, or the selected one large."""
         head = self._session.view.head
         one = head is not None and head < len(found.attention)
-        heads = [head] if one and head is not None else list(range(len(found.attention)))
-        low = high = 0.0
-        if found.bias is not None:
-            low, high = float(found.bias.min()), float(found.bias.max())
-        pictures = []
-        for head in heads:
-            shares = found.attention[head]
-            pictures.append(
-                Picture(
-                    colored(shares, 0, float(shares.max()), self._session.view.colormap),
-                    f"head {head}",
-                    joint="←" if found.bias is not None else "",
-                )
-            )
-            if found.bias is not None:
-                pictures.append(Picture(colored(found.bias[head], low, high), "bias"))
-        masked = np.where(found.masked, 1.0, 0.0)
-        masked[:, found.padding] = np.nan
-        pictures.append(Picture(colored(masked, 0, 1, "gray"), "masked"))
+        self._heads = [head] if one and head is not None else list(range(len(found.attention)))
+        pictures, told = matrix_pictures(found, self._heads, self._session.view.colormap)
         self.matrix.set_pictures(pictures)
-        self._heads = heads
-        told = (
-            f"bias {low:.2f} to {high:.2f} logits".replace("-", "−")
-            if found.bias is not None
-            else found.missing
-        )
-        self.matrix_says.set_text(f"Window {found.window} of {self._matrix_layer}: {told}")
+        name = "" if self._matrix_layer is None else self._matrix_layer.name
+        self._matrix_told = f"Window {found.window} of {name}: {told}"
+        self._read_matrix(self.matrix.hovered)
+
+    def _read_matrix(self, spot: Spot | None) -> None:
+        """Say the numbers of a cell, and outline it in each matrix; without one, what the matrices are."""
+        found, layer, told = self._matrices, self._matrix_layer, ""
+        if found is None or layer is None:
+            return
+        if spot is not None:
+            place = spot.picture // (1 if found.bias is None else 2)
+            head = self._heads[place] if place < len(self._heads) else None
+            told = matrix_words(layer, found, head, spot.row, spot.column)
+            every = range(len(self.matrix.pictures))
+            self.matrix.set_marks([(Spot(one, spot.row, spot.column), False) for one in every])
+        else:
+            self.matrix.set_marks([])
+        self.matrix_says.set_text(told or self._matrix_told)
+        self.matrix.setAccessibleDescription(told or f"{self._matrix_told}. Arrow keys go from cell to cell.")
 
     def _show_matrix_part(self, shown: bool) -> None:
         if not shown:
-            self._matrices = None
+            self._matrices = self._matrix_layer = None
         for widget in (self.matrix, self.matrix_says, self.close_matrix):
             widget.setVisible(shown)
+        # Beside the matrices there is room for one view above the other.
+        direction = QBoxLayout.Direction
+        self._views.setDirection(direction.TopToBottom if shown else direction.LeftToRight)
         self._explain()
 
     def _pick_head(self, spot: Spot) -> None:

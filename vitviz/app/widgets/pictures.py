@@ -14,6 +14,7 @@ from vitviz.app.pixels import rgb_image
 from vitviz.app.widgets.focus import Ringed
 
 _CAPTION, _GAP, _JOINT, _EDGE = 20, 12, 28, 12
+_PARTED = 0.8  # how much a picture counts whose row parts it from what it is joined to
 _STEPS = {
     Qt.Key.Key_Up: (-1, 0),
     Qt.Key.Key_Down: (1, 0),
@@ -67,24 +68,32 @@ class _Image:
 
 
 def arrange(aspects: list[float], joints: list[str], width: float, height: float) -> list[QRectF]:
-    """Where each picture lies: in the rows that make them largest, in reading order, in the middle of the room."""
+    """Where each picture lies: in the rows that make them largest, in reading order, in the middle of the room.
+
+    Rows that part what a joint joins have to make them clearly larger.
+    """
     best: list[QRectF] = []
-    edge = _JOINT if any(joints) else _EDGE  # a joint may stand before the first of a row
-    for columns in range(1, len(aspects) + 1):
-        rows = -(-len(aspects) // columns)
-        widest = max(aspects)
-        between = max(_JOINT if joint else _GAP for joint in joints)
-        across = (width - 2 * edge - (columns - 1) * between) / columns
+    most = 0.0
+    widest, count = max(aspects), len(aspects)
+    for columns in range(1, count + 1):
+        rows = -(-count // columns)
+        parted = any(joints[last] for last in range(columns - 1, count - 1, columns))
+        edge = _JOINT if parted else _EDGE  # the joint stands before the first of the next row
+        gaps = [_JOINT if any(joints[column::columns]) else _GAP for column in range(columns - 1)]
+        across = (width - 2 * edge - sum(gaps)) / columns
         down = (height - rows * (_CAPTION + _GAP)) / rows
         side = max(min(down, across / widest), 8.0)  # the height of each
-        if best and side <= best[0].height():
+        if best and side * (_PARTED if parted else 1.0) <= most:
             continue
-        whole = columns * widest * side + (columns - 1) * between
-        left = max((width - whole) / 2, float(edge))
+        most = side * (_PARTED if parted else 1.0)
+        left = max((width - columns * widest * side - sum(gaps)) / 2, float(edge))
         top = max((height - rows * (side + _CAPTION + _GAP)) / 2, 0.0)
         best = [
             QRectF(
-                left + (number % columns) * (widest * side + between) + (widest - aspect) * side / 2,
+                left
+                + (number % columns) * widest * side
+                + sum(gaps[: number % columns])
+                + (widest - aspect) * side / 2,
                 top + (number // columns) * (side + _CAPTION + _GAP),
                 aspect * side,
                 side,
@@ -268,24 +277,27 @@ class PicturesView(Ringed):
         return self._walks and plain and bool(self._pictures) and event.key() in (*_STEPS, *_ENTER)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Arrow keys go from cell to cell of a picture, first from the selected one; Enter clicks."""
+        """Arrow keys go from cell to cell, first from the selected one; Enter clicks."""
         if not self._is_step(event):
             super().keyPressEvent(event)
         elif event.key() not in _ENTER:
             selected = next((spot for spot, strong in self._marks if strong), Spot(0, 0, 0))
             spot = self._hovered or selected
-            rows, columns = self._pictures[spot.picture].cells
-            down, right = _STEPS[Qt.Key(event.key())]
             self._walked = self._ring = True
-            self._hover(
-                Spot(
-                    spot.picture,
-                    min(max(spot.row + down, 0), rows - 1),
-                    min(max(spot.column + right, 0), columns - 1),
-                )
-            )
+            self._hover(self._next(spot, *_STEPS[Qt.Key(event.key())]))
         elif self._hovered is not None:
             self.clicked.emit(self._hovered)
+
+    def _next(self, spot: Spot, down: int, right: int) -> Spot:
+        """The neighbour of a cell; to the left and right of a picture lie the pictures before and after it."""
+        picture, row, column = spot.picture, spot.row + down, spot.column + right
+        if not 0 <= column < self._pictures[picture].cells[1]:
+            picture = min(max(picture + right, 0), len(self._pictures) - 1)
+            column = 0 if picture > spot.picture else self._pictures[picture].cells[1] - 1
+            if picture == spot.picture:
+                column = spot.column
+        rows, columns = self._pictures[picture].cells
+        return Spot(picture, min(max(row, 0), rows - 1), min(column, columns - 1))
 
     def focusOutEvent(self, event: QFocusEvent) -> None:  # noqa: N802
         """What the keys pointed at is not pointed at any more."""
