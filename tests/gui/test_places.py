@@ -102,7 +102,7 @@ def test_a_hidden_panel_keeps_nothing_of_an_old_trace(opened, swin, model, qtbot
     panel.hide()
     with qtbot.waitSignal(session.trace_changed, timeout=60_000):
         session.open(photo=picture(tmp_path / "other.png", (64, 64), seed=1), model=model)
-    qtbot.waitUntil(lambda: session.busy is None and not session.maps._tiles_worker.busy)
+    qtbot.waitUntil(lambda: session.busy is None and not session.maps._ready_worker.busy)
 
     def gone() -> bool:
         collect()

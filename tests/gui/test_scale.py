@@ -276,7 +276,7 @@ def test_a_shared_scale_that_has_to_be_computed_comes_when_it_is_there(
     window.docks[0].close()
     show(window, qtbot, picture(tmp_path / "square.png", (64, 64)), swin)
     session = window.session
-    qtbot.waitUntil(lambda: not session.maps._tiles_worker.busy, timeout=20_000)
+    qtbot.waitUntil(lambda: not session.maps._ready_worker.busy, timeout=20_000)
     session.change(scale="shared")
     expected = max(
         explain(session.trace, "attention", layer=layer, head=head).values.max()

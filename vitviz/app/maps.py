@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from vitviz.app import prefetch, requests
+from vitviz.app.cores import cores
 from vitviz.app.errors import Failure, failure
 from vitviz.app.requests import Drawn
 from vitviz.app.state import Direction, Query, Selection
@@ -61,6 +62,7 @@ class Maps(QObject):
         self._late = False
         self._heat_worker = Worker("heat", self)
         self._tiles_worker = Worker("heads", self)
+        self._ready_worker = Worker("ready", self, behind=True)
         self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)
         self._patience.timeout.connect(self._be_late)
 
@@ -78,6 +80,7 @@ class Maps(QObject):
         """Go on with another trace, of which something may have been drawn already."""
         self._heat_worker.cancel()
         self._tiles_worker.cancel()
+        self._ready_worker.cancel()
         self.trace, self.shown, self._asked = trace, None, None
         self._heats, self._readouts, self._latest, self._ready = {}, {}, None, None
         self.problem = self.tiles_problem = ""
@@ -90,12 +93,14 @@ class Maps(QObject):
                 self._heats[chosen] = drawn.heatmap
         self._settle()
         if trace is not None:
-            self._tiles_worker.submit(lambda ticket: _prepared(trace, ticket), self._prepare, self._ignore)
+            cores.window_computes()
+            self._ready_worker.submit(lambda ticket: _prepared(trace, ticket), self._prepare, self._ignore)
 
     def close(self) -> None:
         """Stop all work and end the threads."""
         self._heat_worker.close()
         self._tiles_worker.close()
+        self._ready_worker.close()
 
     def stop(self) -> None:
         """Stop computing the heatmap that is asked for; the one that is shown stays."""

@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QImage
 
 from vitviz.app import drawing, requests
+from vitviz.app.cores import cores
 from vitviz.app.errors import Failure, failure
 from vitviz.app.folder import FolderEnd, Walk
 from vitviz.app.history import History, Step
@@ -365,6 +366,7 @@ class Session(QObject):
         """The pointer is on something else now."""
         if hover == self.hover:
             return
+        cores.pointer_moved()
         asked_before = self.selection
         self.hover = hover
         self.hover_changed.emit()

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from PySide6.QtCore import QObject, Signal
 
+from vitviz.app.cores import cores
+
 T = TypeVar("T")
 
 
@@ -18,8 +20,9 @@ class Stopped(Exception):  # noqa: N818
 class Ticket:
     """What a piece of work is given: whether it still counts, and where to tell how far it is."""
 
-    def __init__(self, generation: int, told: Callable[[int, object], None]) -> None:
+    def __init__(self, generation: int, told: Callable[[int, object], None], behind: bool = False) -> None:
         self.generation = generation
+        self._behind = behind
         self._told = told
         self._stop = Event()
 
@@ -28,12 +31,14 @@ class Ticket:
         self._stop.set()
 
     def stopped(self) -> bool:
-        """Whether the work should end."""
+        """Whether the work should end; work behind the window waits here while the pointer moves."""
+        if self._behind:
+            cores.make_way(self._stop)
         return self._stop.is_set()
 
     def tell(self, news: object) -> None:
         """Hand something to the GUI thread before the end; raises Stopped where nobody wants it any more."""
-        if self.stopped():
+        if self._stop.is_set():
             raise Stopped
         self._told(self.generation, news)
 
@@ -50,14 +55,18 @@ def _ignore(_: object) -> None:
 
 
 class Worker(QObject):
-    """Runs one request at a time in its own thread; a new request stops the one before and drops its answer."""
+    """Runs one request at a time in its own thread; a new request stops the one before and drops its answer.
+
+    `behind`: panels fill themselves with its answers while the user does something else, which it makes way for.
+    """
 
     _answered = Signal(int, object)
     _failed = Signal(int, object)
     _news = Signal(int, object)
 
-    def __init__(self, name: str, parent: QObject | None = None) -> None:
+    def __init__(self, name: str, parent: QObject | None = None, behind: bool = False) -> None:
         super().__init__(parent)
+        self._behind = behind
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"vitviz-{name}")
         self._generation = 0
         self._closed = False
@@ -86,7 +95,7 @@ class Worker(QObject):
         self.cancel()
         if self._closed:
             return
-        ticket = Ticket(self._generation, self._news.emit)
+        ticket = Ticket(self._generation, self._news.emit, self._behind)
         self._ticket = ticket
         self._callbacks = _Callbacks(done, failed, news)
         self._executor.submit(self._run, work, ticket)
@@ -108,6 +117,7 @@ class Worker(QObject):
     def _run(self, work: Callable[[Ticket], object], ticket: Ticket) -> None:
         if ticket.stopped():
             return
+        cores.thread_computes(self._behind)
         try:
             answer = work(ticket)
         except Stopped:

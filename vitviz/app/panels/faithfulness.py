@@ -35,7 +35,7 @@ class FaithfulnessPanel(QWidget):
         super().__init__(parent)
         self.addActions(keys)
         self._session = session
-        self._worker = Worker("scores", self)
+        self._worker = Worker("scores", self, behind=True)
         self._trace: Trace | None = None
         self._scores: dict[Question, Scores] = {}
         self._chances: dict[Chance, Baseline] = {}

@@ -93,7 +93,7 @@ class HeadsPanel(QWidget):
         self._tiles: Tiles | None = None
         self._measured: Measured | None = None
         self._order: list[list[int]] | None = None
-        self._worker = Worker("marks", self)
+        self._worker = Worker("marks", self, behind=True)
         self.says = Quiet()
         self.scale = QComboBox()
         self.scale.setAccessibleName("Scale of the tiles")

@@ -54,7 +54,7 @@ class LayersPanel(QWidget):
         self._problem = ""
         self._part = 0.0
         self._fresh = True  # whether playing has not moved yet
-        self._worker = Worker("strip", self)
+        self._worker = Worker("strip", self, behind=True)
         self._rest = QTimer(self, interval=_REST, singleShot=True)
         self._rest.timeout.connect(self._compute)
         self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)

@@ -46,7 +46,7 @@ class PatchesPanel(QWidget):
         self._trace: Trace | None = None
         self._cut: places.Cut | None = None
         self._shown: list[Picture] = []
-        self._worker = Worker("patches", self)
+        self._worker = Worker("patches", self, behind=True)
         self.says = Quiet()
         self.mode = Segmented("What is shown of patches", _VIEWS)
         self.export = tool("Save this picture as PNG")

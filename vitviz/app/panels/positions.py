@@ -58,7 +58,7 @@ class PositionsPanel(QWidget):
         self._split: Split | None = None
         self._asked: tuple[object, ...] | None = None
         self._maps: list[Picture] = []
-        self._worker = Worker("positions", self)
+        self._worker = Worker("positions", self, behind=True)
         self.says = Quiet()
         self.mode = Segmented("What is shown of positions", _VIEWS)
         self.which = Segmented("Which table", [("used", "as used"), ("stored", "stored"), ("both", "both")])

@@ -43,7 +43,7 @@ class TokensPanel(QWidget):
         self._kept: dict[tuple[Asked, bool], Drawing] = {}
         self._problem = ""
         self._window: int | None = None  # None: the query's own
-        self._worker = Worker("matrix", self)
+        self._worker = Worker("matrix", self, behind=True)
         self._rest = QTimer(self, interval=_REST, singleShot=True)
         self._rest.timeout.connect(self._compute)
         self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)

@@ -55,7 +55,7 @@ class WindowsPanel(QWidget):
         self._matrix_layer: Layer | None = None
         self._matrix_told = ""
         self._heads: list[int] = []
-        self._worker = Worker("windows", self)
+        self._worker = Worker("windows", self, behind=True)
         self.says = Quiet()
         self.mode = Segmented(
             "What is shown of the windows", [("shift", "shift"), ("regions", "regions"), ("merge", "merge")]

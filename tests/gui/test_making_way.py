@@ -1,0 +1,95 @@
+"""The pointer comes first: which thread computes with how many others, and what waits while the pointer moves."""
+
+import threading
+import time
+
+import pytest
+import torch
+
+from vitviz.app import cores as of_cores
+from vitviz.app.cores import Cores
+from vitviz.app.state import Hover
+from vitviz.app.worker import Worker
+
+
+@pytest.fixture
+def four(monkeypatch):
+    """As on a machine of which torch uses four cores."""
+    monkeypatch.setattr(of_cores.cores, "all", 4)
+
+
+def threads_in(worker, qtbot):
+    found = []
+    worker.submit(lambda _: torch.get_num_threads(), found.append, pytest.fail)
+    qtbot.waitUntil(lambda: bool(found))
+    worker.close()
+    return found[0]
+
+
+def test_the_window_computes_alone_panels_with_half_and_what_is_awaited_with_all(shown, qtbot, four):
+    assert torch.get_num_threads() == 1  # since there is a trace that moves read
+    assert threads_in(Worker("awaited"), qtbot) == 4
+    assert threads_in(Worker("panel", behind=True), qtbot) == 2
+    assert torch.get_num_threads() == 1
+
+
+def test_the_window_asks_for_its_one_thread_itself(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    cores = Cores()
+    cores.thread_computes(behind=True)  # nothing is known yet, so nothing is changed
+    cores.window_computes()
+    cores.thread_computes(behind=False)
+    cores.thread_computes(behind=True)
+    assert asked == [1, 6, 3]
+
+
+def test_work_of_panels_waits_while_the_pointer_moves_and_what_is_awaited_does_not(shown, qtbot, monkeypatch):
+    monkeypatch.setattr(of_cores, "REST", 1e6)  # a pointer that never rests …
+    monkeypatch.setattr(of_cores, "PATIENCE", 1e6)  # … and work that waits for it
+    behind, awaited, done = Worker("behind", behind=True), Worker("awaited"), []
+    shown.session.point(Hover(patch=(1, 1)))
+    for worker, name in ((behind, "behind"), (awaited, "awaited")):
+        worker.submit(lambda ticket, name=name: (ticket.stopped(), name)[1], done.append, pytest.fail)
+    qtbot.waitUntil(lambda: done == ["awaited"])
+    qtbot.wait(50)
+    assert done == ["awaited"]
+    monkeypatch.setattr(of_cores, "REST", 0.0)
+    awaited.close()
+    behind.close()  # ends though it waits
+
+
+def test_work_goes_on_once_the_pointer_rests_and_even_if_it_never_does(monkeypatch):
+    cores, never = Cores(), threading.Event()
+    monkeypatch.setattr(of_cores, "REST", 0.02)
+    cores.pointer_moved()
+    cores.make_way(never)
+    assert time.monotonic() >= cores._moved + 0.02
+    monkeypatch.setattr(of_cores, "REST", 1e6)
+    monkeypatch.setattr(of_cores, "PATIENCE", 0.02)
+    cores.pointer_moved()
+    cores.make_way(never)  # comes back
+    never.set()
+    monkeypatch.setattr(of_cores, "PATIENCE", 1e6)
+    cores.make_way(never)  # nobody wants the work any more
+
+
+def test_what_is_prepared_for_the_pointer_survives_other_maps_that_are_asked_for(
+    window, qtbot, photo, swin, model, monkeypatch
+):
+    """Asking for maps that take a while must not put an end to what makes moves quick."""
+    from steps import show
+
+    from vitviz.app import prefetch, requests
+
+    go = threading.Event()
+    real = prefetch.prepare
+    monkeypatch.setattr(prefetch, "prepare", lambda *what: (go.wait(20), real(*what))[1])
+    monkeypatch.setattr(requests, "_INSTANT", -1)
+    show(window, qtbot, photo, model)
+    maps = window.session.maps
+    window.session.pin((2, 2))
+    qtbot.waitUntil(lambda: maps._latest is not None and maps._latest.query == (2, 2), timeout=20_000)
+    go.set()
+    qtbot.waitUntil(lambda: maps._ready is not None, timeout=20_000)
