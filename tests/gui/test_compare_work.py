@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QColor, QDragEnterEvent, QDropEvent, QImage
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QFileDialog
 from steps import picture, show
 
+from vitviz.app.chooser import ModelChooser
 from vitviz.explain import explain
 
 LEFT = Qt.MouseButton.LeftButton
@@ -257,3 +258,43 @@ def test_it_is_said_which_side_the_panels_show(sides):
     window, _, _ = sides
     assert "panels show this side" in window.stage.caption.classes.whole
     assert "panels" not in window.stage.second.caption.classes.whole
+
+
+def test_what_an_empty_second_side_invites_to_is_done_on_that_side(
+    shown, qtbot, tmp_path, monkeypatch, folder
+):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    comparison = shown.stage.compare(photo=broken)
+    first, second = shown.session, comparison.second
+    before = first.trace
+    side = shown.stage.second
+    welcome = side.photo.welcome
+    qtbot.waitUntil(welcome.isVisible, timeout=20_000)
+    assert "broken.png" in shown.notice.sentence.text()
+    assert "Ctrl" not in welcome.hint.text()
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(folder[1]), ""))
+    qtbot.mouseClick(welcome.buttons[0], LEFT)
+    qtbot.waitUntil(lambda: ready(second), timeout=20_000)
+    assert (second.photo.path, first.photo.name) == (folder[1], "wide.png")
+    assert first.trace is before
+
+
+def test_a_model_that_the_second_side_lacks_is_chosen_for_that_side(shown, qtbot, monkeypatch, tmp_path):
+    first, model = shown.session, shown.session.model
+    second = shown.stage.compare(model=str(tmp_path / "missing.safetensors")).second
+    side = shown.stage.second
+    qtbot.waitUntil(side.photo.no_model.isVisible, timeout=60_000)
+    choose, weights = side.photo.no_model.buttons
+    asked = []
+    monkeypatch.setattr(second, "open", lambda **what: asked.append(what["model"]))
+    qtbot.mouseClick(choose, LEFT)
+    chooser = side.findChild(ModelChooser)
+    chooser.search.setFocus()
+    qtbot.keyClicks(chooser.search, "no such name at all")
+    qtbot.keyClick(chooser.search, Qt.Key.Key_Return)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: ("/some/weights.pth", ""))
+    qtbot.mouseClick(weights, LEFT)
+    assert asked == ["no such name at all", "/some/weights.pth"]
+    assert first.model is model
+    assert first.busy is None

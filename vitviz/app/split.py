@@ -75,7 +75,14 @@ class ComparedPhoto(QWidget):
         self._receive = receive
         self.setAcceptDrops(True)
         self.caption = Caption(comparison.second)
-        self.photo = PhotoPanel(comparison.second, actions, name="Second photo")
+        own: dict[str, Callable[[], object]] = {
+            "open": partial(ask_photo, self, comparison),
+            "choose_model": partial(ask_model, self, comparison),
+            "open_weights": partial(ask_weights, self, comparison),
+        }
+        # What an empty side invites to is done on this side; without keys, which are the first side's.
+        ways = {name: self._way(actions[name], act) for name, act in own.items()}
+        self.photo = PhotoPanel(comparison.second, {**actions, **ways}, name="Second photo")
         self.photo.controls.hide()  # how heat is drawn is chosen once, for both
         self.buttons = {
             "open": self._button("Open another photo on this side"),
@@ -85,8 +92,8 @@ class ComparedPhoto(QWidget):
         column = _column(self)
         column.addWidget(self.caption)
         column.addWidget(self.photo, 1)
-        self.buttons["open"].clicked.connect(partial(ask_photo, self, comparison))
-        self.buttons["model"].clicked.connect(partial(ask_model, self, comparison))
+        self.buttons["open"].clicked.connect(own["open"])
+        self.buttons["model"].clicked.connect(own["choose_model"])
         self.buttons["close"].clicked.connect(comparison.end)
         self._dress()
 
@@ -106,6 +113,11 @@ class ComparedPhoto(QWidget):
         event.acceptProposedAction()
         self._receive(event.mimeData())
 
+    def _way(self, like: QAction, act: Callable[[], object]) -> QAction:
+        made = QAction(like.text(), self)
+        made.triggered.connect(lambda: act())
+        return made
+
     def _button(self, what: str) -> QToolButton:
         button = QToolButton()
         button.setAutoRaise(True)
@@ -123,7 +135,7 @@ class ComparedPhoto(QWidget):
 
 def ask_photo(parent: QWidget, comparison: Comparison) -> None:
     """Ask for the second side's photo."""
-    shown = comparison.second.photo
+    shown = comparison.second.photo or comparison.first.photo
     path = incoming.ask_photo(parent, str(shown.path.parent) if shown and shown.path else "")
     if path is not None:
         comparison.open(photo=path)
@@ -134,12 +146,13 @@ def ask_model(parent: QWidget, comparison: Comparison) -> ModelChooser:
     chooser = ModelChooser(comparison.second, parent)
     chooser.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     chooser.chosen.connect(lambda name: comparison.open(model=name))
-    chooser.wants_file.connect(lambda: _ask_weights(parent, comparison))
+    chooser.wants_file.connect(lambda: ask_weights(parent, comparison))
     chooser.open()
     return chooser
 
 
-def _ask_weights(parent: QWidget, comparison: Comparison) -> None:
+def ask_weights(parent: QWidget, comparison: Comparison) -> None:
+    """Ask for the second side's weights file."""
     path = incoming.ask_weights(parent, "")
     if path is not None:
         comparison.open(model=str(path))

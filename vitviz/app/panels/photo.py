@@ -61,6 +61,7 @@ class PhotoPanel(QWidget):
         self.chips = Chips()
         self.chips.picked.connect(self._pick_prefix)
         self._ends = (0.0, 1.0)  # of the colours
+        self._has_keys = not actions["open"].shortcut().isEmpty()  # those of a second photo have none
         self._corners: tuple[Patch, Patch] | None = None  # of a rectangle that arrow keys extend
         self._patches = QLabel()
         self._patches.setFont(theme.body())
@@ -315,7 +316,8 @@ class PhotoPanel(QWidget):
                 if session.model is not None
                 else "Then choose a model to look with."
             )
-            self.welcome.invite("Drop a photo here", f"or open one (Ctrl+O), or paste one (Ctrl+V). {ready}")
+            keys = "or open one (Ctrl+O), or paste one (Ctrl+V)." if self._has_keys else "or open one."
+            self.welcome.invite("Drop a photo here", f"{keys} {ready}")
         elif session.trace is None:
             self.no_model.invite("No model yet", "Choose one to see what it attends to in this photo.")
 
