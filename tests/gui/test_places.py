@@ -72,6 +72,10 @@ def test_what_is_joined_stays_in_one_row_where_pictures_are_not_much_smaller_for
             assert boxes[number].top() == boxes[number + 1].top()
     apart = boxes[1].left() - boxes[0].right(), boxes[2].left() - boxes[1].right()
     assert apart[0] > apart[1]  # more room where a joint stands
+    sums = arrange([1.0] * 4, ["+", "=", "→", ""], 500, 310)
+    assert (
+        sums[1].top() == sums[0].top() < sums[2].top()
+    )  # four do not fit into two columns, and are larger so
 
 
 def test_a_cell_is_found_where_it_is_drawn(qtbot):

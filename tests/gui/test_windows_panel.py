@@ -125,6 +125,11 @@ def test_a_click_opens_the_windows_matrices_and_a_matrix_selects_its_head(opened
     assert (session.view.head, len(panel.matrix.pictures)) == (None, 5)
     qtbot.mouseClick(panel.close_matrix, Qt.MouseButton.LeftButton)
     assert not panel.matrix.isVisible()
+    session.change(layer=0)  # not shifted
+    qtbot.keyClick(panel.view, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: panel.matrix.isVisible())
+    assert [one.caption for one in panel.matrix.pictures] == ["head 0", "bias", "head 1", "bias"]
+    assert "no pair is masked" in panel.matrix_says.whole
 
 
 def test_enter_opens_the_window_of_the_selected_token_and_its_legend(opened, swin, qtbot):

@@ -163,6 +163,8 @@ def matrix_pictures(found: Matrices, heads: list[int], colormap: str) -> tuple[l
             same = common(found.bias[head])
             values = colored(found.bias[head] - same, -limit, limit)
             pictures.append(Picture(values, "bias" + (f" less {same:.2f}" if same else ""), cells))
+    if not found.masked.any():
+        return pictures, f"{told}, no pair is masked"
     masked = np.where(found.masked, 1.0, 0.0)
     masked[:, found.padding] = np.nan
     return [*pictures, Picture(colored(masked, 0, 1, "gray"), "masked", cells)], told

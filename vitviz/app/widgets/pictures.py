@@ -14,7 +14,7 @@ from vitviz.app.pixels import rgb_image
 from vitviz.app.widgets.focus import Ringed
 
 _CAPTION, _GAP, _JOINT, _EDGE = 20, 12, 28, 12
-_PARTED = 0.8  # how much a picture counts whose row parts it from what it is joined to
+_PARTED = 0.7  # how much the size counts of pictures that are needlessly parted from what they are joined to
 _STEPS = {
     Qt.Key.Key_Up: (-1, 0),
     Qt.Key.Key_Down: (1, 0),
@@ -70,9 +70,10 @@ class _Image:
 def arrange(aspects: list[float], joints: list[str], width: float, height: float) -> list[QRectF]:
     """Where each picture lies: in the rows that make them largest, in reading order, in the middle of the room.
 
-    Rows that part what a joint joins have to make them clearly larger.
+    Rows that part what is joined, and would fit into one, have to make them clearly larger.
     """
     best: list[QRectF] = []
+    longest = max(len(chain) + 1 for chain in "".join("j" if joint else " " for joint in joints).split(" "))
     most = 0.0
     widest, count = max(aspects), len(aspects)
     for columns in range(1, count + 1):
@@ -83,9 +84,10 @@ def arrange(aspects: list[float], joints: list[str], width: float, height: float
         across = (width - 2 * edge - sum(gaps)) / columns
         down = (height - rows * (_CAPTION + _GAP)) / rows
         side = max(min(down, across / widest), 8.0)  # the height of each
-        if best and side * (_PARTED if parted else 1.0) <= most:
+        worth = side * (_PARTED if parted and longest <= columns else 1.0)
+        if best and worth <= most:
             continue
-        most = side * (_PARTED if parted else 1.0)
+        most = worth
         left = max((width - columns * widest * side - sum(gaps)) / 2, float(edge))
         top = max((height - rows * (side + _CAPTION + _GAP)) / 2, 0.0)
         best = [
