@@ -11,6 +11,7 @@ from vitviz.app.panels.positions import PositionsPanel
 from vitviz.app.panels.windows import WindowsPanel
 from vitviz.app.widgets.pictures import PicturesView, Spot, arrange, arrange_lead
 from vitviz.explain import patches
+from vitviz.models.loading import load_model
 
 
 def test_patches_are_pulled_apart_and_a_hovered_one_is_large(opened, model, qtbot):
@@ -33,6 +34,27 @@ def test_patches_are_pulled_apart_and_a_hovered_one_is_large(opened, model, qtbo
     panel.mode._pick("embedding")
     assert panel.view.pictures[0].cells == (8, 8)
     assert "no convolutional stem" in panel.mode._barred["stem"]
+
+
+def test_a_token_is_outlined_on_a_hybrids_finer_stem(opened, qtbot):
+    import timm
+    import torch
+
+    torch.manual_seed(5)
+    options = {"img_size": 64, "embed_dim": 48, "depth": 1, "num_heads": 3, "num_classes": 4}
+    panel = opened(
+        PatchesPanel, load_model(timm.create_model("vit_tiny_r_s16_p8_224", **options), device="cpu")
+    )
+    qtbot.waitUntil(lambda: len(panel.view.pictures) > 0)
+    panel.mode._pick("stem")
+    picture = panel.view.pictures[0]
+    assert picture.pixels.shape[:2] == (16, 16)
+    assert picture.cells == (2, 2)  # the tokens
+    assert "8×8 to a token" in picture.caption
+    qtbot.mouseMove(panel.view, panel.view.cell_box(Spot(0, 1, 0)).center().toPoint())
+    assert panel._session.hover.patch == (1, 0)
+    box = panel.view.cell_box(Spot(0, 1, 0))
+    assert box.width() == pytest.approx(panel.view.boxes()[0].width() / 2)
 
 
 @pytest.mark.parametrize(

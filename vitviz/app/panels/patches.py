@@ -32,7 +32,8 @@ _LEGEND = {
     "filters": "What the filters that turn a patch into numbers look for, as their principal components: stripes, spots and "
     "colours that differ. Grey is 0. Left to right, top to bottom: from the most to the least of their variance.",
     "embedding": "The length of each patch's embedding, before its position is added: what stands out to the first layer.",
-    "stem": "A hybrid looks at the photo through convolutions first. This is their grid; its cells become the tokens.",
+    "stem": "A hybrid looks at the photo through convolutions first. This is what they give; its cells become the "
+    "tokens, several together where it is finer than their grid.",
 }
 
 
@@ -171,7 +172,7 @@ class PatchesPanel(QWidget):
         low, high = cut.ends
         self.bar.hide()
         aspect = pixels.shape[1] / pixels.shape[0]
-        caption = f"{height}×{width} pixels each, from {low:.1f} to {high:.1f}".replace("-", "−")
+        caption = f"{height}×{width} pixels each, normalised {low:.1f} to {high:.1f}".replace("-", "−")
         return [Picture(pixels, caption, (rows, cols), gap, aspect=aspect, lead=True)]
 
     def _filters(self, cut: places.Cut) -> list[Picture]:
@@ -190,16 +191,16 @@ class PatchesPanel(QWidget):
         low, high = float(values.min()), float(values.max())
         name = self._session.view.colormap
         show_scale(self.bar, low, high, "length", name)
-        rows, cols = values.shape
-        what = f"stem: {rows}×{cols} cells of {cut.embedding.stem_channels} numbers"
-        return [
-            Picture(
-                colored(values, low, high, name),
-                what if stem else f"embeddings of {cut.embedding.dim} numbers",
-                (rows, cols),
-                aspect=cols / rows,
-            )
-        ]
+        grid = self._trace.patches if self._trace is not None else None
+        rows, cols = values.shape if grid is None else (grid.rows, grid.cols)
+        what = f"embeddings of {cut.embedding.dim} numbers"
+        if stem:
+            down, across = values.shape[0] // rows, values.shape[1] // cols
+            own = f", {down}×{across} to a token" if down * across > 1 else ""
+            what = f"{values.shape[0]}×{values.shape[1]} cells of {cut.embedding.stem_channels} numbers{own}"
+        # To point at are tokens, on the stem's finer grid too.
+        pixels = colored(values, low, high, name)
+        return [Picture(pixels, what, (rows, cols), aspect=values.shape[1] / values.shape[0])]
 
     def _patch(self) -> tuple[int, int] | None:
         if self._session.hover.patch is not None:
