@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vitviz.explain import methods as methods
     from vitviz.explain import patches as patches
     from vitviz.explain import positions as positions
+    from vitviz.explain.all_plates import plates as plates
     from vitviz.explain.heatmap import Heatmap as Heatmap
     from vitviz.explain.lens import lens as lens
     from vitviz.explain.plates import plate as plate
@@ -44,6 +45,7 @@ _HOMES = {
     "methods": "vitviz.explain",
     "open_image": "vitviz.images.photo",
     "plate": "vitviz.explain.plates",
+    "plates": "vitviz.explain.all_plates",
     "statistics": "vitviz.explain.statistics",
     "trace": "vitviz.attention.trace",
 }

@@ -13,6 +13,8 @@ from vitviz.app.widgets.pictures import PicturesView, Spot, arrange, arrange_lea
 from vitviz.explain import patches
 from vitviz.models.loading import load_model
 
+LAYERS = [f"layers.{stage}.blocks.{block}.attn" for stage in (0, 1) for block in (0, 1)]
+
 
 def test_patches_are_pulled_apart_and_a_hovered_one_is_large(opened, model, qtbot):
     panel = opened(PatchesPanel, model)
@@ -73,6 +75,24 @@ def test_what_is_shown_is_saved_as_png(opened, swin, qtbot, tmp_path, monkeypatc
     with Image.open(target) as image:
         assert image.info["Plate"] == what
         assert np.asarray(image.convert("L")).std() > 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (WindowsPanel, {f"{what}-{layer}" for what in ("windows", "matrix") for layer in LAYERS}),
+        (PositionsPanel, {f"{what}-{layer}" for what in ("split", "bias") for layer in LAYERS}),
+        (PatchesPanel, {"patches", "filters", "embedding"}),
+    ],
+)
+def test_all_of_a_panel_is_saved_into_a_folder(opened, swin, qtbot, tmp_path, monkeypatch, kind, names):
+    folder = tmp_path / "all"
+    monkeypatch.setattr("vitviz.app.plate_parts.ask_folder", lambda *_: folder)
+    panel = opened(kind, swin)
+    with qtbot.waitSignal(panel._session.noted, timeout=60_000) as told:
+        qtbot.mouseClick(panel.export_all, Qt.MouseButton.LeftButton)
+    assert told.args == [f"Saved {len(names)} pictures in {folder}"]
+    assert {file.name for file in folder.iterdir()} == {f"photo-{name}.png" for name in names}
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 7, 28])

@@ -12,6 +12,7 @@ from small_models import VIT, small
 import vitviz
 from vitviz.attention.check import noise
 from vitviz.attention.trace import Trace
+from vitviz.cli import main
 from vitviz.errors import MethodError
 from vitviz.explain.plates import PLATES, bias_pictures, plate, split_pictures
 from vitviz.render.colors import SIGNED_COLORMAP, lookup_table
@@ -144,6 +145,60 @@ def test_every_plate_is_drawn_or_refused_with_the_reason(what: str, swin: Trace,
     assert drawn == (2 if what in ("patches", "filters", "embedding") else 1)
     with pytest.raises(MethodError, match="There is no plate"):
         plate(vit, "nothing")
+
+
+def test_all_plates_are_every_layers_and_every_tables(swin: Trace) -> None:
+    names = [one.name for one in vitviz.plates(swin, query=(3, 3))]
+    layers = [layer.name for layer in swin.layers]
+    expected = [f"{kind}-{layer}" for kind in ("windows", "matrix", "split", "bias") for layer in layers]
+    assert names == [*expected, "patches", "filters", "embedding"]
+    only = list(vitviz.plates(swin, ["bias"], layer=2, query=(3, 3)))
+    assert [one.name for one in only] == [f"bias-{layers[2]}"]
+    np.testing.assert_array_equal(
+        np.asarray(only[0].image), np.asarray(plate(swin, "bias", layer=2, query=(3, 3)))
+    )
+    with pytest.raises(MethodError, match="no table of positions"):
+        list(vitviz.plates(swin, ["similarity", "norm"]))
+
+
+def test_a_resized_table_is_drawn_as_stored_too_and_prefix_tokens_have_their_own(vit: Trace) -> None:
+    module = small("deit_tiny_distilled_patch16_224", **VIT)
+    wide = vitviz.trace(vitviz.load_model(module, device="cpu"), noise((90, 60)), framing="fit")
+    kinds = ["similarity", "prefix", "components", "norm"]
+    drawn = {one.name: one.image for one in vitviz.plates(wide, kinds)}
+    assert list(drawn) == [name for kind in kinds for name in (kind, f"{kind}-stored")]
+    assert [one.name for one in vitviz.plates(vit, kinds)] == kinds  # used as it was stored
+    both = np.asarray(plate(wide, "norm", stored="both"))
+    parts = [np.asarray(drawn[name]) for name in ("norm-stored", "norm")]
+    assert both.shape[1] == parts[0].shape[1] + parts[1].shape[1]
+    np.testing.assert_array_equal(both[: parts[0].shape[0], : parts[0].shape[1]], parts[0])
+    np.testing.assert_array_equal(both[: parts[1].shape[0], parts[0].shape[1] :], parts[1])
+    found = vitviz.positions.prefix_similarity(wide)
+    cells = colored(found.patches[1], -1, 1)
+    rows, cols = cells.shape[:2]
+    image = np.asarray(drawn["prefix"])
+    step, gap = 320 // rows, 20
+    left = 2 * gap + cols * step  # the second of two
+    places = (
+        np.arange(rows)[:, None] * step + gap + step // 2,
+        np.arange(cols)[None] * step + left + step // 2,
+    )
+    np.testing.assert_array_equal(image[places], cells)
+
+
+def test_the_command_writes_all_plates_into_a_folder(tmp_path, photo, capsys) -> None:
+    source, out = tmp_path / "photo.png", tmp_path / "plates"
+    Image.fromarray(photo.pixels).save(source)
+    words = [str(source), "--model", "demo/vit", "--device", "cpu", "--out"]
+    assert main(["plate", "all", *words, str(out)]) == 0
+    names = {file.name for file in out.iterdir()}
+    expected = ("similarity", "prefix", "components", "norm", "patches", "filters", "embedding")
+    assert names == {f"photo-{name}.png" for name in expected}
+    assert len(capsys.readouterr().out.splitlines()) == len(names)
+    assert main(["plate", "all", *words, str(out / "one.png")]) == 1
+    assert "into a folder" in capsys.readouterr().err
+    assert main(["plate", "bias", *words, str(out), "--layer", "all"]) == 1
+    assert "before the first layer" in capsys.readouterr().err
 
 
 def test_the_command_writes_a_plate(tmp_path, photo) -> None:

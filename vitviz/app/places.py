@@ -164,3 +164,10 @@ def write_plate(trace: "Trace", what: str, path: "Path", **options: Any) -> None
     from vitviz.render.export import save_png
 
     save_png(plate(trace, what, **options), path, {"Model": trace.model.full_name, "Plate": what})
+
+
+def write_plates(trace: "Trace", what: list[str], folder: "Path", **options: Any) -> int:
+    """Save all plates of some kinds into a folder; how many there are."""
+    from vitviz.explain.all_plates import write_all
+
+    return len(list(write_all(trace, folder, what, **options)))

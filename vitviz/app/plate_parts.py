@@ -7,7 +7,7 @@ from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from vitviz.app import places, readings, theme
-from vitviz.app.incoming import ask_target
+from vitviz.app.incoming import ask_folder, ask_target
 from vitviz.app.session import Session
 from vitviz.app.widgets.colorbar import ColorBar
 from vitviz.render import colors
@@ -57,4 +57,22 @@ def save_plate(panel: QWidget, session: Session, trace: "Trace", what: str, opti
     session.save(
         lambda: places.write_plate(trace, what, path, **options),
         lambda: session.noted.emit(f"Saved {path.name} in {path.parent}"),
+    )
+
+
+def save_plates(panel: QWidget, session: Session, what: list[str]) -> None:
+    """Ask for a folder and write all plates of some kinds there, every layer's and every table's."""
+    trace, chosen = session.trace, session.selection
+    folder = None if trace is None else ask_folder(panel, "", "Save all of this panel into a folder")
+    if trace is None or folder is None:
+        return
+    query = chosen.query
+    # A mean of patches has no window and no logits of its own.
+    if query is None and len(trace.readout.prefix) != 1:
+        query = (trace.patches.rows // 2, trace.patches.cols // 2)
+    options: dict[str, Any] = {"head": chosen.head, "query": query, "colormap": session.view.colormap}
+    written: list[int] = []
+    session.save(
+        lambda: written.append(places.write_plates(trace, what, folder, **options)),
+        lambda: session.noted.emit(f"Saved {written[0]} pictures in {folder}"),
     )

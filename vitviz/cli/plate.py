@@ -18,6 +18,7 @@ WHAT = {
     "windows": "the windows of a Swin layer on the photo, one of them bright with --query",
     "matrix": "a window's attention per head, its position bias and masked pairs",
     "similarity": "each position's embedding beside every other's",
+    "prefix": "class, distillation and register embeddings beside every position's",
     "components": "principal components of the position table as colours",
     "norm": "how long each position's embedding is",
     "split": "the logits of --query: content, position, sum, attention",
@@ -26,6 +27,7 @@ WHAT = {
     "filters": "principal components of the patch embedding's filters",
     "embedding": "how long each patch's embedding is",
     "stem": "a hybrid's convolutions: how long their features are in each cell",
+    "all": "every one of these that the model has something for, into a folder",
 }
 
 
@@ -36,13 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=WHAT, metavar="WHAT", help=", ".join(WHAT))
     parser.add_argument("photo", metavar="PHOTO", help="the photo")
     parser.add_argument("--model", metavar="SOURCE", required=True, help=SOURCE)
-    parser.add_argument("--out", metavar="PATH", required=True, type=Path, help="a .png file")
+    parser.add_argument(
+        "--out", metavar="PATH", required=True, type=Path, help="a .png file; a folder for several"
+    )
     parser.add_argument(
         "--layer",
         type=number_or_name,
         default=-1,
         metavar="N",
-        help="a layer's number or name (default: the last)",
+        help="a layer's number or name, or all: one file each, into a folder (default: the last)",
     )
     parser.add_argument("--head", type=int, metavar="N", help="one head (default: all, or their mean)")
     parser.add_argument("--query", type=query, metavar="R,C", help="a patch, or a prefix token's name")
@@ -56,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write one plate."""
     from vitviz.attention.trace import trace
+    from vitviz.explain.all_plates import write_all
     from vitviz.explain.plates import plate
     from vitviz.images.photo import open_image
     from vitviz.models.loading import load_model
@@ -71,8 +76,14 @@ def run(arguments: argparse.Namespace) -> int:
     )
     clear_progress()
     traced = trace(model, photo, framing=arguments.framing)
-    options = {name: getattr(arguments, name) for name in ("layer", "head", "query", "stored")}
-    image = plate(traced, arguments.what, **options)
-    save_png(image, arguments.out, {"Model": model.full_name, "Plate": arguments.what})
-    print(f"{arguments.out}: {WHAT[arguments.what]}")
+    options = {name: getattr(arguments, name) for name in ("head", "query")}
+    if arguments.what != "all" and arguments.layer != "all":
+        image = plate(traced, arguments.what, layer=arguments.layer, stored=arguments.stored, **options)
+        save_png(image, arguments.out, {"Model": model.full_name, "Plate": arguments.what})
+        print(f"{arguments.out}: {WHAT[arguments.what]}")
+        return 0
+    kinds = None if arguments.what == "all" else [arguments.what]
+    layer = None if arguments.layer == "all" else arguments.layer
+    for path, what in write_all(traced, arguments.out, kinds, layer=layer, **options):
+        print(f"{path}: {WHAT[what]}")
     return 0

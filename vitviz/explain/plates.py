@@ -6,8 +6,8 @@ To add a plate: a function of (trace, options) and a line in PLATES.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from vitviz.render.export import with_legend
 from vitviz.render.plates import (
     NOTHING,
     Picture,
+    beside,
     colored,
     common,
     in_rows,
@@ -50,18 +51,21 @@ def plate(
     layer: int | str = -1,
     head: int | None = None,
     query: Query = None,
-    stored: bool = False,
+    stored: bool | Literal["both"] = False,
     colormap: str = DEFAULT_COLORMAP,
 ) -> Image.Image:
-    """A plate of a trace, one of PLATES: "windows", "matrix", "similarity", "components", "norm", "split", "bias",
-    "patches", "filters", "embedding", "stem".
+    """A plate of a trace, one of PLATES: "windows", "matrix", "similarity", "prefix", "components", "norm", "split",
+    "bias", "patches", "filters", "embedding", "stem".
 
-    `query`: the token whose window or logits are shown; `stored`: the position table before interpolation. Raises
+    `query`: the token whose window or logits are shown; `stored`: the position table before interpolation, or both. Raises
     MethodError where the model has nothing of the kind, with the reason.
     """
     if what not in PLATES:
         raise MethodError(f"There is no plate {what!r}; there are: {', '.join(PLATES)}.")
-    return PLATES[what](trace, Options(layer, head, query, stored, colormap))
+    options = Options(layer, head, query, stored is True, colormap)
+    if stored == "both" and what in TABLES:
+        return beside([PLATES[what](trace, replace(options, stored=one)) for one in (True, False)])
+    return PLATES[what](trace, options)
 
 
 def _windows(trace: Trace, options: Options) -> Image.Image:
@@ -126,6 +130,24 @@ def _similarity(trace: Trace, options: Options) -> Image.Image:
     image = image.resize((image.width * step, image.height * step), Image.Resampling.NEAREST)
     title = f"Each position's embedding beside every other's, {_which(options.stored)}"
     return _scaled(image, title, -1, 1, "cosine", "one map per position; dark: the position itself")
+
+
+def _prefix(trace: Trace, options: Options) -> Image.Image:
+    found = positions.prefix_similarity(trace, options.stored)
+    if not found.names:
+        raise MethodError(f"{trace.model.name} gives no position to tokens without a place.")
+    pictures = [
+        Picture(colored(values, -1, 1), f"{name} token")
+        for name, values in zip(found.names, found.patches, strict=True)
+    ]
+    count = len(found.names)
+    pairs = [
+        f"{found.names[i]} and {found.names[j]} {found.each_other[i, j]:.2f}"
+        for i in range(count)
+        for j in range(i + 1, count)
+    ]
+    title = f"Embeddings of tokens without a place beside every position's, {_which(options.stored)}"
+    return _scaled(in_rows(pictures, 3), title, -1, 1, "cosine", "; ".join(pairs).replace("-", "−"))
 
 
 def _components(trace: Trace, options: Options) -> Image.Image:
@@ -289,6 +311,7 @@ PLATES: dict[str, Callable[[Trace, Options], Image.Image]] = {
     "windows": _windows,
     "matrix": _matrix,
     "similarity": _similarity,
+    "prefix": _prefix,
     "components": _components,
     "norm": _norm,
     "split": _split,
@@ -299,3 +322,8 @@ PLATES: dict[str, Callable[[Trace, Options], Image.Image]] = {
     "stem": _stem,
 }
 """Every plate by name."""
+
+LAYERED = ("windows", "matrix", "split", "bias")
+"""Plates of a layer."""
+TABLES = ("similarity", "prefix", "components", "norm")
+"""Plates of the position table."""

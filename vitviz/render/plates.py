@@ -100,6 +100,18 @@ def in_rows(pictures: Sequence[Picture], columns: int, side: int = 320) -> Image
     return plate
 
 
+def beside(images: Sequence[Image.Image]) -> Image.Image:
+    """Whole plates beside each other."""
+    plate = Image.new(
+        "RGB", (sum(image.width for image in images), max(image.height for image in images)), PAPER
+    )
+    left = 0
+    for image in images:
+        plate.paste(image, (left, 0))
+        left += image.width
+    return plate
+
+
 def windows_on_photo(
     photo: Photo, framing: Framing, layout: Layout, window: int | None = None, regions: bool = True
 ) -> Image.Image:

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from vitviz.app import icons, places, readings, theme
 from vitviz.app.errors import failure
-from vitviz.app.plate_parts import legend, row, save_plate, show_scale
+from vitviz.app.plate_parts import legend, row, save_plate, save_plates, show_scale
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, ViewState, patches_in
 from vitviz.app.widgets.colorbar import ColorBar
@@ -35,6 +35,7 @@ _LEGEND = {
     "stem": "A hybrid looks at the photo through convolutions first. This is what they give; its cells become the "
     "tokens, several together where it is finer than their grid.",
 }
+_PLATES = ["patches", "filters", "embedding", "stem"]
 
 
 class PatchesPanel(QWidget):
@@ -51,6 +52,7 @@ class PatchesPanel(QWidget):
         self.says = Quiet()
         self.mode = Segmented("What is shown of patches", _VIEWS)
         self.export = tool("Save this picture as PNG")
+        self.export_all = tool("Save all pictures of this panel, of every layer, into a folder", text="all")
         self.view = PicturesView()
         self.view.setAccessibleName("Patches")
         self.view.addActions(keys)
@@ -59,7 +61,7 @@ class PatchesPanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addLayout(row(self.says, self.export, wide=self.says))
+        column.addLayout(row(self.says, self.export, self.export_all, wide=self.says))
         column.addLayout(row(self.mode))
         column.addWidget(self.view, 1)
         column.addLayout(row(self.bar, wide=self.bar))
@@ -67,6 +69,7 @@ class PatchesPanel(QWidget):
         self.empty = Invitation(self.view, [])
         self.mode.chosen.connect(lambda _: self._show())
         self.export.clicked.connect(self._save)
+        self.export_all.clicked.connect(lambda: save_plates(self, session, _PLATES))
         self.view.pointed.connect(self._point)
         self.view.clicked.connect(self._click)
         session.trace_changed.connect(self._forget)

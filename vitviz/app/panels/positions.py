@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from vitviz.app import icons, places
 from vitviz.app.errors import failure
-from vitviz.app.plate_parts import legend, row, save_plate, show_scale
+from vitviz.app.plate_parts import legend, row, save_plate, save_plates, show_scale
 from vitviz.app.position_pictures import (
     LEGEND,
     beside,
@@ -44,6 +44,7 @@ _VIEWS = [
     ("bias", "by head"),
 ]
 _LOGITS = ("split", "bias")
+_PLATES = ["similarity", "prefix", "components", "norm", "split", "bias"]
 
 
 class PositionsPanel(QWidget):
@@ -63,6 +64,7 @@ class PositionsPanel(QWidget):
         self.mode = Segmented("What is shown of positions", _VIEWS)
         self.which = Segmented("Which table", [("used", "as used"), ("stored", "stored"), ("both", "both")])
         self.export = tool("Save this picture as PNG")
+        self.export_all = tool("Save all pictures of this panel, of every layer, into a folder", text="all")
         self.view = PicturesView()
         self.view.setAccessibleName("Positions")
         self.view.addActions(keys)
@@ -73,6 +75,7 @@ class PositionsPanel(QWidget):
         self.mode.chosen.connect(self._pick)
         self.which.chosen.connect(lambda _: self._draw())
         self.export.clicked.connect(self._save)
+        self.export_all.clicked.connect(lambda: save_plates(self, session, _PLATES))
         self.view.pointed.connect(self._point)
         self.view.clicked.connect(self._click)
         session.trace_changed.connect(self._forget)
@@ -85,7 +88,7 @@ class PositionsPanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addLayout(row(self.says, self.export, wide=self.says))
+        column.addLayout(row(self.says, self.export, self.export_all, wide=self.says))
         column.addLayout(row(self.mode))
         column.addLayout(row(self.which))
         column.addWidget(self.view, 1)
@@ -373,11 +376,12 @@ class PositionsPanel(QWidget):
             return
         chosen = session.selection
         query = self._asked[2] if self.mode.current in _LOGITS and self._asked is not None else chosen.query
+        which = self.which.current if self.which.isVisible() else "used"
         options: dict[str, Any] = {
             "layer": chosen.layer,
             "head": chosen.head,
             "query": query,
-            "stored": self.which.isVisible() and self.which.current == "stored",
+            "stored": {"stored": True, "both": "both"}.get(which, False),
             "colormap": session.view.colormap,
         }
         save_plate(self, session, trace, self.mode.current, options)

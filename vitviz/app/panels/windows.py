@@ -1,6 +1,6 @@
 """Swin's windows over the photo: the cyclic shift as it happens, regions, padding, merging, a window's matrices."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEasingCurve, QEvent, Qt, QVariantAnimation
 from PySide6.QtGui import QAction, QImage, QShowEvent
@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QSlider, QVBoxLayout, QWi
 
 from vitviz.app import icons, places, theme
 from vitviz.app.errors import failure
-from vitviz.app.plate_parts import legend, row, save_plate
+from vitviz.app.plate_parts import legend, row, save_plate, save_plates
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, ViewState, patches_in
 from vitviz.app.widgets.invitation import Invitation
@@ -38,6 +38,7 @@ _LEGEND = {
     "logit, blue takes from it. White: masked; grey: padding.",
 }
 _PADDED = " On a padded grid mask and pieces are out of step: some from opposite edges of the photo do see each other."
+_PLATES = ["windows", "matrix"]
 
 
 class WindowsPanel(QWidget):
@@ -67,6 +68,7 @@ class WindowsPanel(QWidget):
         self.play = tool("Play the shift")
         self.both = tool("Show the next layer beside this one", checkable=True, text="next layer too")
         self.export = tool("Save this picture as PNG")
+        self.export_all = tool("Save all pictures of this panel, of every layer, into a folder", text="all")
         self.view, self.other = ShiftView(), ShiftView()
         self.view.setAccessibleName("Windows of the selected layer")
         self.other.setAccessibleName("Windows of the next layer")
@@ -102,7 +104,7 @@ class WindowsPanel(QWidget):
         column = QVBoxLayout(self._body)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addLayout(row(self.says, self.export, wide=self.says))
+        column.addLayout(row(self.says, self.export, self.export_all, wide=self.says))
         column.addLayout(row(self.mode, self.play, self.slider, self.both, wide=self.slider))
         column.addLayout(row(self.matrix_says, self.close_matrix, wide=self.matrix_says))
         column.addLayout(stage, 1)
@@ -121,6 +123,7 @@ class WindowsPanel(QWidget):
         self._animation.stateChanged.connect(lambda *_: self._dress())
         self.both.toggled.connect(self._show_both)
         self.export.clicked.connect(self._save)
+        self.export_all.clicked.connect(lambda: save_plates(self, session, _PLATES))
         self.close_matrix.clicked.connect(lambda: self._show_matrix_part(False))
         self.matrix.clicked.connect(self._pick_head)
         self.matrix.pointed.connect(self._read_matrix)
@@ -391,9 +394,5 @@ class WindowsPanel(QWidget):
         if trace is None:
             return
         what = "matrix" if self._matrices is not None else "windows"
-        options: dict[str, Any] = {
-            "layer": self._layer,
-            "query": self._patch(),
-            "colormap": session.view.colormap,
-        }
+        options = {"layer": self._layer, "query": self._patch(), "colormap": session.view.colormap}
         save_plate(self, session, trace, what, options)
