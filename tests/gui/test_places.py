@@ -1,5 +1,7 @@
 """What the panels of windows, positions and patches share, and the panel of patches."""
 
+import itertools
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -118,6 +120,13 @@ def test_what_is_joined_stays_in_one_row_where_pictures_are_not_much_smaller_for
     assert (
         sums[1].top() == sums[0].top() < sums[2].top()
     )  # four do not fit into two columns, and are larger so
+
+
+def test_narrow_pictures_take_no_more_room_than_they_need():
+    boxes = arrange([1.0, 0.4, 1.0, 0.6], [""] * 4, 500, 200)
+    assert boxes[0].height() == pytest.approx((500 - 2 * 12 - 3 * 12) / 3)
+    for one, other in itertools.pairwise(boxes):
+        assert other.left() - one.right() == pytest.approx(12)
 
 
 def test_a_cell_is_found_where_it_is_drawn(qtbot):

@@ -75,27 +75,28 @@ def arrange(aspects: list[float], joints: list[str], width: float, height: float
     best: list[QRectF] = []
     longest = max(len(chain) + 1 for chain in "".join("j" if joint else " " for joint in joints).split(" "))
     most = 0.0
-    widest, count = max(aspects), len(aspects)
+    count = len(aspects)
     for columns in range(1, count + 1):
         rows = -(-count // columns)
         parted = any(joints[last] for last in range(columns - 1, count - 1, columns))
         edge = _JOINT if parted else _EDGE  # the joint stands before the first of the next row
         gaps = [_JOINT if any(joints[column::columns]) else _GAP for column in range(columns - 1)]
-        across = (width - 2 * edge - sum(gaps)) / columns
+        widest = [max(aspects[column::columns]) for column in range(columns)]
+        across = width - 2 * edge - sum(gaps)
         down = (height - rows * (_CAPTION + _GAP)) / rows
-        side = max(min(down, across / widest), 8.0)  # the height of each
+        side = max(min(down, across / sum(widest)), 8.0)  # the height of each
         worth = side * (_PARTED if parted and longest <= columns else 1.0)
         if best and worth <= most:
             continue
         most = worth
-        left = max((width - columns * widest * side - sum(gaps)) / 2, float(edge))
+        left = max((width - sum(widest) * side - sum(gaps)) / 2, float(edge))
         top = max((height - rows * (side + _CAPTION + _GAP)) / 2, 0.0)
         best = [
             QRectF(
                 left
-                + (number % columns) * widest * side
+                + sum(widest[: number % columns]) * side
                 + sum(gaps[: number % columns])
-                + (widest - aspect) * side / 2,
+                + (widest[number % columns] - aspect) * side / 2,
                 top + (number // columns) * (side + _CAPTION + _GAP),
                 aspect * side,
                 side,
