@@ -25,6 +25,7 @@ from vitviz.render.plates import (
     beside,
     colored,
     common,
+    enlarged,
     in_rows,
     side_by_side,
     tiled,
@@ -125,9 +126,7 @@ def _similarity(trace: Trace, options: Options) -> Image.Image:
     tiles = colored(values, -1, 1)
     own = np.arange(tiles.shape[0])[:, None], np.arange(tiles.shape[1])[None, :]
     tiles[own[0], own[1], own[0], own[1]] = (20, 20, 20)
-    image = Image.fromarray(tiled(tiles, 2))
-    step = max(1, 900 // max(image.size))
-    image = image.resize((image.width * step, image.height * step), Image.Resampling.NEAREST)
+    image = enlarged(Image.fromarray(tiled(tiles, 2)), 1100)
     title = f"Each position's embedding beside every other's, {_which(options.stored)}"
     return _scaled(image, title, -1, 1, "cosine", "one map per position; dark: the position itself")
 
@@ -152,9 +151,9 @@ def _prefix(trace: Trace, options: Options) -> Image.Image:
 
 def _components(trace: Trace, options: Options) -> Image.Image:
     found = positions.components(trace, options.stored)
-    image = side_by_side([Picture(_bytes(found.colors), "red, green, blue: components 1, 2, 3")], 480)
+    image = side_by_side([Picture(_bytes(found.colors), "")], 480)
     shares = ", ".join(f"{share:.0%}" for share in found.shares)
-    title = f"Principal components of the position table, {_which(options.stored)}"
+    title = f"The position table's principal components 1, 2, 3 as red, green, blue, {_which(options.stored)}"
     return _titled(image, title, f"they explain {shares} of its variance; {positions.change(trace).sentence}")
 
 
@@ -233,7 +232,7 @@ def bias_pictures(found: positions.Split) -> Shown:
 
 def _patches(trace: Trace, options: Options) -> Image.Image:
     cut = patches.pictures(trace)
-    image = Image.fromarray(tiled(patch_tiles(cut), max(2, cut.shape[2] // 6)))
+    image = enlarged(Image.fromarray(tiled(patch_tiles(cut), max(2, cut.shape[2] // 6))), 1000)
     low, high = float(np.nanmin(cut)), float(np.nanmax(cut))
     note = (
         f"(value − mean) ÷ standard deviation per channel, from {low:.2f} (darkest) to {high:.2f} (brightest)"
@@ -256,8 +255,7 @@ def _filters(trace: Trace, options: Options) -> Image.Image:
     cols = 7 if len(tiles) > 7 else len(tiles)
     tiles = tiles[: len(tiles) // cols * cols]
     image = Image.fromarray(tiled(tiles.reshape(-1, cols, *tiles.shape[1:]), 2))
-    step = max(1, 640 // image.width)
-    image = image.resize((image.width * step, image.height * step), Image.Resampling.NEAREST)
+    image = enlarged(image, 700)
     title = f"The first {len(tiles)} principal components of {found.filters} filters of the {found.whose}"
     note = f"they explain {found.shares[: len(tiles)].sum():.0%} of the filters' variance; grey is 0"
     return _titled(image, title, note)

@@ -74,7 +74,8 @@ def side_by_side(pictures: Sequence[Picture], side: int = 320) -> Image.Image:
     height = max(image.height for image in images)
     joints = [2 * gap if picture.joint else gap for picture in pictures]
     width = gap + sum(image.width for image in images) + sum(joints)
-    plate = Image.new("RGB", (width, height + gap + round(size * 2)), PAPER)
+    below = round(size * 2) if any(picture.caption for picture in pictures) else gap
+    plate = Image.new("RGB", (width, height + gap + below), PAPER)
     draw = ImageDraw.Draw(plate)
     left = gap
     for picture, image, room in zip(pictures, images, joints, strict=True):
@@ -85,6 +86,12 @@ def side_by_side(pictures: Sequence[Picture], side: int = 320) -> Image.Image:
             write(draw, (left + room / 2, gap + image.height / 2), picture.joint, size * 1.6, INK, "mm")
         left += room
     return plate
+
+
+def enlarged(image: Image.Image, side: int) -> Image.Image:
+    """The picture in whole steps, pixels staying sharp, as near to `side` pixels on its longer side as they come."""
+    step = max(1, round(side / max(image.size)))
+    return image.resize((image.width * step, image.height * step), Image.Resampling.NEAREST)
 
 
 def in_rows(pictures: Sequence[Picture], columns: int, side: int = 320) -> Image.Image:
