@@ -6,6 +6,7 @@ import torch
 from small_models import VIT, small, unfused
 
 import vitviz
+from vitviz.attention import layer as layer_module
 from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
 from vitviz.images.photo import Photo
@@ -115,6 +116,21 @@ def test_parallel_attention_is_one_step(photo: Photo) -> None:
     matrices = [layer.attention().astype(np.float64) for layer in trace.layers]
     together = [np.concatenate(matrices[i : i + 2]) for i in (0, 2, 4)]
     assert relative(vitviz.explain(trace, "rollout").values.reshape(-1), naive(together)[0][1:]) <= 1e-5
+
+
+@pytest.mark.parametrize("fusion", ["mean", "max", "min"])
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "vit_small_patch16_18x2_224"])
+def test_matrices_made_in_chunks_of_rows_are_whole(
+    photo: Photo, name: str, fusion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace, _ = traced(name, photo)
+    matrices = [layer.attention().astype(np.float64) for layer in trace.layers]
+    parallel = len(matrices) // 3
+    steps = [np.concatenate(matrices[i : i + parallel]) for i in range(0, len(matrices), parallel)]
+    monkeypatch.setattr(layer_module, "CHUNK_ENTRIES", trace.layers[0].heads * 17 * 5)  # 5, 5, 5 and 2 rows
+    assert len(list(trace.layers[0].chunks())) == 4
+    values = vitviz.explain(trace, "rollout", fusion=fusion).values
+    assert relative(values.reshape(-1), naive(steps, fusion)[0][1:]) <= 1e-5
 
 
 def test_pooled_stages_keep_the_books(photo: Photo) -> None:

@@ -53,33 +53,21 @@ class Gradients:
     pixels: Floats
     """∂y/∂input, 3×H×W of the normalised input."""
 
-    def operation(
-        self,
-        layer: Layer,
-        rows: slice | None = None,
-        window: int | None = None,
-        heads: slice | None = None,
-    ) -> Tensor:
-        """∂y/∂A for some rows, one window and some heads (None: all): B×heads×rows×keys, float32.
+    def operation(self, layer: Layer, rows: slice | None = None, window: int | None = None) -> Tensor:
+        """∂y/∂A for some rows and one window (None: all): B×heads×rows×keys, float32.
 
         A is what the layer's `weights` gives: what the model multiplies with the values, after any mixing of heads.
         """
         batch = slice(None) if window is None else slice(window, window + 1)
-        rows, heads = (slice(None) if part is None else part for part in (rows, heads))
+        rows = slice(None) if rows is None else rows
         value = layer.operations[0].value
         assert value is not None
         outputs = self.outputs[self.layers.index(layer)]
-        return outputs[batch, heads, rows] @ value[batch, heads].float().transpose(-2, -1)
+        return outputs[batch, :, rows] @ value[batch].float().transpose(-2, -1)
 
-    def contributions(
-        self,
-        layer: Layer,
-        rows: slice | None = None,
-        window: int | None = None,
-        heads: slice | None = None,
-    ) -> Tensor:
+    def contributions(self, layer: Layer, rows: slice | None = None, window: int | None = None) -> Tensor:
         """∂y/∂A ⊙ A, B×heads×rows×keys: how much each weight adds to the logit, to first order."""
-        return self.operation(layer, rows, window, heads).mul_(layer.weights(rows, window, heads))
+        return self.operation(layer, rows, window).mul_(layer.weights(rows, window))
 
     def chunks(self, layer: Layer) -> Iterator[tuple[slice, Tensor]]:
         """The contributions of a layer without windows in groups of rows, as `Layer.chunks`: (rows, heads×rows×N)."""

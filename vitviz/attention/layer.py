@@ -115,14 +115,12 @@ class Layer:
                 leak[:, windows.index[window][real]] = weights[:, real][:, :, ~real].sum(2)
         return leak
 
-    def weights(
-        self, rows: slice | None = None, window: int | None = None, heads: slice | None = None
-    ) -> Tensor:
+    def weights(self, rows: slice | None = None, window: int | None = None) -> Tensor:
         """The attention weights as a tensor on the model's device: B×heads×rows×keys, B the windows (or 1)."""
         parts = [
-            sign * probabilities(operation, rows, window, heads)
+            sign * probabilities(operation, rows, window)
             if sign != 1.0
-            else probabilities(operation, rows, window, heads)
+            else probabilities(operation, rows, window)
             for sign, operation in zip(self.signs, self.operations, strict=True)
         ]
         return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
@@ -167,31 +165,29 @@ class Layer:
         return result
 
 
-def probabilities(
-    operation: Operation, rows: slice | None = None, window: int | None = None, heads: slice | None = None
-) -> Tensor:
-    """softmax(q kᵀ·scale + bias) in float32 for some rows, one window and some heads (None: all): B×heads×rows×Nk."""
-    batch = slice(None) if window is None else slice(window, window + 1)
-    rows, heads = (slice(None) if part is None else part for part in (rows, heads))
+def probabilities(operation: Operation, rows: slice | None = None, window: int | None = None) -> Tensor:
+    """softmax(q kᵀ·scale + bias) in float32 for some rows and one window (None: all): B×heads×rows×Nk."""
+    batch = ALL if window is None else slice(window, window + 1)
+    rows = ALL if rows is None else rows
     if operation.weights is not None:
-        return operation.weights[batch, heads, rows].float()
-    return _logits(operation, batch, rows, ALL, heads).softmax(-1)
+        return operation.weights[batch, :, rows].float()
+    return _logits(operation, batch, rows, ALL).softmax(-1)
 
 
-def _logits(operation: Operation, batch: slice, rows: slice, keys: slice, heads: slice = ALL) -> Tensor:
+def _logits(operation: Operation, batch: slice, rows: slice, keys: slice) -> Tensor:
     assert operation.query is not None
     assert operation.key is not None
     if "turned" in vars(operation) and keys.start is not None and keys.stop == keys.start + 1:
-        key = operation.key[batch, heads, keys].float() * operation.scale
-        logits = _products(key, operation.turned[0][batch, heads, :, rows]).transpose(-2, -1)
+        key = operation.key[batch, :, keys].float() * operation.scale
+        logits = _products(key, operation.turned[0][batch, :, :, rows]).transpose(-2, -1)
     elif "turned" in vars(operation):
-        query = operation.query[batch, heads, rows].float() * operation.scale
-        logits = _products(query, operation.turned[1][batch, heads, :, keys])
+        query = operation.query[batch, :, rows].float() * operation.scale
+        logits = _products(query, operation.turned[1][batch, :, :, keys])
     else:
-        query = operation.query[batch, heads, rows].float() * operation.scale
-        logits = query @ operation.key[batch, heads, keys].float().transpose(-2, -1)
+        query = operation.query[batch, :, rows].float() * operation.scale
+        logits = query @ operation.key[batch, :, keys].float().transpose(-2, -1)
     if operation.bias is not None:
-        logits = logits + operation.bias.expand(operation.shape)[batch, heads, rows, keys]
+        logits = logits + operation.bias.expand(operation.shape)[batch, :, rows, keys]
     return logits
 
 

@@ -6,7 +6,7 @@ windows, shifts and padding as they are, and back through the merges by giving e
 of attention under equal merging, a model and not a theorem.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitviz.attention.gradients import Gradients
-from vitviz.attention.layer import CHUNK_ENTRIES, Layer
+from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout
 from vitviz.attention.trace import Query, Trace
 from vitviz.errors import MethodError
@@ -30,9 +30,6 @@ Step = tuple[Layer, ...]
 
 KEPT_BYTES = 1 << 29
 """Matrices of a trace are kept for its next query if they take no more than this together (512 MiB)."""
-
-CACHED_ENTRIES = 1 << 18
-"""How many weights a CPU works on at a time (1 MiB in float32)."""
 
 KEPT_KINDS = 2
 """Of how many methods, or classes, a layer's matrix is kept at once."""
@@ -207,49 +204,32 @@ def fused_attention(step: Step, fusion: Fusion) -> Tensor:
     if step[0].layout.windows is not None:
         weights = torch.cat([layer.weights() for layer in step], 1)
         return _fuse(weights.transpose(0, 1), fusion)
-    return _over_heads(step, lambda layer, rows, heads: layer.weights(rows, None, heads)[0], fusion)
+    return _over_heads([layer.chunks() for layer in step], lambda weights: _fuse(weights, fusion))
 
 
 def fused_contributions(gradients: Gradients, step: Step, clamp: Literal["before", "after"]) -> Tensor:
     """E_h((∇A⊙A)⁺), clamped "before" the mean over heads, or (E_h(∇A⊙A))⁺, "after" it: queries×N, or windows×n×n."""
 
-    def part(layer: Layer, rows: slice | None, heads: slice | None) -> Tensor:
-        values = gradients.contributions(layer, rows, None, heads)
-        return values.relu_() if clamp == "before" else values
+    def fuse(values: Tensor) -> Tensor:
+        return values.relu_().mean(0) if clamp == "before" else values.mean(0).relu_()
 
     if step[0].layout.windows is not None:
-        fused = torch.cat([part(layer, None, None) for layer in step], 1).mean(1)
-    else:
-        fused = _over_heads(step, lambda layer, rows, heads: part(layer, rows, heads)[0], "mean")
-    return fused if clamp == "before" else fused.relu_()
+        values = torch.cat([gradients.contributions(layer) for layer in step], 1)
+        return fuse(values.transpose(0, 1))
+    return _over_heads([gradients.chunks(layer) for layer in step], fuse)
 
 
-def _over_heads(step: Step, part: Callable[[Layer, slice, slice], Tensor], fusion: Fusion) -> Tensor:
-    """queries×N from parts of heads×rows×N of the layers of a step, all their heads fused.
+def _over_heads(layers: list[Iterator[tuple[slice, Tensor]]], fuse: Callable[[Tensor], Tensor]) -> Tensor:
+    """queries×N from the chunks (heads×rows×N) of the layers of a step, all their heads fused.
 
-    On a CPU a few rows of one head at a time, so that they are still in its cache when they are fused: faster than all
-    heads at once. Elsewhere fewer and larger pieces.
+    All heads at once: fewer heads and rows, which a CPU's cache would hold, take longer, as its threads then mostly wait for
+    each other.
     """
-    _, heads, queries, keys = step[0].operations[0].shape
-    on_cpu = _device(step[0]).type == "cpu"
-    together = 1 if on_cpu else heads
-    entries = CACHED_ENTRIES if on_cpu else CHUNK_ENTRIES
-    block = max(1, entries // (together * keys))
-    fused = torch.empty(queries, keys, device=_device(step[0]))
-    pieces = [(layer, slice(h, h + together)) for layer in step for h in range(0, layer.heads, together)]
-    for start in range(0, queries, block):
-        rows = slice(start, min(start + block, queries))
-        so_far = fused[rows]
-        for number, (layer, some) in enumerate(pieces):
-            values = part(layer, rows, some)
-            values = values[0] if together == 1 else _fuse(values, fusion)
-            if number == 0:
-                so_far.copy_(values)
-            elif fusion == "mean":
-                so_far.add_(values)
-            else:
-                (torch.maximum if fusion == "max" else torch.minimum)(so_far, values, out=so_far)
-    return fused.div_(len(pieces)) if fusion == "mean" else fused
+    fused = []
+    for chunks in zip(*layers, strict=True):
+        parts = [values for _, values in chunks]
+        fused.append(fuse(parts[0] if len(parts) == 1 else torch.cat(parts)))
+    return torch.cat(fused)
 
 
 def _fuse(weights: Tensor, fusion: Fusion) -> Tensor:
