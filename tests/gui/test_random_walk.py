@@ -4,21 +4,26 @@ import ctypes
 import gc
 import random
 import threading
+import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt, QTimer
 from PySide6.QtGui import QKeySequence, QWheelEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QMessageBox, QPushButton
 from steps import picture, show
 
 from vitviz.app import actions, drawing
+from vitviz.app.chooser import ModelChooser
+from vitviz.app.worker import Worker
+from vitviz.attention.trace import Trace
 from vitviz.explain import explain
 from vitviz.explain.registry import find
 
-# These ask in a dialog of the system, or end the program.
+# These open a dialog, which has a deed of its own below, or end the program.
 DIALOGS = {
     "open",
     "open_folder",
@@ -30,6 +35,13 @@ DIALOGS = {
     "compare_photo",
     "compare_model",
 }
+FILES = ("open", "open_folder", "open_weights", "save", "compare_photo")
+BUNDLED = ("demo/vit", "demo/deit", "demo/swin")
+HAPPENS = (
+    *("resized", "floated", "docked", "closed", "reopened", "cancelled"),
+    *("chooser: Return", "chooser: Load", "chooser: row", "chooser: Escape", "chooser: Cancel"),
+    *("dialog left", "dialog answered", *(f"dialog: {name}" for name in FILES)),
+)
 LEFT = Qt.MouseButton.LeftButton
 
 
@@ -39,6 +51,8 @@ class Walker:
     def __init__(self, window, models, photos, seed):
         self.window, self.models, self.photos = window, models, photos
         self.chance = random.Random(seed)
+        self.weights = photos[0].with_name("no weights.pth")
+        self.weights.write_bytes(b"no weights")
         self.keys = [
             key
             for command in actions.COMMANDS
@@ -60,12 +74,15 @@ class Walker:
             + [self.rest] * 3
             + [self.cancel] * 1
             + [self.compare] * 3
+            + [self.choose_model] * 4
+            + [self.use_a_file_dialog] * 5
             + [self.dress] * 1
             + [self.read_keys] * 1
         )
         self.done = []
         self.checked = 0  # how often what was drawn has been computed again
         self.compared = 0
+        self.happened = Counter()  # what deeds with several outcomes came to
 
     def step(self):
         empty = self.window.session.photo is None and self.window.session.busy is None
@@ -139,16 +156,24 @@ class Walker:
         QApplication.sendEvent(canvas, event)
 
     def resize(self):
+        before = self.window.size()
         self.window.resize(self.chance.randrange(900, 1600), self.chance.randrange(600, 1000))
+        self.happened["resized"] += self.window.size() != before
 
     def dock(self):
+        """Float a panel or put it back, close it, or open it again."""
         dock = self.chance.choice(self.window.docks)
         buttons = dock.titleBarWidget()
         if dock.isHidden():
             dock.toggleViewAction().trigger()
+            self.happened["reopened"] += not dock.isHidden()
+        elif self.chance.random() < 0.67:
+            floating = dock.isFloating()
+            QTest.mouseClick(buttons._float, LEFT)
+            self.happened["docked" if floating else "floated"] += dock.isFloating() != floating
         else:
-            button = self.chance.choice([buttons._float, buttons._float, buttons._close])
-            QTest.mouseClick(button, LEFT)
+            QTest.mouseClick(buttons._close, LEFT)
+            self.happened["closed"] += dock.isHidden()
 
     def open_photo(self):
         self.window.open_path(self.chance.choice(self.photos))
@@ -165,7 +190,93 @@ class Walker:
             QTest.qWait(5)
 
     def cancel(self):
+        """While something runs, mostly: else there is nothing to cancel."""
+        if self.chance.random() < 0.7:
+            self.open_photo()
+        waited = self.window.stage.working
         self.window.commands["cancel"].trigger()
+        self.happened["cancelled"] += waited and not self.window.stage.working
+
+    def until(self, there):
+        """Let the window go on until something is there."""
+        end = time.monotonic() + 60
+        while not there():
+            assert time.monotonic() < end
+            QTest.qWait(10)
+
+    def keys_of(self, name):
+        """Press the keys of a command in the window, or trigger it where it has none."""
+        command = next(one for one in actions.COMMANDS if one.name == name)
+        if command.keys:
+            self.window.activateWindow()
+            self.window.photo.canvas.setFocus()
+            QTest.keySequence(self.window.photo.canvas, QKeySequence(command.keys[0]))
+        else:
+            self.window.commands[name].trigger()
+
+    def choose_model(self):
+        """Open the list of models for a side, and load one by keys or by clicks, or think better of it."""
+        self.keys_of(self.chance.choice(["choose_model", "choose_model", "compare_model"]))
+        choosers = [one for one in self.window.findChildren(ModelChooser) if one.isVisible()]
+        if not choosers:
+            return
+        chooser = choosers[-1]
+        if self.chance.random() < 0.7:  # else it is read still
+            self.until(lambda: chooser._table.rowCount() > 0)
+        name = self.chance.choice(BUNDLED)
+        QTest.keyClicks(chooser.search, name)
+        way = self.chance.choice(["Return", "Load", "row", "Escape", "Cancel"])
+        if way == "Return":
+            QTest.keyClick(chooser.search, Qt.Key.Key_Return)
+        elif way == "Load":
+            QTest.mouseClick(chooser.load, LEFT)
+        elif way == "row":
+            place = chooser.view.visualRect(chooser._shown.index(0, 0)).center()
+            QTest.mouseClick(chooser.view.viewport(), LEFT, pos=place)
+            QTest.keyClick(chooser.view, Qt.Key.Key_Escape)
+        elif way == "Escape":
+            QTest.keyClick(chooser.search, Qt.Key.Key_Escape)
+        else:
+            button = next(one for one in chooser.findChildren(QPushButton) if one.text() == "Cancel")
+            QTest.mouseClick(button, LEFT)
+        assert not chooser.isVisible()
+        self.happened[f"chooser: {way}"] += 1
+
+    def use_a_file_dialog(self):
+        """Open Qt's own file dialog and answer it by keys: a file that is there, one that is not, or Escape."""
+        name = self.chance.choice(FILES)
+        files = [photo for photo in self.photos if photo.is_file()]
+        photo = self.chance.choice(files)
+        saved = photo.with_name(f"saved {len(self.done)}.png")
+        path = {"open_folder": photo.parent, "open_weights": self.weights, "save": saved}.get(name, photo)
+        answer = self.chance.choice([path, path, photo.with_name("missing.png"), None])
+        if name == "save" and answer is not None:
+            answer = saved
+        answered, over = [], []
+
+        def drive():
+            if over:
+                return
+            # A new timer each time: one does not fire again while its own slot opens a further dialog.
+            QTimer.singleShot(10, drive)
+            dialog = QApplication.activeModalWidget()
+            if isinstance(dialog, QMessageBox):  # there is no such file
+                QTest.keyClick(dialog, Qt.Key.Key_Escape)
+            elif isinstance(dialog, QFileDialog) and (answer is None or answered):
+                QTest.keyClick(dialog, Qt.Key.Key_Escape)
+                answered.append("Escape")
+            elif isinstance(dialog, QFileDialog):
+                answered.append(answer.name)
+                field = dialog.findChild(QLineEdit, "fileNameEdit")
+                field.setText(str(answer))
+                QTest.keyClick(field, Qt.Key.Key_Return)
+
+        QTimer.singleShot(10, drive)
+        self.keys_of(name)
+        over.append(True)
+        if answered:
+            self.happened[f"dialog: {name}"] += 1
+            self.happened["dialog left" if answered[-1] == "Escape" else "dialog answered"] += 1
 
     def compare(self):
         """Begin a comparison, open something else in its second side, or end it."""
@@ -199,7 +310,7 @@ def sides(window):
 def idle(window):
     """Whether nothing is under way."""
     return not any(
-        session.busy or session.maps._heat_worker.busy or session.maps._tiles_worker.busy
+        session.busy or any(worker.busy for worker in session.findChildren(Worker))
         for session, _ in sides(window)
     )
 
@@ -275,9 +386,20 @@ def test_a_random_walk_ends_in_order(window, qtbot, model, swin, photos):
     assert len(set(walker.done)) == len(set(walker.deeds))
     assert walker.checked >= 10  # of 20 rests; the others had no photo, or one that cannot be read
     assert walker.compared > 200
+    missing = {name for name in HAPPENS if not walker.happened[name]}
+    assert not missing, walker.happened
     assert_nothing_is_stale(window)
+    assert len(traces()) <= 2  # what is shown, and at most one more on a second side
     window.close()
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("vitviz")]
+
+
+def traces() -> list[object]:
+    """The traces that something still holds."""
+    gc.collect()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+    gc.collect()
+    return [one for one in gc.get_objects() if type(one) is Trace]
 
 
 def resident() -> float:
@@ -289,8 +411,10 @@ def resident() -> float:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
-def test_memory_after_200_switches_is_that_after_20(window, qtbot, model, swin, photos):
-    models, opened = [model, swin], photos[:4]
+def test_memory_after_200_switches_is_that_after_20(window, qtbot, model, swin, tmp_path):
+    # Photos large enough that each one that was kept would be seen: 180 of them take half a gibibyte.
+    opened = [picture(tmp_path / f"large{number}.png", (900, 700 + number), number) for number in range(4)]
+    models = [model, swin]
     early = 0.0
     for number in range(200):
         if number == 20:
@@ -301,4 +425,6 @@ def test_memory_after_200_switches_is_that_after_20(window, qtbot, model, swin, 
             window.session.open(photo=opened[number // 2 % 4], model=models[number // 2 % 2])
         qtbot.waitUntil(lambda: idle(window), timeout=60_000)
     assert resident() <= early * 1.05
+    assert len(traces()) == 1
     window.session.close_photo()
+    assert traces() == []
