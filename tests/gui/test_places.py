@@ -82,7 +82,11 @@ def test_what_is_shown_is_saved_as_png(opened, swin, qtbot, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
-        (WindowsPanel, {f"{what}-{layer}" for what in ("windows", "matrix") for layer in LAYERS}),
+        (
+            WindowsPanel,
+            {f"{what}-{layer}" for what in ("windows", "shifted", "matrix") for layer in LAYERS}
+            | {f"merge-{layer}" for layer in LAYERS[2:]},
+        ),
         (PositionsPanel, {f"{what}-{layer}" for what in ("split", "bias") for layer in LAYERS}),
         (PatchesPanel, {"patches", "filters", "embedding"}),
     ],

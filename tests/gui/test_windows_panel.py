@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from PIL import Image
 from PySide6.QtCore import QPoint, QRectF, Qt
 from PySide6.QtGui import QColor, QImage, QPalette
 from PySide6.QtWidgets import QWidget
@@ -320,3 +321,25 @@ def test_what_is_kept_for_the_pointer_is_never_stale(opened, qtbot):
         fresh.set_regions(panel.mode.current == "regions")
         fresh.set_padded(panel.mode.current != "merge")
         assert painted(panel.view) == painted(fresh)
+
+
+def test_what_is_saved_is_what_is_shown(opened, swin, qtbot, tmp_path, monkeypatch):
+    panel = opened(WindowsPanel, swin)
+    session = panel._session
+    session.change(layer=2)
+    session.pin((3, 3))
+
+    def saved(name: str) -> str:
+        monkeypatch.setattr("vitviz.app.plate_parts.ask_target", lambda *_: tmp_path / f"{name}.png")
+        with qtbot.waitSignal(session.noted, timeout=20_000):
+            qtbot.mouseClick(panel.export, Qt.MouseButton.LeftButton)
+        with Image.open(tmp_path / f"{name}.png") as image:
+            return str(image.info["Plate"])
+
+    assert saved("photo") == "windows"
+    panel.slider.setValue(150)
+    assert saved("rolled") == "shifted"
+    panel.mode._pick("merge")
+    assert saved("merged") == "merge"
+    panel.mode._pick("regions")
+    assert saved("regions") == "shifted"

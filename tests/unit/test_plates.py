@@ -85,6 +85,43 @@ def test_a_chosen_window_is_bright_where_its_tokens_lie_and_nowhere_else(swin: T
     assert bright > len(own) / 4
 
 
+def test_the_shifted_plate_has_each_token_where_the_windows_cut_it(swin: Trace) -> None:
+    layer = swin.layers[1]
+    windows = layer.layout.windows
+    image = np.asarray(plate(swin, "shifted", layer=1)).astype(int)
+    unit = 900 // max(windows.padded)
+    photo = np.asarray(Image.fromarray(swin.photo.pixels).resize((13 * unit, 16 * unit))).astype(int)
+    plain = padding = 0
+    for row, col in np.ndindex(windows.padded):
+        token = windows.picture()[row, col]
+        middle = image[row * unit + unit // 2, col * unit + unit // 2]
+        window = (row // windows.size[0]) * windows.across[1] + col // windows.size[1]
+        if token < 0:
+            padding += 1
+            continue  # grey, or tinted with its window's region
+        there = divmod(int(token), 13)
+        expected = photo[there[0] * unit + unit // 2, there[1] * unit + unit // 2]
+        if len(set(windows.regions[window].tolist())) == 1:
+            assert np.abs(middle - expected).max() <= 2
+            plain += 1
+        else:
+            assert np.abs(middle - expected).max() > 2
+    assert plain > 20
+    assert padding == windows.padding
+
+
+def test_the_merge_plate_outlines_the_children_on_the_photo(swin: Trace) -> None:
+    image = np.asarray(plate(swin, "merge", layer=2, query=(4, 6)))[:64, :52].astype(int)
+    changed = np.abs(image - swin.photo.pixels).max(-1) > 0
+    rows, cols = np.nonzero(changed)
+    # token (2, 3) of the second stage: patches (4…5, 6…7) of 4 pixels
+    assert (rows.min(), rows.max() + 1, cols.min(), cols.max() + 1) == (16, 25, 24, 33)
+    with pytest.raises(MethodError, match="nothing was merged"):
+        plate(swin, "merge", layer=0, query=(4, 6))
+    with pytest.raises(MethodError, match="Choose one patch"):
+        plate(swin, "merge", layer=2)
+
+
 def test_the_three_maps_of_a_split_share_one_scale(swin: Trace) -> None:
     found = vitviz.positions.split(swin, 1, (0, 0))
     pictures, limit, note = split_pictures(found, 0)
@@ -146,7 +183,7 @@ def test_every_plate_is_drawn_or_refused_with_the_reason(what: str, swin: Trace,
     )
     for trace, query in ((swin, (3, 3)), (vit, (1, 1)), *((one, (1, 1)) for one in more)):
         try:
-            image = plate(trace, what, layer=1, query=query)
+            image = plate(trace, what, layer=2 if what == "merge" else 1, query=query)
         except MethodError:
             continue
         drawn += 1
@@ -159,7 +196,9 @@ def test_every_plate_is_drawn_or_refused_with_the_reason(what: str, swin: Trace,
 def test_all_plates_are_every_layers_and_every_tables(swin: Trace) -> None:
     names = [one.name for one in vitviz.plates(swin, query=(3, 3))]
     layers = [layer.name for layer in swin.layers]
-    expected = [f"{kind}-{layer}" for kind in ("windows", "matrix", "split", "bias") for layer in layers]
+    kinds = ("windows", "shifted", "merge", "matrix", "split", "bias")
+    expected = [f"{kind}-{layer}" for kind in kinds for layer in layers]
+    expected = [name for name in expected if not name.startswith("merge-layers.0")]  # nothing merged yet
     assert names == [*expected, "patches", "filters", "embedding"]
     only = list(vitviz.plates(swin, ["bias"], layer=2, query=(3, 3)))
     assert [one.name for one in only] == [f"bias-{layers[2]}"]

@@ -16,6 +16,8 @@ from vitviz.cli.options import (
 
 WHAT = {
     "windows": "the windows of a Swin layer on the photo, one of them bright with --query",
+    "shifted": "the photo as a layer's windows cut it after the cyclic shift, regions and padding",
+    "merge": "the patches that the token of --query was merged from",
     "matrix": "a window's attention per head, its position bias and masked pairs",
     "similarity": "each position's embedding beside every other's",
     "prefix": "class, distillation and register embeddings beside every position's",

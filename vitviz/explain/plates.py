@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vitviz.attention.layout import footprint
 from vitviz.attention.trace import Query, Trace
 from vitviz.errors import MethodError
 from vitviz.explain import patches, positions
@@ -26,7 +27,9 @@ from vitviz.render.plates import (
     colored,
     common,
     enlarged,
+    footprint_on_photo,
     in_rows,
+    shifted_windows,
     side_by_side,
     tiled,
     windows_on_photo,
@@ -55,8 +58,8 @@ def plate(
     stored: bool | Literal["both"] = False,
     colormap: str = DEFAULT_COLORMAP,
 ) -> Image.Image:
-    """A plate of a trace, one of PLATES: "windows", "matrix", "similarity", "prefix", "components", "norm", "split",
-    "bias", "patches", "filters", "embedding", "stem".
+    """A plate of a trace, one of PLATES: "windows", "shifted", "merge", "matrix", "similarity", "prefix", "components",
+    "norm", "split", "bias", "patches", "filters", "embedding", "stem".
 
     `query`: the token whose window or logits are shown; `stored`: the position table before interpolation, or both. Raises
     MethodError where the model has nothing of the kind, with the reason.
@@ -87,6 +90,37 @@ def _windows(trace: Trace, options: Options) -> Image.Image:
     if window is not None:
         note += f"; bright: window {window}; parts of different colours may not see each other"
     return _titled(image, f"The windows of {layer.name} on the photo", note)
+
+
+def _shifted(trace: Trace, options: Options) -> Image.Image:
+    layer = find_layer(trace, options.layer)
+    if layer.layout.windows is None:
+        raise MethodError(f"{trace.model.name} attends over the whole photo at once: it has no windows.")
+    image = shifted_windows(trace.photo, trace.framing, layer.layout)
+    note = "parts of one window in different colours may not see each other; grey: padding"
+    return _titled(image, f"The photo as {layer.name} cuts it into windows, after the cyclic shift", note)
+
+
+def _merge(trace: Trace, options: Options) -> Image.Image:
+    layer = find_layer(trace, options.layer)
+    weights = trace.query_weights(layer, options.query)
+    tokens = [] if weights is None else np.nonzero(weights)[0].tolist()
+    place = layer.layout.place(tokens[0]) if len(tokens) == 1 else None
+    if place is None:
+        raise MethodError("Choose one patch: the plate shows what its token was merged from.")
+    steps = footprint([one.layout for one in trace.layers], trace.layers.index(layer), *place)
+    if len(steps) == 1:
+        raise MethodError(f"The tokens of {layer.name} are the first patches: nothing was merged before it.")
+    image = footprint_on_photo(trace.photo, trace.framing, steps)
+    title = f"What token ({place[0]}, {place[1]}) of {layer.name} was merged from"
+    counts = " ← ".join(
+        f"{round(step.box.area)} of {step.layout.patches.rows}×{step.layout.patches.cols}" for step in steps
+    )
+    return _titled(
+        image,
+        title,
+        f"{counts}; white: the token; blue, green, pink: what it was merged from, stage by stage",
+    )
 
 
 def _matrix(trace: Trace, options: Options) -> Image.Image:
@@ -307,6 +341,8 @@ def _which(stored: bool) -> str:
 
 PLATES: dict[str, Callable[[Trace, Options], Image.Image]] = {
     "windows": _windows,
+    "shifted": _shifted,
+    "merge": _merge,
     "matrix": _matrix,
     "similarity": _similarity,
     "prefix": _prefix,
@@ -321,7 +357,7 @@ PLATES: dict[str, Callable[[Trace, Options], Image.Image]] = {
 }
 """Every plate by name."""
 
-LAYERED = ("windows", "matrix", "split", "bias")
+LAYERED = ("windows", "shifted", "merge", "matrix", "split", "bias")
 """Plates of a layer."""
 TABLES = ("similarity", "prefix", "components", "norm")
 """Plates of the position table."""

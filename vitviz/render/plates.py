@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
-from vitviz.attention.layout import Layout
+from vitviz.attention.layout import Footprint, Layout
+from vitviz.attention.windows import Box
 from vitviz.images.framing import Framing
 from vitviz.images.photo import Photo
 from vitviz.render.colors import DEFAULT_COLORMAP, SIGNED_COLORMAP, is_signed, lookup_table, to_index, to_unit
@@ -146,6 +147,57 @@ def windows_on_photo(
         color = REGIONS[order.index(part.region) % len(REGIONS)] if regions else (255, 255, 255)
         draw.rectangle(_corners(layout.polygon(framing, part.box)), outline=color, width=3 * thick)
     return picture
+
+
+def shifted_windows(photo: Photo, framing: Framing, layout: Layout, side: int = 900) -> Image.Image:
+    """What a layer's windows cover of the photo after the cyclic shift, padding in NOTHING, regions of a window tinted."""
+    windows = layout.windows
+    assert windows is not None
+    rows, cols = windows.grid
+    unit = max(2, side // max(windows.padded))
+    corners = _corners(layout.polygon(framing, Box(0, 0, rows, cols)))
+    seen = Image.fromarray(photo.pixels).convert("RGB").crop(corners).resize((cols * unit, rows * unit))
+    plate = Image.new("RGB", (windows.padded[1] * unit, windows.padded[0] * unit), NOTHING)
+    before = plate.copy()  # padding that is added first moves along
+    before.paste(seen, (0, 0))
+    for piece in windows.pieces():
+        plate.paste(before.crop(_pixels(piece.source, unit)), _pixels(piece.target, unit)[:2])
+    for window in range(len(windows.index)):
+        place, order = windows.box(window), sorted(set(windows.regions[window].tolist()))
+        for part in windows.parts(window) if len(order) > 1 else ():
+            slots = part.slots
+            own = Box(
+                slots.top + place.top,
+                slots.left + place.left,
+                slots.bottom + place.top,
+                slots.right + place.left,
+            )
+            box = _pixels(own, unit)
+            tint = Image.new("RGB", (box[2] - box[0], box[3] - box[1]), REGIONS[order.index(part.region) % 4])
+            plate.paste(Image.blend(plate.crop(box), tint, 0.43), box[:2])
+    draw = ImageDraw.Draw(plate)
+    for window in range(len(windows.index)):
+        draw.rectangle(_pixels(windows.box(window), unit), outline=(255, 255, 255), width=2)
+    return plate
+
+
+def footprint_on_photo(photo: Photo, framing: Framing, steps: Sequence[Footprint]) -> Image.Image:
+    """The photo with a token and, nested in it, the tokens of earlier stages that it was merged from."""
+    picture = Image.fromarray(photo.pixels).convert("RGB")
+    thick = max(1, round(min(picture.size) / 300))
+    draw = ImageDraw.Draw(picture)
+    for number, step in reversed(list(enumerate(steps))):
+        box = step.box
+        for row in range(int(box.top), int(box.bottom)):
+            for col in range(int(box.left), int(box.right)):
+                cell = _corners(step.layout.polygon(framing, Box(row, col, row + 1, col + 1)))
+                color = REGIONS[number - 1] if number else (255, 255, 255)
+                draw.rectangle(cell, outline=color, width=max(1, 2 * thick >> number))
+    return picture
+
+
+def _pixels(box: Box, unit: int) -> tuple[int, int, int, int]:
+    return tuple(round(edge * unit) for edge in (box.left, box.top, box.right, box.bottom))  # type: ignore[return-value]
 
 
 def _corners(polygon: NDArray[np.float64]) -> tuple[int, int, int, int]:

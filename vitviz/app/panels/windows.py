@@ -38,7 +38,7 @@ _LEGEND = {
     "logit, blue takes from it. White: masked; grey: padding.",
 }
 _PADDED = " On a padded grid mask and pieces are out of step: some from opposite edges of the photo do see each other."
-_PLATES = ["windows", "matrix"]
+_PLATES = ["windows", "shifted", "merge", "matrix"]
 
 
 class WindowsPanel(QWidget):
@@ -393,6 +393,8 @@ class WindowsPanel(QWidget):
         trace, session = self._trace, self._session
         if trace is None:
             return
-        what = "matrix" if self._matrices is not None else "windows"
+        rolled = self.mode.current == "regions" or self.slider.value() >= _STEPS // 2
+        what = "merge" if self.mode.current == "merge" else "shifted" if rolled else "windows"
+        what = "matrix" if self._matrices is not None else what
         options = {"layer": self._layer, "query": self._patch(), "colormap": session.view.colormap}
         save_plate(self, session, trace, what, options)
