@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QAction, QShowEvent
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from vitviz.app import readings
 from vitviz.app.errors import failure
+from vitviz.app.following import Following
 from vitviz.app.maps import Tiles
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, ViewState
@@ -18,7 +19,7 @@ from vitviz.app.widgets.mosaic import MosaicView
 from vitviz.app.widgets.mosaic_labels import Labels
 from vitviz.app.widgets.mosaic_plan import Target
 from vitviz.app.widgets.titlebar import Quiet
-from vitviz.app.worker import Stopped, Ticket, Worker
+from vitviz.app.worker import Stopped, Ticket
 from vitviz.render.colors import bending, lookup_table
 from vitviz.render.mosaic import indices
 
@@ -80,20 +81,17 @@ def order_of(numbers: list[list[float]]) -> list[list[int]]:
     return [np.argsort(np.array(layer), kind="stable").tolist() for layer in numbers]
 
 
-class HeadsPanel(QWidget):
+class HeadsPanel(Following):
     """Layers × heads; pointing previews a head on the photo, a click selects it.
 
     A layer's number selects all its heads fused; a head's number selects that head of the selected layer.
     """
 
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._session = session
-        self._behind = True
+        super().__init__(session, "marks", parent)
         self._tiles: Tiles | None = None
         self._measured: Measured | None = None
         self._order: list[list[int]] | None = None
-        self._worker = Worker("marks", self, behind=True)
         self.says = Quiet()
         self.scale = QComboBox()
         self.scale.setAccessibleName("Scale of the tiles")
@@ -142,30 +140,14 @@ class HeadsPanel(QWidget):
         self._show_choices(session.view)
         self._follow()
 
-    def end(self) -> None:
-        """End the thread that measures heads."""
-        self._worker.close()
-
-    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
-        """Catch up with what changed while nobody looked."""
-        super().showEvent(event)
-        if self._behind:
-            self._draw()
-
     def _forget(self) -> None:
         """Another trace: what was measured is of the one before."""
         self._worker.cancel()
         self._measured = self._order = None
         self._follow()
 
-    def _follow(self) -> None:
-        self._behind = True
-        if self.isVisible():
-            self._draw()
-
     def _draw(self) -> None:
         session, view = self._session, self._session.view
-        self._behind = False
         trace = session.trace
         for box in (self.scale, self.marks):
             box.setVisible(trace is not None)

@@ -3,12 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
-from PySide6.QtCore import QEvent, QRect, QSize, Qt, QTimer
-from PySide6.QtGui import QAction, QHideEvent, QShowEvent
+from PySide6.QtCore import QRect, QSize, Qt, QTimer
+from PySide6.QtGui import QAction, QHideEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
 from vitviz.app import icons, theme
 from vitviz.app.errors import failure
+from vitviz.app.following import Following
 from vitviz.app.requests import Progress
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, Selection, ViewState, moved_layer, selection
@@ -17,7 +18,6 @@ from vitviz.app.widgets.filmstrip import FilmStrip
 from vitviz.app.widgets.invitation import Invitation
 from vitviz.app.widgets.segmented import Segmented
 from vitviz.app.widgets.titlebar import Quiet
-from vitviz.app.worker import Worker
 
 _SPEEDS = {"½×": 1000, "1×": 500, "2×": 250, "4×": 125}  # milliseconds that a layer is shown
 _REST = 40  # milliseconds that the query rests before a strip is computed for it
@@ -37,16 +37,14 @@ _DRAWN = (
 )
 
 
-class LayersPanel(QWidget):
+class LayersPanel(Following):
     """A frame per layer: pointing previews it on the photo, a click selects it, playing goes through them.
 
     Playing changes the layer that all panels show, and is one step of undo: back to where it began.
     """
 
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._session = session
-        self._behind = True
+        super().__init__(session, "strip", parent)
         self._wanted: Selection | None = None  # what the strip is to show
         self._shown: Selection | None = None
         self._stills: list[Still] = []
@@ -54,7 +52,6 @@ class LayersPanel(QWidget):
         self._problem = ""
         self._part = 0.0
         self._fresh = True  # whether playing has not moved yet
-        self._worker = Worker("strip", self, behind=True)
         self._rest = QTimer(self, interval=_REST, singleShot=True)
         self._rest.timeout.connect(self._compute)
         self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)
@@ -118,24 +115,12 @@ class LayersPanel(QWidget):
     def end(self) -> None:
         """Stop all work and end the thread."""
         self._clock.stop()
-        self._worker.close()
-
-    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
-        """Catch up with what changed while nobody looked."""
-        super().showEvent(event)
-        if self._behind:
-            self._follow()
+        super().end()
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
         """Nothing plays where it cannot be stopped."""
         super().hideEvent(event)
         self._set_playing(False)
-
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Tint the icons again."""
-        if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
-        super().changeEvent(event)
 
     def _dress(self) -> None:
         self.play.setIcon(icons.icon("pause" if self.playing else "play", self.palette()))
@@ -170,9 +155,8 @@ class LayersPanel(QWidget):
         (x0, y0), (x1, y1) = trace.framing.to_photo([[left, top], [left + width, top + height]]) * scale
         self.strip.set_backdrop(level.copy(QRect(round(x0), round(y0), round(x1 - x0), round(y1 - y0))))
 
-    def _follow(self) -> None:
+    def _draw(self) -> None:
         """Show the strip of what is asked for; hovered frames and tiles leave it as it is."""
-        self._behind = not self.isVisible()
         session = self._session
         trace = session.trace
         if trace is None:
@@ -183,8 +167,6 @@ class LayersPanel(QWidget):
             )
             return
         self.empty.hide()
-        if self._behind:
-            return
         wanted = in_strip(selection(session.view, replace(session.hover, tile=None)))
         if wanted == self._shown and self._wanted == wanted:
             self._say()
@@ -244,9 +226,9 @@ class LayersPanel(QWidget):
     def _show(self, wanted: Selection, stills: list[Still]) -> None:
         self._shown, self._stills = wanted, stills
         self._settle()
-        self._draw()
+        self._show_frames()
 
-    def _draw(self) -> None:
+    def _show_frames(self) -> None:
         """Frames in the colours of the view."""
         trace = self._session.trace
         if trace is None or not self._stills:
@@ -282,7 +264,7 @@ class LayersPanel(QWidget):
         if before.strip_photo != now.strip_photo:
             self._show_backdrop()
         if any(getattr(before, name) != getattr(now, name) for name in _DRAWN):
-            self._draw()
+            self._show_frames()
         self._mark()
         self._say()
 

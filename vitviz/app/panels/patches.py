@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QEvent
-from PySide6.QtGui import QAction, QColor, QShowEvent
+from PySide6.QtGui import QAction, QColor
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from vitviz.app import icons, places, readings, theme
 from vitviz.app.errors import failure
+from vitviz.app.following import Following
 from vitviz.app.plate_parts import legend, row, save_plate, save_plates, show_scale
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, ViewState, patches_in
@@ -17,7 +17,6 @@ from vitviz.app.widgets.pictures import Picture, PicturesView, Spot
 from vitviz.app.widgets.segmented import Segmented
 from vitviz.app.widgets.titlebar import Quiet
 from vitviz.app.widgets.toolbutton import tool
-from vitviz.app.worker import Worker
 from vitviz.render.plates import colored, tiled
 
 if TYPE_CHECKING:
@@ -38,17 +37,14 @@ _LEGEND = {
 _PLATES = ["patches", "filters", "embedding", "stem"]
 
 
-class PatchesPanel(QWidget):
+class PatchesPanel(Following):
     """What the model is given of the photo."""
 
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._session = session
-        self._behind = True
+        super().__init__(session, "patches", parent)
         self._trace: Trace | None = None
         self._cut: places.Cut | None = None
         self._shown: list[Picture] = []
-        self._worker = Worker("patches", self, behind=True)
         self.says = Quiet()
         self.mode = Segmented("What is shown of patches", _VIEWS)
         self.export = tool("Save this picture as PNG")
@@ -78,26 +74,10 @@ class PatchesPanel(QWidget):
         self._dress()
         self._follow()
 
-    def end(self) -> None:
-        """Stop all work and end the thread."""
-        self._worker.close()
-
-    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
-        """Catch up with what changed while nobody looked."""
-        super().showEvent(event)
-        if self._behind:
-            self._draw()
-
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Tint the icon and the ground between patches again."""
-        if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
-            if self._cut is not None:
-                self._show()
-        super().changeEvent(event)
-
     def _dress(self) -> None:
         self.export.setIcon(icons.icon("save", self.palette()))
+        if self._cut is not None:
+            self._show()  # the ground between patches
 
     # From the session.
 
@@ -106,17 +86,11 @@ class PatchesPanel(QWidget):
         self._trace = self._cut = None
         self._follow()
 
-    def _follow(self) -> None:
-        self._behind = True
-        if self.isVisible():
-            self._draw()
-
     def _change_view(self, before: ViewState, now: ViewState) -> None:
         if before.colormap != now.colormap and self._cut is not None:
             self._show()
 
     def _draw(self) -> None:
-        self._behind = False
         trace = self._session.trace
         if trace is None:
             self._trace = self._cut = None

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QEvent
-from PySide6.QtGui import QAction, QShowEvent
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from vitviz.app import icons, places
 from vitviz.app.errors import failure
+from vitviz.app.following import Following
 from vitviz.app.plate_parts import legend, row, save_plate, save_plates, show_scale
 from vitviz.app.position_pictures import (
     LEGEND,
@@ -28,7 +28,6 @@ from vitviz.app.widgets.pictures import Picture, PicturesView, Spot
 from vitviz.app.widgets.segmented import Segmented
 from vitviz.app.widgets.titlebar import Quiet
 from vitviz.app.widgets.toolbutton import tool
-from vitviz.app.worker import Worker
 from vitviz.errors import MethodError
 
 if TYPE_CHECKING:
@@ -47,19 +46,16 @@ _LOGITS = ("split", "bias")
 _PLATES = ["similarity", "prefix", "components", "norm", "split", "bias"]
 
 
-class PositionsPanel(QWidget):
+class PositionsPanel(Following):
     """What the model knows of places."""
 
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._session = session
-        self._behind = True
+        super().__init__(session, "positions", parent)
         self._trace: Trace | None = None  # whose tables are there
         self._tables: places.Tables | None = None
         self._split: Split | None = None
         self._asked: tuple[object, ...] | None = None
         self._maps: list[Picture] = []
-        self._worker = Worker("positions", self, behind=True)
         self.says = Quiet()
         self.mode = Segmented("What is shown of positions", _VIEWS)
         self.which = Segmented("Which table", [("used", "as used"), ("stored", "stored"), ("both", "both")])
@@ -96,22 +92,6 @@ class PositionsPanel(QWidget):
         column.addWidget(self.changed)
         column.addWidget(self.legend)
 
-    def end(self) -> None:
-        """Stop all work and end the thread."""
-        self._worker.close()
-
-    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
-        """Catch up with what changed while nobody looked."""
-        super().showEvent(event)
-        if self._behind:
-            self._draw()
-
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Tint the icon again."""
-        if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
-        super().changeEvent(event)
-
     def _dress(self) -> None:
         self.export.setIcon(icons.icon("save", self.palette()))
 
@@ -121,11 +101,6 @@ class PositionsPanel(QWidget):
         """Another trace: nothing of the old one is kept, even where nobody looks."""
         self._trace = self._tables = self._split = self._asked = None
         self._follow()
-
-    def _follow(self) -> None:
-        self._behind = True
-        if self.isVisible():
-            self._draw()
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
         if before.colormap != now.colormap:
@@ -137,7 +112,6 @@ class PositionsPanel(QWidget):
         self._draw()
 
     def _draw(self) -> None:
-        self._behind = False
         session = self._session
         trace = session.trace
         if trace is None:

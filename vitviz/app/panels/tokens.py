@@ -3,12 +3,13 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QTimer
-from PySide6.QtGui import QAction, QResizeEvent, QShowEvent
+from PySide6.QtCore import QTimer
+from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
 from vitviz.app import icons, matrices, readings, theme
 from vitviz.app.errors import failure
+from vitviz.app.following import Following
 from vitviz.app.matrices import Asked, Drawing
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, ViewState, selection
@@ -18,7 +19,7 @@ from vitviz.app.widgets.invitation import Invitation
 from vitviz.app.widgets.matrix import MatrixView
 from vitviz.app.widgets.segmented import Segmented
 from vitviz.app.widgets.titlebar import ElidedLabel, Quiet
-from vitviz.app.worker import Ticket, Worker
+from vitviz.app.worker import Ticket
 from vitviz.render import colors
 
 if TYPE_CHECKING:
@@ -31,19 +32,16 @@ _TALL = 540  # pixels of the panel from which there is room for a line per prefi
 _HINT = "Point at a cell to see its weight; a click picks the query"
 
 
-class TokensPanel(QWidget):
+class TokensPanel(Following):
     """Queries are rows, keys are columns; prefix tokens are drawn large, as they are few and matter most."""
 
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._session = session
-        self._behind = True
+        super().__init__(session, "matrix", parent)
         self._wanted: tuple[Asked, bool] | None = None
         self._shown: Drawing | None = None
         self._kept: dict[tuple[Asked, bool], Drawing] = {}
         self._problem = ""
         self._window: int | None = None  # None: the query's own
-        self._worker = Worker("matrix", self, behind=True)
         self._rest = QTimer(self, interval=_REST, singleShot=True)
         self._rest.timeout.connect(self._compute)
         self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)
@@ -66,7 +64,7 @@ class TokensPanel(QWidget):
         self.figures = Figures(("receives on average", "keeps", "to patches", "to other prefix"))
         self.empty = Invitation(self.view, [])
         self._lay_out()
-        self.whole.setIcon(icons.icon("fit", self.palette()))
+        self._dress()
         self.scale.chosen.connect(lambda key: session.change(matrix_log=key == "log"))
         self.window_.activated.connect(self._choose_window)
         self.into.clicked.connect(lambda: self.view.zoom(1.5))
@@ -108,26 +106,13 @@ class TokensPanel(QWidget):
         column.addLayout(foot)
         column.addWidget(self.figures)
 
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Tint the icon again."""
-        if event.type() == QEvent.Type.PaletteChange:
-            self.whole.setIcon(icons.icon("fit", self.palette()))
-        super().changeEvent(event)
-
-    def end(self) -> None:
-        """Stop all work and end the thread."""
-        self._worker.close()
-
-    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
-        """Catch up with what changed while nobody looked."""
-        super().showEvent(event)
-        if self._behind:
-            self._follow()
-
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """More or fewer prefix tokens have a line of their own."""
         super().resizeEvent(event)
         self._show_figures()
+
+    def _dress(self) -> None:
+        self.whole.setIcon(icons.icon("fit", self.palette()))
 
     # What to show.
 
@@ -148,12 +133,11 @@ class TokensPanel(QWidget):
             )
         self._follow()
 
-    def _follow(self) -> None:
+    def _draw(self) -> None:
         """Ask for the matrix of what is selected; its drawing comes from the thread, or from those that are kept."""
-        self._behind = not self.isVisible()
         session = self._session
         trace = session.trace
-        if trace is None or self._behind:
+        if trace is None:
             return
         wanted = matrices.asked(trace, session.selection, self._window), session.view.matrix_log
         if wanted != self._wanted:

@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEasingCurve, QEvent, Qt, QVariantAnimation
-from PySide6.QtGui import QAction, QImage, QShowEvent
+from PySide6.QtCore import QEasingCurve, Qt, QVariantAnimation
+from PySide6.QtGui import QAction, QImage
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QSlider, QVBoxLayout, QWidget
 
 from vitviz.app import icons, places, theme
 from vitviz.app.errors import failure
+from vitviz.app.following import Following
 from vitviz.app.plate_parts import legend, row, save_plate, save_plates
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, ViewState, patches_in
@@ -19,7 +20,6 @@ from vitviz.app.widgets.shift_scene import Focus
 from vitviz.app.widgets.titlebar import Quiet
 from vitviz.app.widgets.toolbutton import tool
 from vitviz.app.windows_scene import crop, focus, matrix_pictures, matrix_words, scene, sentence
-from vitviz.app.worker import Worker
 
 if TYPE_CHECKING:
     from vitviz.attention.layer import Layer
@@ -41,13 +41,11 @@ _PADDED = " On a padded grid mask and pieces are out of step: some from opposite
 _PLATES = ["windows", "shifted", "merge", "matrix"]
 
 
-class WindowsPanel(QWidget):
+class WindowsPanel(Following):
     """Windows of the selected layer, and of the next one beside it."""
 
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._session = session
-        self._behind = True
+        super().__init__(session, "windows", parent)
         self._trace: Trace | None = None
         self._layer = -1
         self._shown: tuple[object, ...] | None = None  # what stands out already
@@ -56,7 +54,6 @@ class WindowsPanel(QWidget):
         self._matrix_layer: Layer | None = None
         self._matrix_told = ""
         self._heads: list[int] = []
-        self._worker = Worker("windows", self, behind=True)
         self.says = Quiet()
         self.mode = Segmented(
             "What is shown of the windows", [("shift", "shift"), ("regions", "regions"), ("merge", "merge")]
@@ -138,19 +135,7 @@ class WindowsPanel(QWidget):
     def end(self) -> None:
         """Stop all work and end the thread."""
         self._animation.stop()
-        self._worker.close()
-
-    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
-        """Catch up with what changed while nobody looked."""
-        super().showEvent(event)
-        if self._behind:
-            self._draw()
-
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Tint the icons again."""
-        if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
-        super().changeEvent(event)
+        super().end()
 
     def _dress(self) -> None:
         playing = self._animation.state() == QVariantAnimation.State.Running
@@ -169,11 +154,6 @@ class WindowsPanel(QWidget):
             view.set_scene(None)
         self._follow()
 
-    def _follow(self) -> None:
-        self._behind = True
-        if self.isVisible():
-            self._draw()
-
     def _change_view(self, before: ViewState, now: ViewState) -> None:
         if before.colormap != now.colormap or before.opacity != now.opacity:
             self._follow()
@@ -181,7 +161,6 @@ class WindowsPanel(QWidget):
             self._show_matrices(self._matrices)
 
     def _draw(self) -> None:
-        self._behind = False
         session = self._session
         trace = session.trace
         if trace is None:
