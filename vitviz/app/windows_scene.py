@@ -87,7 +87,7 @@ def scene(trace: "Trace", number: int, cropped: QImage) -> Scene | None:
             if len(set(windows.regions[window].tolist())) > 1
         ],
         aspect=grid.cell[1] / grid.cell[0],
-        caption=f"layer {number}: {windows.size[0]}×{windows.size[1]} windows, {shift}{padding}",
+        caption=f"layer {number}: windows of {windows.size[0]}×{windows.size[1]}, {shift}{padding}",
     )
 
 
