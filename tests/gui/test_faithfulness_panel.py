@@ -61,8 +61,9 @@ def settled(panel, qtbot):
 
 
 def plots(panel):
+    keys = {label: name for name, label in scoring.LABELS.items()} | {"Random order": "random"}
     return {
-        plot.title.split(":")[0]: {curve.key: curve for curve in plot.curves} for plot in panel.view._plots
+        plot.title.split(":")[0]: {keys[line.label]: line for line in plot.lines} for plot in panel.view.plots
     }
 
 
@@ -79,7 +80,7 @@ def test_it_shows_the_curves_of_the_selected_map_and_random_orders(scored):
     np.testing.assert_allclose(shown["Deletion"]["rollout"].ys, own.deletion.probabilities, atol=1e-6)
     np.testing.assert_allclose(shown["Insertion"]["rollout"].ys, own.insertion.probabilities, atol=1e-6)
     np.testing.assert_allclose(shown["Insertion"]["random"].half, chance.insertion.half, atol=1e-6)
-    assert shown["Deletion"]["rollout"].selected
+    assert shown["Deletion"]["rollout"].strong
     assert row(scored, "rollout").text(1) == f"{own.deletion.area:.3f}"
     assert row(scored, "random").text(2) == str(chance.insertion.area)
     assert best.label in scored.says.whole
@@ -108,9 +109,9 @@ def test_another_map_another_class_and_other_replacement_are_scored_at_once(scor
     settled(scored, qtbot)
     assert set(plots(scored)["Deletion"]) == {"random", "attention"}
     scored._session.change(target=4)
-    assert scored.view._dimmed
+    assert scored.view.dimmed
     settled(scored, qtbot)
-    assert not scored.view._dimmed
+    assert not scored.view.dimmed
     assert plots(scored)["Deletion"]["attention"].ys[0] == pytest.approx(
         scored._session.trace.predictions(None)[
             [p.index for p in scored._session.trace.predictions(None)].index(4)
@@ -172,13 +173,14 @@ def test_pointing_shows_the_step_and_what_the_model_was_given(scored, qtbot):
     scores = scored._scores[scored._questions()[0]]
     qtbot.mouseMove(view, view.place(0, 0.5, 0.2).toPoint() + QPoint(1, 0))
     assert (view.spot.plot, view.spot.step) == (0, 4)
-    assert view._words[0] == "50 % removed"
-    assert view._words[1] == f"probability {scores.deletion.probabilities[4]:.3f}"
+    words = view.card.words.text().split("\n")
+    assert words[:2] == ["50 % removed", f"probability {scores.deletion.probabilities[4]:.3f}"]
+    thumb = view.card.picture.pixmap().toImage()
     seen = trace.framing.picture(trace.photo)
     grey = [round(255 * value) for value in trace.framing.config.mean]
     for rank, cell in enumerate(scores.order):
         x, y = (cell % 8) * 8 + 3, (cell // 8) * 8 + 5
-        color = view._thumb.pixelColor(int(x), int(y))
+        color = thumb.pixelColor(int(x), int(y))
         expected = grey if rank < scores.counts[4] else seen[y, x].tolist()
         assert np.abs(np.array([color.red(), color.green(), color.blue()]) - expected).max() <= 1, rank
     # By keyboard to the other plot and on; Escape ends it.
@@ -186,15 +188,17 @@ def test_pointing_shows_the_step_and_what_the_model_was_given(scored, qtbot):
     qtbot.keyClick(view, Qt.Key.Key_Down)
     qtbot.keyClick(view, Qt.Key.Key_Right)
     assert (view.spot.plot, view.spot.step) == (1, 5)
-    assert view._words[0].endswith("revealed")
+    assert view.card.isVisible()
+    assert view.card.words.text().split("\n")[0].endswith("revealed")
+    thumb = view.card.picture.pixmap().toImage()
     hottest = scores.order[0]
-    color = view._thumb.pixelColor(int(hottest % 8 * 8 + 3), int(hottest // 8 * 8 + 5))
+    color = thumb.pixelColor(int(hottest % 8 * 8 + 3), int(hottest // 8 * 8 + 5))
     assert [color.red(), color.green(), color.blue()] == seen[
         hottest // 8 * 8 + 5, hottest % 8 * 8 + 3
     ].tolist()
     qtbot.keyClick(view, Qt.Key.Key_Escape)
     assert view.spot is None
-    assert not view._words
+    assert not view.card.isVisible()
 
 
 def test_nobody_looks_nothing_runs(scored, qtbot):
@@ -305,8 +309,8 @@ def test_curves_are_saved_as_picture_or_numbers(scored, qtbot, tmp_path, monkeyp
 def test_both_schemes_are_drawn_in_their_own_colours(scored, qapp, qtbot):
     theme.apply(qapp, "light")
     qtbot.wait(20)
-    light = plots(scored)["Deletion"]["random"].stroke[0]
+    light = plots(scored)["Deletion"]["random"].color
     theme.apply(qapp, "dark")
     qtbot.wait(20)
-    assert plots(scored)["Deletion"]["random"].stroke[0] != light
+    assert plots(scored)["Deletion"]["random"].color != light
     theme.apply(qapp, "light")

@@ -10,14 +10,15 @@ import weakref
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QFileDialog
 from steps import picture, show
 
 import vitviz
+from vitviz.app import theme
 from vitviz.app.state import Hover
 from vitviz.app.widgets.cells import Cell
 from vitviz.app.widgets.mosaic_plan import Target
-from vitviz.app.widgets.scatter import ticks
 from vitviz.explain.statistics import over_photos
 from vitviz.models.loading import load_model
 from vitviz.render.colors import lookup_table
@@ -171,29 +172,45 @@ def test_the_lens_says_what_it_means_by_stage_and_why_it_does_not_apply(window, 
     assert not panel.note.isVisible()
 
 
+def grid_of(plot):
+    """The row of 0 in the picture, and how many rows a unit has, by the lines of the grid and the axis's numbers."""
+    picture, box = plot.grab().toImage(), plot.charts[0].vb.sceneBoundingRect()
+    line = QColor(theme.colors(plot.palette()).line)
+    rows = [y for y in range(picture.height()) if picture.pixelColor(round(box.left()) + 2, y) == line]
+    axis, (low, high) = plot.charts[0].getAxis("left"), plot.charts[0].viewRange()[1]
+    _, values = axis.tickValues(low, high, box.height())[0]
+    assert values[0] == 0
+    assert len(rows) == len(values) > 1
+    return rows[-1], (rows[-1] - rows[0]) / values[-1]
+
+
 def test_dots_lie_at_the_heads_distances(shown, qtbot):
     panel = opened(shown, qtbot, "statistics")
     plot, layers = panel.plot, vitviz.statistics(shown.session.trace).layers
-    plot.grab()
-    area, top = plot._area, plot._ticks[-1]
+    zero, unit = grid_of(plot)
+    box = plot.charts[0].vb.sceneBoundingRect()
     for layer, one in enumerate(layers):
         for head, distance in enumerate(one.distance):
             place = plot.place(Target(layer, head))
-            assert place.y() == pytest.approx(area.bottom() - distance / top * area.height())
+            assert place.y() == pytest.approx(zero - distance * unit, abs=1.5)
             assert (
-                area.left() + layer * area.width() / 3
-                < place.x()
-                < area.left() + (layer + 1) * area.width() / 3
+                box.left() + layer * box.width() / 3 < place.x() < box.left() + (layer + 1) * box.width() / 3
             )
-            assert plot.target_at(place) == Target(layer, head)
+            assert plot.at(place) == Target(layer, head)
         across = [plot.place(Target(layer, head)).x() for head in range(3)]
         assert across[0] < across[1] < across[2]
-    assert plot.dots.quantity == "input pixels"
-    accent = plot.grab().toImage()
-    shown.session.change(layer=1, head=2)
-    picked = plot.grab().toImage()
-    where = spot(plot, 1, 2)
-    assert accent.pixelColor(where) != picked.pixelColor(where)
+    assert plot.charts[0].title.text().startswith("input pixels")
+    accent = QColor(theme.colors(plot.palette()).accent)
+    for layer, head in ((1, 2), (2, 0)):
+        shown.session.change(layer=layer, head=head)
+        picture = plot.grab().toImage()
+        red = [
+            Target(one, two)
+            for one in range(3)
+            for two in range(3)
+            if picture.pixelColor(spot(plot, one, two)) == accent
+        ]
+        assert red == [Target(layer, head)]
 
 
 def test_pointing_at_a_dot_previews_the_head_and_a_click_selects_it(shown, qtbot):
@@ -212,7 +229,8 @@ def test_pointing_at_a_dot_previews_the_head_and_a_click_selects_it(shown, qtbot
     assert "Layer 1" in panel.alike.whole
     qtbot.mouseMove(plot, QPoint(1, 1))
     assert session.hover == Hover()
-    number = QPoint(round(plot._area.left() + plot._area.width() / 6), round(plot._area.bottom() + 10))
+    box = plot.charts[0].vb.sceneBoundingRect()
+    number = QPoint(round(box.left() + box.width() / 6), round(box.bottom() + 10))
     qtbot.mouseClick(plot, Qt.MouseButton.LeftButton, pos=number)
     assert (session.view.layer, session.view.head) == (0, None)
 
@@ -395,15 +413,3 @@ def test_another_models_numbers_cannot_be_pointed_at_while_the_new_ones_are_awai
         assert 40 in panel._classes
     else:
         assert [len(values) for values in panel.plot.dots.values] == [2]
-
-
-def test_ticks_are_round_and_reach_the_top():
-    for highest, most in ((0.0, 4), (0.037, 5), (1.0, 5), (99.9, 4), (117.0, 6), (1234.0, 3)):
-        found = ticks(highest, most)
-        steps = np.diff(found)
-        assert found[0] == 0
-        assert found[-1] >= highest
-        assert len(found) <= most + 1
-        np.testing.assert_allclose(steps, steps[0])
-        assert f"{steps[0]:g}".replace(".", "").strip("0") in ("1", "2", "25", "5")
-        assert found[-1] - steps[0] < highest or highest == 0

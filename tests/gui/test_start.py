@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+from vitviz.app import docks
 from vitviz.app.main import make_window
 from vitviz.app.samples import models, samples
 from vitviz.app.settings import Settings
@@ -22,7 +23,7 @@ def make_window(*arguments):
     window = real(*arguments)
     made.append(window)
     session = window.session
-    window.first_painted.connect(lambda: print("painted", sorted({"torch", "timm"} & set(sys.modules))))
+    window.first_painted.connect(lambda: print("painted", sorted({"torch", "timm", "pyqtgraph"} & set(sys.modules))))
     session.photo_opened.connect(lambda path: print("opened", path.name))
     session.trace_changed.connect(lambda: print("shown", session.model.name, session.heatmap.method))
     getattr(session, last).connect(lambda *_: QTimer.singleShot(0, window.close))
@@ -32,6 +33,7 @@ def make_window(*arguments):
 main.make_window = make_window
 print("status", main.run(*[argument or None for argument in sys.argv[2:]], "cpu"))
 print("photo", made[0].photo.canvas.viewport is not None)
+print("charts", [dock.kind.name for dock in made[0].docks if dock.built and "pyqtgraph" in sys.modules])
 """
 
 
@@ -53,6 +55,18 @@ def start(tmp_path, last: str, photo: str = "", model: str = "") -> list[str]:
 def test_the_window_is_painted_before_torch_is_imported_and_ends_in_order(photo, tmp_path):
     said = start(tmp_path, "photo_opened", str(photo))
     assert said[:4] == ["painted []", "opened wide.png", "status 0", "photo True"]
+
+
+def test_a_panel_of_charts_that_was_left_open_waits_for_the_first_paint(qtbot, photo, tmp_path):
+    left = make_window(Settings(tmp_path / "vitviz" / "window.ini"), "cpu")
+    left.show()
+    docks.reveal(left, "statistics")
+    left.close()
+    left.deleteLater()
+    said = start(tmp_path, "photo_opened", str(photo))
+    assert said[0] == "painted []"
+    assert "statistics" in said[4]
+    assert os.environ["PYQTGRAPH_QT_LIB"] == "PySide6"
 
 
 def test_without_arguments_a_bundled_model_shows_a_bundled_scene(tmp_path):

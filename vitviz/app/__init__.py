@@ -13,10 +13,13 @@ How it hangs together:
 
 Decisions:
 
-- Plain QWidgets and QPainter. The option rejected is pyqtgraph views: the stage is one photo,
-  one small image of the heat stretched over a rectangle, and a few lines; the mosaic is one image composed at the screen's
-  own pixels, so it stays sharp at every scale. None of it wants axes, plots or a scene graph. Importing pyqtgraph 0.14
-  takes 0.35 s on two cores, as long as importing, building and painting all of this window (0.32 s, without PySide6 itself).
+- Charts (statistics, deletion and insertion) are pyqtgraph's; `widgets/chart` dresses its axes and takes its menu, panning
+  and zooming away. Rejected: axes, ticks and layout painted by hand, as they once were, which took more code; QtCharts,
+  which PySide6-Essentials lacks. Importing pyqtgraph 0.14 takes 0.35 s on two cores, as long as importing, building and
+  painting all of this window (without PySide6 itself), so no panel that needs it is built before the first paint.
+- Photo, mosaic and matrix are plain QWidgets and QPainter: the stage is one photo, one small image of the heat stretched
+  over a rectangle, and a few lines; the mosaic is one image composed at the screen's own pixels, so it stays sharp at
+  every scale. Rejected: pyqtgraph's views, whose axes and scene graph none of these wants.
 - The heat is an image of one pixel per patch (a few hundred bytes), so following the pointer costs no scaling in
   Python; its colours come from `render`, as those of the PNG do.
 - Few rows of softmax are computed between two frames, in the GUI thread. Whatever has to compute many weights (a readout
@@ -37,10 +40,16 @@ Decisions:
   two traces, which every panel would have to know of.
 - What heads of a small trace attend to is laid ready after it (`prefetch`), so that a move costs slices and no torch. Larger
   ones are computed row by row, as everything is elsewhere.
-- Panels are built when first seen, and a dock takes its place then: Qt leaves a bar of tabs for docks that are hidden.
+- Panels are built when first seen, those left open the last time after the first paint. A dock takes its place then: Qt
+  leaves a bar of tabs for docks that are hidden.
 """
 
 import builtins
+import os
+
+os.environ.setdefault(
+    "PYQTGRAPH_QT_LIB", "PySide6"
+)  # read when pyqtgraph is imported, which may find several
 
 PYTHONS_IMPORT = builtins.__import__
 """As it is before PySide6 is imported."""

@@ -74,7 +74,8 @@ class Pictured(Protocol):
 class PanelDock(QDockWidget):
     """A dock whose panel is built when it is first seen, so that the window need not wait for closed ones.
 
-    A panel is visible (`isVisible`, `showEvent`) only while it can be seen, not behind a tab.
+    One that was left open, and is not at a first start, waits for the window's first paint too: it may need more to be
+    imported. A panel is visible (`isVisible`, `showEvent`) only while it can be seen, not behind a tab.
     """
 
     def __init__(self, window: QMainWindow, kind: PanelKind, build: Callable[[], QWidget]) -> None:
@@ -86,6 +87,7 @@ class PanelDock(QDockWidget):
         self.setTitleBarWidget(TitleBar(self))
         self._panel: QWidget | None = None
         self._seen = False
+        self._waits = not kind.shown
         room = QWidget()
         self._room = QVBoxLayout(room)
         self._room.setContentsMargins(0, 0, 0, 0)
@@ -134,8 +136,13 @@ class PanelDock(QDockWidget):
             bar.setElideMode(Qt.TextElideMode.ElideNone)
             bar.setUsesScrollButtons(True)
             bar.setAccessibleName("Panels in this place")
-        if seen or self._panel is not None:
+        if self._panel is not None or (seen and not self._waits):
             self.panel.setVisible(seen)
+
+    def wake(self) -> None:
+        """The window has been painted: wait for nothing any more."""
+        self._waits = False
+        self._show_panel(self._seen)
 
     def end(self) -> None:
         """End the work of the panel, if it has any."""
@@ -143,7 +150,7 @@ class PanelDock(QDockWidget):
             self.panel.end()
 
 
-def build(window: QMainWindow, session: Session, actions: Mapping[str, QAction]) -> list[PanelDock]:
+def build(window: "Window", session: Session, actions: Mapping[str, QAction]) -> list[PanelDock]:
     """A dock per panel, not yet placed."""
     keys = of_stage(actions)
 
@@ -152,7 +159,9 @@ def build(window: QMainWindow, session: Session, actions: Mapping[str, QAction])
             made: QWidget = resolve_name(f"vitviz.app.panels.{kind.panel}")(session, keys)
             return made
 
-        return PanelDock(window, kind, panel)
+        dock = PanelDock(window, kind, panel)
+        window.first_painted.connect(dock.wake, Qt.ConnectionType.QueuedConnection)
+        return dock
 
     return [make(kind) for kind in PANELS]
 

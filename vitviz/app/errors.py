@@ -29,7 +29,7 @@ class Failure:
 def versions() -> str:
     """The versions of what vitviz stands on, one per line; nothing is imported for it."""
     lines = [f"Python {platform.python_version()} on {platform.platform()}"]
-    for name in ("vitviz", "torch", "timm", "PySide6-Essentials", "numpy", "Pillow"):
+    for name in ("vitviz", "torch", "timm", "PySide6-Essentials", "pyqtgraph", "numpy", "Pillow"):
         try:
             lines.append(f"{name} {version(name)}")
         except PackageNotFoundError:

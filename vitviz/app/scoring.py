@@ -245,36 +245,35 @@ def table(sheet: Sheet) -> str:
 
 def picture(sheet: Sheet) -> Image.Image:
     """The two charts as `vitviz evaluate` draws them."""
-    charts = []
-    for name, title, across in (
-        ("deletion", "Deletion: hottest patches removed, lower is better", "share of patches removed"),
-        ("insertion", "Insertion: hottest patches revealed, higher is better", "share of patches revealed"),
-    ):
+    drawn = charts(sheet.scores, sheet.baseline, sheet.label)
+    return plot.plot(drawn, title=sheet.title, note=sheet.note)
+
+
+def charts(
+    found: "Iterable[Scores]", chance: "Baseline | None", label: str, selected: str = "", dark: bool = False
+) -> tuple[plot.Chart, ...]:
+    """Deletion and insertion, on a light or a dark ground; the line of the selected method is strong."""
+    made = []
+    found = tuple(found)
+    for name, what, better in (("deletion", "removed", "lower"), ("insertion", "revealed", "higher")):
         lines = []
-        for one in sheet.scores:
+        for one in found:
             curve, stroke = getattr(one, name), plot.STROKES[NAMES.index(one.method)]
-            lines.append(
-                plot.Line(
-                    LABELS[one.method],
-                    f"{curve.area:.3f}",
-                    curve.shares.tolist(),
-                    curve.probabilities.tolist(),
-                    stroke.light,
-                    stroke.dashes,
-                )
+            line = _line(
+                LABELS[one.method], f"{curve.area:.3f}", stroke, dark, curve.shares, curve.probabilities
             )
-        if sheet.baseline is not None:
-            band = getattr(sheet.baseline, name)
-            lines.append(
-                plot.Line(
-                    "Random order",
-                    str(band.area),
-                    band.shares.tolist(),
-                    band.mean.tolist(),
-                    plot.RANDOM.light,
-                    plot.RANDOM.dashes,
-                    band.half.tolist(),
-                )
-            )
-        charts.append(plot.Chart(title, across, f"probability of {sheet.label}", tuple(lines)))
-    return plot.plot(charts, title=sheet.title, note=sheet.note)
+            lines.append(replace(line, strong=one.method == selected))
+        if chance is not None:
+            band = getattr(chance, name)
+            line = _line("Random order", str(band.area), plot.RANDOM, dark, band.shares, band.mean)
+            lines.append(replace(line, half=band.half.tolist()))
+        title = f"{name.capitalize()}: hottest patches {what}, {better} is better"
+        made.append(plot.Chart(title, f"share of patches {what}", f"probability of {label}", tuple(lines)))
+    return tuple(made)
+
+
+def _line(
+    label: str, number: str, stroke: plot.Stroke, dark: bool, xs: NDArray[np.float64], ys: NDArray[np.float64]
+) -> plot.Line:
+    color = stroke.dark if dark else stroke.light
+    return plot.Line(label, number, xs.tolist(), ys.tolist(), color, stroke.dashes)

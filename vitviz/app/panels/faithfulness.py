@@ -13,18 +13,19 @@ from vitviz.app.requests import Progress
 from vitviz.app.scoring import LABELS, NAMES, Chance, Found, Question, Sheet
 from vitviz.app.session import Session
 from vitviz.app.state import ViewState, same_selection
-from vitviz.app.widgets.curves import Curve, CurvesView, Plot, Spot
+from vitviz.app.widgets.curves import CurvesView, Spot
 from vitviz.app.widgets.invitation import Invitation
 from vitviz.app.widgets.scorelist import Row, ScoreList
 from vitviz.app.widgets.segmented import Segmented
 from vitviz.app.widgets.titlebar import Quiet
 from vitviz.app.worker import Worker
-from vitviz.render.plot import RANDOM, STROKES, Stroke, ceiling
+from vitviz.render.plot import RANDOM, STROKES, Chart, Stroke
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
-    from vitviz.explain.faithfulness import Band, Baseline, Scores
+    from vitviz.explain.faithfulness import Baseline, Scores
 
+_TITLES = ("Deletion: lower is better", "Insertion: higher is better")
 _REST = 150  # milliseconds; who steps through layers waits for none of them
 
 
@@ -248,37 +249,15 @@ class FaithfulnessPanel(QWidget):
         self.says.set_text(
             f"Probability of “{label}”, the map's hottest patches first · grey: {scoring.ORDERS} random orders ± 95 %"
         )
-        self.view.set_plots([] if problem else self._plots(asked))
+        self.view.set_plots([] if problem else self._plots(asked, label))
         self._describe(asked[0])
         self._dim()
 
-    def _plots(self, asked: tuple[Question, ...]) -> list[Plot]:
-        plots = []
-        for name, title, across in (
-            ("deletion", "Deletion: lower is better", "of the patches removed"),
-            ("insertion", "Insertion: higher is better", "of the patches revealed"),
-        ):
-            curves = []
-            chance = self._chance(asked[0])
-            if chance is not None:
-                band: Band = getattr(chance, name)
-                stroke = self._stroke(RANDOM)
-                curves.append(Curve("random", tuple(band.shares), tuple(band.mean), stroke, tuple(band.half)))
-            for one in asked:
-                found = self._scores.get(one)
-                if found is not None:
-                    method = one.selection.method
-                    curve = getattr(found, name)
-                    stroke = self._stroke(STROKES[NAMES.index(method)])
-                    selected = one is asked[0]
-                    curves.append(
-                        Curve(
-                            method, tuple(curve.shares), tuple(curve.probabilities), stroke, selected=selected
-                        )
-                    )
-            plots.append(Plot(title, across, tuple(curves)))
-        highest = max((value for one in plots for curve in one.curves for value in curve.ys), default=1.0)
-        return [replace(one, end=ceiling(highest)) for one in plots]
+    def _plots(self, asked: tuple[Question, ...], label: str) -> list[Chart]:
+        found = [self._scores[one] for one in asked if one in self._scores]
+        selected, dark = asked[0].selection.method, theme.is_dark(self.palette())
+        made = scoring.charts(found, self._chance(asked[0]), label, selected, dark)
+        return [replace(one, title=title) for one, title in zip(made, _TITLES, strict=True)]
 
     def _chance_of(self, one: Question) -> Chance | None:
         """What a map's scores are compared with; None as long as there are no scores."""

@@ -1,323 +1,160 @@
-"""Curves over shares from 0 to 1, in one or two plots side by side or one above the other; pointing finds a step."""
+"""Curves over shares from 0 to 1, in two charts side by side or one above the other; pointing finds a step."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import (
-    QColor,
-    QImage,
-    QKeyEvent,
-    QMouseEvent,
-    QPainter,
-    QPaintEvent,
-    QPen,
-    QPixmap,
-    QPolygonF,
-    QResizeEvent,
-)
-from PySide6.QtWidgets import QWidget
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QPointF, Qt
+from PySide6.QtGui import QColor, QImage, QPalette, QPixmap, QResizeEvent
+from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
 from vitviz.app import theme
-from vitviz.app.widgets.focus import Ringed
+from vitviz.app.widgets.chart import ChartView
+from vitviz.render.plot import Chart, Line, ceiling
 
-_GAP = 16
-_STEM = 4  # of ticks
 _THUMB = 88  # side of the picture at the pointer
 
 
 @dataclass(frozen=True)
-class Curve:
-    """Values at shares, and half the width of a band around them. The selected one is drawn in the accent."""
-
-    key: str
-    xs: tuple[float, ...]
-    ys: tuple[float, ...]
-    stroke: tuple[str, tuple[float, ...]]
-    """Colour and dashes."""
-    half: tuple[float, ...] = ()
-    selected: bool = False
-
-
-@dataclass(frozen=True)
-class Plot:
-    """Curves over one pair of axes, up from 0 to `end`."""
-
-    title: str
-    across: str
-    curves: tuple[Curve, ...]
-    end: float = 1.0
-
-    @property
-    def steps(self) -> tuple[float, ...]:
-        """Where the selected curve has its values: what pointing finds."""
-        return next((curve.xs for curve in self.curves if curve.selected), ())
-
-
-@dataclass(frozen=True)
 class Spot:
-    """A step of a plot: which plot, and which step of its selected curve."""
+    """A step of a plot: which plot, and which step of its strong line."""
 
     plot: int
     step: int
 
 
-class CurvesView(Ringed):
-    """Draws plots; `pointed` tells the step at the pointer (a Spot) or None, arrow keys walk from step to step."""
+def steps_of(plot: Chart) -> Sequence[float]:
+    """Where the strong line has its values: what pointing finds."""
+    return next((line.xs for line in plot.lines if line.strong), ())
 
-    pointed = Signal(object)
+
+class Card(QFrame):
+    """What is said at the pointer: a picture and lines of text."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.picture, self.words = QLabel(), QLabel()
+        self.picture.setScaledContents(True)
+        self.words.setFont(theme.small())
+        column = QVBoxLayout(self)
+        for label in (self.picture, self.words):
+            column.addWidget(label)
+        column.setContentsMargins(8, 8, 8, 8)
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.setBackgroundRole(QPalette.ColorRole.Button)
+        self.setAutoFillBackground(True)
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.hide()
+
+    def fill(self, words: Sequence[str], thumb: QImage) -> None:
+        """Take up what is said, and the room for it."""
+        self.words.setText("\n".join(words))
+        self.picture.setPixmap(QPixmap.fromImage(thumb))
+        room = thumb.size().scaled(_THUMB, _THUMB, Qt.AspectRatioMode.KeepAspectRatio)
+        self.picture.setFixedSize(room)
+        self.adjustSize()
+
+
+class CurvesView(ChartView):
+    """Draws two plots; a Spot can be pointed at. Left and right walk along the curve, up and down change the plot."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._plots: tuple[Plot, ...] = ()
-        self._spot: Spot | None = None
-        self._words: tuple[str, ...] = ()
-        self._thumb: QImage | None = None
-        self._dimmed = False
-        self._drawn: QPixmap | None = None
-        self.setFont(theme.body())
-        self.setMouseTracking(True)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        super().__init__(parent, charts=2)
+        self.plots: tuple[Chart, ...] = ()
+        self.card = Card(self)
+        self._wide = True
+        for chart in self.charts:
+            chart.getAxis("bottom").setScale(100)
+        self.redraw()
 
-    @property
-    def spot(self) -> Spot | None:
-        """The step that is pointed at."""
-        return self._spot
-
-    def set_plots(self, plots: Sequence[Plot]) -> None:
-        """What is drawn; a step that is no more there is not pointed at any longer."""
-        self._plots = tuple(plots)
-        spot = self._spot
-        if spot is not None and (
-            spot.plot >= len(self._plots) or spot.step >= len(self._plots[spot.plot].steps)
-        ):
-            self._point(None)
-        self._redraw()
-
-    def set_dimmed(self, dimmed: bool) -> None:
-        """Whether what is drawn is of something older than what is asked for."""
-        if dimmed != self._dimmed:
-            self._dimmed = dimmed
-            self._redraw()
+    def set_plots(self, plots: Sequence[Chart]) -> None:
+        """What is drawn, two plots or none; a step that is no more there is not pointed at any longer."""
+        if tuple(plots) != self.plots:
+            if self.spot is not None and (
+                not plots or self.spot.step >= len(steps_of(plots[self.spot.plot]))
+            ):
+                self.point(None)
+            self.plots = tuple(plots)
+            self.redraw()
 
     def set_card(self, words: Sequence[str], thumb: QImage | None) -> None:
-        """What is said at the pointer: lines of text and a picture."""
-        self._words, self._thumb = tuple(words), thumb
-        self.update()
+        """What is said beside the line at the pointer, where there is more room: lines of text and a picture."""
+        self.card.setVisible(thumb is not None)
+        if self.spot is None or thumb is None:
+            return
+        self.card.fill(words, thumb)
+        size, box = self.card.size(), self.charts[self.spot.plot].vb.sceneBoundingRect()
+        x = self.place(self.spot.plot, steps_of(self.plots[self.spot.plot])[self.spot.step], 0).x()
+        x += 10 if x < box.center().x() else -10 - size.width()
+        y = min(box.top() + 4, self.height() - size.height() - 2)
+        self.card.move(round(min(max(x, 2), self.width() - size.width() - 2)), round(max(y, 2)))
 
-    def box(self, plot: int) -> QRectF:
-        """Where a plot's axes span, in widget coordinates."""
-        metrics = self.fontMetrics()
-        count = max(1, len(self._plots))
-        line, left = metrics.height(), metrics.horizontalAdvance("0.75") + 12
-        wide = self.width() >= 1.15 * self.height() or self.height() < 300
-        across, down = (count, 1) if wide else (1, count)
-        room = QRectF(12, 4, self.width() - 24, self.height() - 8)
-        width = (room.width() - _GAP * (across - 1)) / across
-        height = (room.height() - _GAP * (down - 1)) / down
-        x = room.x() + (plot % across) * (width + _GAP)
-        y = room.y() + (plot // across) * (height + _GAP)
-        right = metrics.horizontalAdvance("100 %") / 2
-        return QRectF(x + left, y + line + 8, width - left - right, height - 3 * line - 8 - 2 * _STEM)
+    def place(self, plot: int, x: float, y: float) -> Any:
+        """Where a share and a value of a plot lie, a QPointF."""
+        return self.charts[plot].vb.mapViewToScene(QPointF(x, y))
 
-    def place(self, plot: int, x: float, y: float) -> QPointF:
-        """Where a share and a value of a plot lie."""
-        box = self.box(plot)
-        high = min(max(y / self._plots[plot].end, 0.0), 1.0)
-        return QPointF(box.left() + x * box.width(), box.bottom() - high * box.height())
-
-    def at(self, point: QPointF) -> Spot | None:
-        """The nearest step of the plot that holds a point, or that the point lies above, below or beside of."""
-        for number, plot in enumerate(self._plots):
-            box = self.box(number)
-            if plot.steps and box.adjusted(-12, -12, 12, 12).contains(point):
-                share = (point.x() - box.left()) / max(1.0, box.width())
-                return Spot(number, min(range(len(plot.steps)), key=lambda i: abs(plot.steps[i] - share)))
+    def at(self, place: QPointF) -> Spot | None:
+        """The nearest step of the plot that a place lies in, or a little beside of."""
+        for number, (plot, chart) in enumerate(zip(self.plots, self.charts, strict=False)):
+            if steps_of(plot) and chart.vb.sceneBoundingRect().adjusted(-12, -12, 12, 12).contains(place):
+                away = np.abs(np.array(steps_of(plot)) - chart.vb.mapSceneToView(place).x())
+                return Spot(number, int(away.argmin()))
         return None
 
-    def sizeHint(self) -> QSize:  # noqa: N802
-        """Two plots side by side."""
-        return QSize(420, 240)
+    def beside(self, across: int, up: int) -> Spot | None:
+        """The next step, or the same one of the other plot."""
+        last = len(steps_of(self.plots[0])) - 1 if self.plots else -1
+        if last < 0 or (up and self.spot is None):
+            return None
+        spot = self.spot or Spot(0, -1 if across > 0 else last + 1)
+        return Spot((spot.plot + abs(up)) % 2, min(max(spot.step + across, 0), last))
 
-    def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Small enough for a laptop's dock."""
-        return QSize(220, 140)
+    def draw(self) -> None:
+        """Bands below, the selected curve on top."""
+        self.view.setVisible(bool(self.plots))
+        for plot, chart in zip(self.plots, self.charts, strict=False):
+            chart.title.setText(plot.title)
+            chart.getAxis("bottom").setLabel(f"{plot.across}, %")
+            end = ceiling(max((y for one in self.plots for line in one.lines for y in line.ys), default=1.0))
+            chart.setRange(xRange=(0, 1), yRange=(0, end), padding=0.02)
+            for line in sorted(plot.lines, key=lambda one: one.strong):
+                xs, ys = np.array(line.xs), np.array(line.ys)
+                if line.half is not None and not np.isnan(line.half).any():
+                    edges = [pg.PlotCurveItem(xs, ys + sign * np.array(line.half)) for sign in (-1, 1)]
+                    chart.addItem(pg.FillBetweenItem(*edges, brush=(*line.color, 56)))
+                pen = self.pen(self._color(line), 2.5 if line.strong else 1.75, line.dashes)
+                chart.addItem(pg.PlotCurveItem(xs, ys, pen=pen, antialias=True))
+            for item in chart.items:
+                item.setCacheMode(item.CacheMode.DeviceCoordinateCache)  # 1 ms each otherwise, for each mark
 
-    # Events.
+    def _color(self, line: Line) -> QColor:
+        return QColor(theme.colors(self.palette()).accent) if line.strong else QColor(*line.color)
 
-    def resizeEvent(self, _: QResizeEvent) -> None:  # noqa: N802
-        """Lay out again."""
-        self._drawn = None
-
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Take the new colours."""
-        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.FontChange):
-            self._redraw()
-        super().changeEvent(event)
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Point at the step below the pointer."""
-        self._point(self.at(event.position()))
-
-    def leaveEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Point at nothing."""
-        self._point(None)
-        super().leaveEvent(event)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Left and right walk along the curve, up and down change the plot, Escape points at nothing."""
-        key = Qt.Key(event.key())
-        spot = self._spot
-        if key == Qt.Key.Key_Escape and spot is not None:
-            self._point(None)
-        elif key in (Qt.Key.Key_Left, Qt.Key.Key_Right) and self._plots and self._plots[0].steps:
-            spot = spot or Spot(0, -1 if key == Qt.Key.Key_Right else len(self._plots[0].steps))
-            step = spot.step + (1 if key == Qt.Key.Key_Right else -1)
-            self._point(Spot(spot.plot, min(max(step, 0), len(self._plots[spot.plot].steps) - 1)))
-        elif key in (Qt.Key.Key_Up, Qt.Key.Key_Down) and spot is not None and len(self._plots) > 1:
-            self._point(Spot((spot.plot + 1) % len(self._plots), spot.step))
-        else:
-            super().keyPressEvent(event)
-
-    def _point(self, spot: Spot | None) -> None:
-        if spot != self._spot:
-            self._spot = spot
-            self._words, self._thumb = (), None
-            self.pointed.emit(spot)
-            self.update()
-
-    # Drawing.
-
-    def _redraw(self) -> None:
-        self._drawn = None
-        self.update()
-
-    def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
-        """The plots as they were drawn last, and what is pointed at over them."""
-        ratio = self.devicePixelRatioF()
-        if self._drawn is None or self._drawn.devicePixelRatio() != ratio:
-            self._drawn = QPixmap(self.size() * ratio)
-            self._drawn.setDevicePixelRatio(ratio)
-            self._drawn.fill(Qt.GlobalColor.transparent)
-            pen = QPainter(self._drawn)
-            pen.setRenderHint(QPainter.RenderHint.Antialiasing)
-            for number in range(len(self._plots)):
-                self._draw(pen, number)
-            pen.end()
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setOpacity(0.4 if self._dimmed else 1.0)
-        painter.drawPixmap(0, 0, self._drawn)
-        painter.setOpacity(1.0)
-        if self._spot is not None and self._plots:
-            self._draw_spot(painter, self._spot)
-        self.draw_focus(painter)
-
-    def _draw(self, painter: QPainter, number: int) -> None:
-        plot, box = self._plots[number], self.box(number)
-        scheme = theme.colors(self.palette())
-        painter.setFont(theme.body())
-        line = self.fontMetrics().height()
-        painter.setPen(QColor(scheme.text))
-        painter.drawText(
-            QRectF(box.left(), box.top() - line - 8, box.width(), line + 4),
-            Qt.AlignmentFlag.AlignLeft,
-            plot.title,
+    def marks(self) -> tuple[int, list[Any]]:
+        """A line at the step that is pointed at, and a dot on each curve."""
+        if self.spot is None:
+            self.card.hide()
+            return 0, []
+        plot, scheme = self.plots[self.spot.plot], theme.colors(self.palette())
+        share = steps_of(plot)[self.spot.step]
+        met = [line for line in plot.lines if share in line.xs]
+        dots = pg.ScatterPlotItem(
+            [share] * len(met),
+            [line.ys[line.xs.index(share)] for line in met],
+            size=[9 if line.strong else 7 for line in met],
+            brush=[self._color(line) for line in met],
+            pen=self.pen(scheme.window, 1.5),
+            antialias=True,
         )
-        painter.setFont(theme.small())
-        for part in range(5):
-            y = round(box.bottom() - part / 4 * box.height()) + 0.5
-            painter.setPen(QPen(QColor(scheme.line), 1))
-            painter.drawLine(QPointF(box.left(), y), QPointF(box.right(), y))
-            painter.setPen(QColor(scheme.quiet))
-            room = QRectF(box.left() - 60, y - line / 2, 54, line)
-            middle = Qt.AlignmentFlag.AlignVCenter
-            painter.drawText(room, middle | Qt.AlignmentFlag.AlignRight, f"{plot.end * part / 4:.3g}")
-        halves = 4 if box.width() > 200 else 2
-        for part in range(halves + 1):
-            x = box.left() + part / halves * box.width()
-            painter.drawLine(QPointF(x, box.bottom()), QPointF(x, box.bottom() + _STEM))
-            room = QRectF(x - 40, box.bottom() + _STEM + 1, 80, line)
-            painter.drawText(room, Qt.AlignmentFlag.AlignHCenter, f"{100 * part // halves} %")
-        below = QRectF(box.left() - 40, box.bottom() + line + _STEM + 1, box.width() + 80, line)
-        painter.drawText(below, Qt.AlignmentFlag.AlignHCenter, plot.across)
-        painter.save()
-        painter.setClipRect(box.adjusted(-3, -3, 3, 3))
-        for curve in sorted(plot.curves, key=lambda one: (one.selected, not one.half)):
-            self._draw_curve(painter, number, curve)
-        painter.restore()
+        return self.spot.plot, [pg.InfiniteLine(share, pen=self.pen(scheme.quiet)), dots]
 
-    def _draw_curve(self, painter: QPainter, number: int, curve: Curve) -> None:
-        color = QColor(self._color(curve))
-        if curve.half and not any(math.isnan(half) for half in curve.half):
-            edges = [(x, y + half) for x, y, half in zip(curve.xs, curve.ys, curve.half, strict=True)]
-            edges += [(x, y - half) for x, y, half in zip(curve.xs, curve.ys, curve.half, strict=True)][::-1]
-            soft = QColor(color)
-            soft.setAlphaF(0.22)
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(soft)
-            painter.drawPolygon(QPolygonF([self.place(number, x, y) for x, y in edges]))
-        painter.setPen(stroke_pen(color, curve.stroke[1], 2.5 if curve.selected else 1.75))
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        points = zip(curve.xs, curve.ys, strict=True)
-        painter.drawPolyline(QPolygonF([self.place(number, x, y) for x, y in points]))
-
-    def _color(self, curve: Curve) -> str:
-        return theme.colors(self.palette()).accent if curve.selected else curve.stroke[0]
-
-    def _draw_spot(self, painter: QPainter, spot: Spot) -> None:
-        plot, box = self._plots[spot.plot], self.box(spot.plot)
-        scheme = theme.colors(self.palette())
-        share = plot.steps[spot.step]
-        x = self.place(spot.plot, share, 0).x()
-        painter.setPen(QPen(QColor(scheme.quiet), 1))
-        painter.drawLine(QPointF(x, box.top()), QPointF(x, box.bottom()))
-        for curve in plot.curves:
-            if share in curve.xs:
-                painter.setPen(QPen(QColor(scheme.window), 1.5))
-                painter.setBrush(QColor(self._color(curve)))
-                middle = self.place(spot.plot, share, curve.ys[curve.xs.index(share)])
-                painter.drawEllipse(middle, 4.5 if curve.selected else 3.5, 4.5 if curve.selected else 3.5)
-        if self._words:
-            self._draw_card(painter, x, box)
-
-    def _draw_card(self, painter: QPainter, x: float, box: QRectF) -> None:
-        """The card stands beside the line, on the side that has more room."""
-        scheme = theme.colors(self.palette())
-        painter.setFont(theme.small())
-        metrics = painter.fontMetrics()
-        line = metrics.height()
-        text = max(metrics.horizontalAdvance(words) for words in self._words)
-        thumb = (
-            QSize()
-            if self._thumb is None
-            else self._thumb.size().scaled(_THUMB, _THUMB, Qt.AspectRatioMode.KeepAspectRatio)
-        )
-        width = max(text, thumb.width()) + 16
-        height = line * len(self._words) + 12 + (thumb.height() + 6 if self._thumb is not None else 0)
-        left = x + 10 if x < box.center().x() else x - 10 - width
-        top = min(max(box.top() + 4, 2), max(2.0, self.height() - height - 2))
-        card = QRectF(min(max(left, 2), self.width() - width - 2), top, width, height)
-        painter.setPen(QPen(QColor(scheme.line), 1))
-        painter.setBrush(QColor(scheme.raised))
-        painter.drawRoundedRect(card, 6, 6)
-        y = card.top() + 6
-        if self._thumb is not None:
-            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-            painter.drawImage(QRectF(card.left() + 8, y + 2, thumb.width(), thumb.height()), self._thumb)
-            y += thumb.height() + 6
-        painter.setPen(QColor(scheme.text))
-        for words in self._words:
-            painter.drawText(QRectF(card.left() + 8, y, text + 4, line), Qt.AlignmentFlag.AlignLeft, words)
-            y += line
-
-
-def stroke_pen(color: QColor, dashes: Sequence[float], width: float) -> QPen:
-    """A pen for a curve; dashes and gaps in widths of the line."""
-    pen = QPen(color, width)
-    pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
-    pen.setCapStyle(Qt.PenCapStyle.FlatCap if dashes else Qt.PenCapStyle.RoundCap)
-    if dashes:
-        pen.setDashPattern([float(part) for part in dashes])
-    return pen
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Side by side where there is room, else one above the other."""
+        wide = self.width() >= 1.15 * self.height() or self.height() < 300
+        if wide != self._wide:
+            self._wide = wide
+            self.view.ci.removeItem(self.charts[1])
+            self.view.ci.addItem(self.charts[1], *((0, 1) if wide else (1, 0)))
+        super().resizeEvent(event)

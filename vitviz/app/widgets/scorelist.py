@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
 )
 
 from vitviz.app import theme
-from vitviz.app.widgets.curves import stroke_pen
+from vitviz.app.widgets.chart import curve_pen
 
 _SWATCH = QSize(28, 14)
 _KEY = Qt.ItemDataRole.UserRole
@@ -166,7 +166,7 @@ class ScoreList(QTreeWidget):
             pixmap.fill(Qt.GlobalColor.transparent)
             painter = QPainter(pixmap)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            painter.setPen(stroke_pen(QColor(stroke[0]), stroke[1], 2.5 if strong else 1.75))
+            painter.setPen(curve_pen(stroke[0], 2.5 if strong else 1.75, stroke[1]))
             painter.drawLine(2, _SWATCH.height() // 2, _SWATCH.width() - 2, _SWATCH.height() // 2)
             painter.end()
             icon = QIcon(pixmap)
