@@ -7,6 +7,8 @@ How it hangs together:
 - `worker.Worker` is one thread in which the newest request wins: each carries a generation, an answer of an older one
   is dropped, and running work is stopped at its next block. `requests` holds what runs there; torch is first imported
   there, after the window's first paint.
+- `following.Following` is what panels with work of their own are made of: drawn while seen, caught up when seen again.
+- `cores` shares out torch's threads, and lets work that nobody waits for make way for the pointer.
 - `window.Window` builds the window; `docks.PANELS` is the one table of panels, `actions.COMMANDS` that of commands and
   keys.
 - `widgets/` draw rectangles, tiles, bars and choices, and know nothing of models; `panels/` translate the session.
@@ -47,9 +49,8 @@ Decisions:
 import builtins
 import os
 
-os.environ.setdefault(
-    "PYQTGRAPH_QT_LIB", "PySide6"
-)  # read when pyqtgraph is imported, which may find several
+# Read when pyqtgraph is imported, which may find several Qt bindings.
+os.environ.setdefault("PYQTGRAPH_QT_LIB", "PySide6")
 
 PYTHONS_IMPORT = builtins.__import__
 """As it is before PySide6 is imported."""

@@ -1,7 +1,8 @@
 """The heart: record what every attention operation of a forward pass saw, and compute any attention of it, exactly.
 
 `recorder` watches the pass, `families` say where tokens lie, `trace` joins both, `layer` gives rows, columns and maps,
-`check` proves them; `gradients` differentiates a class's logit by any of it. No Qt.
+`check` proves them; `gradients` differentiates a class's logit by any of it; `once_more` has the logits of attention that
+is not fused. No Qt.
 
 Decisions:
 
@@ -14,6 +15,8 @@ Decisions:
   checked. For CaiT these are the mixed heads, whose rows do not sum to 1; methods that need shares say so and refuse.
 - Gradients come from a second pass through fused attention, by ∂y/∂A = (∂y/∂O) Vᵀ. Rejected: an unfused pass that stores
   every N×N with its gradient, and hooks on softmax modules, which fused attention passes by.
+- Where attention is not fused a trace keeps weights, and a row's logits come from one more pass that ends at its layer and
+  is compared with what was recorded. Rejected: keeping every layer's q, k and logits for the one row that is asked about.
 - One pass of a model at a time: hooks hear every thread. Rejected: a copy of the model per thread.
 - nn.MultiheadAttention is recorded from its inputs by a hook alone: a function mode would push it off its native fast path
   and change the logits in the last digit.

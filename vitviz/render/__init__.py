@@ -3,6 +3,8 @@
 - `colors`: values → the unit interval → colours; the colour maps that are offered.
 - `overlay`: a map laid over its photo, in the photo's own pixels.
 - `mosaic`: the maps of all layers and heads as indices of colour, each tile on its scale.
+- `plot`, `plates`, `pair`: charts; pictures of windows and positions side by side; two maps on one scale.
+- `lettering`: the letters on all of these.
 - `export`: the legend that states the scale, and PNG files written whole or not at all.
 
 Decisions:
