@@ -144,7 +144,7 @@ def test_a_cell_is_found_where_it_is_drawn(qtbot):
     for spot in (Spot(0, 0, 0), Spot(0, 2, 3), Spot(1, 1, 2)):
         box = view.cell_box(spot)
         for corner in (QPointF(1, 1), QPointF(box.width() - 1, box.height() - 1)):
-            assert view.spot_at(box.topLeft() + corner) == spot
+            assert view.at(box.topLeft() + corner) == spot
 
 
 @pytest.mark.parametrize("kind", [WindowsPanel, PositionsPanel, PatchesPanel])

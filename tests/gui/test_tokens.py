@@ -189,7 +189,7 @@ def test_zoom_holds_the_cell_under_the_pointer_and_dragging_moves(shown, panel, 
         )
         QApplication.sendEvent(view, event)
     assert view.zoomed_in
-    assert view.cell_at(QPointF(place)) == (30, 40)
+    assert view.at(QPointF(place)) == (30, 40)
     assert view.cell_rect(30, 40).width() > 15
     shown.session.free()
     qtbot.mousePress(view, LEFT, pos=place)
@@ -197,7 +197,7 @@ def test_zoom_holds_the_cell_under_the_pointer_and_dragging_moves(shown, panel, 
     qtbot.mouseMove(view, place + QPoint(60, 40))
     qtbot.mouseRelease(view, LEFT, pos=place + QPoint(60, 40))
     assert not shown.session.view.pinned  # a drag is no click
-    assert view.cell_at(QPointF(place + QPoint(60, 40))) == (30, 40)
+    assert view.at(QPointF(place + QPoint(60, 40))) == (30, 40)
     qtbot.mouseClick(panel.whole, LEFT)
     assert not view.zoomed_in
     qtbot.mouseClick(panel.into, LEFT)

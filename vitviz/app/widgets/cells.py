@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QFocusEvent,
@@ -21,7 +21,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QWidget
 
 from vitviz.app import theme
-from vitviz.app.widgets.focus import Ringed
+from vitviz.app.widgets.pointed import Pointed
 
 Floats = NDArray[np.float64]
 Mark = Literal["", "ring", "dot"]
@@ -69,27 +69,22 @@ class Table:
 EMPTY = Table(np.zeros((0, 0)), (), ())
 
 
-class CellTable(Ringed):
+class CellTable(Pointed):
     """The table. Arrow keys move, Enter picks; names of rows can be picked where `names_pickable`."""
 
-    pointed = Signal(object)  # Cell | None
     clicked = Signal(object)  # Cell
     room_changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setMouseTracking(True)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMinimumSize(140, 96)
         self.names_pickable = False
         self.table = EMPTY
         self.current = Cell(0, 0)
         self._colors: list[QColor] = []
-        self._hovered: Cell | None = None
         self._columns: frozenset[int] = frozenset()
         self._rows: frozenset[int] = frozenset()
         self._lit: int | None = None
-        self._dimmed = False
 
     def set_colors(self, table: NDArray[np.uint8]) -> None:
         """The colour map as (256, 3) uint8."""
@@ -119,12 +114,6 @@ class CellTable(Ringed):
         """The column that is pointed at elsewhere."""
         if column != self._lit:
             self._lit = column
-            self.update()
-
-    def set_dimmed(self, dimmed: bool) -> None:
-        """Whether what is shown is about to be replaced."""
-        if dimmed != self._dimmed:
-            self._dimmed = dimmed
             self.update()
 
     @property
@@ -169,7 +158,7 @@ class CellTable(Ringed):
             left, top, self._names if cell.column is None else wide, _HEADER if cell.row is None else tall
         )
 
-    def cell_at(self, point: QPointF) -> Cell | None:
+    def at(self, point: QPointF) -> Cell | None:
         """What lies at a point."""
         rows, columns = self.table.values.shape
         if not rows or not columns:
@@ -317,17 +306,9 @@ class CellTable(Ringed):
     def _pointed_at(self) -> Cell | None:
         return self._hovered or (self.current if self._ring else None)
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Tell when the pointer comes to another cell."""
-        self._hover(self.cell_at(event.position()))
-
-    def leaveEvent(self, _: QEvent) -> None:  # noqa: N802
-        """The pointer has left."""
-        self._hover(None)
-
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Pick a cell or a name."""
-        cell = self.cell_at(event.position())
+        cell = self.at(event.position())
         if cell is not None and event.button() == Qt.MouseButton.LeftButton:
             self._pick(cell)
 
@@ -370,8 +351,6 @@ class CellTable(Ringed):
 
     def _hover(self, cell: Cell | None) -> None:
         if cell != self._hovered:
-            self._hovered = cell
             hand = cell is not None and (cell.column is not None or self.names_pickable)
             self.setCursor(Qt.CursorShape.PointingHandCursor if hand else Qt.CursorShape.ArrowCursor)
-            self.update()
-            self.pointed.emit(cell)
+        super()._hover(cell)

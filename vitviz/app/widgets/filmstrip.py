@@ -20,7 +20,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QToolTip, QWidget
 
 from vitviz.app import theme
-from vitviz.app.widgets.focus import Ringed
+from vitviz.app.widgets.pointed import Pointed
 
 _MARGIN = 12
 _LABEL = 18
@@ -72,16 +72,13 @@ def places(count: int, aspect: float, room: tuple[int, int]) -> Places:
     return best
 
 
-class FilmStrip(Ringed):
+class FilmStrip(Pointed):
     """Shows frames; tells which is pointed at and which is picked: by a click, or by arrow keys, Home and End."""
 
-    pointed = Signal(object)  # int | None
     picked = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setMouseTracking(True)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMinimumSize(160, 64)
         self._frames: tuple[Frame, ...] = ()
         self._aspect = 1.0
@@ -90,8 +87,6 @@ class FilmStrip(Ringed):
         self._places: Places | None = None
         self._selected: int | None = None
         self._marked: int | None = None
-        self._hovered: int | None = None
-        self._dimmed = False
 
     # What to show.
 
@@ -113,21 +108,10 @@ class FilmStrip(Ringed):
             self._selected, self._marked = selected, hovered
             self.update()
 
-    def set_dimmed(self, dimmed: bool) -> None:
-        """Whether what is shown is about to be replaced."""
-        if dimmed != self._dimmed:
-            self._dimmed = dimmed
-            self.update()
-
     @property
     def frames(self) -> tuple[Frame, ...]:
         """What is shown."""
         return self._frames
-
-    @property
-    def dimmed(self) -> bool:
-        """Whether what is shown is about to be replaced."""
-        return self._dimmed
 
     @property
     def places(self) -> Places | None:
@@ -217,7 +201,7 @@ class FilmStrip(Ringed):
 
     # Events.
 
-    def frame_at(self, position: QPointF) -> int | None:
+    def at(self, position: QPointF) -> int | None:
         """The frame at a point of the widget, its words included."""
         placed = self.places
         if placed is None:
@@ -231,7 +215,7 @@ class FilmStrip(Ringed):
     def event(self, event: QEvent) -> bool:
         """Say what a frame is when the pointer rests on it."""
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
-            number = self.frame_at(QPointF(event.pos()))
+            number = self.at(QPointF(event.pos()))
             QToolTip.showText(event.globalPos(), "" if number is None else self._frames[number].tip, self)
             return True
         return super().event(event)
@@ -240,17 +224,9 @@ class FilmStrip(Ringed):
         """Arrange again."""
         self._places = self._scaled = None
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Tell when the pointer comes to another frame."""
-        self._hover(self.frame_at(event.position()))
-
-    def leaveEvent(self, _: QEvent) -> None:  # noqa: N802
-        """The pointer has left."""
-        self._hover(None)
-
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Select a frame."""
-        number = self.frame_at(event.position())
+        number = self.at(event.position())
         if number is not None and event.button() == Qt.MouseButton.LeftButton:
             self.picked.emit(number)
 
@@ -270,9 +246,3 @@ class FilmStrip(Ringed):
             super().keyPressEvent(event)
         elif 0 <= goal <= last:
             self.picked.emit(goal)
-
-    def _hover(self, number: int | None) -> None:
-        if number != self._hovered:
-            self._hovered = number
-            self.update()
-            self.pointed.emit(number)

@@ -21,9 +21,9 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QWidget
 
 from vitviz.app import theme
-from vitviz.app.widgets.focus import Ringed
 from vitviz.app.widgets.matrix_axis import LARGEST, Axis, fitted
 from vitviz.app.widgets.matrix_image import composed
+from vitviz.app.widgets.pointed import Pointed
 
 _CLICK = 4  # pixels that a click may wander
 _GAP = 4
@@ -35,17 +35,14 @@ _APART = 15  # pixels between two words at the side
 Cell = tuple[int, int]
 
 
-class MatrixView(Ringed):
+class MatrixView(Pointed):
     """Shows indices 0 … 255 (rows × columns) in a table's colours; tells which cell is pointed at and which row clicked."""
 
-    pointed = Signal(object)  # Cell | None
     clicked = Signal(int)  # row
     zoom_changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setMouseTracking(True)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMinimumSize(160, 120)
         self._cells: NDArray[np.uint8] | None = None
         self._table: list[int] = []
@@ -58,10 +55,8 @@ class MatrixView(Ringed):
         self._backdrop: QPixmap | None = None
         self._selected: tuple[int | None, int | None] = (None, None)
         self._marked: tuple[int | None, int | None] = (None, None)
-        self._hovered: Cell | None = None
         self._press: QPointF | None = None
         self._dragged = False
-        self._dimmed = False
 
     # What to show.
 
@@ -99,22 +94,6 @@ class MatrixView(Ringed):
         if (selected, marked) != (self._selected, self._marked):
             self._selected, self._marked = selected, marked
             self.update()
-
-    def set_dimmed(self, dimmed: bool) -> None:
-        """Whether what is shown is about to be replaced."""
-        if dimmed != self._dimmed:
-            self._dimmed = dimmed
-            self.update()
-
-    @property
-    def dimmed(self) -> bool:
-        """Whether what is shown is about to be replaced."""
-        return self._dimmed
-
-    @property
-    def hovered(self) -> Cell | None:
-        """The cell under the pointer."""
-        return self._hovered
 
     @property
     def axes(self) -> tuple[Axis, Axis] | None:
@@ -310,7 +289,7 @@ class MatrixView(Ringed):
 
     # Events.
 
-    def cell_at(self, position: QPointF) -> Cell | None:
+    def at(self, position: QPointF) -> Cell | None:
         """The cell at a point of the widget."""
         if self._axes is None:
             return None
@@ -342,15 +321,11 @@ class MatrixView(Ringed):
                 )
                 self._redraw()
                 return
-        self._hover(self.cell_at(event.position()))
+        self._hover(self.at(event.position()))
 
     def enterEvent(self, event: QEnterEvent) -> None:  # noqa: N802
         """Point at once, not only after the next move."""
-        self._hover(self.cell_at(event.position()))
-
-    def leaveEvent(self, _: QEvent) -> None:  # noqa: N802
-        """The pointer has left."""
-        self._hover(None)
+        self._hover(self.at(event.position()))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Begin a click or a drag."""
@@ -372,10 +347,4 @@ class MatrixView(Ringed):
         steps = event.angleDelta().y() / 120
         if steps:
             self.zoom(1.25**steps, event.position())
-            self._hover(self.cell_at(event.position()))
-
-    def _hover(self, cell: Cell | None) -> None:
-        if cell != self._hovered:
-            self._hovered = cell
-            self.update()
-            self.pointed.emit(cell)
+            self._hover(self.at(event.position()))

@@ -20,28 +20,25 @@ from PySide6.QtWidgets import QWidget
 
 from vitviz.app import theme
 from vitviz.app.widgets import mosaic_labels
-from vitviz.app.widgets.focus import Ringed
 from vitviz.app.widgets.mosaic_labels import Labels
 from vitviz.app.widgets.mosaic_plan import Plan, Target, plan
+from vitviz.app.widgets.pointed import Pointed
 from vitviz.render.mosaic import EMPTY
 
 _RIM = 4  # room for the outline of what is selected
 
 
-class MosaicView(Ringed):
+class MosaicView(Pointed):
     """Shows tiles (layers, heads, rows, columns) of colour indices 0 to 254; tells what is pointed at and clicked.
 
     A tile is named by its layer and its place in it, which is the head's number as long as nobody sorts heads.
     """
 
-    pointed = Signal(object)  # Target | None
     clicked = Signal(object)  # Target
     place_clicked = Signal(int)  # the number of a place that all layers have
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setMouseTracking(True)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMinimumSize(160, 120)
         self._tiles: NDArray[np.uint8] | None = None
         self._heads: tuple[int, ...] = ()
@@ -53,9 +50,7 @@ class MosaicView(Ringed):
         self._image: QImage | None = None
         self._over: QPixmap | None = None
         self._selected: Target | None = None
-        self._hovered: Target | None = None
         self._place: int | None = None
-        self._dimmed = False
 
     # What to show.
 
@@ -88,12 +83,6 @@ class MosaicView(Ringed):
         """The tile, or with head None the whole layer, that is outlined."""
         if selected != self._selected:
             self._selected = selected
-            self.update()
-
-    def set_dimmed(self, dimmed: bool) -> None:
-        """Whether what is shown is about to be replaced."""
-        if dimmed != self._dimmed:
-            self._dimmed = dimmed
             self.update()
 
     @property
@@ -222,7 +211,7 @@ class MosaicView(Ringed):
         self._image = self._over = None
         super().changeEvent(event)
 
-    def target_at(self, position: QPointF) -> Target | None:
+    def at(self, position: QPointF) -> Target | None:
         """What lies at a point of the widget."""
         placed = self.plan
         if placed is None or self._tiles is None:
@@ -240,32 +229,21 @@ class MosaicView(Ringed):
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Tell when the pointer comes to another tile."""
-        target = self.target_at(event.position())
-        self._hover(target)
-        on = target is not None or self.place_at(event.position()) is not None
+        super().mouseMoveEvent(event)
+        on = self._hovered is not None or self.place_at(event.position()) is not None
         shape = Qt.CursorShape.PointingHandCursor if on else Qt.CursorShape.ArrowCursor
         if self.cursor().shape() != shape:
             self.setCursor(shape)
-
-    def leaveEvent(self, _: QEvent) -> None:  # noqa: N802
-        """The pointer has left."""
-        self._hover(None)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Select a tile, a layer by its number, or a place of the selected layer by its number."""
         if event.button() != Qt.MouseButton.LeftButton:
             return
-        target, place = self.target_at(event.position()), self.place_at(event.position())
+        target, place = self.at(event.position()), self.place_at(event.position())
         if target is not None:
             self.clicked.emit(target)
         elif place is not None:
             self.place_clicked.emit(place)
-
-    def _hover(self, target: Target | None) -> None:
-        if target != self._hovered:
-            self._hovered = target
-            self.update()
-            self.pointed.emit(target)
 
 
 def _stretched(tiles: NDArray[np.uint8], length: int, axis: int) -> NDArray[np.uint8]:

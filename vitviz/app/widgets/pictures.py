@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QWidget
 
 from vitviz.app import theme
 from vitviz.app.pixels import rgb_image
-from vitviz.app.widgets.focus import Ringed
+from vitviz.app.widgets.pointed import Pointed
 
 _CAPTION, _GAP, _JOINT, _EDGE = 20, 12, 28, 12
 _PARTED = 0.7  # how much the size counts of pictures that are needlessly parted from what they are joined to
@@ -124,22 +124,17 @@ def arrange_lead(aspects: list[float], width: float, height: float) -> list[QRec
     return best
 
 
-class PicturesView(Ringed):
+class PicturesView(Pointed):
     """Shows the pictures it is given; tells which cell the pointer is on and which was clicked."""
 
-    pointed = Signal(object)  # Spot, or None
     clicked = Signal(object)  # Spot
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setMouseTracking(True)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMinimumSize(200, 120)
         self._pictures: list[Picture] = []
         self._images: list[_Image] = []
         self._marks: list[tuple[Spot, bool]] = []
-        self._hovered: Spot | None = None
-        self._dimmed = False
         self._walks = self._walked = False
 
     @property
@@ -165,20 +160,9 @@ class PicturesView(Ringed):
             self._marks = marks
             self.update()
 
-    @property
-    def hovered(self) -> Spot | None:
-        """The cell that the pointer or the keys are on."""
-        return self._hovered
-
     def set_walks(self, walks: bool) -> None:
         """Whether arrow keys go from cell to cell, and Enter clicks one; otherwise they do what they do in the window."""
         self._walks = walks
-
-    def set_dimmed(self, dimmed: bool) -> None:
-        """Whether what is shown is about to be replaced."""
-        if dimmed != self._dimmed:
-            self._dimmed = dimmed
-            self.update()
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Room for a few."""
@@ -207,7 +191,7 @@ class PicturesView(Ringed):
             (down - picture.gap) * box.height() / height,
         )
 
-    def spot_at(self, point: QPointF) -> Spot | None:
+    def at(self, point: QPointF) -> Spot | None:
         """The cell at a point of the widget; a gap belongs to the cell before it."""
         for number, (picture, box) in enumerate(zip(self._pictures, self.boxes(), strict=True)):
             if not box.contains(point):
@@ -309,17 +293,9 @@ class PicturesView(Ringed):
             self._hover(None)
         super().focusOutEvent(event)
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Tell when the pointer comes to another cell."""
-        self._hover(self.spot_at(event.position()))
-
-    def leaveEvent(self, _: QEvent) -> None:  # noqa: N802
-        """The pointer has left."""
-        self._hover(None)
-
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Tell which cell was clicked."""
-        spot = self.spot_at(event.position())
+        spot = self.at(event.position())
         if spot is not None and event.button() == Qt.MouseButton.LeftButton:
             self.clicked.emit(spot)
 
@@ -328,8 +304,3 @@ class PicturesView(Ringed):
             return False
         rows, columns = self._pictures[spot.picture].cells
         return spot.row < rows and spot.column < columns
-
-    def _hover(self, spot: Spot | None) -> None:
-        if spot != self._hovered:
-            self._hovered = spot
-            self.pointed.emit(spot)

@@ -17,22 +17,19 @@ from PySide6.QtWidgets import QWidget
 
 from vitviz.app import theme
 from vitviz.app.pixels import rgba_image
-from vitviz.app.widgets.focus import Ringed
+from vitviz.app.widgets.pointed import Pointed
 from vitviz.app.widgets.shift_scene import SHADES, Focus, Scene
 
 _MARGIN, _CAPTION = 12, 20
 
 
-class ShiftView(Ringed):
+class ShiftView(Pointed):
     """Draws a scene at a progress: 0 the photo, 1 shifted, 2 the windows closed over it."""
 
-    pointed = Signal(object)  # (row, column) of the grid, or None
     clicked = Signal(int, int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setMouseTracking(True)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMinimumSize(180, 160)
         self.setFont(theme.small())
         self._scene: Scene | None = None
@@ -40,7 +37,6 @@ class ShiftView(Ringed):
         self._progress = 0.0
         self._show_regions = False
         self._padded = True
-        self._hovered: tuple[int, int] | None = None
         self._scaled: QPixmap | None = None
         self._backdrop: QPixmap | None = None  # all that stays while the pointer moves
 
@@ -146,7 +142,7 @@ class ShiftView(Ringed):
                 found.append(common.translated(piece.target.topLeft() - piece.source.topLeft()))
         return found
 
-    def cell_at(self, point: QPointF) -> tuple[int, int] | None:
+    def at(self, point: QPointF) -> tuple[int, int] | None:
         """The (row, column) of the photo's grid that lies at a point of the widget."""
         scene = self._scene
         if scene is None:
@@ -372,17 +368,9 @@ class ShiftView(Ringed):
             self._redraw()
         super().changeEvent(event)
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Tell when the pointer comes to another cell."""
-        self._hover(self.cell_at(event.position()))
-
-    def leaveEvent(self, _: QEvent) -> None:  # noqa: N802
-        """The pointer has left."""
-        self._hover(None)
-
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Tell which cell was clicked."""
-        cell = self.cell_at(event.position())
+        cell = self.at(event.position())
         if cell is not None and event.button() == Qt.MouseButton.LeftButton:
             self.clicked.emit(*cell)
 
@@ -392,8 +380,3 @@ class ShiftView(Ringed):
             self.clicked.emit(*self._focus.cell)
         else:
             super().keyPressEvent(event)
-
-    def _hover(self, cell: tuple[int, int] | None) -> None:
-        if cell != self._hovered:
-            self._hovered = cell
-            self.pointed.emit(cell)
