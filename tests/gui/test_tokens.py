@@ -328,4 +328,4 @@ def test_without_a_trace_it_tells_how_to_fill_it(window, qtbot):
     dock = next(dock for dock in window.docks if dock.kind.name == "tokens")
     dock.show()
     dock.raise_()
-    assert dock.panel.empty.isVisible()
+    qtbot.waitUntil(lambda: dock.built and dock.panel.empty.isVisible())  # built after the first paint
