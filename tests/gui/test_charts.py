@@ -273,3 +273,19 @@ def test_nothing_is_left_of_a_deleted_chart(qtbot):
     del made, scene
     gc.collect()
     assert [chart() for chart in charts] == [None, None]
+
+
+def test_the_axis_says_what_it_is_in_its_middle_whatever_it_said_before(qtbot):
+    made = ScatterView()
+    qtbot.addWidget(made)
+    made.resize(500, 240)
+    made.show()
+    qtbot.waitExposed(made)
+    for heads in ([[1.0, 3.0], [2.0, 4.0]], [[1.0], [2.0], [3.0]]):
+        made.set_dots(Dots(tuple(np.array(layer) for layer in heads), "input pixels"))
+        QApplication.processEvents()
+        axis = made.charts[0].getAxis("bottom")
+        words = axis.label.sceneBoundingRect()
+        assert words.left() >= 0
+        assert words.right() <= made.width()
+        assert abs(words.center().x() - axis.sceneBoundingRect().center().x()) <= 1

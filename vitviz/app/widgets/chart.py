@@ -124,6 +124,8 @@ class ChartView(Ringed):
             chart.getAxis("right").setWidth(16)
             chart.getAxis("bottom").setHeight(2 * metrics.height() + 8)
         self.draw()
+        for chart in self.charts:
+            chart.getAxis("bottom").resizeEvent()  # else a label stays where its last words had their middle
         self.mark()
 
     def mark(self) -> None:
