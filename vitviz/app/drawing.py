@@ -67,9 +67,9 @@ def scale_words(view: ViewState, values: Floats, shared: Range | None = None, sh
     elif is_signed(low, high):
         words = "blue below 0, red above, pale at 0"
     elif view.log and own_scale(view, values)[0] <= 0:
-        words = f"colours over {DECADES} decades up to the maximum of this map"
+        words = f"colours over {DECADES} decades up to the maximum"
     else:
-        words = f"colours from {'0' if low == 0 else 'the minimum'} to the maximum of this map"
+        words = f"colours from {'0' if low == 0 else 'minimum'} to maximum"
     return ", ".join(filter(None, (words, bending(low, view.log, view.temperature))))
 
 
