@@ -36,7 +36,8 @@ def curve_pen(color: QColor | str, width: float = 1, dashes: Sequence[float] = (
 class ChartView(Ringed):
     """Charts, each with a title. Arrow keys and the pointer point at what lies in them, a click or Enter picks it.
 
-    What that is, its subclasses know: see the first methods. The scene's coordinates are those of this widget.
+    What that is, its subclasses know, by the first four methods; by itself it is empty.
+    The scene's coordinates are those of this widget.
     """
 
     pointed = Signal(object)  # what is pointed at, or None
@@ -82,19 +83,16 @@ class ChartView(Ringed):
 
     def at(self, place: QPointF) -> Any:
         """What can be pointed at at a place, or None."""
-        raise NotImplementedError
 
     def beside(self, across: int, up: int) -> Any:
         """What lies one step from what was pointed at last, or None."""
-        raise NotImplementedError
 
     def draw(self) -> None:
         """Fill the empty charts."""
-        raise NotImplementedError
 
     def marks(self) -> tuple[int, list[Any]]:
         """A chart, and the items over it that say what is selected or pointed at."""
-        raise NotImplementedError
+        return 0, []
 
     # Drawing.
 
