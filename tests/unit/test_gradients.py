@@ -42,8 +42,13 @@ def counted(module: nn.Module) -> Iterator[list[str]]:
         handle.remove()
 
 
-def test_one_pass_per_class_and_none_for_another_layer_head_or_query(photo: Photo) -> None:
+def test_one_backward_pass_per_class_and_none_for_another_layer_head_or_query(
+    photo: Photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trace = traced(photo)
+    backward: list[int] = []
+    grad = torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda *a, **k: backward.append(1) or grad(*a, **k))
     with counted(trace.model.module) as passes:
         assert not has_gradients(trace, 1)
         for method in GRADIENT:
@@ -51,11 +56,11 @@ def test_one_pass_per_class_and_none_for_another_layer_head_or_query(photo: Phot
         vitviz.explain(trace, "gradient_attention", target=1, layer=0, head=2, query=(1, 1), direction="by")
         vitviz.explain(trace, "relevance", target=1, query=(3, 3), layer=1)
         vitviz.explain(trace, "gradcam", target=1, layer=1)
-        assert len(passes) == 1
+        assert (len(passes), len(backward)) == (1, 1)
         vitviz.explain(trace, "relevance", target=2)
-        assert len(passes) == 2
+        assert (len(passes), len(backward)) == (1, 2)
         vitviz.explain(trace, "gradcam", target=1)
-        assert len(passes) == 2
+        assert (len(passes), len(backward)) == (1, 2)
         assert has_gradients(trace, 1)
         assert has_gradients(trace, 2)
 

@@ -1,6 +1,8 @@
 """What runs in threads: from what the user asked for to a trace and its first maps. torch is first imported here."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +26,8 @@ from vitviz.app.state import (
     settled,
 )
 from vitviz.app.worker import Stopped, Ticket
-from vitviz.errors import ModelError, PhotoError, VitvizError
+from vitviz.errors import DeviceMemoryError, ModelError, PhotoError, VitvizError
+from vitviz.explain.registry import find
 from vitviz.images.photo import Photo, open_image
 
 if TYPE_CHECKING:
@@ -185,8 +188,14 @@ def _run(model: "Model", photo: Photo, request: Request, ticket: Ticket) -> "Tra
     ticket.tell(Progress(f"Running {model.name} on {photo.name}"))
     from vitviz.attention.trace import Cancelled, trace
 
+    asked = partial(
+        trace, model, photo, framing=request.framing, cancel=ticket.stopped, progress=_progress(ticket)
+    )
     try:
-        return trace(model, photo, framing=request.framing, cancel=ticket.stopped, progress=_progress(ticket))
+        if find(request.view.method).gradient:
+            with suppress(DeviceMemoryError):  # the photo at least, then
+                return asked(gradients=True)
+        return asked()
     except Cancelled as cancelled:
         raise Stopped from cancelled
 
@@ -225,7 +234,6 @@ def methods(trace: "Trace") -> dict[str, str | None]:
 def heatmap(trace: "Trace", chosen: Selection) -> "Heatmap":
     """The heatmap of a selection; what `vitviz.explain` gives."""
     from vitviz.explain import explain
-    from vitviz.explain.registry import find
 
     taken = find(chosen.method).options
     asked = {name: getattr(chosen, name) for name in _AXES if name in taken}
@@ -236,7 +244,6 @@ def computed(trace: "Trace", chosen: Selection, ticket: Ticket) -> "Heatmap":
     """`heatmap` in a thread: the passes that a class needs stop at the next block once nobody waits for them."""
     from vitviz.attention.recorder import Cancelled
     from vitviz.explain.gradients import gradients
-    from vitviz.explain.registry import find
 
     method = find(chosen.method)
     if method.gradient and method.refusal(trace) is None:

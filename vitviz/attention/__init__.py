@@ -1,8 +1,8 @@
 """The heart: record what every attention operation of a forward pass saw, and compute any attention of it, exactly.
 
 `recorder` watches the pass, `families` say where tokens lie, `trace` joins both, `layer` gives rows, columns and maps,
-`check` proves them; `gradients` differentiates a class's logit by any of it; `once_more` has the logits of attention that
-is not fused. No Qt.
+`check` proves them; `gradients` differentiates a class's logit by any of it, through the `graph` of a forward pass;
+`once_more` has the logits of attention that is not fused. No Qt.
 
 Decisions:
 
@@ -13,8 +13,10 @@ Decisions:
   Rejected: storing every matrix (21 times the memory at 1024²).
 - What a layer gives is what the model multiplies with its values, so that A·V is the operation's own output and can be
   checked. For CaiT these are the mixed heads, whose rows do not sum to 1; methods that need shares say so and refuse.
-- Gradients come from a second pass through fused attention, by ∂y/∂A = (∂y/∂O) Vᵀ. Rejected: an unfused pass that stores
+- Gradients come from a pass through fused attention, by ∂y/∂A = (∂y/∂O) Vᵀ. Rejected: an unfused pass that stores
   every N×N with its gradient, and hooks on softmax modules, which fused attention passes by.
+- A trace keeps no graph unless it is asked for gradients; then the graph stays for further classes while it is small.
+  Rejected: a graph for every trace (at 518 pixels it takes three times what the trace does) and a forward pass per class.
 - Where attention is not fused a trace keeps weights, and a row's logits come from one more pass that ends at its layer and
   is compared with what was recorded. Rejected: keeping every layer's q, k and logits for the one row that is asked about.
 - One pass of a model at a time: hooks hear every thread. Rejected: a copy of the model per thread.

@@ -1,4 +1,4 @@
-"""Gradients of one class's logit with respect to attention: one forward and one backward pass, fused attention left on.
+"""Gradients of one class's logit with respect to attention: one backward pass, fused attention left on.
 
 An attention operation gives O = A V, so ∂y/∂A = (∂y/∂O) Vᵀ, exactly: nothing unfused is run and no N×N is stored. The same
 pass gives the gradient at the input of each attending module and at the model's input. Parameters get no gradient.
@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vitviz.attention.graph import Graph, keep, kept, record
 from vitviz.attention.layer import CHUNK_ENTRIES, Layer
 from vitviz.attention.layout import Layout
 from vitviz.attention.operations import Operation, four_dimensional
-from vitviz.attention.recorder import Cancelled, run
+from vitviz.attention.recorder import Cancelled
 from vitviz.attention.trace import Trace, logits_of
 from vitviz.errors import MethodError
 from vitviz.models.devices import memory_guard
@@ -94,8 +95,10 @@ class Gradients:
 
 
 def differentiate(trace: Trace, target: int, cancel: Callable[[], bool] | None = None) -> Gradients:
-    """One forward pass with gradients enabled and one backward pass from the logit of class `target`.
+    """One backward pass from the logit of class `target`, through the graph of the trace's forward pass.
 
+    Where that graph is not there (`trace(..., gradients=True)` keeps it, and so does an earlier class of a trace whose graph
+    is not too large) the forward pass is made once more.
     The model is left as it was: parameters get no `.grad`. `cancel` is asked at each attending module on both ways; if it
     says yes, Cancelled is raised. Raises MethodError for a model that gives other logits than in the trace or lets no
     gradient through, DeviceMemoryError.
@@ -105,14 +108,14 @@ def differentiate(trace: Trace, target: int, cancel: Callable[[], bool] | None =
     scale = HALF_SCALE if model.dtype == torch.float16 else 1.0
     # The caller may be in no_grad or inference_mode.
     with memory_guard(name, model.device), model.lock, torch.inference_mode(False):
-        inputs = torch.from_numpy(trace.framing.apply(trace.photo))[None].to(model.device, model.dtype)
-        inputs.requires_grad_()
-        with torch.enable_grad(), _frozen(module), _keeping_inputs(module, trace.layers) as given:
-            on_block = None if cancel is None else lambda _name: _stop(cancel)
-            output, operations = run(module, inputs, graph=True, on_block=on_block)
-            logits = logits_of(output)
+        graph = kept(trace, module)
+        if graph is None:
+            graph = _again(trace, cancel)
+        stays = keep(trace, graph)
+        inputs, operations, given = graph.inputs, graph.operations, graph.given
+        with torch.enable_grad():
+            logits = logits_of(graph.output)
             asked = logits[0, target]
-        _require_same(trace, logits)
         first = _first_operations(trace, operations)
         streams = _streams(trace.layers, given)
         wanted = [
@@ -124,12 +127,10 @@ def differentiate(trace: Trace, target: int, cancel: Callable[[], bool] | None =
             raise MethodError(
                 f"{name} lets no gradient through to its attention, so nothing can be said of a class."
             )
-        if cancel is not None:
-            for tensor in wanted[1:]:
-                tensor.register_hook(lambda _gradient: _stop(cancel))  # type: ignore[no-untyped-call]
         start = torch.tensor(scale, device=logits.device, dtype=logits.dtype)
-        # What the logit does not depend on has gradient zero.
-        found = torch.autograd.grad(asked, wanted, start, allow_unused=True)
+        with _asking(cancel, wanted[1:]):
+            # What the logit does not depend on has gradient zero.
+            found = torch.autograd.grad(asked, wanted, start, retain_graph=stays, allow_unused=True)
         gradients = [
             torch.zeros_like(tensor) if gradient is None else gradient
             for tensor, gradient in zip(wanted, found, strict=True)
@@ -157,47 +158,26 @@ def _stop(cancel: Callable[[], bool]) -> None:
         raise Cancelled
 
 
-@contextmanager
-def _frozen(module: nn.Module) -> Iterator[None]:
-    """Parameters ask for no gradient meanwhile: less is stored, and a learned bias leaves attention on its fused path.
+def _again(trace: Trace, cancel: Callable[[], bool] | None) -> Graph:
+    """The trace's forward pass once more, with its graph."""
+    model = trace.model
+    inputs = torch.from_numpy(trace.framing.apply(trace.photo))[None].to(model.device, model.dtype)
+    names = tuple(layer.name for layer in trace.layers)
+    on_block = None if cancel is None else lambda _name: _stop(cancel)
+    graph = record(model.module, inputs, names, on_block)
+    _require_same(trace, logits_of(graph.output))
+    return graph
 
-    Nor are blocks run a second time on the way back (timm's checkpointing for training): they are recorded once.
-    """
-    learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    twice: list[Any] = [child for child in module.modules() if getattr(child, "grad_checkpointing", False)]
+
+@contextmanager
+def _asking(cancel: Callable[[], bool] | None, tensors: list[Tensor]) -> Iterator[None]:
+    """Ask `cancel` whenever the gradient of one of these is there."""
+    handles: list[Any] = []
+    if cancel is not None:
+        for tensor in tensors:
+            handles.append(tensor.register_hook(lambda _gradient: _stop(cancel)))  # type: ignore[no-untyped-call]
     try:
-        for parameter in learning:
-            parameter.requires_grad_(False)
-        for child in twice:
-            child.grad_checkpointing = False
         yield
-    finally:
-        for child in twice:
-            child.grad_checkpointing = True
-        for parameter in learning:
-            parameter.requires_grad_(True)
-
-
-@contextmanager
-def _keeping_inputs(module: nn.Module, layers: tuple[Layer, ...]) -> Iterator[dict[str, list[Tensor]]]:
-    """Each attending module's name → its input in each of its calls during the last forward pass."""
-    given: dict[str, list[Tensor]] = {}
-
-    def keep(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        tokens = args[0] if args else next(iter(kwargs.values()), None)
-        if isinstance(tokens, Tensor):
-            given.setdefault(name, []).append(tokens)
-
-    handles = [module.register_forward_pre_hook(lambda *_: given.clear())]
-    try:
-        for name in dict.fromkeys(layer.name for layer in layers):
-            child = module.get_submodule(name)
-            handles.append(
-                child.register_forward_pre_hook(
-                    lambda _m, args, kwargs, name=name: keep(name, args, kwargs), with_kwargs=True
-                )
-            )
-        yield given
     finally:
         for handle in handles:
             handle.remove()

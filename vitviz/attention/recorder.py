@@ -120,6 +120,12 @@ def _plan(module: nn.Module, spans: tuple[Span, ...], sequence: tuple[str, ...])
 _plans: "WeakKeyDictionary[nn.Module, Plan]" = WeakKeyDictionary()
 
 
+def attending(module: nn.Module) -> tuple[str, ...]:
+    """The modules that attended in the last pass of `module`; none before the first."""
+    plan = _plans.get(module)
+    return plan.attending if plan is not None else ()
+
+
 def run(
     module: nn.Module,
     inputs: Tensor,

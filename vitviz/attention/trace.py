@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from vitviz.attention.anatomy import Anatomy, PositionEmbedding, Readout
 from vitviz.attention.families import FAMILIES
+from vitviz.attention.graph import Graph, hold, record
 from vitviz.attention.layer import Layer
 from vitviz.attention.operations import Operation
 from vitviz.attention.proof import Check, check_layers
-from vitviz.attention.recorder import Cancelled, run
+from vitviz.attention.recorder import Cancelled, attending, run
 from vitviz.errors import MethodError, RefusedError
 from vitviz.images.framing import Framing, FramingMode, PatchGrid, frame
 from vitviz.images.photo import Photo
@@ -162,6 +163,7 @@ def trace(
     framing: FramingMode = "crop",
     check: bool = False,
     refuse: bool = True,
+    gradients: bool = False,
     cancel: Callable[[], bool] | None = None,
     progress: Callable[[str, float | None], None] | None = None,
 ) -> Trace:
@@ -170,27 +172,31 @@ def trace(
     `framing`: "crop" as timm's evaluation does, "squash" the whole photo to the model's size, "fit" the whole photo with its
     aspect kept (for models that take a non-square input). The first trace of a model at an input size checks itself: every
     layer is recomputed and compared; `check` does so again. A model that is not exact is refused unless `refuse` is False.
-    `cancel` is asked before each block; if it says yes, Cancelled is raised.
+    `gradients`: keep what a backward pass needs, so that the first class to be explained costs no second forward pass (more
+    memory until then; not where the pass checks itself). `cancel` is asked before each block; if it says yes, Cancelled is
+    raised.
 
     Raises RefusedError for a model whose attention cannot be shown exactly, DeviceMemoryError, ModelError.
     """
     framed = frame(photo.size, model.data, framing)
-    with memory_guard(model.name, model.device), model.lock:
+    # The caller may be in inference_mode, whose tensors would let no gradient through later.
+    with memory_guard(model.name, model.device), model.lock, torch.inference_mode(False):
         model = _sized(model, framed.input_size)
         known = _checks.setdefault(model.module, {}).get(framed.input_size)
         checking = check or known is None
         inputs = torch.from_numpy(framed.apply(photo))[None].to(model.device, model.dtype)
-        output, operations, heads, milliseconds = _forward(model, inputs, checking, cancel, progress)
-        logits = logits_of(output)
-        anatomy = dissect(model, operations)
+        passed = _forward(model, inputs, checking, gradients and not checking, cancel, progress)
+        logits = logits_of(passed.output)
+        anatomy = dissect(model, passed.operations)
         if checking:
             known = check_layers(anatomy.layers, model.module, inputs)
             _checks[model.module][framed.input_size] = known
+        if checking or passed.graph is not None:
             anatomy = _without_outputs(anatomy)
     assert known is not None
     if refuse and not known.exact:
         raise RefusedError(f"{model.name} cannot be shown: its recomputed attention is {known.sentence}.")
-    return Trace(
+    traced = Trace(
         model=model,
         photo=photo,
         framing=framed,
@@ -198,12 +204,17 @@ def trace(
         logits=_floats(logits),
         readout=anatomy.readout,
         position_embedding=anatomy.position,
-        milliseconds=milliseconds,
+        milliseconds=passed.milliseconds,
         heads_logits={
-            name: _floats(heads[where]) for name, where in anatomy.classifiers.items() if where in heads
+            name: _floats(passed.heads[where])
+            for name, where in anatomy.classifiers.items()
+            if where in passed.heads
         },
         check=known,
     )
+    if passed.graph is not None and len(traced.logits) == len(model.labels):
+        hold(traced, passed.graph)
+    return traced
 
 
 _checks: "WeakKeyDictionary[nn.Module, dict[tuple[int, int], Check]]" = WeakKeyDictionary()
@@ -238,13 +249,23 @@ def dissect(model: Model, operations: list[Operation]) -> Anatomy:
 DISTILLED_HEADS = ("head", "head_dist", "cls_classifier", "distillation_classifier")
 
 
+class _Pass(NamedTuple):
+    output: Any
+    operations: list[Operation]
+    heads: dict[str, Tensor]
+    """What each head of a distilled model gave."""
+    milliseconds: float
+    graph: Graph | None
+
+
 def _forward(
     model: Model,
     inputs: Tensor,
     keep_outputs: bool,
+    gradients: bool,
     cancel: Callable[[], bool] | None,
     progress: Callable[[str, float | None], None] | None,
-) -> tuple[Any, list[Operation], dict[str, Tensor], float]:
+) -> _Pass:
     heads: dict[str, Tensor] = {}
     done = 0
 
@@ -256,20 +277,21 @@ def _forward(
             done += 1
             progress(f"{model.name}: {name}", None)
 
+    asked = on_block if cancel is not None or progress is not None else None
+    graph = None
     with ExitStack() as hooks:
         for name, child in model.module.named_children():
             if name in DISTILLED_HEADS:
                 hooks.callback(child.register_forward_hook(_keeper(heads, name)).remove)
         start = perf_counter()
-        output, operations = run(
-            model.module,
-            inputs,
-            keep_outputs=keep_outputs,
-            on_block=on_block if cancel is not None or progress is not None else None,
-        )
+        if gradients:
+            graph = record(model.module, inputs, attending(model.module), asked)
+            output, operations = graph.output, graph.operations
+        else:
+            output, operations = run(model.module, inputs, keep_outputs=keep_outputs, on_block=asked)
         if model.device.type == "cuda":
             torch.cuda.synchronize(model.device)
-        return output, operations, heads, (perf_counter() - start) * 1000
+        return _Pass(output, operations, heads, (perf_counter() - start) * 1000, graph)
 
 
 def _keeper(heads: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Tensor], None]:

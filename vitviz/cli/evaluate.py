@@ -216,11 +216,13 @@ def score(
     from vitviz.cli.scores_table import RANDOM, Row
     from vitviz.explain.faithfulness import baseline, scores
     from vitviz.explain.gradients import class_index
+    from vitviz.explain.registry import find
 
     show = progress()
     if show is not None:
         show(subject.name, None)
-    traced = trace(model, subject.open(), framing=arguments.framing)
+    of_class = any(find(name).gradient for name in methods)
+    traced = trace(model, subject.open(), framing=arguments.framing, gradients=of_class)
     target = class_index(traced, subject.target)
     mask = _mask(subject, traced)
     options: dict[str, Any] = {

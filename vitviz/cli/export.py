@@ -158,11 +158,13 @@ def export_one(
     """Write one photo's picture, and its numbers if asked for; returns a line that says what was written."""
     from vitviz.attention.trace import patches_of, trace
     from vitviz.explain import explain
+    from vitviz.explain.registry import find
     from vitviz.images.photo import open_image
     from vitviz.render.colors import value_range
     from vitviz.render.export import number_text
 
-    traced = trace(model, open_image(photo), framing=arguments.framing)
+    of_class = find(arguments.method).gradient
+    traced = trace(model, open_image(photo), framing=arguments.framing, gradients=of_class)
     heatmap = explain(traced, arguments.method, **options_of(arguments, traced))
     style: dict[str, Any] = {name: getattr(arguments, name) for name in _STYLE_OPTIONS}
     if arguments.pixels and heatmap.pixels is None:

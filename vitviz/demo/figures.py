@@ -93,7 +93,7 @@ def aims(name: str, scenes: list[Scene]) -> dict[str, Aim | str]:
     rows: dict[str, list[OnObject]] = {}
     reasons: dict[str, str] = {}
     for drawn in scenes:
-        traced = trace(model, photo_from_array(drawn.picture))
+        traced = trace(model, photo_from_array(drawn.picture), gradients=True)
         for method, reason in methods(traced).items():
             if reason is None:
                 rows.setdefault(method, []).append(on_object(explain(traced, method), drawn.masks[0]))
@@ -132,7 +132,7 @@ def askings(name: str, scenes: list[Scene]) -> dict[str, Asked | str]:
     rows: dict[str, list[tuple[bool, bool, float]]] = {}
     reasons: dict[str, str] = {}
     for drawn in scenes:
-        traced = trace(model, photo_from_array(drawn.picture))
+        traced = trace(model, photo_from_array(drawn.picture), gradients=True)
         for method, reason in methods(traced).items():
             if reason is not None:
                 reasons[method] = reason

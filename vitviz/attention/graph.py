@@ -1,0 +1,156 @@
+"""A forward pass whose graph is kept: from it the gradients of any class cost one backward pass."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from vitviz.attention.operations import Operation
+from vitviz.attention.recorder import run
+
+KEPT_BYTES = 1 << 28
+"""Graphs are kept for their trace's next class while they take no more than this together (256 MiB)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """One forward pass with gradients enabled, parameters asking for none."""
+
+    inputs: Tensor
+    """1×3×H×W, a leaf."""
+    output: Any
+    """What the model returned."""
+    operations: list[Operation]
+    """With their outputs as they stand in the graph."""
+    given: dict[str, list[Tensor]]
+    """Each attending module's name → its input in each of its calls."""
+    bytes: int
+    """Bytes that the graph holds, views of one storage counted once, parameters not counted."""
+    weights: int
+    """How often parameters had been changed in place: the graph holds them and not copies."""
+
+
+def record(
+    module: nn.Module, inputs: Tensor, names: tuple[str, ...], on_block: Callable[[str], None] | None = None
+) -> Graph:
+    """A forward pass of `module` with its graph; `names` are its attending modules, `on_block` as in `recorder.run`.
+
+    The model is left as it was. To be called outside inference mode; `inputs` then ask for a gradient.
+    """
+    inputs.requires_grad_()
+    with torch.enable_grad(), _frozen(module), _keeping_inputs(module, names) as given, _weighing() as held:
+        output, operations = run(module, inputs, graph=True, on_block=on_block)
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*module.parameters(), *module.buffers())}
+    taken = sum(size for storage, size in held.items() if storage not in own)
+    return Graph(inputs, output, operations, given, taken, changes(module))
+
+
+def changes(module: nn.Module) -> int:
+    """How often a module's parameters have been changed in place, all together."""
+    return sum(parameter._version for parameter in module.parameters())
+
+
+_kept: "WeakKeyDictionary[object, Graph]" = WeakKeyDictionary()
+_lock = Lock()  # traces of two models may be explained in two threads
+
+
+def keep(trace: object, graph: Graph) -> bool:
+    """Keep the graph of a trace, whose class was explained last; those of others make room for it.
+
+    False if it is too large by itself: then it is for one class only.
+    """
+    with _lock:
+        _kept.pop(trace, None)
+        while _kept and sum(each.bytes for each in _kept.values()) + graph.bytes > KEPT_BYTES:
+            _kept.pop(next(iter(_kept)))
+        if graph.bytes <= KEPT_BYTES:
+            _kept[trace] = graph
+        return graph.bytes <= KEPT_BYTES
+
+
+def hold(trace: object, graph: Graph) -> None:
+    """Keep the graph of a new trace, however large, until its first class is explained."""
+    with _lock:
+        _kept[trace] = graph
+
+
+def kept(trace: object, module: nn.Module) -> Graph | None:
+    """The graph of a trace, unless it is gone or the model has been changed since."""
+    with _lock:
+        graph = _kept.get(trace)
+    return graph if graph is not None and graph.weights == changes(module) else None
+
+
+@contextmanager
+def _weighing() -> Iterator[dict[int, int]]:
+    """The storages that the graph of what runs meanwhile holds, and their bytes."""
+    held: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> tuple[Tensor, int]:
+        storage = tensor.untyped_storage()
+        held[storage.data_ptr()] = storage.nbytes()
+        # Detached: a node that holds its own output, with its graph, would never be freed.
+        return tensor.detach(), tensor._version
+
+    def unpack(packed: tuple[Tensor, int]) -> Tensor:
+        tensor, version = packed
+        if tensor._version != version:  # autograd does not look where there are hooks
+            raise RuntimeError(
+                "A tensor that the gradients need has been changed in place since the forward pass."
+            )
+        return tensor
+
+    with saved_tensors_hooks(pack, unpack):
+        yield held
+
+
+@contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    """Parameters ask for no gradient meanwhile: less is stored, and a learned bias leaves attention on its fused path.
+
+    Nor are blocks run a second time on the way back (timm's checkpointing for training): they are recorded once.
+    """
+    learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    twice: list[Any] = [child for child in module.modules() if getattr(child, "grad_checkpointing", False)]
+    try:
+        for parameter in learning:
+            parameter.requires_grad_(False)
+        for child in twice:
+            child.grad_checkpointing = False
+        yield
+    finally:
+        for child in twice:
+            child.grad_checkpointing = True
+        for parameter in learning:
+            parameter.requires_grad_(True)
+
+
+@contextmanager
+def _keeping_inputs(module: nn.Module, names: tuple[str, ...]) -> Iterator[dict[str, list[Tensor]]]:
+    """Each attending module's name → its input in each of its calls during the last forward pass."""
+    given: dict[str, list[Tensor]] = {}
+
+    def keep_input(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        tokens = args[0] if args else next(iter(kwargs.values()), None)
+        if isinstance(tokens, Tensor):
+            given.setdefault(name, []).append(tokens)
+
+    handles = [module.register_forward_pre_hook(lambda *_: given.clear())]
+    try:
+        for name in dict.fromkeys(names):
+            child = module.get_submodule(name)
+            handles.append(
+                child.register_forward_pre_hook(
+                    lambda _m, args, kwargs, name=name: keep_input(name, args, kwargs), with_kwargs=True
+                )
+            )
+        yield given
+    finally:
+        for handle in handles:
+            handle.remove()
