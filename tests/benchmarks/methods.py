@@ -1,13 +1,16 @@
 """What each method costs, as ratios within one run: `python tests/benchmarks/methods.py` prints README's tables.
 
-The first table is of time: a method over what any such computation needs at least, which is framing the photo and one plain
-forward pass (the trace is then part of the method), or, where a class is explained, one forward pass and one backward pass
-to the input (the trace is there already, and no gradient yet). The second is against the straightforward implementation:
-fused attention off, every N×N stored with its gradient, products of whole matrices. Times are medians of pairs taken in
-turn, so that a machine that slows down slows both. Weights are random: attention costs the same.
+The first table is of time: a method from the photo on over what any such computation needs at least, which is framing the
+photo and one plain forward pass or, where a class is explained, one forward pass and one backward pass to the input. The
+second is against the straightforward implementation: fused attention off, every N×N stored with its gradient, products of
+whole matrices; for relevance in two ways, with `backward()`, which also fills the gradients of all weights, as scripts that
+are published do it, and with gradients of the attention alone. Times are medians of pairs taken in turn, so that a machine
+that slows down slows both. Weights are random: attention costs the same.
 """
 
 import argparse
+import ctypes
+import gc
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
@@ -21,6 +24,7 @@ from timm.layers import set_fused_attn
 from torch import Tensor, nn
 
 import vitviz
+from vitviz.explain.heatmap import Heatmap
 from vitviz.explain.registry import METHODS
 from vitviz.images.framing import frame
 from vitviz.memory import keep_freed_memory
@@ -34,8 +38,7 @@ def costs(size: int, names: list[str], pairs: int, where: argparse.Namespace) ->
     """Each method over a forward pass, or a forward and a backward pass."""
     model = load(MODELS[size], where)
     photo = picture((size, size))
-    trace = vitviz.trace(model, photo)  # which also checks itself, the first time
-    classes = count()
+    vitviz.trace(model, photo)  # which checks itself
     for parameter in model.module.parameters():  # so that the plain pass does no more than it must
         parameter.requires_grad_(False)
 
@@ -55,14 +58,10 @@ def costs(size: int, names: list[str], pairs: int, where: argparse.Namespace) ->
         if method.name not in names:
             continue
 
-        def whole(name: str = method.name) -> None:
-            vitviz.explain(vitviz.trace(model, photo), name)
+        def whole(name: str = method.name, gradient: bool = method.gradient) -> None:
+            vitviz.explain(vitviz.trace(model, photo, gradients=gradient), name)
 
-        def of_a_new_class(name: str = method.name) -> None:
-            vitviz.explain(trace, name, target=next(classes))
-
-        ours, plain = (of_a_new_class, forward_and_backward) if method.gradient else (whole, forward)
-        over, _, took = ratio(ours, plain, pairs)
+        over, _, took = ratio(whole, forward_and_backward if method.gradient else forward, pairs)
         passes = "forward and backward" if method.gradient else "forward"
         yield (
             f"{method.label} over {passes} ({took * 1000:.0f} ms), {MODELS[size]}, {size} px",
@@ -71,14 +70,25 @@ def costs(size: int, names: list[str], pairs: int, where: argparse.Namespace) ->
         )
 
 
-def straightforward_relevance(module: nn.Module, inputs: Tensor) -> Tensor:
-    """As scripts do it: A kept by a hook on each attn_drop, its gradient by autograd, R as a product of matrices."""
+def straightforward_relevance(module: nn.Module, inputs: Tensor, backward: bool = True) -> Tensor:
+    """As scripts do it: A kept by a hook on each attn_drop, its gradient by autograd, R as a product of matrices.
+
+    `backward`: by `backward()`, as in the notebooks of Chefer, Gur & Wolf (2021); otherwise for the attention alone.
+    """
     kept, logits = _with_attention(module, inputs)
-    found = torch.autograd.grad(logits[0, 0], kept)
+    if backward:
+        for attention in kept:
+            attention.retain_grad()
+        module.zero_grad()
+        logits[0, 0].backward()
+        found = [attention.grad for attention in kept]
+    else:
+        found = list(torch.autograd.grad(logits[0, 0], kept))
     result = torch.eye(kept[0].shape[-1], device=inputs.device)
     for attention, gradient in zip(kept, found, strict=True):
+        assert gradient is not None
         result = result + (gradient * attention.detach())[0].clamp(min=0).mean(0).float() @ result
-    return result[0]
+    return result[0].detach()
 
 
 def straightforward_rollout(module: nn.Module, inputs: Tensor) -> Tensor:
@@ -105,58 +115,60 @@ def _with_attention(module: nn.Module, inputs: Tensor) -> tuple[list[Tensor], Te
 
 
 def against_straightforward(size: int, pairs: int, where: argparse.Namespace) -> Iterator[Row]:
-    """Relevance of a class when the trace is there and from the photo on, rollout from the photo on, against scripts."""
+    """Relevance and rollout from the photo on, and relevance of a further class, against scripts."""
     model = load(MODELS[size], where)
     photo = picture((size, size))
     trace = vitviz.trace(model, photo)
     classes = count()
-    inputs = torch.from_numpy(trace.framing.apply(photo))[None].to(model.device, model.dtype)
     set_fused_attn(False)
     unfused = timm.create_model(MODELS[size], num_classes=1000).eval()
     set_fused_attn(True)
     unfused.load_state_dict(model.module.state_dict())
     unfused = unfused.to(model.device, model.dtype)
-    first = len(trace.prefix)
-    for method, script, close in (
-        ("relevance", straightforward_relevance, 1e-3),
-        ("rollout", straightforward_rollout, 1e-4),
-    ):
-        options = {"target": 0} if method == "relevance" else {}
-        expected = script(unfused, inputs)[first:].cpu().numpy()
-        error = abs(vitviz.explain(trace, method, **options).values.reshape(-1) - expected).max()
-        assert error <= close * expected.max()
 
-    def relevance() -> None:
-        vitviz.explain(trace, "relevance", target=next(classes))
+    def inputs() -> Tensor:
+        pixels = frame(photo.size, model.data).apply(photo)
+        return torch.from_numpy(pixels)[None].to(model.device, model.dtype)
 
-    def all_of_relevance() -> None:
-        vitviz.explain(vitviz.trace(model, photo), "relevance", target=0)
+    def relevance_script() -> Tensor:
+        return straightforward_relevance(unfused, inputs())
 
-    def all_of_rollout() -> None:
-        vitviz.explain(vitviz.trace(model, photo), "rollout")
+    def leaner_relevance_script() -> Tensor:
+        return straightforward_relevance(unfused, inputs(), backward=False)
 
-    def relevance_script() -> None:
-        straightforward_relevance(unfused, inputs)
+    def rollout_script() -> Tensor:
+        return straightforward_rollout(unfused, inputs())
 
-    def rollout_script() -> None:
-        straightforward_rollout(unfused, inputs)
+    def relevance() -> Heatmap:
+        return vitviz.explain(vitviz.trace(model, photo, gradients=True), "relevance", target=0)
+
+    def relevance_of_a_further_class() -> Heatmap:
+        return vitviz.explain(trace, "relevance", target=next(classes))
+
+    def rollout() -> Heatmap:
+        return vitviz.explain(vitviz.trace(model, photo), "rollout")
 
     for what, script, ours in (
-        ("Relevance of a class, the photo traced already", relevance_script, relevance),
-        ("Relevance from the photo on, which is a forward pass more", relevance_script, all_of_relevance),
-        ("Rollout from the photo on", rollout_script, all_of_rollout),
+        ("Relevance from the photo on, by `backward()`", relevance_script, relevance),
+        ("Relevance from the photo on, attention's gradients alone", leaner_relevance_script, relevance),
+        ("Relevance of a further class, by `backward()`", relevance_script, relevance_of_a_further_class),
+        ("Rollout from the photo on", rollout_script, rollout),
     ):
+        if ours is not relevance_of_a_further_class:
+            expected, close = script()[len(trace.prefix) :].cpu().numpy(), 1e-3 if ours is relevance else 1e-4
+            error = abs(ours().values.reshape(-1) - expected).max()
+            assert error <= close * expected.max()
         slower, long, took = ratio(script, ours, pairs)
         yield (
             f"{what}: unfused with stored N×N ({long * 1000:.0f} ms) over vitviz ({took * 1000:.0f} ms), "
             f"{MODELS[size]}, {size} px",
             f"{slower:.2f}×",
-            "> 1×" if ours is not all_of_relevance else "",
+            "> 1×",
         )
     if where.device == "cpu":
         theirs, grew = (_in_fresh_process(way, size) for way in ("script", "vitviz"))
         yield (
-            "– relevance from the photo on, growth of the process to its peak",
+            "– the same, attention's gradients alone: growth of the process to its peak",
             f"{theirs / grew:.1f}× ({theirs:.0f} against {grew:.0f} MiB)",
             "> 1×",
         )
@@ -168,18 +180,25 @@ def _in_fresh_process(way: str, size: int) -> float:
 
 
 def _growth(way: str, size: int) -> float:
-    """MiB by which this process's memory grows at most (Linux: the high-water mark is reset before)."""
+    """MiB by which this process's memory grows at most (Linux: the high-water mark is reset before), not the first time."""
     where = argparse.Namespace(device="cpu", dtype="float32")
     set_fused_attn(way != "script")
     model = load(MODELS[size], where)
     photo = picture((size, size))
     inputs = torch.from_numpy(frame(photo.size, model.data).apply(photo))[None]
+
+    def explain() -> None:
+        if way == "script":
+            straightforward_relevance(model.module, inputs, backward=False)
+        else:
+            vitviz.explain(vitviz.trace(model, photo, gradients=True), "relevance", target=0)
+
+    explain()  # vitviz checks the model then, and both load what they need
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
-    if way == "script":
-        straightforward_relevance(model.module, inputs)
-    else:
-        vitviz.explain(vitviz.trace(model, photo), "relevance", target=0)
+    explain()
     return (_status("VmHWM") - before) / 1024
 
 
