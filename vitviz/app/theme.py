@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QFont, QPalette
+from PySide6.QtGui import QColor, QFont, QPainter, QPalette, QPen
 from PySide6.QtWidgets import QApplication, QWidget
 
 THEMES = ("system", "light", "dark")
@@ -87,6 +87,16 @@ def calm(widget: QWidget) -> None:
         made.setColor(_Group.All, role, quiet)
     if made != widget.palette():
         widget.setPalette(made)
+
+
+def paint_card(widget: QWidget) -> None:
+    """Paint a widget as a raised card; for its `paintEvent`."""
+    scheme = colors(widget.palette())
+    painter = QPainter(widget)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(QColor(scheme.line), 1))
+    painter.setBrush(QColor(scheme.raised))
+    painter.drawRoundedRect(widget.rect().adjusted(0, 0, -1, -1), 8, 8)
 
 
 def _tabular(font: QFont) -> QFont:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from vitviz.cli.options import SOURCE, add_architecture, add_device, clear_progress, progress, size
+from vitviz.cli.options import SOURCE, add_loading, clear_progress, load
 from vitviz.errors import ModelError, VitvizError
 
 if TYPE_CHECKING:
@@ -25,11 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="with --random: at most N blocks (of each stage), for models too large for this machine",
     )
-    parser.add_argument(
-        "--image-size", type=size, metavar="N or H,W", help="the model's input in pixels, if not its own"
-    )
-    add_architecture(parser)
-    add_device(parser)
+    add_loading(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,17 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
 def check_one(source: str, arguments: argparse.Namespace) -> bool:
     """Check one source and print the finding; whether it is exact."""
     from vitviz.attention.check import check_model
-    from vitviz.models.loading import load_model
 
     try:
-        model = load_model(
-            random_module(source, arguments.depth) if arguments.random else source,
-            device=arguments.device,
-            image_size=arguments.image_size,
-            architecture=None if arguments.random else arguments.architecture,
-            progress=progress(),
-        )
-        clear_progress()
+        model = load(random_module(source, arguments.depth) if arguments.random else source, arguments)
         report = check_model(model)
     except VitvizError as error:
         clear_progress()

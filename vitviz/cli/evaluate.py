@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitviz.cli import report
-from vitviz.cli.options import SOURCE, add_architecture, add_device, clear_progress, progress, size
+from vitviz.cli.options import SOURCE, add_framing, add_loading, clear_progress, load, progress
 from vitviz.errors import DeviceMemoryError, ExportError, MethodError, VitvizError
 
 if TYPE_CHECKING:
@@ -72,17 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, metavar="N", help="of random orders and ties (default: 0)"
     )
     model = parser.add_argument_group("photo and model")
-    model.add_argument(
-        "--framing", choices=("crop", "squash", "fit"), default="crop", help="as in vitviz export"
-    )
-    model.add_argument(
-        "--image-size", type=size, metavar="N or H,W", help="the model's input in pixels, if not its own"
-    )
+    add_framing(model)
+    add_loading(model)
     model.add_argument(
         "--class-names", metavar="FILE", help="class names: .txt (one per line), .json or .csv"
     )
-    add_architecture(model)
-    add_device(model)
     model.add_argument(
         "--batch", type=int, metavar="N", help="inputs per forward pass (default: by device and input size)"
     )
@@ -93,20 +87,11 @@ def run(arguments: argparse.Namespace) -> int:
     _require(arguments)
     from vitviz.cli.scores_table import RANDOM, Table
     from vitviz.explain.registry import METHODS, find
-    from vitviz.models.loading import load_model
 
     names = arguments.methods.split(",") if arguments.methods else [method.name for method in METHODS]
     methods = list(dict.fromkeys(find(name.strip()).name for name in names))
     scenes = arguments.sample or arguments.scenes is not None
-    model = load_model(
-        arguments.model or "demo/vit",
-        device=arguments.device,
-        image_size=arguments.image_size,
-        labels=arguments.class_names,
-        architecture=arguments.architecture,
-        progress=progress(),
-    )
-    clear_progress()
+    model = load(arguments.model or "demo/vit", arguments, arguments.class_names)
     if not model.labels:
         raise VitvizError(f"{model.name} has no classifier, so there is no probability to follow.")
     subjects = subjects_of(arguments, model)

@@ -11,12 +11,10 @@ from vitviz.cli import report
 from vitviz.cli.methods import add_method, listed, options_of
 from vitviz.cli.options import (
     SOURCE,
-    add_architecture,
-    add_device,
-    clear_progress,
+    add_framing,
+    add_loading,
+    load,
     pair,
-    progress,
-    size,
 )
 from vitviz.errors import ExportError, MethodError, VitvizError
 from vitviz.render.colors import COLORMAPS, DEFAULT_COLORMAP, STYLES
@@ -52,19 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_model(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--framing",
-        choices=("crop", "squash", "fit"),
-        default="crop",
-        help="crop: as in the model's evaluation; squash: the whole photo, aspect lost; fit: the whole photo, aspect "
-        "kept (default: crop)",
-    )
-    group.add_argument(
-        "--image-size", type=size, metavar="N or H,W", help="the model's input in pixels, if not its own"
-    )
-    add_architecture(group)
+    add_framing(group)
+    add_loading(group)
     group.add_argument("--labels", metavar="FILE", help="class names: .txt (one per line), .json or .csv")
-    add_device(group)
 
 
 def _add_look(group: argparse._ArgumentGroup) -> None:
@@ -127,17 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.raw:
         numbers = targets(photos, arguments.raw, arguments.method, ".npz")
 
-    from vitviz.models.loading import load_model
-
-    model = load_model(
-        source,
-        device=arguments.device,
-        image_size=arguments.image_size,
-        labels=arguments.labels,
-        architecture=arguments.architecture,
-        progress=progress(),
-    )
-    clear_progress()
+    model = load(source, arguments, arguments.labels)
     failures = 0
     for photo, picture, raw in zip(photos, pictures, numbers, strict=True):
         try:

@@ -4,6 +4,12 @@ import argparse
 import re
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from vitviz.models.model import Model
 
 SOURCE = (
     "a timm name (deit_tiny_patch16_224), hf-hub:user/repository, a weight file (.safetensors, .pth), a model "
@@ -20,13 +26,44 @@ def add_device(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_architecture(parser: argparse._ActionsContainer) -> None:
-    """--architecture."""
+def add_framing(parser: argparse._ActionsContainer) -> None:
+    """--framing."""
+    parser.add_argument(
+        "--framing",
+        choices=("crop", "squash", "fit"),
+        default="crop",
+        help="crop: as in the model's evaluation; squash: the whole photo, aspect lost; fit: the whole photo, aspect "
+        "kept (default: crop)",
+    )
+
+
+def add_loading(parser: argparse._ActionsContainer) -> None:
+    """--image-size, --architecture and --device: what `load` reads."""
+    parser.add_argument(
+        "--image-size", type=size, metavar="N or H,W", help="the model's input in pixels, if not its own"
+    )
     parser.add_argument(
         "--architecture",
         metavar="NAME",
         help="the timm name that a weight file is of, where its tensors do not decide",
     )
+    add_device(parser)
+
+
+def load(source: "str | nn.Module", arguments: argparse.Namespace, labels: str | None = None) -> "Model":
+    """The model, with a line that says what is happening meanwhile. `labels`: a file of class names."""
+    from vitviz.models.loading import load_model
+
+    model = load_model(
+        source,
+        device=arguments.device,
+        image_size=arguments.image_size,
+        labels=labels,
+        architecture=arguments.architecture if isinstance(source, str) else None,
+        progress=progress(),
+    )
+    clear_progress()
+    return model
 
 
 def size(text: str) -> int | tuple[int, int]:

@@ -5,13 +5,11 @@ from pathlib import Path
 
 from vitviz.cli.options import (
     SOURCE,
-    add_architecture,
-    add_device,
-    clear_progress,
+    add_framing,
+    add_loading,
+    load,
     number_or_name,
-    progress,
     query,
-    size,
 )
 
 WHAT = {
@@ -53,10 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", type=int, metavar="N", help="one head (default: all, or their mean)")
     parser.add_argument("--query", type=query, metavar="R,C", help="a patch, or a prefix token's name")
     parser.add_argument("--stored", action="store_true", help="the position table before it was interpolated")
-    parser.add_argument("--framing", choices=("crop", "squash", "fit"), default="crop", help="default: crop")
-    parser.add_argument("--image-size", type=size, metavar="N or H,W", help="the model's input in pixels")
-    add_architecture(parser)
-    add_device(parser)
+    add_framing(parser)
+    add_loading(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -65,18 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
     from vitviz.explain.all_plates import write_all
     from vitviz.explain.plates import plate
     from vitviz.images.photo import open_image
-    from vitviz.models.loading import load_model
     from vitviz.render.export import save_png
 
     photo = open_image(arguments.photo)
-    model = load_model(
-        arguments.model,
-        device=arguments.device,
-        image_size=arguments.image_size,
-        architecture=arguments.architecture,
-        progress=progress(),
-    )
-    clear_progress()
+    model = load(arguments.model, arguments)
     traced = trace(model, photo, framing=arguments.framing)
     options = {name: getattr(arguments, name) for name in ("head", "query")}
     if arguments.what != "all" and arguments.layer != "all":

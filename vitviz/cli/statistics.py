@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitviz.cli.options import SOURCE, add_architecture, add_device, clear_progress, progress, size
+from vitviz.cli.options import SOURCE, add_framing, add_loading, clear_progress, load, progress
 from vitviz.cli.subjects import photos_in
 
 
@@ -17,32 +17,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE.csv", help="a table of every head, with standard deviations"
     )
-    parser.add_argument(
-        "--image-size", type=size, metavar="N or H,W", help="the model's input in pixels, if not its own"
-    )
-    parser.add_argument(
-        "--framing",
-        choices=("crop", "squash", "fit"),
-        default="crop",
-        help="how a photo becomes the input (default: crop)",
-    )
-    add_architecture(parser)
-    add_device(parser)
+    add_framing(parser)
+    add_loading(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print a line per layer and write the table; 1 if a photo could not be read."""
     paths = photos_in(arguments.photos)
     from vitviz.explain.statistics import over_photos
-    from vitviz.models.loading import load_model
 
-    model = load_model(
-        arguments.model,
-        device=arguments.device,
-        image_size=arguments.image_size,
-        architecture=arguments.architecture,
-        progress=progress(),
-    )
+    model = load(arguments.model, arguments)
     found = over_photos(model, paths, framing=arguments.framing, progress=progress())
     clear_progress()
     for name, reason in found.skipped:

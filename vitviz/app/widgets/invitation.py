@@ -87,13 +87,10 @@ class Invitation(QWidget):
         """Over a photo a raised card, on the empty stage a drop zone, in an empty panel nothing but the words."""
         if not self._low and not self.buttons:
             return
+        if self._low:
+            theme.paint_card(self)
+            return
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        scheme = theme.colors(self.palette())
-        if not self._low:
-            painter.setPen(QPen(QColor(scheme.line), 2, Qt.PenStyle.DashLine))
-            painter.drawRoundedRect(self.rect().adjusted(1, 1, -1, -1), 12, 12)
-            return
-        painter.setPen(QPen(QColor(scheme.line), 1))
-        painter.setBrush(QColor(scheme.raised))
-        painter.drawRoundedRect(self.rect().adjusted(0, 0, -1, -1), 8, 8)
+        painter.setPen(QPen(QColor(theme.colors(self.palette()).line), 2, Qt.PenStyle.DashLine))
+        painter.drawRoundedRect(self.rect().adjusted(1, 1, -1, -1), 12, 12)

@@ -1,7 +1,7 @@
 """A card over the stage that says what is happening, how far it is, and lets it be stopped."""
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen
+from PySide6.QtGui import QPaintEvent, QPalette
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from vitviz.app import theme
@@ -74,9 +74,4 @@ class ProgressCard(QWidget):
 
     def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
         """A raised card."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        scheme = theme.colors(self.palette())
-        painter.setPen(QPen(QColor(scheme.line), 1))
-        painter.setBrush(QColor(scheme.raised))
-        painter.drawRoundedRect(self.rect().adjusted(0, 0, -1, -1), 8, 8)
+        theme.paint_card(self)

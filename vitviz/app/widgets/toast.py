@@ -1,7 +1,7 @@
 """A short note over the stage that goes away by itself."""
 
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from vitviz.app import theme
@@ -52,9 +52,4 @@ class Toast(QWidget):
 
     def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
         """A raised card."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        scheme = theme.colors(self.palette())
-        painter.setPen(QPen(QColor(scheme.line), 1))
-        painter.setBrush(QColor(scheme.raised))
-        painter.drawRoundedRect(self.rect().adjusted(0, 0, -1, -1), 8, 8)
+        theme.paint_card(self)
