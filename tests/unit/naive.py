@@ -1,19 +1,59 @@
-"""Gradient methods written out naively: timm's unfused attention, autograd on stored N×N, dense matrices, in float64."""
+"""Every method's parts written out naively: timm's unfused attention, autograd on stored N×N, dense matrices, in float64.
+
+Of a trace only its model, its framed photo and the names of its layers are taken: grids, prefix tokens, windows, merges and
+readouts are asked of timm.
+"""
 
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
-from small_models import small
+from small_models import VIT, small
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+import vitviz
 from vitviz.attention.trace import Trace
+from vitviz.images.photo import photo_from_array
 
 Matrix = np.ndarray
+
+SWIN = {"embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4), "num_classes": 5}
+STAGES = SWIN | {"depths": (2, 2, 2), "num_heads": (2, 4, 4), "window_size": 4}
+KINDS = {
+    "ViT": ("vit_tiny_patch16_224", VIT),
+    "non-square": ("vit_tiny_patch16_224", VIT | {"img_size": (48, 80)}),
+    "distilled DeiT": ("deit_tiny_distilled_patch16_224", VIT),
+    "distilled DeiT, non-square": ("deit_tiny_distilled_patch16_224", VIT | {"img_size": (48, 80)}),
+    "registers": ("vit_small_patch14_reg4_dinov2", VIT),
+    "registers, mean pool": ("vit_medium_patch16_reg4_gap_256", VIT),
+    "SigLIP": ("vit_base_patch16_siglip_224", VIT),
+    "SigLIP, non-square": ("vit_base_patch16_siglip_224", VIT | {"img_size": (48, 80)}),
+    "differential": ("vit_dlittle_patch16_reg1_gap_256", VIT),
+    "Swin": ("swin_tiny_patch4_window7_224", SWIN | {"img_size": 56}),
+    "Swin, padded and non-square": ("swin_tiny_patch4_window7_224", SWIN | {"img_size": (64, 52)}),
+    "Swin, padded, three stages": ("swin_tiny_patch4_window7_224", STAGES | {"img_size": (72, 52)}),
+    "SwinV2": ("swinv2_tiny_window8_256", SWIN | {"img_size": 64, "window_size": 8}),
+    "SwinV2, padded": ("swinv2_tiny_window8_256", SWIN | {"img_size": (80, 48), "window_size": 8}),
+    "SwinV2, padded, three stages": ("swinv2_tiny_window8_256", STAGES | {"img_size": (72, 52)}),
+}
+"""Of each family one model; those in three stages shift, pad and merge with odd edges."""
+TARGET = 3
+
+
+@cache
+def known(kind: str) -> "tuple[Trace, Reference]":
+    """A trace, and what a plain implementation computes of its model; made once for all tests."""
+    pixels = np.random.default_rng(7).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    name, options = KINDS[kind]
+    trace = vitviz.trace(
+        vitviz.load_model(lively(name, **options), device="cpu"), photo_from_array(pixels, "noise")
+    )
+    return trace, reference(trace, TARGET)
 
 
 def lively(name: str, seed: int = 0, **options: object) -> nn.Module:
@@ -97,61 +137,123 @@ class _Weights(nn.Module):
         return self.weights @ x
 
 
-def dense(trace: Trace, index: int, weights: Matrix) -> Matrix:
-    """N×N over a stage's tokens of windows×n×n, by timm's own roll, pad, partition, reverse and roll back."""
-    layer = trace.layers[index]
-    if layer.layout.windows is None:
-        return weights[0]
-    block = trace.model.module.get_submodule(layer.name.rpartition(".")[0])
-    rows, cols = layer.layout.patches.rows, layer.layout.patches.cols
+class _Given(nn.Module):
+    """Stands in for a block's attention: gives what is known of each slot, whatever comes."""
+
+    def __init__(self, slots: Tensor) -> None:
+        super().__init__()
+        self.slots = slots
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.slots
+
+
+def _block(trace: Trace, index: int) -> Any:
+    return trace.model.module.get_submodule(trace.layers[index].name.rpartition(".")[0])
+
+
+def windowed(trace: Trace, index: int) -> bool:
+    """Whether timm cuts this layer's grid into windows."""
+    return hasattr(_block(trace, index), "input_resolution")
+
+
+def grid(trace: Trace, index: int) -> tuple[int, int]:
+    """Rows and columns of a layer's patches, as timm has them."""
+    module: Any = trace.model.module
+    rows, cols = (
+        _block(trace, index).input_resolution if windowed(trace, index) else module.patch_embed.grid_size
+    )
+    return rows, cols
+
+
+def prefixes(trace: Trace) -> int:
+    """How many tokens timm puts before the patches."""
+    return int(getattr(trace.model.module, "num_prefix_tokens", 0))
+
+
+def token_of(trace: Trace, index: int, row: int, col: int) -> int:
+    """The token of a layer that a patch of the photo is, or was merged into: two rows and columns into one at each merge."""
+    wide, merges = grid(trace, index)[1], sum(merge(trace, at) is not None for at in range(index + 1))
+    return prefixes(trace) + (row // 2**merges) * wide + col // 2**merges
+
+
+def patches(trace: Trace, tokens: Matrix, index: int = 0) -> Matrix:
+    """…×tokens → …×rows×cols of a layer's grid."""
+    return tokens[..., prefixes(trace) :].reshape(*tokens.shape[:-1], *grid(trace, index))
+
+
+def _pushed(trace: Trace, index: int, stand_in: nn.Module, tokens: Tensor) -> Matrix:
+    """What timm's own roll, pad, partition, reverse and roll back make of tokens×d round a stand-in for the attention."""
+    block = _block(trace, index)
     push = getattr(block, "_attn", None) or block._shifted_window_attn
-    kept, block.attn = block.attn, _Weights(torch.from_numpy(weights))
+    kept, block.attn = block.attn, stand_in
     try:
-        eye = torch.eye(rows * cols, dtype=torch.float64).view(1, rows, cols, rows * cols)
-        return push(eye).view(rows * cols, rows * cols).numpy()
+        with torch.no_grad():
+            return push(tokens.view(1, *grid(trace, index), -1)).flatten(0, 2).numpy()
     finally:
         block.attn = kept
 
 
+def dense(trace: Trace, index: int, weights: Matrix) -> Matrix:
+    """N×N over a stage's tokens of windows×n×n."""
+    if not windowed(trace, index):
+        return weights[0]
+    rows, cols = grid(trace, index)
+    eye = torch.eye(rows * cols, dtype=torch.float64)
+    return _pushed(trace, index, _Weights(torch.from_numpy(weights)), eye)
+
+
+def laid(trace: Trace, index: int, slots: Matrix) -> Matrix:
+    """tokens×d of what is known of each slot, windows×n×d: padding is left out."""
+    if not windowed(trace, index):
+        return slots[0]
+    rows, cols = grid(trace, index)
+    nothing = torch.zeros(rows * cols, slots.shape[-1], dtype=torch.float64)
+    return _pushed(trace, index, _Given(torch.from_numpy(slots)), nothing)
+
+
 def row_sums(trace: Trace, index: int, weights: Matrix) -> Matrix:
     """The sum of each token's row, what falls on padding counted: N."""
-    windows = trace.layers[index].layout.windows
-    if windows is None:
-        return weights[0].sum(1)
-    sums = np.zeros(trace.layers[index].layout.tokens)
-    for window, slot in np.argwhere(windows.index >= 0):
-        sums[windows.index[window, slot]] = weights[window, slot].sum()
-    return sums
+    return laid(trace, index, weights.sum(-1, keepdims=True))[:, 0]
 
 
 def merge(trace: Trace, index: int) -> Matrix | None:
     """parents×children before layer `index`, each parent an equal part of each real child; None where nothing is merged."""
-    if index == 0 or trace.layers[index].layout.patches == trace.layers[index - 1].layout.patches:
+    if index == 0 or not windowed(trace, index) or grid(trace, index) == grid(trace, index - 1):
         return None
-    above, below = (trace.layers[i].layout.patches for i in (index, index - 1))
-    parts = np.zeros((above.rows * above.cols, below.rows * below.cols))
-    for row in range(below.rows):
-        for col in range(below.cols):
-            parts[row // 2 * above.cols + col // 2, row * below.cols + col] = 1
+    above, below = grid(trace, index), grid(trace, index - 1)
+    parts = np.zeros((above[0] * above[1], below[0] * below[1]))
+    for row in range(below[0]):
+        for col in range(below[1]):
+            parts[row // 2 * above[1] + col // 2, row * below[1] + col] = 1
     return parts / parts.sum(1, keepdims=True)
 
 
-def composed(trace: Trace, step: Callable[[int, Matrix], Matrix]) -> Matrix:
-    """R of the last layer's tokens: `step` takes a layer's number and R, merges are M R. The pool's layer is left out."""
-    result = np.eye(trace.layers[0].layout.tokens)
-    for index, layer in enumerate(trace.layers):
-        if layer.pooling:
+def composed(trace: Trace, step: Callable[[int, Matrix], Matrix], first: int = 0) -> Matrix:
+    """R of the last layer's tokens over those of the first: `step` takes a layer's number and R, merges are M R. The pool's
+    layer is left out.
+    """
+    rows, cols = grid(trace, first)
+    result = np.eye(prefixes(trace) + rows * cols)
+    for index in range(first, len(trace.layers)):
+        if trace.layers[index].name == "attn_pool":
             continue
-        parts = merge(trace, index)
+        parts = merge(trace, index) if index > first else None
         result = step(index, result if parts is None else parts @ result)
     return result
 
 
+def pooled(trace: Trace) -> bool:
+    """Whether the prediction is read by an attention pool."""
+    return getattr(trace.model.module, "global_pool", "") == "map"
+
+
 def readout(trace: Trace, tokens: Matrix) -> Matrix:
-    """The mean of the rows of the tokens that the prediction is read from."""
-    names = trace.layers[-1].layout.prefix
-    rows = [names.index(name) for name in trace.readout.prefix] or range(len(names), len(tokens))
-    return tokens[list(rows)].mean(0)
+    """The mean of the rows of the tokens that timm's own head reads: class, class and distillation, or all patches."""
+    module: Any = trace.model.module
+    if hasattr(module, "head_dist"):
+        return tokens[:2].mean(0)
+    return tokens[0] if module.global_pool == "token" else tokens[prefixes(trace) :].mean(0)
 
 
 def relative(values: Any, expected: Any) -> float:

@@ -18,13 +18,17 @@ from vitviz.explain.lens import BY_STAGE
 from vitviz.images.photo import Photo
 
 SWIN = {"img_size": 56, "embed_dim": 24, "depths": (2, 1, 2), "num_heads": (2, 2, 4), "num_classes": 5}
+OBLONG = VIT | {"img_size": (48, 80)}
 PLAIN = {
-    "class token": "vit_tiny_patch16_224",
-    "registers": "vit_small_patch14_reg4_dinov2",
-    "attention pool": "vit_base_patch16_siglip_224",
-    "mean pool": "vit_base_patch16_siglip_gap_224",
-    "distilled": "deit_tiny_distilled_patch16_224",
-    "parallel blocks": "vit_small_patch16_18x2_224",
+    "class token": ("vit_tiny_patch16_224", VIT),
+    "class token, non-square": ("vit_tiny_patch16_224", OBLONG),
+    "registers": ("vit_small_patch14_reg4_dinov2", VIT),
+    "attention pool": ("vit_base_patch16_siglip_224", VIT),
+    "attention pool, non-square": ("vit_base_patch16_siglip_224", OBLONG),
+    "mean pool": ("vit_base_patch16_siglip_gap_224", VIT),
+    "distilled": ("deit_tiny_distilled_patch16_224", VIT),
+    "distilled, non-square": ("deit_tiny_distilled_patch16_224", OBLONG),
+    "parallel blocks": ("vit_small_patch16_18x2_224", VIT),
 }
 
 
@@ -61,7 +65,8 @@ def assert_rows(trace: vitviz.Trace, expected: list[Tensor]) -> None:
 
 @pytest.mark.parametrize("kind", PLAIN)
 def test_each_row_is_norm_and_head_after_a_loop_over_the_blocks(kind: str, photo: Photo) -> None:
-    module: Any = small(PLAIN[kind], **VIT)
+    name, options = PLAIN[kind]
+    module: Any = small(name, **options)
     trace = traced(module, photo)
     rows = []
     with torch.no_grad():
@@ -119,6 +124,7 @@ def test_both_heads_of_a_distilled_model_and_their_mean(photo: Photo) -> None:
         ("swin_tiny_patch4_window7_224", SWIN),
         ("swin_tiny_patch4_window7_224", SWIN | {"img_size": (64, 52)}),
         ("swinv2_tiny_window8_256", SWIN | {"img_size": 64, "window_size": 8}),
+        ("swinv2_tiny_window8_256", SWIN | {"img_size": (72, 52), "window_size": 4}),
     ],
 )
 def test_swin_keeps_its_mergings_and_skips_the_blocks(

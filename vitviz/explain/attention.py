@@ -32,7 +32,8 @@ def attention(
     """What a query attends to in one layer (`direction` "to"), or what attends to it ("by").
 
     `layer`: its number (−1 is the last) or its name in the model. `head`: its number, or None to fuse all heads by `fusion`.
-    `query`: a patch (row, column), several, a prefix token's name, or None for the readout. Source: Dosovitskiy 2021.
+    `query`: a patch (row, column), several, a prefix token's name, or None for the readout; of several tokens the mean of
+    their rows in each head, which is then fused. Source: Dosovitskiy 2021.
     """
     chosen = find_layer(trace, layer)
     check_choice("direction", direction, ("to", "by"))
