@@ -18,17 +18,17 @@ from vitviz.explain.registry import METHODS
 LABELS = ["tench", "goldfish", "tabby, tabby cat", "tiger cat", "dog"]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A small model with labels, and a photo."""
-    path = tmp_path_factory.mktemp("model")
-    options = {"img_size": 64, "embed_dim": 48, "depth": 2, "num_heads": 3, "num_classes": 5}
+SMALL = {"img_size": 64, "embed_dim": 48, "depth": 2, "num_heads": 3, "num_classes": 5}
+
+
+def saved(path, architecture, options):
+    """A model folder with random weights and labels, and a photo."""
     torch.manual_seed(0)
-    module = timm.create_model("vit_tiny_patch16_224", **options)
+    module = timm.create_model(architecture, **options)
     save_file(module.state_dict(), path / "model.safetensors")
     pretrained = {**module.pretrained_cfg, "num_classes": 5, "input_size": [3, 64, 64]}
     config = {
-        "architecture": "vit_tiny_patch16_224",
+        "architecture": architecture,
         "num_classes": 5,
         "model_args": options,
         "pretrained_cfg": pretrained,
@@ -38,6 +38,12 @@ def folder(tmp_path_factory):
     pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path / "garden.png")
     return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A small ViT."""
+    return saved(tmp_path_factory.mktemp("model"), "vit_tiny_patch16_224", SMALL)
 
 
 def given(*words):
@@ -125,6 +131,63 @@ def test_what_does_not_fit_is_told(folder, capsys, words, sentence):
     status, _ = export(folder, *words)
     assert status == 1
     assert sentence in capsys.readouterr().err
+
+
+SWIN = {
+    "img_size": 64,
+    "window_size": 4,
+    "embed_dim": 24,
+    "depths": (2, 2),
+    "num_heads": (2, 4),
+    "num_classes": 5,
+}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "words", "sentence"),
+    [
+        (
+            "cait_xxs24_224",
+            SMALL,
+            ["--method", "rollout"],
+            "because rows of blocks.0.attn are not shares: its heads are mixed with signed weights",
+        ),
+        (
+            "vit_dlittle_patch16_reg1_gap_256",
+            SMALL,
+            ["--method", "rollout"],
+            "because blocks.0.attn subtracts one attention map from another",
+        ),
+        ("deit_tiny_distilled_patch16_224", SMALL, ["--vit-explain"], "behind one class token"),
+        ("swin_tiny_patch4_window7_224", SWIN, ["--vit-explain"], "behind one class token"),
+    ],
+)
+def test_where_a_method_does_not_apply_the_reason_is_told(
+    tmp_path, capsys, architecture, options, words, sentence
+):
+    status, _ = export(saved(tmp_path, architecture, options), *words)
+    assert status == 1
+    told = capsys.readouterr().err
+    assert "does not apply to" in told
+    assert sentence in told
+    assert not (tmp_path / "out.png").exists()
+    assert export(tmp_path, "--method", "gradient_rollout")[0] == 0
+
+
+@pytest.mark.parametrize("words", [["--temperature", "3"], ["--log"], ["--log", "--temperature", "0.5"]])
+@pytest.mark.parametrize("method", ["attention", "rollout", "relevance"])
+def test_temperature_and_logarithm_colour_the_picture_and_leave_the_numbers(folder, method, words):
+    def exported(*more):
+        _, raw = export(folder, "--method", method, *more)
+        with Image.open(folder / "out.png") as image:
+            seen = image.tobytes(), image.text["Scale"]
+        return *seen, {name: raw[name].tobytes() for name in raw.files}
+
+    plain, _, numbers = exported()
+    bent, scale, same = exported(*words)
+    assert same == numbers
+    assert bent != plain
+    assert ("logarithmic" if "--log" in words else "temperature 3") in scale
 
 
 def test_a_title_says_whether_pixels_or_patches_are_shown(folder, capsys):

@@ -33,8 +33,14 @@ def traced(photo: Photo, name: str = "vit_tiny_patch16_224", **options: object) 
 
 
 @contextmanager
-def counted(module: nn.Module) -> Iterator[list[str]]:
+def counted(module: nn.Module, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Each pass of the model, on the way there and back, whichever of torch's two ways back is taken."""
     passes: list[str] = []
+    for owner, name in ((torch.autograd, "grad"), (Tensor, "backward")):
+        real = getattr(owner, name)
+        monkeypatch.setattr(
+            owner, name, lambda *args, real=real, **more: passes.append("backward") or real(*args, **more)
+        )
     handle = module.register_forward_pre_hook(lambda *_: passes.append("forward"))
     try:
         yield passes
@@ -42,25 +48,45 @@ def counted(module: nn.Module) -> Iterator[list[str]]:
         handle.remove()
 
 
+STAGES = {"img_size": 56, "embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4), "num_classes": 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("vit_tiny_patch16_224", VIT),
+        ("deit_tiny_distilled_patch16_224", VIT),
+        ("vit_base_patch16_siglip_224", VIT),
+        ("swin_tiny_patch4_window7_224", STAGES),
+        ("swinv2_tiny_window8_256", STAGES | {"img_size": 64}),
+    ],
+)
 def test_one_backward_pass_per_class_and_none_for_another_layer_head_or_query(
-    photo: Photo, monkeypatch: pytest.MonkeyPatch
+    photo: Photo, name: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trace = traced(photo)
-    backward: list[int] = []
-    grad = torch.autograd.grad
-    monkeypatch.setattr(torch.autograd, "grad", lambda *a, **k: backward.append(1) or grad(*a, **k))
-    with counted(trace.model.module) as passes:
+    trace = vitviz.trace(vitviz.load_model(lively(name, **options), device="cpu"), photo)
+    with counted(trace.model.module, monkeypatch) as passes:
         assert not has_gradients(trace, 1)
         for method in GRADIENT:
             vitviz.explain(trace, method, target=1)
-        vitviz.explain(trace, "gradient_attention", target=1, layer=0, head=2, query=(1, 1), direction="by")
-        vitviz.explain(trace, "relevance", target=1, query=(3, 3), layer=1)
-        vitviz.explain(trace, "gradcam", target=1, layer=1)
-        assert (len(passes), len(backward)) == (1, 1)
+        for number, layer in enumerate(trace.layers):
+            vitviz.explain(trace, "gradcam", target=1, layer=number)
+            for head in range(layer.heads):
+                vitviz.explain(trace, "gradient_attention", target=1, layer=number, head=head)
+            if layer.pooling:
+                continue
+            for query in ((1, 1), (3, 3)):
+                for direction in ("to", "by"):
+                    more = {"layer": number, "query": query, "direction": direction}
+                    vitviz.explain(trace, "gradient_attention", target=1, **more)
+                for method in ("relevance", "gradient_rollout"):
+                    vitviz.explain(trace, method, target=1, query=query, layer=number)
+        vitviz.explain(trace, "input_gradient", target=1, times_input=True)
+        assert passes == ["forward", "backward"]
         vitviz.explain(trace, "relevance", target=2)
-        assert (len(passes), len(backward)) == (1, 2)
+        assert passes == ["forward", "backward", "backward"]
         vitviz.explain(trace, "gradcam", target=1)
-        assert (len(passes), len(backward)) == (1, 2)
+        assert len(passes) == 3
         assert has_gradients(trace, 1)
         assert has_gradients(trace, 2)
 
@@ -113,9 +139,7 @@ def test_callers_need_not_enable_gradients(photo: Photo, without: Any) -> None:
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
 def test_a_model_that_checkpoints_its_blocks_for_training(photo: Photo, name: str) -> None:
-    options = (
-        VIT if "vit" in name else {"img_size": 56, "embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4)}
-    )
+    options = VIT if "vit" in name else STAGES
     trace = vitviz.trace(vitviz.load_model(lively(name, **options), device="cpu"), photo)
     expected = vitviz.explain(trace, "relevance", target=1).values
     trace.model.module.set_grad_checkpointing(True)
