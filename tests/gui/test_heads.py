@@ -96,6 +96,10 @@ def test_a_click_selects_the_head_and_a_layers_number_all_its_heads(shown, qtbot
     qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=middle(view, Target(0, None)))
     assert (shown.session.view.layer, shown.session.view.head) == (0, None)
     assert shown.session.heatmap.options["head"] is None
+    for method, then in (("gradient_attention", "gradient_attention"), ("relevance", "attention")):
+        shown.session.change(method=method)
+        qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=middle(view, Target(1, 2)))
+        assert (shown.session.view.head, shown.session.view.method) == (2, then)
 
 
 def test_the_scale_of_the_tiles_is_a_choice(shown):

@@ -233,6 +233,9 @@ def test_pointing_at_a_dot_previews_the_head_and_a_click_selects_it(shown, qtbot
     number = QPoint(round(box.left() + box.width() / 6), round(box.bottom() + 10))
     qtbot.mouseClick(plot, Qt.MouseButton.LeftButton, pos=number)
     assert (session.view.layer, session.view.head) == (0, None)
+    session.change(method="gradient_attention")
+    qtbot.mouseClick(plot, Qt.MouseButton.LeftButton, pos=spot(plot, 1, 2))
+    assert (session.view.layer, session.view.head, session.view.method) == (1, 2, "gradient_attention")
 
 
 def test_dots_by_keyboard(shown, qtbot):

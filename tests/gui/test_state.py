@@ -89,6 +89,17 @@ def test_heads_run_from_all_heads_to_the_last_and_layers_to_the_ends():
     assert moved_layer(replace(view, layer=0), VIT, -1).layer == 0
 
 
+@pytest.mark.parametrize(
+    ("method", "shown"),
+    [("attention", "attention"), ("gradient_attention", "gradient_attention"), ("rollout", "attention")],
+)
+def test_a_method_that_has_single_heads_keeps_them(method, shown):
+    view = ViewState(layer=2, method=method)
+    assert moved_head(view, VIT, 1).method == shown
+    assert selection(view, Hover(tile=(1, 2))).method == shown
+    assert selection(view, Hover(tile=(1, None))).method == method
+
+
 def test_a_layer_with_fewer_heads_keeps_a_head_it_has():
     assert moved_layer(ViewState(layer=2, head=3), SWIN, -1).head == 1
 

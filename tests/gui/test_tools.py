@@ -61,6 +61,63 @@ def test_a_method_that_does_not_apply_says_why_and_cannot_be_chosen(shown, qtbot
     shown.tools.method.close_popover()
 
 
+def test_a_model_whose_rows_are_no_shares_bars_rollout_with_the_reason(window, qtbot, photo):
+    """CaiT mixes its heads after the softmax."""
+    import timm
+
+    from vitviz.models.loading import load_model
+
+    cait = timm.create_model("cait_xxs24_224", img_size=64, embed_dim=48, depth=2, num_heads=3, num_classes=5)
+    window.session.change(method="rollout")
+    show(window, qtbot, photo, load_model(cait.eval(), device="cpu"))
+    assert window.session.view.method == "attention"
+    choose(window, qtbot, "rollout")
+    assert window.session.view.method == "attention"
+    window.tools.method.close_popover()
+    listed = opened(window.tools.method, qtbot)
+    said = [listed.item(row).data(Qt.ItemDataRole.AccessibleTextRole) for row in range(listed.count())]
+    assert [("does not apply" in words) for words in said] == [method.name == "rollout" for method in METHODS]
+    assert "because rows of blocks.0.attn are not shares" in said[1]
+    window.tools.method.close_popover()
+
+
+def test_heads_layers_and_queries_of_a_class_are_gone_through_without_a_pass(shown, qtbot, monkeypatch):
+    import torch
+
+    passes = []
+    real = torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda *all_, **more: passes.append(1) or real(*all_, **more))
+    session, maps = shown.session, shown.session.maps
+
+    def drawn():
+        return maps.shown is not None and maps.shown.selection == session.selection
+
+    choose(shown, qtbot, "gradient_attention")
+    session.change(target=3, layer=2)
+    qtbot.waitUntil(drawn, timeout=20_000)
+    passes.clear()
+    session.change(target=4)
+    qtbot.waitUntil(drawn, timeout=20_000)
+    assert passes == [1]
+    seen = []
+    for name in ("next_head", "next_head", "previous_layer"):
+        shown.commands[name].trigger()
+        qtbot.waitUntil(drawn, timeout=20_000)
+        seen.append(
+            (session.heatmap.method, session.heatmap.options["layer"], session.heatmap.options["head"])
+        )
+    session.pin((2, 5))
+    qtbot.waitUntil(drawn, timeout=20_000)
+    assert [one[1:] for one in seen] == [("blocks.2.attn", 0), ("blocks.2.attn", 1), ("blocks.1.attn", 1)]
+    assert {one[0] for one in seen} == {"gradient_attention"}
+    for method in ("relevance", "gradcam", "gradient_rollout", "input_gradient"):
+        session.change(method=method)
+        qtbot.waitUntil(drawn, timeout=20_000)
+        session.change(layer=0)
+        qtbot.waitUntil(drawn, timeout=20_000)
+    assert passes == [1]
+
+
 @pytest.mark.parametrize("method", [method.name for method in METHODS])
 def test_options_are_those_of_the_registry_and_change_the_map(shown, qtbot, method):
     described = find(method)

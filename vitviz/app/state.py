@@ -213,12 +213,17 @@ def reversible(method: str) -> bool:
     return method in REVERSIBLE
 
 
+def of_one_head(method: str) -> str:
+    """What is shown of a single head: the method where it has a map for each, else attention."""
+    return method if find(method).takes("head") else "attention"
+
+
 def selection(view: ViewState, hover: Hover) -> Selection:
     """What is shown: the pinned query, else the patch under the pointer, else the readout; what is hovered previews."""
     query = hover.query if hover.query is not None else view.query if view.pinned else hover.patch
     layer, head = (view.layer, view.head) if hover.tile is None else hover.tile
-    # A head by itself is attention; all heads of a layer are what the method makes of them up to there.
-    method = view.method if hover.tile is None or head is None else "attention"
+    # A rollout, say, has no single heads; all heads of a layer are what the method makes of them up to there.
+    method = view.method if hover.tile is None or head is None else of_one_head(view.method)
     choices = tuple(sorted(options_of(view, method).items()))
     return Selection(query, layer, head, view.fusion, view.direction, method, view.target, choices)
 
@@ -245,4 +250,4 @@ def moved_layer(view: ViewState, shape: Shape, layers: int) -> ViewState:
 def moved_head(view: ViewState, shape: Shape, heads: int) -> ViewState:
     """The neighbouring head; one step before head 0 are all heads fused."""
     number = min(max((-1 if view.head is None else view.head) + heads, -1), shape.heads[view.layer] - 1)
-    return replace(view, head=None if number < 0 else number, method="attention")
+    return replace(view, head=None if number < 0 else number, method=of_one_head(view.method))

@@ -13,7 +13,7 @@ from vitviz.app.errors import failure
 from vitviz.app.following import Following
 from vitviz.app.maps import Tiles
 from vitviz.app.session import Session
-from vitviz.app.state import Hover, ViewState
+from vitviz.app.state import Hover, ViewState, of_one_head
 from vitviz.app.widgets.invitation import Invitation
 from vitviz.app.widgets.mosaic import MosaicView
 from vitviz.app.widgets.mosaic_labels import Labels
@@ -300,5 +300,6 @@ class HeadsPanel(Following):
 
     def _select(self, layer: int, head: int | None) -> None:
         self.view.setFocus(Qt.FocusReason.MouseFocusReason)
-        method = self._session.view.method if head is None else "attention"
+        method = self._session.view.method
+        method = method if head is None else of_one_head(method)
         self._session.change(layer=layer, head=head, method=method)

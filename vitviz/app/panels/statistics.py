@@ -13,7 +13,7 @@ from vitviz.app.errors import failure
 from vitviz.app.quantities import QUANTITIES, Quantity, alike, even_of, number, reading, share_of, values_of
 from vitviz.app.requests import Progress
 from vitviz.app.session import Session
-from vitviz.app.state import Framing, Hover, ViewState
+from vitviz.app.state import Framing, Hover, ViewState, of_one_head
 from vitviz.app.widgets.cells import EMPTY, Cell, CellTable, Table
 from vitviz.app.widgets.invitation import Invitation
 from vitviz.app.widgets.mosaic_plan import Target
@@ -325,7 +325,8 @@ class StatisticsPanel(QWidget):
         self._say(target)
 
     def _click(self, target: Target) -> None:
-        method = self._session.view.method if target.head is None else "attention"
+        method = self._session.view.method
+        method = method if target.head is None else of_one_head(method)
         self._session.change(layer=target.layer, head=target.head, method=method)
 
     def _point_pair(self, cell: Cell | None) -> None:
@@ -337,7 +338,7 @@ class StatisticsPanel(QWidget):
 
     def _click_pair(self, cell: Cell) -> None:
         head = cell.row if cell.row is not None else cell.column
-        self._session.change(head=head, method="attention")
+        self._session.change(head=head, method=of_one_head(self._session.view.method))
 
     def _ask_folder(self) -> None:
         photo = self._session.photo

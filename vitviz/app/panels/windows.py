@@ -11,7 +11,7 @@ from vitviz.app.errors import failure
 from vitviz.app.following import Following
 from vitviz.app.plate_parts import legend, row, save_plate, save_plates
 from vitviz.app.session import Session
-from vitviz.app.state import Hover, ViewState, patches_in
+from vitviz.app.state import Hover, ViewState, of_one_head, patches_in
 from vitviz.app.widgets.invitation import Invitation
 from vitviz.app.widgets.pictures import PicturesView, Spot
 from vitviz.app.widgets.segmented import Segmented
@@ -366,7 +366,8 @@ class WindowsPanel(Following):
             return
         # The head that is shown alone gives way to all of them again.
         alone = len(self._heads) == 1 and len(found.attention) > 1
-        self._session.change(head=None if alone else self._heads[place], method="attention")
+        method = of_one_head(self._session.view.method)
+        self._session.change(head=None if alone else self._heads[place], method=method)
 
     def _save(self) -> None:
         trace, session = self._trace, self._session
