@@ -147,33 +147,44 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_table(folder, tmp_path, ca
     assert sum(row["method"] == "random" for row in lines(parts)) == 2
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
-def test_a_killed_program_loses_at_most_one_photo(tmp_path):
-    out = tmp_path / "scenes.csv"
-    words = [
-        sys.executable,
-        "-m",
-        "vitviz",
-        "evaluate",
-        "--scenes",
-        "40",
-        "--methods",
-        "rollout",
-        "--steps",
-        "3",
-    ]
-    words += ["--random", "2", "--device", "cpu", "--out", str(out)]
+def test_batches_of_any_size_give_the_same_table(folder, tmp_path):
+    (folder / "b.png").unlink()
+    tables = []
+    for batch in ("1", "3", "64"):
+        out = tmp_path / f"{batch}.csv"
+        assert run(folder, out, "--batch", batch) == 0
+        tables.append([[float(row["deletion"]), float(row["insertion"])] for row in lines(out)])
+    np.testing.assert_allclose(tables[1], tables[0], atol=1e-5)
+    np.testing.assert_allclose(tables[2], tables[0], atol=1e-5)
+
+
+STOPS = [(signal.SIGINT, 130)] + ([(signal.SIGKILL, -signal.SIGKILL)] if hasattr(signal, "SIGKILL") else [])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize(("stop", "status"), STOPS, ids=["interrupted", "killed"][: len(STOPS)])
+def test_a_stopped_program_goes_on_to_the_table_of_one_that_was_not(tmp_path, stop, status):
+    out, whole = tmp_path / "scenes.csv", tmp_path / "whole.csv"
+    asked = ["evaluate", "--scenes", "8", "--methods", "rollout", "--steps", "20", "--random", "8"]
+    asked += ["--device", "cpu", "--out"]
     place = {**os.environ, "PYTHONPATH": str(Path(vitviz.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, "-m", "vitviz", *asked, str(out)]
     with subprocess.Popen(words, env=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         end = time.monotonic() + 120
         while time.monotonic() < end and not (out.exists() and len(lines(out)) > 2):
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
-    kept = lines(out)
-    assert len(kept) > 2
-    assert len(kept) % 2 == 0  # rollout and random
-    assert all(row["seed"] == "0" for row in kept)
+        process.send_signal(stop)
+        assert process.wait(60) == status
+    kept = out.read_bytes()
+    assert main([*asked, str(whole)]) == 0
+    assert 2 < kept.count(b"\n") - 1 < len(lines(whole))  # or nothing was stopped
+    assert main([*asked, str(out)]) == 0
+    assert out.read_bytes().startswith(kept[: kept.rfind(b"\n") + 1])  # what was there is not computed again
+    keys = ("photo", "asked", "method", "grid", "points", "target", "seed")
+    for one, other in zip(lines(out), lines(whole), strict=True):
+        assert [one[key] for key in keys] == [other[key] for key in keys]
+        for number in ("deletion", "insertion", "area_ci95", "mass"):
+            assert float(one[number] or 0) == pytest.approx(float(other[number] or 0), abs=1e-5)
 
 
 def test_a_file_of_other_settings_is_refused_and_left_alone(folder, tmp_path, capsys):
