@@ -270,6 +270,45 @@ def test_swins_coarse_map_has_random_orders_of_its_own_grid(panel, qtbot, swin, 
     )
 
 
+def test_on_a_bundled_scene_it_says_how_the_map_lies_on_the_object(panel, qtbot):
+    """The pointing game and the share of the map inside the mask, for the class that is asked for."""
+    from vitviz.explain.truth import input_mask, on_object
+    from vitviz.resources_path import resource
+
+    opened(panel, qtbot, resource("scenes/two-objects.png"), "demo/vit")
+    session, trace = panel._session, panel._session.trace
+    masses = []
+    for number, kind in enumerate(("heart", "star"), 1):
+        target = trace.model.labels.index(kind)
+        session.change(target=target, method="relevance", compared=("rollout",))
+        settled(panel, qtbot)
+        with Image.open(resource(f"scenes/two-objects-mask-{number}.png")) as image:
+            mask = input_mask(trace.framing, np.asarray(image.convert("L")))
+        of_map = on_object(explain(trace, "relevance", target=target), mask)
+        assert panel.aim.whole == (
+            f"On the {kind}: {100 * of_map.mass:.0f} % (even {100 * of_map.uniform:.0f} %), hottest patch "
+            f"{'hit' if of_map.points else 'missed'} (chance {100 * of_map.chance:.0f} %)"
+        )
+        assert panel.aim.isVisible()
+        other = on_object(explain(trace, "rollout"), mask)
+        assert (
+            row(panel, "rollout")
+            .toolTip(0)
+            .startswith(f"{100 * other.mass:.0f} % of the map lie on the object")
+        )
+        masses.append((of_map.mass, of_map.uniform))
+    assert all(mass > 2 * even for mass, even in masses)
+    # A class that is not in the scene has no object.
+    session.change(target=trace.model.labels.index("cross"))
+    settled(panel, qtbot)
+    assert not panel.aim.isVisible()
+    assert "object" not in row(panel, "relevance").toolTip(0)
+
+
+def test_a_photo_of_ones_own_has_no_known_object(scored):
+    assert not scored.aim.isVisible()
+
+
 def test_without_a_photo_and_without_classes_it_says_what_to_do(panel, qtbot, photo):
     assert panel.empty.isVisible()
     assert "Open a photo" in panel.empty.hint.text()

@@ -165,7 +165,7 @@ STOPS = [(signal.SIGINT, 130)] + ([(signal.SIGKILL, -signal.SIGKILL)] if hasattr
 @pytest.mark.parametrize(("stop", "status"), STOPS, ids=["interrupted", "killed"][: len(STOPS)])
 def test_a_stopped_program_goes_on_to_the_table_of_one_that_was_not(tmp_path, stop, status):
     out, whole = tmp_path / "scenes.csv", tmp_path / "whole.csv"
-    asked = ["evaluate", "--scenes", "8", "--methods", "rollout", "--steps", "20", "--random", "8"]
+    asked = ["evaluate", "--scenes", "8", "--methods", "rollout", "--steps", "10", "--random", "5"]
     asked += ["--device", "cpu", "--out"]
     place = {**os.environ, "PYTHONPATH": str(Path(vitviz.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "-m", "vitviz", *asked, str(out)]

@@ -23,6 +23,8 @@ from vitviz.render.export import save_png, write_whole
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
     from vitviz.explain.faithfulness import Baseline, Scores
+    from vitviz.explain.heatmap import Heatmap
+    from vitviz.explain.truth import OnObject
 
 STEPS = 16
 ORDERS = 8
@@ -56,6 +58,8 @@ class Found:
 
     key: Question | Chance
     scores: "Scores | None" = None
+    aim: "OnObject | None" = None
+    """How the map lies on the class's object, where a bundled scene says where that is."""
     baseline: "Baseline | None" = None
     problem: str = ""
 
@@ -99,17 +103,48 @@ def _score(trace: "Trace", asked: Question, ticket: Ticket) -> Chance:
 
     what = f"Scoring {LABELS[asked.selection.method]}"
     ticket.tell(Progress(what))
+    heatmap = requests.computed(trace, asked.selection, ticket)
     found = scores(
         trace,
-        requests.computed(trace, asked.selection, ticket),
+        heatmap,
         asked.target,
         steps=STEPS,
         replacement=asked.replacement,
         cancel=ticket.stopped,
         progress=lambda _, share: ticket.tell(Progress(what, share)),
     )
-    ticket.tell(Found(asked, scores=found))
+    ticket.tell(Found(asked, scores=found, aim=_aim(trace, heatmap, asked.target)))
     return Chance(found.patches, asked.target, asked.replacement)
+
+
+def _aim(trace: "Trace", heatmap: "Heatmap", target: int) -> "OnObject | None":
+    from vitviz.demo.bundled import mask
+    from vitviz.explain.truth import input_mask, on_object
+
+    found = mask(trace.photo.path, trace.model.labels[target])
+    return None if found is None else on_object(heatmap, input_mask(trace.framing, found))
+
+
+def aim_in_short(aim: "OnObject | None", label: str) -> str:
+    """The pointing game and the share of a map on the object, each beside chance, in a line."""
+    if aim is None:
+        return ""
+    hottest = "hit" if aim.points else "missed"
+    return (
+        f"On the {label}: {aim.mass:.0%} (even {aim.uniform:.0%}), "
+        f"hottest patch {hottest} (chance {aim.chance:.0%})"
+    ).replace("%", " %")
+
+
+def aim_in_words(aim: "OnObject | None") -> str:
+    """The same in a sentence."""
+    if aim is None:
+        return ""
+    hottest = "and its hottest patch" if aim.points else "but not its hottest patch"
+    return (
+        f"{aim.mass:.0%} of the map lie on the object ({aim.uniform:.0%} of an even map), {hottest} "
+        f"({aim.chance:.0%} of the patches do)"
+    ).replace("%", " %")
 
 
 def _draw_lots(trace: "Trace", chance: Chance, ticket: Ticket) -> None:

@@ -1,9 +1,9 @@
 """What `vitviz evaluate` is asked about: photos with the class each is scored for, and masks where the truth is known."""
 
 import csv
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,20 +111,24 @@ def find_class(labels: Sequence[str], text: str, where: str) -> int:
 
 def bundled(labels: Sequence[str]) -> list[Subject]:
     """The bundled scenes, once for each class that is in them."""
+    from vitviz.demo.bundled import index, kinds, mask
     from vitviz.resources_path import resource
 
-    scenes = json.loads(resource("scenes/index.json").read_text(encoding="utf-8"))["scenes"]
+    def where(path: Path, kind: str) -> "np.ndarray":
+        found = mask(path, kind)
+        assert found is not None
+        return found
+
     subjects = []
-    for scene in scenes:
+    for scene in index():
         path = resource(f"scenes/{scene['file']}")
-        for kind in dict.fromkeys(thing["class"] for thing in scene["objects"]):
-            files = [resource(f"scenes/{one['mask']}") for one in scene["objects"] if one["class"] == kind]
+        for kind in kinds(scene):
             subjects.append(
                 Subject(
                     f"scenes/{scene['file']}",
                     _shape(labels, kind),
-                    lambda path=path: open_image(path),  # type: ignore[misc]
-                    lambda files=files: _together([open_image(file).pixels[:, :, 0] for file in files]),  # type: ignore[misc]
+                    partial(open_image, path),
+                    partial(where, path, kind),
                 )
             )
     return subjects

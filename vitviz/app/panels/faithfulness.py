@@ -24,6 +24,7 @@ from vitviz.render.plot import RANDOM, STROKES, Chart, Stroke
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
     from vitviz.explain.faithfulness import Baseline, Scores
+    from vitviz.explain.truth import OnObject
 
 _TITLES = ("Deletion: lower is better", "Insertion: higher is better")
 _REST = 150  # milliseconds; who steps through layers waits for none of them
@@ -40,6 +41,7 @@ class FaithfulnessPanel(QWidget):
         self._trace: Trace | None = None
         self._scores: dict[Question, Scores] = {}
         self._chances: dict[Chance, Baseline] = {}
+        self._aims: dict[Question, OnObject] = {}
         self._problems: dict[Question, str] = {}
         self._running: tuple[Question | Chance, ...] = ()  # what is being computed of what lacks
         self._given: scoring.Given | None = None
@@ -50,6 +52,7 @@ class FaithfulnessPanel(QWidget):
             "Methods to compare, with the areas under their curves",
             ("Area under the curve", "deletion ↓", "insertion ↑"),
         )
+        self.aim = Quiet()
         self.replacement = Segmented(
             "What stands where patches are removed", [("mean", "mean colour"), ("blur", "blurred")]
         )
@@ -77,11 +80,13 @@ class FaithfulnessPanel(QWidget):
         self._follow()
 
     def _lay_out(self) -> None:
-        line, middle, foot = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
+        line, middle, below, foot = QHBoxLayout(), QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
         line.setContentsMargins(12, 0, 12, 4)
         line.addWidget(self.says)
         middle.setContentsMargins(8, 4, 8, 0)
         middle.addWidget(self.list)
+        below.setContentsMargins(12, 4, 12, 0)
+        below.addWidget(self.aim)
         foot.setContentsMargins(12, 8, 12, 8)
         foot.setSpacing(8)
         foot.addWidget(self.replacement)
@@ -95,6 +100,7 @@ class FaithfulnessPanel(QWidget):
         column.addLayout(line)
         column.addWidget(self.view, 1)
         column.addLayout(middle)
+        column.addLayout(below)
         column.addLayout(foot)
 
     def end(self) -> None:
@@ -137,7 +143,7 @@ class FaithfulnessPanel(QWidget):
         if trace is not self._trace:
             self._stop()
             self._trace, self._given = trace, None
-            self._scores, self._chances, self._problems = {}, {}, {}
+            self._scores, self._chances, self._aims, self._problems = {}, {}, {}, {}
         self.replacement.set_current(self._session.view.replacement)
         lacking = self._lacking()
         # What is loading comes first; its maps will be others.
@@ -209,6 +215,8 @@ class FaithfulnessPanel(QWidget):
             self._chances[news.key] = news.baseline
         elif news.scores is not None and isinstance(news.key, Question):
             self._scores[news.key] = news.scores
+            if news.aim is not None:
+                self._aims[news.key] = news.aim
         elif isinstance(news.key, Question):
             self._problems[news.key] = news.problem
         # The scores of a map are followed by the random orders of its grid.
@@ -229,6 +237,9 @@ class FaithfulnessPanel(QWidget):
         self.save.setEnabled(any(one in self._scores for one in asked))
         self.list.setEnabled(bool(asked))
         self.list.set_rows(self._rows(asked))
+        aim = scoring.aim_in_short(self._aims.get(asked[0]), self._label(asked[0])) if asked else ""
+        self.aim.set_text(aim)
+        self.aim.setVisible(bool(aim))
         if trace is None or not asked:
             self.view.set_plots(())
             self.says.set_text("")
@@ -245,13 +256,17 @@ class FaithfulnessPanel(QWidget):
             self.empty.invite("No curves for this map", problem)
         else:
             self.empty.hide()
-        label = trace.model.labels[asked[0].target]
+        label = self._label(asked[0])
         self.says.set_text(
             f"Probability of “{label}”, the map's hottest patches first · grey: {scoring.ORDERS} random orders ± 95 %"
         )
         self.view.set_plots([] if problem else self._plots(asked, label))
         self._describe(asked[0])
         self._dim()
+
+    def _label(self, one: Question) -> str:
+        """The class whose probability is followed."""
+        return self._trace.model.labels[one.target] if self._trace is not None else ""
 
     def _plots(self, asked: tuple[Question, ...], label: str) -> list[Chart]:
         found = [self._scores[one] for one in asked if one in self._scores]
@@ -302,10 +317,12 @@ class FaithfulnessPanel(QWidget):
             numbers = ("…", "…") if one is not None and one in self._running else ("", "")
             if found is not None:
                 numbers = f"{found.deletion.area:.3f}", f"{found.insertion.area:.3f}"
+            aim = None if one is None else self._aims.get(one)
             color, dashes = self._stroke(stroke)
             color = theme.colors(self.palette()).accent if current else color
             tip = "" if one is None else self._problems.get(one, "")
             tip = tip or scoring.other_grid(found, self._scores.get(asked[0]) if asked else None)
+            tip = tip or scoring.aim_in_words(aim)
             tip = tip or ("The selected method" if current else "Check to draw its curves too")
             barred = (apply.get(name) or "") if apply else ""
             rows.append(
