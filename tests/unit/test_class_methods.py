@@ -112,28 +112,49 @@ def test_relevance_to_a_patch_and_through_some_layers(kind: str) -> None:
     assert relative(values, patches(trace, readout(trace, dense(trace, end, parts[end])), end)) <= 1e-4
 
 
-@pytest.mark.parametrize("discard", [0.0, 0.5])
-@pytest.mark.parametrize("kind", KINDS)
-def test_gradient_rollout(kind: str, discard: float) -> None:
-    trace, expected = known(kind)
+def naive_gradient_rollout(
+    trace: Trace, expected: Reference, discard: float = 0.0, residual: float = 0.5, first: int = 0
+) -> tuple[Matrix, Matrix]:
+    """R of the last layer's tokens (the pool's layer left out), and the readout's row."""
     fused = [np.maximum(each.mean(1), 0) for each in expected.contributions()]
     for part in fused if discard else []:
         flat = part.reshape(-1)
         flat[np.argsort(flat, kind="stable")[: int(discard * flat.size)]] = 0
 
     def step(index: int, result: Matrix) -> Matrix:
-        sums = row_sums(trace, index, fused[index]) / 2 + 0.5
-        both = (dense(trace, index, fused[index]) + np.eye(len(result))) / 2
+        sums = (1 - residual) * row_sums(trace, index, fused[index]) + residual
+        both = (1 - residual) * dense(trace, index, fused[index]) + residual * np.eye(len(result))
         return both / sums[:, None] @ result
 
-    tokens = composed(trace, step)
+    tokens = composed(trace, step, first)
     pool = fused[-1][0, 0]
-    row = pool / pool.sum() @ tokens if pooled(trace) else readout(trace, tokens)
+    return tokens, pool / pool.sum() @ tokens if pooled(trace) else readout(trace, tokens)
+
+
+@pytest.mark.parametrize("discard", [0.0, 0.5])
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradient_rollout(kind: str, discard: float) -> None:
+    trace, expected = known(kind)
+    _, row = naive_gradient_rollout(trace, expected, discard)
     map_ = vitviz.explain(trace, "gradient_rollout", target=TARGET, discard=discard)
     assert relative(map_.values, patches(trace, row)) <= 1e-4
     assert map_.total + sum(map_.prefix.values()) + map_.leak == pytest.approx(1, abs=1e-5)
     if "padded" in kind and not discard:
         assert map_.leak > 0
+        whole = vitviz.explain(trace, "gradient_rollout", target=TARGET, renormalise=True)
+        assert relative(whole.values, patches(trace, row / row.sum())) <= 1e-4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradient_rollout_of_a_patch_with_another_residual_share_down_to_the_second_layer(kind: str) -> None:
+    trace, expected = known(kind)
+    tokens, row = naive_gradient_rollout(trace, expected, residual=0.1, first=1)
+    options = {"target": TARGET, "residual": 0.1, "start": 1}
+    map_ = vitviz.explain(trace, "gradient_rollout", **options)
+    assert relative(map_.values, patches(trace, row, 1)) <= 1e-4
+    one = vitviz.explain(trace, "gradient_rollout", query=(2, 3), **options)
+    token = token_of(trace, len(trace.layers) - 1, 2, 3)
+    assert relative(one.values, patches(trace, tokens[token], 1)) <= 1e-4
 
 
 @pytest.mark.parametrize("kind", KINDS)

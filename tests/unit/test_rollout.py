@@ -190,8 +190,11 @@ def script(attentions: list[np.ndarray], fusion: str, discard: float) -> np.ndar
 
 @pytest.mark.parametrize("fusion", ["mean", "max", "min"])
 @pytest.mark.parametrize("discard", [0.0, 0.9])
-def test_the_numbers_of_vit_explain(photo: Photo, fusion: str, discard: float) -> None:
-    trace, matrices = traced("vit_tiny_patch16_224", photo)
+@pytest.mark.parametrize("size", [64, (48, 80)])
+def test_the_numbers_of_vit_explain(
+    photo: Photo, size: int | tuple[int, int], fusion: str, discard: float
+) -> None:
+    trace, matrices = traced("vit_tiny_patch16_224", photo, img_size=size)
     heatmap = vitviz.explain(trace, "rollout", vit_explain=True, fusion=fusion, discard=discard)
     assert relative(heatmap.values.reshape(-1), script(matrices, fusion, discard)) <= 1e-5
     assert heatmap.values.max() == 1
