@@ -21,3 +21,25 @@ def show(window: Window, qtbot, photo: Path, model: Model | str) -> None:
     with qtbot.waitSignal(window.session.trace_changed, timeout=60_000):
         window.session.open(photo=photo, model=model)
     qtbot.waitUntil(lambda: window.session.busy is None)
+
+
+def opened(window: Window, qtbot, name: str):
+    """A panel that is seen and has its numbers."""
+    dock = dock_of(window, name)
+    dock.show()
+    dock.raise_()
+    panel = window.panel(name)
+    panel.resize(520, 520)
+    qtbot.waitUntil(lambda: panel.isVisible())
+    qtbot.waitUntil(lambda: settled(panel))
+    return panel
+
+
+def dock_of(window: Window, name: str):
+    """The dock of a panel."""
+    return next(dock for dock in window.docks if dock.kind.name == name)
+
+
+def settled(panel) -> bool:
+    """Whether a panel of numbers has those of the trace that is shown."""
+    return not panel._worker.busy and panel._of is panel._session.trace

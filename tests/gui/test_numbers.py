@@ -1,9 +1,8 @@
-"""The panels of numbers: the logit lens and the statistics of heads, by mouse and by keyboard."""
+"""The panels of numbers: the statistics of heads, by mouse and keyboard, and when numbers are computed at all."""
 
 import copy
 import csv
 import gc
-import math
 import threading
 import weakref
 
@@ -12,7 +11,7 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QFileDialog
-from steps import picture, show
+from steps import dock_of, opened, picture, settled, show
 
 import vitviz
 from vitviz.app import theme
@@ -21,27 +20,6 @@ from vitviz.app.widgets.cells import Cell
 from vitviz.app.widgets.mosaic_plan import Target
 from vitviz.explain.statistics import over_photos
 from vitviz.models.loading import load_model
-from vitviz.render.colors import lookup_table
-
-
-def opened(window, qtbot, name):
-    """A panel that is seen and has its numbers."""
-    dock = dock_of(window, name)
-    dock.show()
-    dock.raise_()
-    panel = window.panel(name)
-    panel.resize(520, 520)
-    qtbot.waitUntil(lambda: panel.isVisible())
-    qtbot.waitUntil(lambda: settled(panel))
-    return panel
-
-
-def dock_of(window, name):
-    return next(dock for dock in window.docks if dock.kind.name == name)
-
-
-def settled(panel):
-    return not panel._worker.busy and panel._of is panel._session.trace
 
 
 def middle(view, row, column):
@@ -81,95 +59,6 @@ def test_a_closed_panel_keeps_no_old_trace(shown, qtbot):
     trace = weakref.ref(shown.session.trace)
     show(shown, qtbot, shown.session.photo.path, shown.session.model)
     qtbot.waitUntil(lambda: gc.collect() >= 0 and trace() is None)
-
-
-def test_cells_of_the_lens_are_coloured_by_probability(shown, qtbot):
-    panel = opened(shown, qtbot, "lens")
-    lens = vitviz.lens(shown.session.trace)
-    shares = lens.probabilities()
-    leaders = lens.leaders(5)
-    assert panel.view.table.rows == tuple(lens.labels[index] for index in leaders)
-    assert panel.view.table.columns == ("start", "0", "1", "2")
-    image = panel.view.grab().toImage()
-    table = lookup_table(shown.session.view.colormap)
-    for row, index in enumerate(leaders):
-        for column in range(4):
-            box = panel.view.box(Cell(row, column))
-            color = image.pixelColor(int(box.left() + 4), int(box.top() + 4))
-            heat = min(max(1 + math.log(shares[column, index]) / math.log(12), 0), 1)
-            expected = table[round(heat * 255)]
-            assert (color.red(), color.green(), color.blue()) == tuple(expected), (row, column)
-
-
-def test_pointing_at_the_lens_previews_the_layer_and_a_click_selects_it(shown, qtbot):
-    panel = opened(shown, qtbot, "lens")
-    view, session = panel.view, shown.session
-    qtbot.mouseMove(view, middle(view, 1, 2))
-    assert session.hover == Hover(tile=(1, None))
-    share = vitviz.lens(session.trace).probabilities()[2, panel._classes[1]]
-    assert f"{share:.1%}" in panel.says.whole
-    assert "after layer 1 (blocks.1)" in panel.says.whole
-    assert "uniform, rank" in panel.says.whole
-    assert view.accessibleDescription() == panel.says.whole
-    qtbot.mouseMove(view, middle(view, 1, 0))
-    assert session.hover == Hover()  # before the first layer there is none to preview
-    assert "before the first layer" in panel.says.whole
-    assert session.view.layer == 2
-    qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=middle(view, 0, 1))
-    assert (session.view.layer, session.view.head) == (0, None)
-    assert view._columns == {1}
-    qtbot.mouseMove(view, QPoint(view.width() - 1, view.height() - 1))
-    assert session.hover == Hover()
-
-
-def test_a_class_of_the_lens_becomes_the_target_and_is_given_up_again(shown, qtbot):
-    panel = opened(shown, qtbot, "lens")
-    index = panel._classes[1]
-    for expected, mark in ((index, "dot"), (None, "")):
-        qtbot.mouseClick(panel.view, Qt.MouseButton.LeftButton, pos=middle(panel.view, 1, None))
-        assert shown.session.view.target == expected
-        assert panel.view.table.marks[1] == mark
-    last = int(np.argsort(shown.session.trace.logits)[0])
-    shown.session.change(target=last)
-    assert last in panel._classes  # the chosen class is always seen
-
-
-def test_the_lens_by_keyboard(shown, qtbot):
-    panel = opened(shown, qtbot, "lens")
-    view, session = panel.view, shown.session
-    view.setFocus(Qt.FocusReason.TabFocusReason)
-    qtbot.keyClick(view, Qt.Key.Key_Right)
-    assert session.hover == Hover(tile=(0, None))
-    qtbot.keyClick(view, Qt.Key.Key_Right)
-    qtbot.keyClick(view, Qt.Key.Key_Down)
-    assert "after layer 1" in panel.says.whole
-    qtbot.keyClick(view, Qt.Key.Key_Return)
-    assert session.view.layer == 1
-    for _ in range(3):
-        qtbot.keyClick(view, Qt.Key.Key_Left)
-    qtbot.keyClick(view, Qt.Key.Key_Return)
-    assert session.view.target == panel._classes[1]
-    assert session.view.query is None  # arrows did not move the query
-
-
-def test_the_lens_says_what_it_means_by_stage_and_why_it_does_not_apply(window, qtbot, photo, swin):
-    import timm
-
-    from vitviz.models.loading import load_model
-
-    panel = opened(window, qtbot, "lens")
-    assert "Open a photo" in panel.empty.hint.text()
-    show(window, qtbot, photo, swin)
-    qtbot.waitUntil(lambda: settled(panel))
-    assert "patch mergings are kept" in panel.note.text()
-    assert panel.empty.isHidden()
-    headless = timm.create_model("vit_tiny_patch16_224", img_size=64, depth=1, num_classes=0)
-    show(window, qtbot, photo, load_model(headless, device="cpu"))
-    qtbot.waitUntil(lambda: settled(panel))
-    assert "does not apply" in panel.empty.hint.text()
-    assert "no classifier" in panel.empty.hint.text()
-    assert not panel.view.table.values.size
-    assert not panel.note.isVisible()
 
 
 def grid_of(plot):
