@@ -169,7 +169,12 @@ def test_a_stopped_program_goes_on_to_the_table_of_one_that_was_not(tmp_path, st
     asked += ["--device", "cpu", "--out"]
     place = {**os.environ, "PYTHONPATH": str(Path(vitviz.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "-m", "vitviz", *asked, str(out)]
-    with subprocess.Popen(words, env=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+    def hear() -> None:  # a shell lets its background jobs ignore interrupts, and children inherit that
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(words, env=place, preexec_fn=hear, **quiet) as process:
         end = time.monotonic() + 120
         while time.monotonic() < end and not (out.exists() and len(lines(out)) > 2):
             time.sleep(0.02)
