@@ -8,6 +8,7 @@ import timm
 import torch
 from safetensors.torch import load_file
 from small_models import unfused
+from test_rollout import script
 from timm.data import create_transform, resolve_data_config
 
 import vitviz
@@ -86,6 +87,19 @@ def test_rollout_and_attention_equal_a_naive_dense_computation(
 def upper_half(trace: vitviz.Trace, method: str, **options: object) -> float:
     values = vitviz.explain(trace, method, **options).values
     return float(values[: len(values) // 2].sum() / values.sum())
+
+
+@pytest.mark.parametrize(("fusion", "discard"), [("mean", 0.0), ("mean", 0.9), ("max", 0.9), ("min", 0.9)])
+def test_the_widely_used_scripts_numbers_on_real_weights(
+    real: Path, deit: vitviz.Model, plain: torch.nn.Module, fusion: str, discard: float
+) -> None:
+    trace = vitviz.trace(deit, photo_of(real, "hila_catdog"))
+    with unfused(plain) as seen:
+        plain(torch.from_numpy(trace.framing.apply(trace.photo))[None])
+    expected = script([weights[0].double().numpy() for weights in seen], fusion, discard)
+    heatmap = vitviz.explain(trace, "rollout", vit_explain=True, fusion=fusion, discard=discard)
+    # An entry at the edge of what is discarded may fall on either side of it in float32.
+    np.testing.assert_allclose(heatmap.values.reshape(-1), expected, atol=1e-4)
 
 
 UPPER = {
