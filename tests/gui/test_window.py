@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QFontMetricsF, QPalette
+from PySide6.QtGui import QColor, QFontMetricsF, QPalette
 from PySide6.QtWidgets import QAbstractButton, QComboBox, QFileDialog, QLineEdit, QSlider, QTableView, QWidget
 
 from vitviz.app import actions, readings, requests, theme
@@ -199,6 +199,26 @@ def test_the_theme_switches_live(shown, qtbot):
         corner = shown.photo.canvas.grab().toImage().pixelColor(3, 3).lightness()
         assert (corner < 128) is dark
     assert shown.settings.text("theme") == "dark"
+
+
+def test_no_widget_of_any_panel_keeps_the_theme_before(shown, qtbot):
+    for dock in shown.docks:
+        dock.show()
+        assert dock.panel.findChildren(QWidget)
+    themes = {action.data(): action for action in shown.themes.actions()}
+    roles = (QPalette.ColorRole.WindowText, QPalette.ColorRole.Text, QPalette.ColorRole.Base)
+    for key, scheme in (("dark", theme.DARK), ("light", theme.LIGHT)):
+        themes[key].trigger()
+        qtbot.waitUntil(lambda: shown.palette().color(roles[0]) == QColor(scheme.text))  # noqa: B023
+        old = theme.LIGHT if key == "dark" else theme.DARK
+        kept = {
+            (type(widget).__name__, role.name)
+            for widget in shown.findChildren(QWidget)
+            for role in roles
+            if widget.palette().color(QPalette.ColorGroup.Active, role)
+            in (QColor(old.text), QColor(old.base))
+        }
+        assert not kept, key
 
 
 def test_recent_photos_are_offered_while_they_exist(shown, qtbot, photo, tmp_path):

@@ -81,11 +81,17 @@ def apply(app: QApplication, theme: str) -> None:
 
 def calm(widget: QWidget) -> None:
     """Take the accent, which means "selected", from a slider or progress bar; to be called again for a new palette."""
-    made = QPalette(QApplication.palette())
-    quiet = QColor(colors(made).quiet)
-    for role in (_Role.Highlight, _Role.Accent):
+    quieten(widget, _Role.Highlight, _Role.Accent)
+
+
+def quieten(widget: QWidget, *roles: QPalette.ColorRole) -> None:
+    """Give roles of a widget's palette the quiet colour; to be called again for a new palette."""
+    quiet = QColor(colors(QApplication.palette()).quiet)
+    # Nothing but these roles: a widget with colours of its own for all of them would not be told of another theme.
+    made = QPalette()
+    for role in roles:
         made.setColor(_Group.All, role, quiet)
-    if made != widget.palette():
+    if any(widget.palette().color(role) != quiet for role in roles):
         widget.setPalette(made)
 
 

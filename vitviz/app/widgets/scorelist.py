@@ -7,7 +7,6 @@ from PySide6.QtCore import QEvent, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QIcon, QPainter, QPalette, QPixmap
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QApplication,
     QHeaderView,
     QSizePolicy,
     QTreeWidget,
@@ -114,10 +113,7 @@ class ScoreList(QTreeWidget):
 
     def _dress(self) -> None:
         # Fusion draws the frame of a check box in a darker Window, which a dark window swallows.
-        made = QPalette(QApplication.palette())
-        made.setColor(QPalette.ColorRole.Window, QColor(theme.colors(made).quiet))
-        if made != self.palette():
-            self.setPalette(made)
+        theme.quieten(self, QPalette.ColorRole.Window)
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Room for all rows."""
