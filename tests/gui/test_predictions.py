@@ -52,7 +52,7 @@ def test_as_many_are_listed_as_there_is_room_for(shown, panel, qtbot):
         assert names(panel) == [one.label for one in found]
         assert panel.list.room == min(12, height // 28)
         assert f"{len(found)} likeliest of 12 classes" in panel.says.whole
-    assert not panel.list.verticalScrollBar().isVisible()
+        qtbot.waitUntil(lambda: not panel.list.verticalScrollBar().isVisible())
 
 
 def test_a_click_makes_a_class_the_target_and_another_frees_it(shown, panel, qtbot):

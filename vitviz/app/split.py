@@ -42,7 +42,7 @@ class Caption(QWidget):
         self._followed = followed
         self.name = ElidedLabel()
         self.name.setFont(theme.body(strong=True))
-        self.classes = Quiet()
+        self.classes = Quiet(lines=1)
         self._words = words = QVBoxLayout()
         words.setSpacing(0)
         words.addWidget(self.name)

@@ -53,7 +53,7 @@ class PhotoPanel(QWidget):
         self.setAccessibleName(name)
         self.title = ElidedLabel()
         self.title.setFont(theme.body(strong=True))
-        self.scale = Quiet()
+        self.scale = Quiet(lines=1)  # the stage must not jump
         self.canvas = Canvas()
         self.canvas.setAccessibleName(name)
         self.bar = ColorBar()

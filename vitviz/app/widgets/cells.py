@@ -246,7 +246,8 @@ class CellTable(Pointed):
             painter.setPen(QColor(scheme.quiet if quiet else scheme.text))
             side = Qt.AlignmentFlag.AlignRight if table.square else Qt.AlignmentFlag.AlignLeft
             text = QFontMetricsF(font).elidedText(name, Qt.TextElideMode.ElideRight, box.width())
-            painter.drawText(box, side | Qt.AlignmentFlag.AlignVCenter, text)
+            # Numbers of low rows, of which only some are written, reach beyond their row.
+            painter.drawText(box.adjusted(0, -8, 0, 8), side | Qt.AlignmentFlag.AlignVCenter, text)
 
     def _draw_columns(self, painter: QPainter) -> None:
         table, scheme = self.table, theme.colors(self.palette())

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 AXIS = 16  # room for the name of an axis, or for what a stage's grid is
-LABEL_ACROSS = 24  # room for numbers at the left of rows
+LABEL_ACROSS = 28  # room for numbers at the left of rows, such as h12
 LABEL_DOWN = 18  # room for numbers above columns
 _BETWEEN = 8
 _BROAD = 24  # tiles of this size have a broader gap

@@ -1,0 +1,133 @@
+"""Sentences over the panels: two lines before anything is cut, and nothing that jumps under the pointer."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QFont, QFontMetrics, QGuiApplication
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from vitviz.app import theme
+from vitviz.app.docks import PANELS
+from vitviz.app.widgets.cells import Cell, CellTable, Table
+from vitviz.app.widgets.mosaic_plan import plan
+from vitviz.app.widgets.titlebar import ElidedLabel, Quiet, broken
+from vitviz.render.colors import lookup_table
+
+WORDS = st.lists(st.text("abcdefg(),", min_size=1, max_size=12), min_size=1, max_size=12).map(" ".join)
+
+
+@given(text=WORDS, width=st.integers(20, 400), most=st.integers(1, 3))
+def test_a_text_is_broken_between_words_and_only_then_cut(qapp, text, width, most):
+    metrics = QFontMetrics(QGuiApplication.font())
+    lines = broken(text, metrics, width, most)
+    assert 1 <= len(lines) <= most
+    assert all(metrics.horizontalAdvance(line) <= width for line in lines)
+    if not lines[-1].endswith("…"):
+        assert " ".join(lines) == text
+    elif len(lines) > 1:
+        assert text.startswith(" ".join(lines[:-1]) + " ")
+
+
+def test_a_dot_between_two_sentences_begins_and_ends_no_line(qapp):
+    metrics = QFontMetrics(QFont())
+    text = "What patch (6, 5) attends to · logarithmic"
+    for width in range(60, metrics.horizontalAdvance(text)):
+        lines = broken(text, metrics, width, 3)
+        assert not [line for line in lines if line.startswith("·") or line.endswith("·")], width
+
+
+@pytest.fixture
+def column(qtbot):
+    """A narrow column with a label of up to two lines."""
+    widget, label = QWidget(), Quiet()
+    layout = QVBoxLayout(widget)
+    layout.addWidget(label)
+    layout.addStretch(1)
+    widget.resize(180, 200)
+    widget.show()
+    qtbot.waitExposed(widget)
+    yield widget, label
+    widget.close()
+    widget.deleteLater()
+
+
+def test_a_line_more_is_taken_where_it_is_needed_and_kept_while_the_pointer_moves(column, qtbot):
+    widget, label = column
+    one = label.height()
+    label.set_text("What the class token attends to in blocks.11.attn, head 2")
+    qtbot.waitUntil(lambda: label.height() == 2 * one)
+    assert len(label.lines()) == 2
+    label.set_text("layer 3")
+    qtbot.wait(20)
+    assert label.height() == 2 * one  # what lies below stays where it is
+    widget.resize(400, 200)
+    qtbot.waitUntil(lambda: label.height() == one)
+    widget.resize(180, 200)
+    label.set_text("What the class token attends to in blocks.11.attn, head 2")
+    qtbot.waitUntil(lambda: label.height() == 2 * one)
+    label.set_text("")
+    qtbot.waitUntil(lambda: label.height() == one)
+
+
+@pytest.mark.parametrize("name", [kind.name for kind in PANELS])
+def test_no_sentence_over_a_panel_is_cut(shown, qtbot, name):
+    dock = next(dock for dock in shown.docks if dock.kind.name == name)
+    dock.show()
+    dock.raise_()
+    qtbot.waitUntil(dock.panel.isVisible)
+    shown.session.pin((4, 5))
+    said = [label for label in dock.panel.findChildren(Quiet) if label.isVisible() and label.whole]
+    cut = [label.whole for label in said if label.lines()[-1].endswith("…") and not label.whole.endswith("…")]
+    assert not cut
+
+
+def test_larger_type_is_broken_elsewhere(column, qtbot):
+    _, label = column
+    label.set_text("What patch (6, 5) attends")
+    qtbot.waitUntil(lambda: len(label.lines()) == 1)
+    font = label.font()
+    font.setPointSizeF(font.pointSizeF() * 1.6)
+    label.setFont(font)
+    qtbot.waitUntil(lambda: label.height() >= 2 * QFontMetrics(font).height())
+    assert len(label.lines()) == 2
+
+
+def test_a_title_has_one_line_and_gives_way(qapp):
+    title = ElidedLabel()
+    title.resize(60, 20)
+    title.set_text("What patch (6, 5) attends to")
+    assert len(title.lines()) == 1
+    assert title.lines()[0].endswith("…")
+    assert title.whole == title.accessibleName()
+    assert title.alignment() & Qt.AlignmentFlag.AlignVCenter
+
+
+def test_numbers_of_low_rows_are_whole(qtbot):
+    """As beside the 24 × 24 heads of a Swin's last layers."""
+    view = CellTable()
+    names = tuple(str(number) for number in range(24))
+    view.set_colors(lookup_table("viridis"))
+    view.set_table(Table(np.eye(24), names, names, square=True))
+    view.resize(200, 150)
+    view.show()
+    qtbot.waitExposed(view)
+    image = view.grab().toImage()
+    beside = int(view.box(Cell(0, None)).right()) - 8
+    blank = image.pixelColor(0, 0)
+    inked = [y for y in range(150) if any(image.pixelColor(x, y) != blank for x in range(beside))]
+    view.close()
+    view.deleteLater()
+    numbers = np.split(inked, np.flatnonzero(np.diff(inked) > 1) + 1)
+    assert len(numbers) >= 5
+    assert min(map(len, numbers)) >= QFontMetrics(theme.small()).capHeight()
+
+
+def test_numbers_beside_folded_layers_have_room(qapp):
+    placed = plan((3, 3, 6, 6, *[12] * 6, 24, 24), 1.0, 380, 420)
+    metrics = QFontMetrics(theme.small())
+    folded = [spot for layer in range(12) for spot in placed.continued(layer)]
+    assert folded
+    for first, (_, _, width, _) in folded:
+        assert metrics.horizontalAdvance(f"h{first}") <= width
