@@ -258,6 +258,9 @@ def test_a_files_model_is_remembered_by_its_whole_path(shown, tmp_path, monkeypa
     ("low", "high", "texts"),
     [
         (0.0, 0.083, ("0", "0.083")),
+        (0.0, 0.0403, ("0", "0.040")),
+        (0.0, 0.5, ("0", "0.5")),
+        (0.0, 12.3, ("0", "12")),
         (0.0051, 0.0053, ("0.0051", "0.0053")),
         (0.50001, 0.50004, ("0.50001", "0.50004")),
     ],
@@ -271,7 +274,7 @@ def test_the_ends_of_a_scale_can_be_told_apart(low, high, texts):
     [
         (0.041, 1 / 197, "0.041, 8.1× uniform"),
         (0.0, 0.1, "0, 0.0× uniform"),
-        (2e-5, 1 / 50, "2.0e-05, 0.0× uniform"),
+        (2e-5, 1 / 50, "2e-5, 0.0× uniform"),
         (-0.25, None, "-0.250"),
     ],
 )

@@ -18,7 +18,7 @@ def number(value: float) -> str:
         return "0"
     if abs(value) >= 0.001:
         return f"{value:.3f}" if abs(value) < 10 else f"{value:.3g}"
-    return f"{value:.1e}"
+    return short(value)
 
 
 def ends(low: float, high: float) -> tuple[str, str]:
@@ -31,10 +31,14 @@ def ends(low: float, high: float) -> tuple[str, str]:
 
 
 def short(value: float, digits: int = 2) -> str:
-    """A number of a scale: 0, 0.083, 5.2e-6."""
+    """A number of a scale: 0, 0.5, 0.083, 5.2e-6; what was rounded to 0.040 says so."""
     if value == 0:
         return "0"
-    mantissa, mark, exponent = f"{value:.{digits}g}".partition("e")
+    rounded = f"{value:#.{digits}g}"
+    if float(rounded) == value:
+        rounded = f"{value:.{digits}g}"
+    mantissa, mark, exponent = rounded.partition("e")
+    mantissa = mantissa.removesuffix(".")
     return f"{mantissa}e{int(exponent)}" if mark else mantissa
 
 
