@@ -2,14 +2,18 @@
 
 import numpy as np
 import pytest
+import timm
+import torch
 from PySide6.QtCore import QEvent, QObject, QPoint, QPointF, QRectF, Qt
 from PySide6.QtGui import QFocusEvent, QWheelEvent
 from PySide6.QtWidgets import QApplication
+from steps import show
 
 from vitviz.app.pixels import levels
 from vitviz.app.readings import number
 from vitviz.app.widgets.canvas import Canvas
 from vitviz.explain import explain
+from vitviz.models.loading import load_model
 
 
 def test_hovering_a_patch_makes_it_the_query_of_every_panel(shown, qtbot, at):
@@ -217,6 +221,29 @@ def test_what_the_model_did_not_see_is_dimmed(shown):
 
     assert ratio(2) < 0.5
     assert ratio(80) > 0.85
+
+
+def test_a_token_that_reaches_beyond_what_the_model_saw_is_painted_on_what_it_saw(window, qtbot, photo):
+    torch.manual_seed(2)
+    options = {"img_size": 60, "window_size": 4, "embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4)}
+    module = timm.create_model("swin_tiny_patch4_window7_224", num_classes=5, **options)
+    show(window, qtbot, photo, load_model(module, device="cpu"))
+    session, canvas = window.session, window.photo.canvas
+    session.change(style="tint", opacity=0.0)
+    bare = canvas.grab().toImage()
+    session.change(opacity=1.0)
+    image, view = canvas.grab().toImage(), canvas.viewport
+    _, _, right, _ = session.trace.framing.seen()
+    heat = session.heatmap
+    # 8 × 8 tokens, merged from 15 × 15 patches: the last ones are half padding.
+    assert heat.patches.rows * heat.patches.cell[0] > 60
+
+    def painted(x: float, y: float) -> bool:
+        place = QPoint(round(view.left + x * view.scale), round(view.top + y * view.scale))
+        return image.pixelColor(place) != bare.pixelColor(place)
+
+    assert painted(right - 2, 50)
+    assert not painted(right + 2, 50)
 
 
 def test_the_map_is_painted_again_under_the_pointer_and_the_margin_is_not(shown, qtbot, at):

@@ -194,7 +194,9 @@ class Canvas(Ringed):
             return
         photo = self._view.rect(QRectF(0, 0, self.photo_size.width(), self.photo_size.height()))
         painter.save()
-        painter.setClipRect(photo)
+        # A token at the edge may reach beyond what the model saw; there is no attention to what it did not see.
+        seen = photo if self._seen is None else self._view.rect(self._seen)
+        painter.setClipRect(photo.intersected(seen))
         if self._heat is not None:
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, self._smooth)
             painter.drawImage(self._view.rect(self._heat_area), self._heat, QRectF(self._heat.rect()))
