@@ -9,6 +9,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QLabel
 from steps import show
 
+from vitviz.app import theme
 from vitviz.app.panels.predictions import MOST
 from vitviz.models.loading import load_model
 
@@ -73,7 +74,7 @@ def test_a_click_makes_a_class_the_target_and_another_frees_it(shown, panel, qtb
 def test_the_target_is_drawn_in_the_accent_and_nothing_else_is(shown, panel):
     def accents(place: int) -> int:
         image = panel.list.grab(panel.list.visualRect(panel.list.rows.index(place))).toImage()
-        accent = {"#ff8f2b", "#d95b00"}
+        accent = {theme.DARK.accent, theme.LIGHT.accent}
         across = range(image.width())
         return sum(image.pixelColor(x, image.height() // 2).name() in accent for x in across)
 

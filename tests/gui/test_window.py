@@ -201,6 +201,26 @@ def test_the_theme_switches_live(shown, qtbot):
     assert shown.settings.text("theme") == "dark"
 
 
+@pytest.mark.parametrize("scheme", [theme.LIGHT, theme.DARK], ids=["light", "dark"])
+def test_text_stands_out_from_what_it_is_written_on(scheme):
+    """At least 4.5 : 1, as WCAG 2.2 asks for."""
+
+    def luminance(color: str) -> float:
+        parts = [QColor(color).redF(), QColor(color).greenF(), QColor(color).blueF()]
+        linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    written = [(scheme.on_accent, scheme.accent), (scheme.text, scheme.line)]
+    written += [
+        (ink, paper)
+        for ink in (scheme.text, scheme.quiet)
+        for paper in (scheme.window, scheme.base, scheme.raised)
+    ]
+    for ink, paper in written:
+        dark, light = sorted((luminance(ink), luminance(paper)))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, paper)
+
+
 def test_no_widget_of_any_panel_keeps_the_theme_before(shown, qtbot):
     for dock in shown.docks:
         dock.show()

@@ -27,7 +27,7 @@ class Colors:
 
 
 DARK = Colors("#17181b", "#101113", "#26282d", "#34373d", "#e9eaec", "#9a9fa8", "#ff8f2b", "#2b1400")
-LIGHT = Colors("#f6f6f7", "#ffffff", "#e8e9ec", "#d3d5da", "#1b1d21", "#5d636d", "#d95b00", "#ffffff")
+LIGHT = Colors("#f6f6f7", "#ffffff", "#e8e9ec", "#d3d5da", "#1b1d21", "#5d636d", "#bf4d00", "#ffffff")
 
 
 def is_dark(palette: QPalette) -> bool:
