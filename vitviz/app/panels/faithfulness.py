@@ -80,9 +80,12 @@ class FaithfulnessPanel(QWidget):
         self._follow()
 
     def _lay_out(self) -> None:
-        line, middle, below, foot = QHBoxLayout(), QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
+        line, charts, middle = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
+        below, foot = QHBoxLayout(), QHBoxLayout()
         line.setContentsMargins(12, 0, 12, 4)
         line.addWidget(self.says)
+        charts.setContentsMargins(12, 0, 0, 0)
+        charts.addWidget(self.view)
         middle.setContentsMargins(8, 4, 8, 0)
         middle.addWidget(self.list)
         below.setContentsMargins(12, 4, 12, 0)
@@ -98,7 +101,7 @@ class FaithfulnessPanel(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addLayout(line)
-        column.addWidget(self.view, 1)
+        column.addLayout(charts, 1)
         column.addLayout(middle)
         column.addLayout(below)
         column.addLayout(foot)

@@ -29,6 +29,7 @@ Mark = Literal["", "ring", "dot"]
 _HEADER = 20
 _FOOT = 4
 _MARK = 16
+_DOT = 5  # from the left of a cell to its dot
 _TALLEST, _LOWEST = 40, 18
 _BROADEST = 56  # a square cell
 _STEPS = {
@@ -215,8 +216,10 @@ class CellTable(Pointed):
                 if (row, column) in dotted:
                     painter.setBrush(ink)
                     painter.setPen(Qt.PenStyle.NoPen)
-                    left = min(6.0, (wide - longest) / 4) if word else wide / 2
+                    left = _DOT if word else wide / 2
                     painter.drawEllipse(QPointF(box.left() + left, box.center().y()), 2, 2)
+                    if word and wide < longest + 4 * _DOT:
+                        box.setLeft(box.left() + 2 * _DOT - 2)  # beside the dot
                 if word:
                     painter.setPen(ink)
                     painter.drawText(box, Qt.AlignmentFlag.AlignCenter, word)

@@ -68,7 +68,7 @@ class ChartView(Ringed):
         for chart in self.charts:
             chart.hideButtons()
             chart.title = QGraphicsSimpleTextItem(chart)  # pyqtgraph's own makes a chart as wide as its title
-            chart.title.setPos(4, 1)
+            chart.title.setPos(0, 1)
             chart.showAxis("right")
             for name in _AXES:
                 axis = chart.getAxis(name)
