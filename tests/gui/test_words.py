@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QFont, QFontMetrics, QGuiApplication
+from PySide6.QtCore import QRect, Qt
+from PySide6.QtGui import QFont, QFontMetrics, QGuiApplication, QPainter, QPixmap
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from vitviz.app import theme
 from vitviz.app.docks import PANELS
+from vitviz.app.widgets.bars import Bar, BarList
 from vitviz.app.widgets.cells import Cell, CellTable, Table
+from vitviz.app.widgets.mosaic_labels import Labels, draw
 from vitviz.app.widgets.mosaic_plan import plan
 from vitviz.app.widgets.titlebar import ElidedLabel, Quiet, broken
 from vitviz.render.colors import lookup_table
@@ -131,3 +133,46 @@ def test_numbers_beside_folded_layers_have_room(qapp):
     assert folded
     for first, (_, _, width, _) in folded:
         assert metrics.horizontalAdvance(f"h{first}") <= width
+
+
+def test_in_a_narrow_list_a_name_is_written_and_its_note_gives_way(qtbot):
+    bars = BarList()
+    qtbot.addWidget(bars)
+    bars.resize(240, 100)
+    bars.rows.set_bars([Bar("Siamese cat", 0.001, note="284 · rank 1,020")])
+    bars.show()
+    qtbot.waitExposed(bars)
+    noted = bars.grab().toImage()
+    bars.rows.set_bars([Bar("Siamese cat", 0.001)])
+    bare = bars.grab().toImage()
+    # The name stands where it stands without a note, and is as long.
+    room = QRect(28, 0, QFontMetrics(theme.body()).horizontalAdvance("Siamese cat"), 28)
+    assert noted.copy(room) == bare.copy(room)
+
+
+def test_labels_of_stages_and_folds_are_written_where_they_have_room(qapp):
+    """In the large type of a presentation they would run into each other."""
+    placed = plan((3, 3, 6, 6, *[12] * 6, 24, 24), 1.0, 460, 380)
+    assert not placed.turned
+    labels = Labels(stages=("60×60",) * 2 + ("30×30",) * 2 + ("15×15",) * 6 + ("8×8",) * 2)
+    for size, written in ((8, True), (30, False)):
+        picture = QPixmap(placed.size[1], placed.size[0])
+        painter = _Noting(picture)
+        font = QFont()
+        font.setPixelSize(size)
+        painter.setFont(font)
+        draw(painter, placed, labels, theme.LIGHT)
+        painter.end()
+        assert ("60×60" in painter.words) == written
+        assert ("h12" in painter.words) == written
+
+
+class _Noting(QPainter):
+    """Notes what is written."""
+
+    def __init__(self, on):
+        super().__init__(on)
+        self.words = []
+
+    def drawText(self, box, flags, text):  # noqa: N802
+        self.words.append(text)

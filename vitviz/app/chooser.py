@@ -54,7 +54,7 @@ class Row:
         """The texts of the columns."""
         size = f"{self.input_size[0]} × {self.input_size[1]}"
         where = "bundled" if self.name in MODELS else "on this machine" if self.here else "download"
-        return self.name, f"{self.parameters / 1e6:.1f} M", size, f"{self.tokens:,}".replace(",", " "), where
+        return self.name, f"{self.parameters / 1e6:.1f} M", size, f"{self.tokens:,}", where
 
     def ranks(self) -> tuple[object, ...]:
         """What the columns sort by."""

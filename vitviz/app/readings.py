@@ -176,7 +176,7 @@ def tokens(trace: "Trace") -> str:
     total = grid.rows * grid.cols + len(prefix)
     parts = [*prefix, f"{grid.rows}×{grid.cols} patches"]
     return (
-        f"{total} tokens: {' + '.join(parts)}"
+        f"{total:,} tokens: {' + '.join(parts)}"
         if len(prefix) <= 2
-        else (f"{total} tokens: {len(prefix)} prefix + {grid.rows}×{grid.cols} patches")
+        else (f"{total:,} tokens: {len(prefix)} prefix + {grid.rows}×{grid.cols} patches")
     )

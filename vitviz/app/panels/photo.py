@@ -51,7 +51,7 @@ class PhotoPanel(QWidget):
         super().__init__(parent)
         self._session = session
         self.setAccessibleName(name)
-        self.title = ElidedLabel()
+        self.title = ElidedLabel(lines=2)
         self.title.setFont(theme.body(strong=True))
         self.scale = Quiet(lines=1)  # the stage must not jump
         self.canvas = Canvas()

@@ -157,11 +157,13 @@ class _Painter(QStyledItemDelegate):
         left = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
         note = QFontMetricsF(theme.small()).horizontalAdvance(bar.note) + 8 if bar.note else 0.0
         metrics = QFontMetricsF(theme.body(strong=bar.mark == "dot"))
-        words = metrics.elidedText(bar.name, Qt.TextElideMode.ElideRight, box.width() - note)
+        # Where both have no room the name counts; the note is in the tooltip too.
+        noted = bar.note and metrics.horizontalAdvance(bar.name) + note <= box.width()
+        words = metrics.elidedText(bar.name, Qt.TextElideMode.ElideRight, box.width())
         painter.setFont(theme.body(strong=bar.mark == "dot"))
         painter.setPen(QColor(scheme.text))
         painter.drawText(box, left, words)
-        if bar.note:
+        if noted:
             painter.setFont(theme.small())
             painter.setPen(QColor(scheme.quiet))
             painter.drawText(box.adjusted(metrics.horizontalAdvance(words) + 8, 0, 8, 0), left, bar.note)

@@ -7,6 +7,8 @@ from PySide6.QtWidgets import QHBoxLayout, QToolButton, QWidget
 
 from vitviz.app import theme
 
+_MANY = 3  # registers: they leave room for what stands beside them
+
 
 class Chips(QWidget):
     """A button per name; which of them holds is told from outside."""
@@ -41,7 +43,7 @@ class Chips(QWidget):
             button = QToolButton()
             button.setAutoRaise(True)
             button.setCheckable(True)
-            button.setFont(theme.body())
+            button.setFont(theme.small() if len(names) > _MANY else theme.body())
             button.clicked.connect(lambda _=False, name=name: self.picked.emit(name))
             self._line.addWidget(button)
             self.buttons[name] = button

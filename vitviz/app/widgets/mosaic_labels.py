@@ -34,7 +34,8 @@ def draw(painter: QPainter, placed: Plan, labels: Labels, scheme: Colors) -> Non
     for layer in range(len(placed.heads)):
         draw_layer_number(painter, placed, layer)
         for first, box in placed.continued(layer):
-            painter.drawText(QRectF(*box), _side(placed), f"h{first}")
+            if painter.fontMetrics().horizontalAdvance(f"h{first}") <= box[2]:  # large type has no room
+                painter.drawText(QRectF(*box), _side(placed), f"h{first}")
     if labels.order is None:
         for band in placed.bands:
             for place in range(band.most):
@@ -112,7 +113,7 @@ def _draw_stage(
     else:
         box = QRectF(begin, band.top - LABEL_DOWN - AXIS, end - begin, AXIS)
         rule = QRectF(begin + 1, box.bottom(), end - begin - 2, 1)
-        if painter.fontMetrics().horizontalAdvance(name) <= box.width() + 8:
+        if painter.fontMetrics().horizontalAdvance(name) <= box.width():
             painter.drawText(box.adjusted(-8, -4, 8, 4), _CENTER, name)  # large type is higher
     if line is not None:
         painter.fillRect(rule, line)
