@@ -53,7 +53,7 @@ class PhotoPanel(QWidget):
         self.setAccessibleName(name)
         self.title = ElidedLabel(lines=2)
         self.title.setFont(theme.body(strong=True))
-        self.scale = Quiet(lines=1)  # the stage must not jump
+        self.scale = Quiet()
         self.canvas = Canvas()
         self.canvas.setAccessibleName(name)
         self.bar = ColorBar()

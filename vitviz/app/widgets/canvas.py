@@ -39,6 +39,17 @@ _ARROWS = {
 _FINEST = 14  # a grid whose cells are smaller than this gets no numbers
 
 
+def _number(painter: QPainter, box: QRectF, text: str, ink: QColor | None) -> None:
+    """The number of a row or column; without a colour it lies over the photo, light on dark."""
+    if ink is None:
+        width = painter.fontMetrics().horizontalAdvance(text) + 6
+        painter.fillRect(
+            QRectF(box.center().x() - width / 2, box.center().y() - 8, width, 16), QColor(0, 0, 0, 160)
+        )
+    painter.setPen(ink or QColor(255, 255, 255))
+    painter.drawText(box.adjusted(-8, 0, 8, 0), Qt.AlignmentFlag.AlignCenter, text)
+
+
 class Canvas(Ringed):
     """Shows what it is given; tells where the pointer is, in photo pixels."""
 
@@ -267,18 +278,17 @@ class Canvas(Ringed):
         if min(width, height) < _FINEST:
             return
         painter.setFont(theme.small())
-        painter.setPen(QColor(theme.colors(self.palette()).quiet))
         top = max(area.top(), view.top) - 18 if area.top() < view.top + 12 else view.top - 18
         left = view.left - 24
-        if top >= 0:
-            for column in range(grid.columns):
-                box = QRectF(area.left() + column * width, top, width, 16)
-                painter.drawText(box, Qt.AlignmentFlag.AlignCenter, str(column))
-        if left >= 0:
-            for row in range(grid.rows):
-                box = QRectF(left, area.top() + row * height, 20, height)
-                flags = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-                painter.drawText(box, flags, str(row))
+        ink = QColor(theme.colors(self.palette()).quiet)
+        # Zoomed in, there is no margin: then they are written over the photo, at the edges of what is seen of it.
+        for column in range(grid.columns):
+            box = QRectF(area.left() + column * width, max(top, 2), width, 16)
+            _number(painter, box, str(column), ink if top >= 0 else None)
+        for row in range(grid.rows):
+            box = QRectF(max(left, 2), area.top() + row * height, 20, height)
+            if top >= 0 or left >= 0 or box.center().y() > 28:  # the corner is that of a column's number
+                _number(painter, box, str(row), ink if left >= 0 else None)
 
     def _outline(
         self, painter: QPainter, grid: Grid, view: Viewport, cells: Set[Cell], color: QColor, width: int
