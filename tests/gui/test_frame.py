@@ -1,7 +1,7 @@
 """Working with the window as a whole: folders, past selections, keys, presentation, copying, docks."""
 
 import pytest
-from PySide6.QtCore import QEvent, QMimeData, Qt, QUrl
+from PySide6.QtCore import QEvent, QMimeData, QSize, Qt, QUrl
 from PySide6.QtGui import QGuiApplication, QImage
 from PySide6.QtWidgets import QApplication, QComboBox, QFileDialog
 from steps import picture
@@ -179,6 +179,27 @@ def test_presentation_hides_the_chrome_enlarges_type_and_comes_back(shown, qtbot
     shown.session.pin((1, 1))
     qtbot.keyClick(canvas, Qt.Key.Key_Escape)
     assert not shown.session.view.pinned
+
+
+def test_panels_are_as_large_after_a_presentation_as_before(shown, qtbot):
+    def heights() -> dict[str, int]:
+        return {dock.kind.name: dock.height() for dock in shown.docks if dock.isVisible()}
+
+    shown.resize(1280, 720)
+    qtbot.waitUntil(lambda: shown.size() == QSize(1280, 720))
+    first = heights()
+    shown.resizeDocks(shown.docks[:2], [360, 258], Qt.Orientation.Vertical)
+    qtbot.waitUntil(lambda: heights() != first)
+    before = heights()
+    for _ in range(3):
+        qtbot.keyClick(shown.photo.canvas, Qt.Key.Key_F11)
+        qtbot.waitUntil(shown.isFullScreen)
+        shown.resize(1600, 1000)  # as a larger screen has it
+        qtbot.waitUntil(lambda: shown.height() == 1000)
+        qtbot.keyClick(shown.photo.canvas, Qt.Key.Key_F11)
+        qtbot.wait(20)
+        shown.resize(1280, 720)  # which a window manager does later
+        qtbot.waitUntil(lambda: heights() == pytest.approx(before, abs=4))
 
 
 def test_presentation_gives_names_of_classes_the_room_of_larger_type(shown):

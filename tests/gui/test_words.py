@@ -40,6 +40,15 @@ def test_a_dot_between_two_sentences_begins_and_ends_no_line(qapp):
         assert not [line for line in lines if line.startswith("·") or line.endswith("·")], width
 
 
+def test_what_belongs_together_stays_in_one_line_where_it_can(qapp):
+    metrics = QFontMetrics(QFont())
+    for text in ("in blocks.11.attn, mean of 3 heads · 197 × 197 tokens", "in blocks.11.attn, the mean of 3 heads"):
+        width = metrics.horizontalAdvance(text) - 4
+        head, _, rest = text.rpartition(" · ")
+        head, rest = (head, rest) if head else (text[:18], text[19:])
+        assert broken(text, metrics, width, 2) == [head, rest]
+
+
 @pytest.fixture
 def column(qtbot):
     """A narrow column with a label of up to two lines."""

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QByteArray, Qt
+from PySide6.QtCore import QByteArray, QEvent, QObject, Qt, QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QWidget
 
@@ -17,10 +17,15 @@ _PHOTO = 64
 """Percent of the screen's width that the photo has."""
 
 
-class Presentation:
+_SOON = 1000
+"""Milliseconds in which a window has its size back."""
+
+
+class Presentation(QObject):
     """Entered and left with the same key; what was there before comes back."""
 
     def __init__(self, window: "Window") -> None:
+        super().__init__(window)
         self._window = window
         self._hidden: list[QWidget] = []
         self._state = Qt.WindowState.WindowNoState
@@ -72,6 +77,25 @@ class Presentation:
         self._hidden = []
         self._window.setWindowState(self._state)
         self._window.restoreState(self._layout)
+        # Mostly the window has its size back only later, and shares it out among the panels anew.
+        self._window.installEventFilter(self)
+        QTimer.singleShot(_SOON, self, self._forget)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Once the window has its size back: lay the panels out again."""
+        if event.type() == QEvent.Type.Resize and not self.on:
+            QTimer.singleShot(0, self, self._arrange)
+        return False
+
+    def _arrange(self) -> None:
+        if not self.on and not self._layout.isEmpty():
+            self._window.restoreState(self._layout)
+        self._forget()
+
+    def _forget(self) -> None:
+        if not self.on:
+            self._window.removeEventFilter(self)
+            self._layout = QByteArray()
 
     def _resize_type(self, factor: float, main: float) -> None:
         window = self._window

@@ -10,7 +10,8 @@ from vitviz.app import icons, theme
 def broken(text: str, metrics: QFontMetrics, width: int, most: int) -> list[str]:
     """A text in lines no wider than `width`, broken between words; what does not fit into `most` lines is cut.
 
-    A separating dot at the end of a line is left out: the break separates.
+    After a dot or a comma rather than within what belongs together, where the rest has room then too. A separating dot at
+    the end of a line is left out: the break separates.
     """
     lines: list[str] = []
     while len(lines) < most - 1 and metrics.horizontalAdvance(text) > width:
@@ -18,8 +19,14 @@ def broken(text: str, metrics: QFontMetrics, width: int, most: int) -> list[str]
         fitting = [place for place in spaces if metrics.horizontalAdvance(text[:place]) <= width]
         if not fitting:
             break
-        lines.append(text[: fitting[-1]].removesuffix(" ·"))
-        text = text[fitting[-1] + 1 :].removeprefix("· ")
+        pauses = [
+            place
+            for place in fitting
+            if text[place - 1] in "·," and metrics.horizontalAdvance(text[place + 1 :]) <= width
+        ]
+        at = (pauses or fitting)[-1]
+        lines.append(text[:at].removesuffix(" ·"))
+        text = text[at + 1 :].removeprefix("· ")
     return [*lines, metrics.elidedText(text, Qt.TextElideMode.ElideRight, width)]
 
 
