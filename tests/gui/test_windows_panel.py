@@ -40,7 +40,7 @@ def test_models_without_windows_say_so_in_a_sentence(opened, model):
     assert "Open a photo and a Swin model" in panel.empty.hint.text()
     panel = opened(WindowsPanel, model)
     assert panel.empty.isVisible()
-    assert "has no windows: open a Swin" in panel.empty.hint.text()
+    assert "has no windows:\nopen a Swin" in panel.empty.hint.text()
     assert not panel.view.isVisible()
 
 

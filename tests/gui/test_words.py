@@ -42,7 +42,10 @@ def test_a_dot_between_two_sentences_begins_and_ends_no_line(qapp):
 
 def test_what_belongs_together_stays_in_one_line_where_it_can(qapp):
     metrics = QFontMetrics(QFont())
-    for text in ("in blocks.11.attn, mean of 3 heads · 197 × 197 tokens", "in blocks.11.attn, the mean of 3 heads"):
+    for text in (
+        "in blocks.11.attn, mean of 3 heads · 197 × 197 tokens",
+        "in blocks.11.attn, the mean of 3 heads",
+    ):
         width = metrics.horizontalAdvance(text) - 4
         head, _, rest = text.rpartition(" · ")
         head, rest = (head, rest) if head else (text[:18], text[19:])

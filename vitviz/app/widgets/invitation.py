@@ -51,7 +51,7 @@ class Invitation(QWidget):
     def invite(self, headline: str, hint: str) -> None:
         """Show, with these words."""
         self.headline.setText(headline)
-        self.hint.setText(hint)
+        self.hint.setText(hint.replace(": ", ":\n"))  # no single word in a line of its own
         self.hint.setVisible(bool(hint))
         self.show()
         self.raise_()
