@@ -30,10 +30,13 @@ def test_the_class_that_is_explained_is_named_with_its_probability(shown, qtbot,
 
 
 def test_a_method_without_a_query_is_of_a_class_and_pointing_reads_its_values(shown, qtbot, at):
+    shown.session.pin((1, 1))
     shown.session.change(pixels=False)
     show(shown, qtbot, method="gradcam", target=3)
     session = shown.session
     assert shown.status.query.text().startswith(f"Class {session.model.labels[3]}, ")
+    assert "pinned" not in shown.status.query.text()
+    session.free()
     for patch in ((2, 2), (6, 1)):  # a pointer that is there already, from a test before, does not move
         qtbot.mouseMove(shown.photo.canvas, at(shown, *patch))
     values = session.heatmap.values

@@ -227,6 +227,10 @@ def test_a_window_of_swin_is_the_querys_or_a_chosen_one(window, qtbot, swin, tmp
     panel.window_.activated.emit(0)
     settle(panel, qtbot)
     made = panel._shown.matrix
+    qtbot.mouseMove(panel.view, middle(panel, 7, 2))
+    qtbot.waitUntil(lambda: panel.reading.whole.startswith("token of 8×8 ("))
+    assert panel.reading.whole.count("8×8") == 1
+    qtbot.mouseMove(panel.view, QPoint(1, 1))
     for row in (0, 7, 15):
         query = matrices.query_of(session.trace, made, made.rows[row])
         assert matrices.rows_of(session.trace, made, query) == [row]

@@ -52,6 +52,13 @@ def test_what_belongs_together_stays_in_one_line_where_it_can(qapp):
         assert broken(text, metrics, width, 2) == [head, rest]
 
 
+def test_row_and_column_of_a_patch_stay_together(qapp):
+    metrics = QFontMetrics(QFont())
+    text = "token (3, 3) ← 4 of 15×15 ← 16 of 30×30"
+    for width in range(metrics.horizontalAdvance("token (3, 3)"), metrics.horizontalAdvance(text)):
+        assert "(3, 3)" in broken(text, metrics, width, 3)[0]
+
+
 @pytest.fixture
 def column(qtbot):
     """A narrow column with a label of up to two lines."""

@@ -195,8 +195,11 @@ def name_of(trace: "Trace", matrix: Matrix, token: int) -> str:
 
 def weight(trace: "Trace", matrix: Matrix, row: int, column: int) -> str:
     """One weight with what it compares to, and the weight the other way round."""
-    names = name_of(trace, matrix, matrix.rows[row]), name_of(trace, matrix, matrix.columns[column])
-    said = f"{names[0]} → {names[1]}: {readings.compared(float(matrix.values[row, column]), matrix.uniform)}"
+    first, second = name_of(trace, matrix, matrix.rows[row]), name_of(trace, matrix, matrix.columns[column])
+    grid = first[: first.find("(")]
+    if grid.startswith("token of"):
+        second = second.removeprefix(grid)  # said once: there is little room
+    said = f"{first} → {second}: {readings.compared(float(matrix.values[row, column]), matrix.uniform)}"
     if row == column or matrix.rows != matrix.columns:
         return said
     return f"{said} · back {readings.compared(float(matrix.values[column, row]), matrix.uniform)}"

@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QWhatsThis, QWid
 from vitviz.app import icons, readings, theme
 from vitviz.app.session import Session
 from vitviz.app.widgets.titlebar import ElidedLabel
+from vitviz.explain.registry import find
 
 
 class StatusPanel(QWidget):
@@ -62,7 +63,8 @@ class StatusPanel(QWidget):
         # Names and numbers of one map: the one that is shown, or without a number the one that is on its way.
         late = session.maps.heat_late
         chosen = session.selection if late else shown.selection
-        pinned = " · pinned" if session.view.pinned and chosen.query == session.view.query else ""
+        asked = session.view.pinned and chosen.query == session.view.query
+        pinned = " · pinned" if asked and find(heat.method).takes("query") else ""
         name = readings.subject(trace, heat, chosen)
         held = session.view.pinned or session.hover.query is not None
         self.query.setText(f"{name[0].upper()}{name[1:]}{pinned}")

@@ -15,7 +15,7 @@ def broken(text: str, metrics: QFontMetrics, width: int, most: int) -> list[str]
     """
     lines: list[str] = []
     while len(lines) < most - 1 and metrics.horizontalAdvance(text) > width:
-        spaces = [place for place, letter in enumerate(text) if letter == " "]
+        spaces = [place for place, letter in enumerate(text) if letter == " " and not _enclosed(text[:place])]
         fitting = [place for place in spaces if metrics.horizontalAdvance(text[:place]) <= width]
         if not fitting:
             break
@@ -28,6 +28,11 @@ def broken(text: str, metrics: QFontMetrics, width: int, most: int) -> list[str]
         lines.append(text[:at].removesuffix(" ·"))
         text = text[at + 1 :].removeprefix("· ")
     return [*lines, metrics.elidedText(text, Qt.TextElideMode.ElideRight, width)]
+
+
+def _enclosed(before: str) -> bool:
+    """Whether what follows is in brackets, such as the column of a patch (row, column)."""
+    return before.count("(") > before.count(")")
 
 
 class ElidedLabel(QLabel):
