@@ -12,6 +12,8 @@ from test_heads import middle
 
 from vitviz.app import readings
 from vitviz.app.docks import PanelDock
+from vitviz.app.main import make_window
+from vitviz.app.settings import Settings
 from vitviz.app.widgets.mosaic_plan import Target
 from vitviz.app.widgets.segmented import Segmented
 from vitviz.app.window import Window
@@ -19,6 +21,7 @@ from vitviz.explain.statistics import statistics
 from vitviz.models.loading import load_model
 
 LEFT = Qt.MouseButton.LeftButton
+LEFT_AREA = Qt.DockWidgetArea.LeftDockWidgetArea
 
 
 def pictured(widget: QWidget, part: QRect | None = None) -> QImage:
@@ -158,6 +161,20 @@ def test_the_pinned_query_is_outlined_in_the_accent(shown, qtbot, at):
     assert pictured(canvas).pixelColor(edge) == canvas.palette().highlight().color()
 
 
+@pytest.mark.parametrize(
+    "keys", [(Qt.Key.Key_Plus,), (Qt.Key.Key_Plus, Qt.Key.Key_Minus), (Qt.Key.Key_Minus,)]
+)
+def test_plus_and_minus_zoom_and_zero_fits(shown, qtbot, keys):
+    canvas = shown.photo.canvas
+    fitted = canvas.viewport
+    for key in keys:
+        qtbot.keyClick(canvas, key)
+    expected = fitted.scale * np.prod([1.25 if key == Qt.Key.Key_Plus else 0.8 for key in keys])
+    assert canvas.viewport.scale == pytest.approx(expected)
+    qtbot.keyClick(canvas, Qt.Key.Key_0)
+    assert canvas.viewport == fitted
+
+
 # The heads.
 
 
@@ -230,6 +247,48 @@ def test_a_window_of_a_swin_is_chosen_by_keys(window, qtbot, swin, tmp_path):
     assert "window 2" in panel.says.whole
 
 
+@pytest.fixture(scope="session")
+def registers():
+    """A class token and four registers."""
+    torch.manual_seed(5)
+    options = {"img_size": 64, "patch_size": 8, "depth": 2, "reg_tokens": 4}
+    return load_model(timm.create_model("vit_tiny_patch16_224", num_classes=5, **options), device="cpu")
+
+
+def test_registers_are_queries_in_the_margin_of_the_photo_and_in_the_matrix(
+    window, qtbot, photo, registers, at
+):
+    window.resize(1440, 900)
+    show(window, qtbot, photo, registers)
+    session = window.session
+    names = ["class", "register 1", "register 2", "register 3", "register 4"]
+    chips = window.photo.chips.buttons
+    assert list(chips) == names
+    qtbot.mouseClick(window.photo.canvas, LEFT, pos=at(window, 2, 5))
+    row = session.trace.layers[1].row(5 + 2 * 8 + 5).mean(0)
+    for place, name in enumerate(names):
+        assert chips[name].text() == f"{name} {readings.number(float(row[place]))}"
+    # Five of them leave room for the sentence on the scale.
+    qtbot.waitUntil(lambda: not window.photo.scale.lines()[-1].endswith("…"))
+    qtbot.mouseClick(chips["register 2"], LEFT)
+    assert session.view.query == "register 2"
+    attends = session.trace.layers[1].row(2).mean(0)
+    np.testing.assert_allclose(session.heatmap.values.ravel(), attends[5:], rtol=1e-4)
+    dock = dock_of(window, "tokens")
+    dock.show()
+    dock.raise_()
+    qtbot.waitUntil(lambda: dock.built and dock.panel._shown is not None, timeout=20_000)
+    view = dock.panel.view
+    qtbot.mouseClick(view, LEFT, pos=view.cell_rect(4, 40).center().toPoint())
+    assert session.view.query == "register 4"
+    assert chips["register 4"].isChecked()
+    dock.setFloating(True)
+    dock.resize(620, 900)  # high enough for a line of each
+    qtbot.waitUntil(lambda: list(dock.panel.figures.buttons) == names)
+    qtbot.mouseClick(dock.panel.figures.buttons["register 1"], LEFT)
+    assert session.view.query == "register 1"
+
+
 # The status line.
 
 
@@ -288,9 +347,23 @@ def test_a_panel_is_dragged_to_another_side_and_reset_brings_it_back(shown, qtbo
     dock = dock_of(shown, "heads")
     assert shown.dockWidgetArea(dock) == Qt.DockWidgetArea.RightDockWidgetArea
     drag(qtbot, dock, shown.mapToGlobal(QPoint(4, shown.height() // 2)))
-    qtbot.waitUntil(lambda: shown.dockWidgetArea(dock) == Qt.DockWidgetArea.LeftDockWidgetArea)
+    qtbot.waitUntil(lambda: shown.dockWidgetArea(dock) == LEFT_AREA)
     qtbot.waitUntil(lambda: not dock.isFloating())
     assert dock.mapTo(shown, QPoint()).x() < shown.photo.mapTo(shown, QPoint()).x()
     shown.commands["reset_layout"].trigger()
     qtbot.waitUntil(lambda: shown.dockWidgetArea(dock) == Qt.DockWidgetArea.RightDockWidgetArea)
     assert dock.isVisible()
+
+
+def test_where_a_panel_was_dragged_to_is_remembered(shown, qtbot, tmp_path):
+    dock = dock_of(shown, "heads")
+    drag(qtbot, dock, shown.mapToGlobal(QPoint(4, shown.height() // 2)))
+    qtbot.waitUntil(lambda: not dock.isFloating() and shown.dockWidgetArea(dock) == LEFT_AREA)
+    shown.close()
+    again = make_window(Settings(tmp_path / "settings" / "window.ini"), "cpu")
+    again.show()
+    qtbot.waitExposed(again)
+    assert again.dockWidgetArea(dock_of(again, "heads")) == LEFT_AREA
+    assert again.dockWidgetArea(dock_of(again, "predictions")) == Qt.DockWidgetArea.RightDockWidgetArea
+    again.close()
+    again.deleteLater()
