@@ -268,7 +268,9 @@ def test_registers_are_queries_in_the_margin_of_the_photo_and_in_the_matrix(
     row = session.trace.layers[1].row(5 + 2 * 8 + 5).mean(0)
     for place, name in enumerate(names):
         assert chips[name].text() == f"{name} {readings.number(float(row[place]))}"
-    # Five of them leave room for the sentence on the scale.
+    # Five of them leave room for the sentence on the scale, in two lines if need be.
+    window.resizeDocks([dock_of(window, "heads")], [600], Qt.Orientation.Horizontal)
+    qtbot.waitUntil(lambda: window.photo.width() < 880)
     qtbot.waitUntil(lambda: not window.photo.scale.lines()[-1].endswith("…"))
     qtbot.mouseClick(chips["register 2"], LEFT)
     assert session.view.query == "register 2"
