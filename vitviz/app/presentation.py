@@ -31,6 +31,8 @@ class Presentation(QObject):
         self._state = Qt.WindowState.WindowNoState
         self._layout = QByteArray()
         self.on = False
+        self._settling = QTimer(self, interval=_SOON, singleShot=True)
+        self._settling.timeout.connect(self._forget)
 
     def toggle(self) -> None:
         """Enter or leave."""
@@ -43,6 +45,7 @@ class Presentation(QObject):
         """Hide the chrome, enlarge the type, fill the screen."""
         window = self._window
         self.on, self._state = True, window.windowState()
+        self._settling.stop()
         self._layout = window.saveState()
         chrome: list[QWidget | None] = [
             window.menuWidget(),
@@ -79,23 +82,20 @@ class Presentation(QObject):
         self._window.restoreState(self._layout)
         # Mostly the window has its size back only later, and shares it out among the panels anew.
         self._window.installEventFilter(self)
-        QTimer.singleShot(_SOON, self, self._forget)
+        self._settling.start()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """Once the window has its size back: lay the panels out again."""
+        """The window has its size back, perhaps in several steps: lay the panels out again."""
         if event.type() == QEvent.Type.Resize and not self.on:
             QTimer.singleShot(0, self, self._arrange)
         return False
 
     def _arrange(self) -> None:
-        if not self.on and not self._layout.isEmpty():
+        if not self.on:
             self._window.restoreState(self._layout)
-        self._forget()
 
     def _forget(self) -> None:
-        if not self.on:
-            self._window.removeEventFilter(self)
-            self._layout = QByteArray()
+        self._window.removeEventFilter(self)
 
     def _resize_type(self, factor: float, main: float) -> None:
         window = self._window
