@@ -3,8 +3,8 @@
 import threading
 
 import pytest
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QSlider
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QLabel, QSlider
 from steps import picture, show
 
 from vitviz.app import requests
@@ -136,6 +136,9 @@ def test_options_are_those_of_the_registry_and_change_the_map(shown, qtbot, meth
     maps = shown.session.maps
     for option in described.parameters:
         control = form.controls[option.name]
+        assert control.isEnabled() is (option.refusal(shown.session.trace) is None)
+        if not control.isEnabled():
+            continue
         if isinstance(control, QCheckBox):
             qtbot.keyClick(control, Qt.Key.Key_Space)
         elif isinstance(control, QComboBox):
@@ -149,7 +152,7 @@ def test_options_are_those_of_the_registry_and_change_the_map(shown, qtbot, meth
             lambda: bool(maps.problem) or (maps.shown and maps.shown.selection) == shown.session.selection,
             timeout=20_000,
         )
-        # Some exclude each other, or need padding; then the reason is said.
+        # Some exclude each other; then the reason is said.
         assert (maps.shown is None) == bool(maps.problem)
         if option.name in ("discard", "residual", "start"):
             assert maps.problem == ""
@@ -160,6 +163,61 @@ def test_options_are_those_of_the_registry_and_change_the_map(shown, qtbot, meth
     assert shown.session.view.fusion == "mean"
     assert shown.session.selection.choices == ()
     assert button.text() == "Options"
+
+
+@pytest.fixture(scope="module")
+def padded():
+    """A Swin whose second stage, 5×5 tokens, is padded to whole windows of 4×4."""
+    import timm
+    import torch
+
+    from vitviz.models.loading import load_model
+
+    torch.manual_seed(5)
+    options = {"img_size": 40, "window_size": 4, "embed_dim": 12, "depths": (1, 1), "num_heads": (2, 2)}
+    module = timm.create_model("swin_tiny_patch4_window7_224", num_classes=5, **options)
+    return load_model(module, device="cpu")
+
+
+def test_an_option_that_can_do_nothing_for_a_model_is_disabled_with_the_reason(
+    shown, qtbot, photo, swin, padded
+):
+    session, tools = shown.session, shown.tools
+    for model, padding, script in (
+        (swin, "pads nothing at this size", "one grid of patches behind one class token"),
+        (padded, "", "one grid of patches behind one class token"),
+        (session.model, "pads nothing at this size", ""),
+    ):
+        show(shown, qtbot, photo, model)
+        session.change(method="rollout")
+        form = opened(tools.options, qtbot)
+        for name, reason in (("renormalise", padding), ("vit_explain", script)):
+            control, about = form.controls[name], find("rollout").parameter(name).about
+            assert control.isEnabled() is not bool(reason)
+            said = control.accessibleDescription()
+            assert said == about if not reason else said.startswith("Does nothing here, because")
+            assert reason in said
+            assert any(words.text() == said for words in form.findChildren(QLabel))
+            qtbot.keyClick(control, Qt.Key.Key_Space)
+            chosen = dict(session.selection.choices)
+            assert (name in chosen) is not bool(reason)
+            qtbot.keyClick(control, Qt.Key.Key_Space)
+        tools.options.close_popover()
+
+
+def test_an_option_does_not_go_with_the_photo_to_a_model_for_which_it_can_do_nothing(
+    shown, qtbot, photo, swin
+):
+    session = shown.session
+    session.change(method="rollout")
+    form = opened(shown.tools.options, qtbot)
+    qtbot.mouseClick(form.controls["vit_explain"], Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
+    assert dict(session.selection.choices) == {"vit_explain": True}
+    shown.tools.options.close_popover()
+    show(shown, qtbot, photo, swin)
+    assert dict(session.selection.choices) == {}
+    assert session.maps.problem == ""
+    assert shown.tools.options.text() == "Options"
 
 
 def test_fusion_is_an_option_of_attention(shown, qtbot):

@@ -1,9 +1,11 @@
 """The window as a whole: panels, commands, saving, settings, names for those who cannot see it."""
 
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
+import hands
 import numpy as np
 import pytest
 from PIL import Image
@@ -161,6 +163,23 @@ def test_a_name_that_is_not_listed_can_be_tried(window, qtbot, listed, monkeypat
     qtbot.keyClicks(dialog.search, "my_vit.tag")
     qtbot.mouseClick(dialog.load, Qt.MouseButton.LeftButton)
     assert asked == [{"model": "my_vit.tag"}]
+
+
+def test_the_list_of_models_is_there_at_once_the_second_time_and_follows_what_came(
+    window, qtbot, listed, monkeypatch
+):
+    hands.press(window, "Ctrl+M")
+    qtbot.waitUntil(lambda: window.chooser._shown.rowCount() == 3)
+    hands.press(window, "Esc")
+    through = threading.Event()
+    more = [*listed, Entry("vit_tiny_patch16_224", 5_717_416, (224, 224), 197, True)]
+    monkeypatch.setattr(requests, "catalog", lambda _: more if through.wait(20) else [])
+    hands.press(window, "Ctrl+M")
+    dialog = window.chooser
+    assert dialog._shown.rowCount() == 3
+    through.set()
+    qtbot.waitUntil(lambda: dialog._shown.rowCount() == 4)
+    dialog.reject()
 
 
 def test_settings_survive_and_damage_is_set_aside(qtbot, tmp_path):

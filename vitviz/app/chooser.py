@@ -162,7 +162,7 @@ class ModelChooser(QDialog):
         self.load.clicked.connect(self._choose)
         self.file.clicked.connect(self._ask_file)
         close.clicked.connect(self.reject)
-        self._forget = session.list_models(self._fill, self._fail)
+        self._forget = session.model_list.ask(self._fill, self._fail)
 
     def _lay_out(self, close: QPushButton) -> None:
         buttons = QHBoxLayout()

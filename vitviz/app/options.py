@@ -97,8 +97,14 @@ class OptionsForm(QWidget):
             fusion.setEnabled(view.head is None or self._method.name != "attention")
             fusion.chosen.connect(lambda key: self._session.change(fusion=key))
             self._add("fusion", "Heads", _FUSED, fusion)
+        trace = self._session.trace
         for option in self._method.parameters:
-            self._add(option.name, option.label, option.about, self._control(option))
+            reason = None if trace is None else option.refusal(trace)
+            control = self._control(option)
+            control.setEnabled(reason is None)
+            about = option.about if reason is None else f"Does nothing here, {reason}."
+            control.setToolTip("" if reason is None else option.about)
+            self._add(option.name, option.label, about, control)
 
     def _value(self, option: Option) -> object:
         return options_of(self._session.view, self._method.name).get(option.name, option.default)

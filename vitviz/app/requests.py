@@ -27,7 +27,7 @@ from vitviz.app.state import (
 )
 from vitviz.app.worker import Stopped, Ticket
 from vitviz.errors import DeviceMemoryError, ModelError, PhotoError, VitvizError
-from vitviz.explain.registry import find
+from vitviz.explain.registry import find, idle_options
 from vitviz.images.photo import Photo, open_image
 
 if TYPE_CHECKING:
@@ -221,7 +221,8 @@ def shape_of(trace: "Trace") -> Shape:
     """What the trace has to choose from."""
     grid = trace.patches
     heads = tuple(layer.heads for layer in trace.layers)
-    return Shape(heads, (grid.rows, grid.cols), trace.prefix, len(trace.logits))
+    idle = frozenset(idle_options(trace))
+    return Shape(heads, (grid.rows, grid.cols), trace.prefix, len(trace.logits), idle)
 
 
 def methods(trace: "Trace") -> dict[str, str | None]:

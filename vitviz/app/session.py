@@ -13,6 +13,7 @@ from vitviz.app.cores import cores
 from vitviz.app.errors import Failure, failure
 from vitviz.app.folder import FolderEnd, Walk
 from vitviz.app.history import History, Step
+from vitviz.app.listing import ModelList
 from vitviz.app.maps import Maps
 from vitviz.app.requests import Answer, Loaded, Picture, Progress, Request
 from vitviz.app.state import (
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from vitviz.attention.proof import Check
     from vitviz.attention.trace import Trace
     from vitviz.explain.heatmap import Heatmap
-    from vitviz.models.catalog import Entry
     from vitviz.models.model import Model
 
 
@@ -72,13 +72,14 @@ class Session(QObject):
         self.still: Heatmap | None = None
         self._given_range: drawing.Range | None = None
         self._methods: tuple[Trace, dict[str, str | None]] | None = None
+        self._shape: tuple[Trace, Shape] | None = None
         self.history = History()
         self.maps = Maps(self)
         self.maps.heat_changed.connect(self.heatmap_changed)
         self.maps.failed.connect(self.failed)
         self._wanted = Request(None, "", device)
         self._worker = Worker("trace", self)
-        self._lister = Worker("catalog", self)
+        self.model_list = ModelList(self)
         self._writer = Worker("write", self)
 
     # Reading.
@@ -116,7 +117,11 @@ class Session(QObject):
     @property
     def shape(self) -> Shape | None:
         """What the trace has to choose from."""
-        return None if self.trace is None else requests.shape_of(self.trace)
+        if self.trace is None:
+            return None
+        if self._shape is None or self._shape[0] is not self.trace:
+            self._shape = self.trace, requests.shape_of(self.trace)
+        return self._shape[1]
 
     def methods(self) -> dict[str, str | None]:
         """Each method, with None if it applies to the trace and else the reason it does not."""
@@ -199,7 +204,7 @@ class Session(QObject):
         self.cancel()
         self._worker.cancel()
         self.maps.start(None, None)
-        self.trace, self.picture, self.still, self._methods = None, None, None, None
+        self.trace = self.picture = self.still = self._methods = self._shape = None
         self.hover = Hover()
         self._settle()
         self.photo_changed.emit()
@@ -227,15 +232,8 @@ class Session(QObject):
     def close(self) -> None:
         """Stop all work and end the threads."""
         self.maps.close()
-        for worker in (self._worker, self._lister, self._writer):
+        for worker in (self._worker, self.model_list, self._writer):
             worker.close()
-
-    def list_models(
-        self, done: "Callable[[list[Entry]], None]", failed: Callable[[BaseException], None]
-    ) -> Callable[[], None]:
-        """Ask for the list of models; returns what says that nobody waits for it any more."""
-        self._lister.submit(requests.catalog, done, failed)
-        return self._lister.cancel
 
     def _hear(self, news: Any) -> None:
         if isinstance(news, Progress):

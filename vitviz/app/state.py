@@ -117,12 +117,16 @@ def query_of(patches: Iterable[Patch]) -> Query:
 
 @dataclass(frozen=True)
 class Shape:
-    """What a trace has to choose from: heads per layer, patch grid (rows, columns), prefix tokens, number of classes."""
+    """What a trace has to choose from: heads per layer, patch grid (rows, columns), prefix tokens, number of classes.
+
+    `idle` are options that can do nothing for it, as (method, option).
+    """
 
     heads: tuple[int, ...]
     grid: tuple[int, int]
     prefix: tuple[str, ...] = ()
     classes: int = 0
+    idle: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -187,8 +191,10 @@ def fitted(view: ViewState, shape: Shape) -> ViewState:
 
 
 def _has(shape: Shape, choice: Choice) -> bool:
-    """Whether the trace has what an option was set to: a layer is not in every model."""
+    """Whether the trace has what an option was set to: a layer, or padding, is not in every model."""
     method, name, value = choice
+    if (method, name) in shape.idle:
+        return False
     of_layers = any(option.name == name and option.kind == "layer" for option in find(method).parameters)
     return not of_layers or not isinstance(value, int) or value < len(shape.heads)
 

@@ -31,6 +31,8 @@ class Option:
     """One of `choices`; a number from 0 up to, not including, 1; True or False; a layer's number or name."""
     default: object
     choices: tuple[str, ...] = ()
+    refusal: "Callable[[Trace], str | None]" = lambda _: None
+    """Why it can do nothing for a trace, from "because" on; None where it can."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,10 @@ class Method:
     def takes(self, name: str) -> bool:
         """Whether it has an option of this name."""
         return name in self.axes or any(name == option.name for option in self.parameters)
+
+    def parameter(self, name: str) -> Option:
+        """Its option of this name, which it has."""
+        return next(option for option in self.parameters if option.name == name)
 
     @property
     def compute(self) -> "Callable[..., Heatmap]":
@@ -76,6 +82,18 @@ class Method:
         return import_module(f"vitviz.explain.{self.name}")
 
 
+def _without_padding(trace: "Trace") -> str | None:
+    windows = [layer.layout.windows for layer in trace.layers]
+    padded = any(one is not None and one.padding for one in windows)
+    return None if padded else f"because {trace.model.name} pads nothing at this size"
+
+
+def _unlike_script(trace: "Trace") -> str | None:
+    from vitviz.explain.rollout import unlike_script
+
+    return unlike_script(trace)
+
+
 DISCARD = Option(
     "discard",
     "Discard",
@@ -89,6 +107,7 @@ RENORMALISE = Option(
     "Scale the map so that the weight on Swin's padding is spread over everything else.",
     "flag",
     False,
+    refusal=_without_padding,
 )
 
 RESIDUAL = Option(
@@ -129,6 +148,7 @@ METHODS: tuple[Method, ...] = (
                 "The widely used script's numbers: columns divided instead of rows, maximum 1 (its own discard is 0.9).",
                 "flag",
                 False,
+                refusal=_unlike_script,
             ),
         ),
     ),
@@ -218,6 +238,16 @@ def heatmap(trace: "Trace", name: str, options: dict[str, Any]) -> "Heatmap":
         raise MethodError(f"{method.label} does not apply to {trace.model.name}, {reason}.")
     with memory_guard(trace.model.name, trace.model.device):
         return method.compute(trace, **options)
+
+
+def idle_options(trace: "Trace") -> dict[tuple[str, str], str]:
+    """The (method, option) that can do nothing for a trace, each with the reason from "because" on."""
+    reasons = {
+        (method.name, option.name): option.refusal(trace)
+        for method in METHODS
+        for option in method.parameters
+    }
+    return {names: reason for names, reason in reasons.items() if reason is not None}
 
 
 def _plain(value: Any) -> Any:

@@ -137,6 +137,14 @@ def through_layers(trace: Trace, layers: tuple[Layer, ...]) -> str:
 def _require_like_script(trace: Trace, layers: tuple[Layer, ...], residual: float, renormalise: bool) -> None:
     if residual != 0.5 or renormalise:
         raise MethodError("vit_explain has a residual share of 0.5 and no padding to renormalise.")
+    reason = unlike_script(trace, layers)
+    if reason is not None:
+        raise MethodError(f"vit_explain does not apply to {trace.model.name}, {reason}.")
+
+
+def unlike_script(trace: Trace, layers: tuple[Layer, ...] = ()) -> str | None:
+    """Why the script vit_rollout.py could not read some layers of a model, all by default, from "because" on; else None."""
+    layers = layers or trace.layers
     plain = all(
         layer.layout.windows is None
         and layer.layout == layers[0].layout
@@ -144,11 +152,9 @@ def _require_like_script(trace: Trace, layers: tuple[Layer, ...], residual: floa
         and not layer.pooling
         for layer in layers
     )
-    if not plain or layers[0].layout.prefix != ("class",):
-        raise MethodError(
-            f"vit_explain does not apply to {trace.model.name}, because that script reads one grid of patches behind one "
-            "class token."
-        )
+    if plain and layers[0].layout.prefix == ("class",):
+        return None
+    return "because that script reads one grid of patches behind one class token"
 
 
 def refusal(trace: Trace) -> str | None:
