@@ -24,6 +24,8 @@ from vitviz.models.model import Model
 def _nothing_left(qapp: QApplication) -> Iterator[None]:
     """A test that leaves a thread or a window behind fails."""
     yield
+    # What Python put there cannot be freed by Qt once Python is gone.
+    qapp.clipboard().clear()
     # Deferred deletions first: a closed dialog is gone only after them.
     qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
     qapp.processEvents()

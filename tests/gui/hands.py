@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt
 from PySide6.QtGui import QAction, QDragEnterEvent, QDragMoveEvent, QDropEvent, QKeySequence, QWindow
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QMenu, QMenuBar, QWidget
+from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QMenu, QMenuBar, QWidget
 
 LEFT = Qt.MouseButton.LeftButton
 PLAIN = Qt.KeyboardModifier.NoModifier
@@ -30,7 +30,11 @@ def point(widget: QWidget, place: QPoint | None = None) -> None:
 
 
 def click(widget: QWidget, place: QPoint | None = None, held: Qt.KeyboardModifier = PLAIN) -> None:
-    """Click on what lies at a point of a widget."""
+    """Click on what lies at a point of a widget; its window comes forward, unless something is before it."""
+    before = QApplication.activeModalWidget() or QApplication.activePopupWidget()
+    if before is None and not widget.isActiveWindow():
+        widget.activateWindow()
+        QApplication.processEvents()
     QTest.mouseClick(window_of(widget), LEFT, held, place_of(widget, place))
 
 
@@ -80,6 +84,19 @@ def write(window: QWidget, text: str) -> None:
     """Type a text wherever the focus is, letter by letter."""
     for letter in text:
         QTest.keyClick(listening(window), ord(letter))
+
+
+def answer(dialog: QFileDialog, path: str) -> None:
+    """Type a path into a file dialog and take it."""
+    field = dialog.findChild(QLineEdit, "fileNameEdit")
+    assert field is not None
+    click(field)
+    press(dialog, "Ctrl+A")
+    write(dialog, path)
+    # What Qt would complete lies over the dialog as a list.
+    if QApplication.activePopupWidget() is not None:
+        press(dialog, "Esc")
+    press(dialog, "Return")
 
 
 def drop(widget: QWidget, data: QMimeData, place: QPoint | None = None) -> None:

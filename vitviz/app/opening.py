@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vitviz.app.window import Window
 
 Open = Callable[..., None]
-"""`Session.open`, or a comparison's."""
+"""`Session.open` of the first side, or a comparison's `open` of the second."""
 
 _ADDRESS = "vitviz opens nothing from the internet by itself; save the picture or copy it, and drop or paste it here."
 _NOTHING = "The clipboard holds no picture; copy one, or a picture file, and paste again."
@@ -29,8 +29,8 @@ _LAST = "The model that was used last"
 
 
 def path(window: "Window", where: Path, into: Open | None = None) -> None:
-    """Open a photo, the first photo of a folder, or a weights file by its ending; `into` a comparison's second side."""
-    into = into or window.session.open
+    """Open a photo, the first photo of a folder, or a weights file by its ending; `into` a side, else the active one."""
+    into = into or window.stage.into
     if where.is_dir():
         window.settings.put("folder", str(where.absolute()))
         into(photo=Walk(where.absolute()))
@@ -42,9 +42,10 @@ def path(window: "Window", where: Path, into: Open | None = None) -> None:
 
 def ask(window: "Window") -> None:
     """Ask for a photo."""
+    into = window.stage.into
     chosen = incoming.ask_photo(window, window.settings.text("folder"))
     if chosen is not None:
-        window.session.open(photo=chosen)
+        into(photo=chosen)
 
 
 def ask_folder(window: "Window") -> None:
@@ -56,16 +57,20 @@ def ask_folder(window: "Window") -> None:
 
 def ask_weights(window: "Window") -> None:
     """Ask for a weights file."""
+    into = window.stage.into
     chosen = incoming.ask_weights(window, window.settings.text("weights_folder"))
     if chosen is not None:
         window.settings.put("weights_folder", str(chosen.parent))
-        window.session.open(model=str(chosen))
+        into(model=str(chosen))
 
 
 def scene(window: "Window", where: Path) -> None:
     """Open a bundled scene, with a bundled model where there is none yet."""
     known = models()
-    window.session.open(photo=where, model=known[0] if known and window.session.model is None else None)
+    if known and window.session.model is None:
+        window.stage.into(photo=where, model=known[0])
+    else:
+        window.stage.into(photo=where)
 
 
 def fill_welcome(window: "Window", welcome: Welcome) -> None:
@@ -104,11 +109,11 @@ def paste(window: "Window") -> None:
 
 
 def receive(window: "Window", data: QMimeData, into: Open | None = None) -> None:
-    """Open what was dropped or pasted, or say why not; `into` a comparison's second side."""
+    """Open what was dropped or pasted, or say why not; `into` a side, else the active one."""
     found = incoming.what(data)
     if isinstance(found, Path):
         path(window, found, into)
     elif isinstance(found, QImage):
-        (into or window.session.open)(photo=found)
+        (into or window.stage.into)(photo=found)
     else:
         window.notice.tell(_ADDRESS if isinstance(found, str) else _NOTHING)

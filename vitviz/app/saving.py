@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from vitviz.app import drawing, incoming
 from vitviz.app.samples import is_bundled
 from vitviz.app.session import Session
-from vitviz.app.split import said_of
+from vitviz.app.sides import said_of
 from vitviz.render.export import save_png, with_legend
 from vitviz.render.pair import Side, levelled, paired
 

@@ -1,167 +1,33 @@
-"""The second photo beside the first: its name and model, its own buttons, the same panel."""
+"""The stage: one photo, or a second beside it while a comparison lasts, and which of the two keys are meant for."""
 
-from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QMimeData, QPointF, QRect, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent, QPainter, QPalette, QPixmap
-from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtCore import QPointF, Qt, QTimer, Signal
+from PySide6.QtGui import QPainter, QPalette, QPixmap
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QWidget
 
-from vitviz.app import icons, incoming, opening, theme
+from vitviz.app import incoming, opening
 from vitviz.app.chooser import ModelChooser
 from vitviz.app.comparison import Comparison
 from vitviz.app.panels.photo import PhotoPanel
 from vitviz.app.session import Session
+from vitviz.app.sides import ACTIVE, Caption, ComparedPhoto, Side, column_of
 from vitviz.app.widgets.canvas import Canvas
-from vitviz.app.widgets.titlebar import ElidedLabel, Quiet
 
 if TYPE_CHECKING:
     from vitviz.app.window import Window
 
 
-_FOLLOWED = "the panels show this side"
-
-
-def said_of(session: Session) -> tuple[str, str]:
-    """What a side shows: photo and model; and what the model takes it for."""
-    names = [session.photo.name if session.photo else "", session.model.full_name if session.model else ""]
-    trace = session.trace
-    found = trace.predictions(2) if trace is not None else []
-    return " · ".join(name for name in names if name), ", ".join(
-        f"{one.label} {one.probability:.1%}" for one in found
-    )
-
-
-class Caption(QWidget):
-    """One line over a photo: which photo, which model, what it is taken for, and whether panels show it."""
-
-    def __init__(self, session: Session, followed: bool = False) -> None:
-        super().__init__()
-        self._session = session
-        self._followed = followed
-        self.name = ElidedLabel()
-        self.name.setFont(theme.body(strong=True))
-        self.classes = Quiet(lines=1)
-        self._words = words = QVBoxLayout()
-        words.setSpacing(0)
-        words.addWidget(self.name)
-        words.addWidget(self.classes)
-        self.line = QHBoxLayout(self)
-        self.line.setContentsMargins(12, 8, 8, 4)
-        self.line.setSpacing(4)
-        self.line.addLayout(words, 1)
-        for changed in (session.photo_changed, session.model_changed, session.trace_changed):
-            changed.connect(self._show)
-        self._show()
-
-    def picture(self) -> QPixmap:
-        """The words, without the buttons beside them."""
-        return self.grab(QRect(0, 0, self._words.geometry().right() + 1, self.height()))
-
-    def _show(self) -> None:
-        name, classes = said_of(self._session)
-        self.name.set_text(name)
-        self.classes.set_text(" · ".join(part for part in (_FOLLOWED * self._followed, classes) if part))
-
-
-class ComparedPhoto(QWidget):
-    """The photo panel of a comparison's second session. Photos and models dropped here are opened here."""
-
-    def __init__(
-        self, comparison: Comparison, actions: Mapping[str, QAction], receive: Callable[[QMimeData], None]
-    ) -> None:
-        super().__init__()
-        self._receive = receive
-        self.setAcceptDrops(True)
-        self.caption = Caption(comparison.second)
-        own: dict[str, Callable[[], object]] = {
-            "open": partial(ask_photo, self, comparison),
-            "choose_model": partial(ask_model, self, comparison),
-            "open_weights": partial(ask_weights, self, comparison),
-        }
-        # What an empty side invites to is done on this side; without keys, which are the first side's.
-        ways = {name: self._way(actions[name], act) for name, act in own.items()}
-        self.photo = PhotoPanel(comparison.second, {**actions, **ways}, name="Second photo")
-        self.photo.controls.hide()  # how heat is drawn is chosen once, for both
-        self.buttons = {
-            "open": self._button("Open another photo on this side"),
-            "model": self._button("Choose another model for this side"),
-            "close": self._button("End the comparison"),
-        }
-        column = _column(self)
-        column.addWidget(self.caption)
-        column.addWidget(self.photo, 1)
-        self.buttons["open"].clicked.connect(own["open"])
-        self.buttons["model"].clicked.connect(own["choose_model"])
-        self.buttons["close"].clicked.connect(comparison.end)
-        self._dress()
-
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Tint the icons again."""
-        if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
-        super().changeEvent(event)
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        """Take files and pictures."""
-        if incoming.takes(event.mimeData()):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
-        """Open what was dropped on this side."""
-        event.acceptProposedAction()
-        self._receive(event.mimeData())
-
-    def _way(self, like: QAction, act: Callable[[], object]) -> QAction:
-        made = QAction(like.text(), self)
-        made.triggered.connect(lambda: act())
-        return made
-
-    def _button(self, what: str) -> QToolButton:
-        button = QToolButton()
-        button.setAutoRaise(True)
-        button.setIconSize(QSize(14, 14))
-        button.setToolTip(what)
-        button.setAccessibleName(what)
-        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.caption.line.addWidget(button)
-        return button
-
-    def _dress(self) -> None:
-        for name, button in self.buttons.items():
-            button.setIcon(icons.icon(name, self.palette()))
-
-
-def ask_photo(parent: QWidget, comparison: Comparison) -> None:
-    """Ask for the second side's photo."""
-    shown = comparison.second.photo or comparison.first.photo
-    path = incoming.ask_photo(parent, str(shown.path.parent) if shown and shown.path else "")
-    if path is not None:
-        comparison.open(photo=path)
-
-
-def ask_model(parent: QWidget, comparison: Comparison) -> ModelChooser:
-    """Ask for the second side's model."""
-    chooser = ModelChooser(comparison.second, parent)
-    chooser.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    chooser.chosen.connect(lambda name: comparison.open(model=name))
-    chooser.wants_file.connect(lambda: ask_weights(parent, comparison))
-    chooser.open()
-    return chooser
-
-
-def ask_weights(parent: QWidget, comparison: Comparison) -> None:
-    """Ask for the second side's weights file."""
-    path = incoming.ask_weights(parent, "")
-    if path is not None:
-        comparison.open(model=str(path))
-
-
 class SplitStage(QWidget):
-    """The stage: one photo, or two side by side while a comparison lasts, with one set of controls for both."""
+    """The stage: one photo, or two side by side while a comparison lasts, with one set of controls for both.
 
-    changed = Signal()  # a comparison began or ended, or its second side began or ended to work
+    The active side is the one that was worked on last: keys and menus that open something, or zoom, are meant for it.
+    """
+
+    changed = (
+        Signal()
+    )  # a comparison began or ended, its second side began or ended to work, or the other side is active
 
     def __init__(self, window: "Window", photo: PhotoPanel) -> None:
         super().__init__()
@@ -171,16 +37,16 @@ class SplitStage(QWidget):
         self.second: ComparedPhoto | None = None
         self.caption = Caption(window.session, followed=True)
         self.caption.hide()
-        first = QWidget()
-        within = _column(first)
-        within.addWidget(self.caption)
-        within.addWidget(photo, 1)
+        receive = partial(opening.receive, window, into=window.session.open)
+        self.first = Side(self.caption, photo, receive)
+        self.first.entered.connect(lambda: self._enter(second=False))
+        self._second_is_active = False
         self.sides = QSplitter(Qt.Orientation.Horizontal)
         self.sides.setChildrenCollapsible(False)
-        self.sides.addWidget(first)
+        self.sides.addWidget(self.first)
         self._foot = QHBoxLayout()
         self._foot.setContentsMargins(12, 0, 12, 4)
-        column = _column(self)
+        column = column_of(self)
         column.addWidget(self.sides, 1)
         column.addLayout(self._foot)
 
@@ -194,12 +60,18 @@ class SplitStage(QWidget):
             second = self.comparison.second
             second.failed.connect(self._window.tell)
             second.noted.connect(self._window.toast.say)
+            second.photo_opened.connect(self._window.remember_photo)
+            second.photo_changed.connect(self.changed)
+            second.model_changed.connect(self.changed)
             second.busy_changed.connect(self.changed)
             second.maps.late_changed.connect(self.changed)
+            self.second.entered.connect(lambda: self._enter(second=True))
             self.sides.addWidget(self.second)
             self._foot.addWidget(self._photo.controls)
             self._foot.addStretch(1)
             self.caption.show()
+            application().focusChanged.connect(self._follow_focus)
+            self._mark()
             # Once the photo without its controls has become as narrow as it can be.
             QTimer.singleShot(0, self._halve)
         self.comparison.open(**what)
@@ -207,10 +79,53 @@ class SplitStage(QWidget):
         return self.comparison
 
     @property
+    def active(self) -> Side:
+        """The side that was worked on last: the first, unless the second had the focus since."""
+        return self.second if self.second is not None and self._second_is_active else self.first
+
+    @property
+    def session(self) -> Session:
+        """The active side's session."""
+        both = self.comparison
+        return both.second if both is not None and self._second_is_active else self._window.session
+
+    @property
+    def into(self) -> opening.Open:
+        """What opens a photo or a model on the active side."""
+        both = self.comparison
+        return both.open if both is not None and self._second_is_active else self._window.session.open
+
+    @property
     def canvas(self) -> Canvas:
-        """The photo that keys are meant for: the second one while it has the focus."""
-        second = self.second
-        return second.photo.canvas if second is not None and _has_focus(second) else self._photo.canvas
+        """The active side's photo."""
+        return self.active.photo.canvas
+
+    def _enter(self, second: bool) -> None:
+        """A side is worked on: its photo gets the focus, so that keys go there."""
+        if self.comparison is not None:
+            self._activate(second)
+            self.canvas.setFocus(Qt.FocusReason.MouseFocusReason)
+
+    def _follow_focus(self, _: QWidget | None, now: QWidget | None) -> None:
+        if now is not None and self.second is not None:
+            if self.second.isAncestorOf(now):
+                self._activate(second=True)
+            elif self.first.isAncestorOf(now):
+                self._activate(second=False)
+
+    def _activate(self, second: bool) -> None:
+        if second != self._second_is_active:
+            self._second_is_active = second
+            self._mark()
+            self.changed.emit()
+
+    def _mark(self) -> None:
+        for side in (self.first, self.second):
+            if side is not None:
+                active = side is self.active and self.second is not None
+                side.caption.mark(active)
+                name = side.photo.accessibleName()
+                side.photo.canvas.setAccessibleName(f"{name}, {ACTIVE}" if active else name)
 
     def picture(self) -> QPixmap:
         """What is copied: both sides, each with its caption and colour bar, without the controls."""
@@ -246,8 +161,8 @@ class SplitStage(QWidget):
             session.cancel()
 
     def walk(self, steps: int) -> None:
-        """Ask for the next or previous photo of the folder, on the side that keys are meant for."""
-        if self.comparison is not None and self.canvas is not self._photo.canvas:
+        """Ask for the next or previous photo of the folder, on the active side."""
+        if self.comparison is not None and self._second_is_active:
             self.comparison.walk(steps)
         else:
             self._window.session.walk(steps)
@@ -287,7 +202,10 @@ class SplitStage(QWidget):
             self.compare(model=str(path))
 
     def _end(self) -> None:
+        application().focusChanged.disconnect(self._follow_focus)
         second, self.second, self.comparison = self.second, None, None
+        self._second_is_active = False
+        self._mark()
         self.caption.hide()
         self._photo.foot.insertWidget(0, self._photo.controls)
         if not self._window.presentation.on:
@@ -301,13 +219,13 @@ class SplitStage(QWidget):
         self.changed.emit()
 
 
+def application() -> QApplication:
+    """The application, which tells where the focus goes."""
+    app = QApplication.instance()
+    assert isinstance(app, QApplication)
+    return app
+
+
 def _has_focus(side: QWidget) -> bool:
     focused = QApplication.focusWidget()
     return focused is not None and side.isAncestorOf(focused)
-
-
-def _column(widget: QWidget) -> QVBoxLayout:
-    column = QVBoxLayout(widget)
-    column.setContentsMargins(0, 0, 0, 0)
-    column.setSpacing(0)
-    return column

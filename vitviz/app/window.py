@@ -76,7 +76,7 @@ class Window(QMainWindow):
         session.noted.connect(self.toast.say)
         session.trace_changed.connect(self.notice.clear)
         session.model_changed.connect(self._remember_model)
-        session.photo_opened.connect(self._remember_photo)
+        session.photo_opened.connect(self.remember_photo)
         session.photo_changed.connect(self._name)
         for changed in (
             session.busy_changed,
@@ -86,6 +86,7 @@ class Window(QMainWindow):
             self.stage.changed,
         ):
             changed.connect(self._allow)
+        self.stage.changed.connect(lambda: self.tools.choose_for(self.stage.session))
         session.view_changed.connect(self._follow)
         self._follow(session.view, session.view)
         if settings.told:
@@ -216,8 +217,10 @@ class Window(QMainWindow):
         self.session.play_asked.emit()
 
     def _close_photo(self) -> None:
+        second = self.stage.session is not self.session
         self.stage.end()
-        self.session.close_photo()
+        if not second:
+            self.session.close_photo()
 
     def _choose_target(self) -> None:
         panel = docks.reveal(self, "predictions")
@@ -240,9 +243,10 @@ class Window(QMainWindow):
         self._allow()
 
     def _choose_model(self) -> None:
-        self.chooser = ModelChooser(self.session, self)
+        into = self.stage.into
+        self.chooser = ModelChooser(self.stage.session, self)
         self.chooser.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.chooser.chosen.connect(lambda name: self.session.open(model=name))
+        self.chooser.chosen.connect(lambda name: into(model=name))
         self.chooser.wants_file.connect(partial(opening.ask_weights, self))
         self.chooser.open()
 
@@ -295,7 +299,8 @@ class Window(QMainWindow):
             # A file is remembered by where it is, whatever folder the next start happens in.
             self.settings.put("model", str(Path(source).absolute()) if Path(source).exists() else source)
 
-    def _remember_photo(self, path: Path) -> None:
+    def remember_photo(self, path: Path) -> None:
+        """Put a photo among the recent ones."""
         if not is_bundled(path):
             self.settings.remember("photos", str(path.absolute()))
             self.settings.put("folder", str(path.absolute().parent))
@@ -310,7 +315,7 @@ class Window(QMainWindow):
 
     def _allow(self) -> None:
         session, known = self.session, self.session.methods()
-        traced = session.trace is not None
+        traced, active = session.trace is not None, self.stage.session
         allowed = {
             "save": session.heatmap is not None,
             "cancel": self.stage.working,
@@ -318,8 +323,8 @@ class Window(QMainWindow):
             "compare_photo": session.photo is not None,
             "compare_model": session.photo is not None,
             "compare_end": self.stage.comparison is not None,
-            "next_photo": session.photo is not None and session.photo.path is not None,
-            "previous_photo": session.photo is not None and session.photo.path is not None,
+            "next_photo": active.photo is not None and active.photo.path is not None,
+            "previous_photo": active.photo is not None and active.photo.path is not None,
             "direction": traced and reversible(session.view.method),
             "free": traced or self.presentation.on,
             "choose_target": traced,
@@ -355,7 +360,7 @@ class Window(QMainWindow):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
-        """Open what was dropped."""
+        """Open what was dropped beside the photos, on the active side."""
         event.acceptProposedAction()
         opening.receive(self, event.mimeData())
 

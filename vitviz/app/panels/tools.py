@@ -26,6 +26,7 @@ class ToolsPanel(QWidget):
     ) -> None:
         super().__init__(parent)
         self._session = session
+        self._chosen_for = session  # whose model is named and chosen here
         self._actions = actions
         self.open = self._button("open", "Open photo…")
         self.model = self._button("choose_model", "Choose model…")
@@ -96,8 +97,13 @@ class ToolsPanel(QWidget):
         for button, name in ((self.open, "open"), (self.model, "choose_model"), (self.save, "save")):
             button.setIcon(icons.icon(_ICONS[name], self.palette()))
 
+    def choose_for(self, session: Session) -> None:
+        """Name the model of another side, for which the commands choose now."""
+        self._chosen_for = session
+        self._show_model()
+
     def _show_model(self) -> None:
-        model = self._session.model
+        model = self._chosen_for.model
         if model is None:
             self.model.setText("Choose model…")
             return
