@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import hands
 import numpy as np
 import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
@@ -73,6 +74,15 @@ def test_a_copied_picture_is_pasted(shown, qtbot):
     with qtbot.waitSignal(shown.session.trace_changed, timeout=20_000):
         qtbot.keyClick(shown, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
     np.testing.assert_array_equal(shown.session.photo.pixels[0, 0], (255, 0, 0))
+
+
+def test_a_panel_that_was_copied_is_pasted(shown, qtbot):
+    hands.press(shown, "Ctrl+C")
+    copied = QGuiApplication.clipboard().image()
+    with qtbot.waitSignal(shown.session.trace_changed, timeout=20_000):
+        hands.press(shown, "Ctrl+V")
+    assert shown.session.photo.size == (copied.height(), copied.width())
+    assert not shown.notice.isVisible()
 
 
 def test_pasting_nothing_says_so(shown, qtbot):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from PySide6.QtCore import QMimeData
-from PySide6.QtGui import QImage
+from PySide6.QtGui import QImage, QPixmap
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from vitviz.images.photo import SUFFIXES
@@ -41,6 +41,8 @@ def what(data: QMimeData) -> Path | QImage | str | None:
 def picture(data: QMimeData) -> QImage | None:
     """The picture itself, where the data holds pixels (a drag from a browser, a screenshot in the clipboard)."""
     image = data.imageData() if data.hasImage() else None
+    if isinstance(image, QPixmap):  # what this program copied itself
+        image = image.toImage()
     return image if isinstance(image, QImage) and not image.isNull() else None
 
 
