@@ -5,6 +5,8 @@ import subprocess
 import sys
 import time
 
+import hands
+
 from vitviz.app import docks
 from vitviz.app.main import make_window
 from vitviz.app.samples import models, samples
@@ -83,6 +85,26 @@ def test_a_scene_and_a_bundled_model_are_not_remembered_as_the_users_own(window,
     assert window.session.photo.path == samples()[0].path
     assert window.settings.names("photos") == []
     assert window.settings.text("model") == ""
+
+
+def test_going_on_from_a_scene_goes_through_the_scenes_and_nothing_else(shown, qtbot):
+    assert hands.pick(shown.menu_bar, ["File", "Samples", samples()[0].title])
+    qtbot.waitUntil(lambda: shown.session.photo.name == samples()[0].path.name, timeout=20_000)
+    seen = {shown.session.photo.name}
+    for key in ("Alt+Left", "Alt+Right"):
+        shown.toast.words.setText("")
+        while " photo of the folder" not in shown.toast.words.text():
+            before = shown.session.photo
+            hands.press(shown, key)
+            qtbot.waitUntil(
+                lambda before=before: (
+                    shown.session.busy is None
+                    and (shown.session.photo is not before or " photo of" in shown.toast.words.text())
+                ),
+                timeout=20_000,
+            )
+            seen.add(shown.session.photo.name)
+    assert seen == {sample.path.name for sample in samples()}
 
 
 def test_the_scenes_are_listed_by_title_and_shown_by_the_model_at_hand(shown, qtbot):

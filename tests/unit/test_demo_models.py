@@ -111,7 +111,7 @@ def test_the_index_names_files_that_are_there_and_fit():
 
 def test_the_bundled_scenes_are_what_the_command_draws(tmp_path):
     write(tmp_path, SAMPLES[:1])
-    for name in ("two-objects.png", "two-objects-mask-1.png", "two-objects-mask-2.png"):
+    for name in ("two-objects.png", "masks/two-objects-1.png", "masks/two-objects-2.png"):
         drawn, bundled = (
             np.asarray(Image.open(tmp_path / name)),
             np.asarray(Image.open(resource(f"scenes/{name}"))),

@@ -1,4 +1,4 @@
-"""The bundled scenes: ``python -m vitviz.demo.samples`` draws them again, with a mask per object and an index.
+"""The bundled scenes: ``python -m vitviz.demo.samples`` draws them again, with masks of their objects and an index.
 
 The first of the index is the one vitviz opens with.
 """
@@ -88,15 +88,18 @@ SAMPLES: tuple[Sample, ...] = (
 
 
 def write(folder: Path, samples: tuple[Sample, ...] = SAMPLES, side: int = SIDE) -> None:
-    """Write each sample as ``<stem>.png`` with ``<stem>-mask-<n>.png`` per object, and ``index.json``."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write each sample as ``<stem>.png`` with ``masks/<stem>-<n>.png`` per object, and ``index.json``.
+
+    Masks have a folder of their own: whoever goes through the scenes in the window wants none.
+    """
+    (folder / "masks").mkdir(parents=True, exist_ok=True)
     index = []
     for sample in samples:
         drawn = draw(sample.make(), side)
         Image.fromarray(drawn.picture).save(folder / f"{sample.stem}.png", optimize=True)
         objects = []
         for n, (kind, mask) in enumerate(zip(drawn.kinds, drawn.masks, strict=True), 1):
-            name = f"{sample.stem}-mask-{n}.png"
+            name = f"masks/{sample.stem}-{n}.png"
             Image.fromarray(mask).save(folder / name, optimize=True)
             objects.append({"class": kind, "mask": name})
         index.append(
