@@ -1,6 +1,8 @@
 """Panels take their place in the window when they are opened, not before."""
 
+import hands
 import pytest
+from PySide6.QtCore import QPoint
 from PySide6.QtWidgets import QStyle, QTabBar
 
 from vitviz.app import docks
@@ -49,3 +51,30 @@ def test_names_of_tabs_are_whole_however_many_there_are(shown, qtbot):
         words = bar.fontMetrics().horizontalAdvance(bar.tabText(place))
         assert bar.tabRect(place).width() >= words + room, bar.tabText(place)
     assert bar.rect().contains(bar.tabRect(bar.currentIndex())), "the tab in front is in sight"
+
+
+def test_a_presentation_leaves_panels_where_they_were_after_one_was_dragged_over_a_floating_one(
+    window, qtbot
+):
+    docks = {dock.kind.name: dock for dock in window.docks}
+    heads, layers, positions, predictions = (
+        docks[name] for name in ("heads", "layers", "positions", "predictions")
+    )
+    assert hands.pick(window.menu_bar, ["Panels", "Positions"])
+    hands.click(positions.titleBarWidget()._float)
+    title = predictions.titleBarWidget()
+    hands.drag(
+        title,
+        QPoint(16, title.height() // 2),
+        positions.mapToGlobal(positions.rect().center()),
+        rest=200,
+    )
+    floating = [dock.isFloating() for dock in window.docks]
+    assert predictions.isFloating()
+    assert positions.isFloating()
+    sizes = heads.size(), layers.size()
+    hands.press(window, "F11")
+    assert layers.isHidden()
+    hands.press(window, "F11")
+    assert [dock.isFloating() for dock in window.docks] == floating
+    qtbot.waitUntil(lambda: (heads.size(), layers.size()) == sizes)

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QByteArray, QEvent, QObject, Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication, QDockWidget, QWidget
 
 if TYPE_CHECKING:
     from vitviz.app.window import Window
@@ -15,8 +15,6 @@ MAIN = 1.3
 """How much larger than that the main numbers are."""
 _PHOTO = 64
 """Percent of the screen's width that the photo has."""
-
-
 _SOON = 1000
 """Milliseconds in which a window has its size back."""
 
@@ -29,7 +27,7 @@ class Presentation(QObject):
         self._window = window
         self._hidden: list[QWidget] = []
         self._state = Qt.WindowState.WindowNoState
-        self._layout = QByteArray()
+        self._sizes: dict[QDockWidget, QSize] = {}
         self.on = False
         self._settling = QTimer(self, interval=_SOON, singleShot=True)
         self._settling.timeout.connect(self._forget)
@@ -46,7 +44,8 @@ class Presentation(QObject):
         window = self._window
         self.on, self._state = True, window.windowState()
         self._settling.stop()
-        self._layout = window.saveState()
+        docked = [dock for dock in window.docks if dock.isVisible() and not dock.isFloating()]
+        self._sizes = {dock: dock.size() for dock in docked}
         chrome: list[QWidget | None] = [
             window.menuWidget(),
             window.photo.controls,
@@ -64,7 +63,7 @@ class Presentation(QObject):
             widget.hide()
         self._resize_type(LARGER, MAIN)
         window.setWindowState(self._state | Qt.WindowState.WindowFullScreen)
-        right = [dock for dock in window.docks if dock.kind.area != "bottom" and dock.isVisible()]
+        right = [dock for dock in docked if dock.kind.area != "bottom"]
         width = window.screen().size().width() * (100 - _PHOTO) // 100
         window.resizeDocks(right, [width] * len(right), Qt.Orientation.Horizontal)
         window.photo.canvas.setFocus()
@@ -79,7 +78,7 @@ class Presentation(QObject):
             widget.show()
         self._hidden = []
         self._window.setWindowState(self._state)
-        self._window.restoreState(self._layout)
+        self._arrange()
         # Mostly the window has its size back only later, and shares it out among the panels anew.
         self._window.installEventFilter(self)
         self._settling.start()
@@ -91,8 +90,13 @@ class Presentation(QObject):
         return False
 
     def _arrange(self) -> None:
-        if not self.on:
-            self._window.restoreState(self._layout)
+        """Give the panels their sizes. Not by restoreState: Qt crashes in it once one has been dragged over a floating one."""
+        if self.on:
+            return
+        docks = [dock for dock in self._sizes if not dock.isHidden() and not dock.isFloating()]
+        sizes = [self._sizes[dock] for dock in docks]
+        self._window.resizeDocks(docks, [size.width() for size in sizes], Qt.Orientation.Horizontal)
+        self._window.resizeDocks(docks, [size.height() for size in sizes], Qt.Orientation.Vertical)
 
     def _forget(self) -> None:
         self._window.removeEventFilter(self)
