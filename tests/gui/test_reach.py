@@ -105,6 +105,14 @@ def test_focus_is_seen_on_every_stop_of_tab(everything, qtbot):
     assert checked > 20
 
 
+def test_tab_goes_from_the_empty_stage_through_all_that_one_can_start_with(window, qtbot):
+    welcome = window.photo.welcome
+    qtbot.waitUntil(lambda: bool(welcome.models))
+    offered = [*welcome.buttons, *(one for one in welcome.scenes if one.isVisible()), *welcome.models]
+    assert len(offered) > 6
+    assert walk(window, qtbot)[1 : len(offered) + 1] == offered
+
+
 def test_titles_of_panels_say_which_panel_their_buttons_are_of(everything):
     for dock in everything.docks:
         names = [button.accessibleName() for button in dock.titleBarWidget().findChildren(QAbstractButton)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from PySide6.QtCore import QRect, QSize, Qt
@@ -68,6 +69,9 @@ class Welcome(Invitation):
         column.addSpacing(12)
         self.tip = self._words(tip)
         column.addWidget(self.tip)
+        # Made late, they would come after all panels.
+        for before, after in pairwise([*self.buttons, *self.scenes, *self.models]):
+            self.setTabOrder(before, after)
         self._place()
 
     def _place(self) -> None:
