@@ -12,6 +12,7 @@ from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPalette
 from PySide6.QtWidgets import QAbstractButton, QComboBox, QFileDialog, QLineEdit, QSlider, QTableView, QWidget
+from steps import show
 
 from vitviz.app import actions, readings, requests, theme
 from vitviz.app.errors import catch_the_rest, failure
@@ -180,6 +181,21 @@ def test_the_list_of_models_is_there_at_once_the_second_time_and_follows_what_ca
     through.set()
     qtbot.waitUntil(lambda: dialog._shown.rowCount() == 4)
     dialog.reject()
+
+
+def test_what_became_of_the_settings_is_told_until_it_is_closed(qtbot, tmp_path, photo, model):
+    path = tmp_path / "window.ini"
+    path.write_bytes(b"\0\1\2 rubbish \0")
+    window = make_window(Settings(path), "cpu")
+    window.show()
+    qtbot.waitExposed(window)
+    show(window, qtbot, photo, model)
+    assert window.notice.isVisible()
+    assert "window.damaged.ini" in window.notice.sentence.text()
+    hands.click(window.notice.dismiss)
+    assert not window.notice.isVisible()
+    window.close()
+    window.deleteLater()
 
 
 def test_settings_survive_and_damage_is_set_aside(qtbot, tmp_path):

@@ -74,7 +74,7 @@ class Window(QMainWindow):
         self._restore()
         session.failed.connect(self.tell)
         session.noted.connect(self.toast.say)
-        session.trace_changed.connect(self.notice.clear)
+        session.trace_changed.connect(self.notice.answer)
         session.model_changed.connect(self._remember_model)
         session.photo_opened.connect(self.remember_photo)
         session.photo_changed.connect(self._name)
@@ -90,7 +90,7 @@ class Window(QMainWindow):
         session.view_changed.connect(self._follow)
         self._follow(session.view, session.view)
         if settings.told:
-            self.notice.tell(settings.told)
+            self.notice.tell(settings.told, lasting=True)
         self.photo.canvas.setFocus()
         self.installEventFilter(self)
         session.photo_changed.connect(self._welcome)

@@ -24,6 +24,7 @@ class Notice(QWidget):
         super().__init__(parent)
         self.setAccessibleName("Notice")
         self._report = ""
+        self._lasting = False
         self.sentence = QLabel()
         self.sentence.setWordWrap(True)
         self.sentence.setTextFormat(Qt.TextFormat.PlainText)
@@ -65,8 +66,9 @@ class Notice(QWidget):
         self._dress()
         self.clear()
 
-    def tell(self, sentence: str, details: str = "", report: str = "") -> None:
-        """Show a sentence; the details stay folded until asked for."""
+    def tell(self, sentence: str, details: str = "", report: str = "", lasting: bool = False) -> None:
+        """Show a sentence; the details stay folded until asked for. What is `lasting` no success answers."""
+        self._lasting = lasting
         self.sentence.setText(sentence)
         self.details.setPlainText(details)
         self._report = report or sentence
@@ -75,6 +77,11 @@ class Notice(QWidget):
         self.copy.setVisible(bool(details))
         self.details.setVisible(False)
         self.setVisible(True)
+
+    def answer(self) -> None:
+        """Something succeeded: what was told is of no interest any more, unless it was to last."""
+        if not self._lasting:
+            self.clear()
 
     def clear(self) -> None:
         """Nothing to tell any more."""
