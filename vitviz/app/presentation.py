@@ -90,7 +90,8 @@ class Presentation(QObject):
         return False
 
     def _arrange(self) -> None:
-        """Give the panels their sizes. Not by restoreState: Qt crashes in it once one has been dragged over a floating one."""
+        """Give the panels their sizes."""
+        # Not by restoreState: Qt crashes in it once a dock has been dragged over a floating one.
         if self.on:
             return
         docks = [dock for dock in self._sizes if not dock.isHidden() and not dock.isFloating()]
