@@ -6,12 +6,13 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import hands
 import numpy as np
 import pytest
 from PySide6.QtCore import QEvent
 from PySide6.QtWidgets import QApplication
-from steps import picture, show
-from walker import FILES, Walker, idle, sides
+from steps import picture
+from walker import FILES, WAYS, Walker, files, idle, sides
 
 from vitviz.app import drawing
 from vitviz.attention.trace import Trace
@@ -19,7 +20,10 @@ from vitviz.explain import explain
 from vitviz.explain.registry import find
 
 HAPPENS = (
-    *("resized", "floated", "docked", "closed", "reopened", "cancelled"),
+    *("resized", "closed", "reopened", "cancelled", "cancelled by a click", "keys read"),
+    *(f"{what} by {way}" for what in ("floated", "docked") for way in ("drag", "double click", "button")),
+    *(f"photo: {way}" for way in WAYS),
+    *("second photo dropped", "comparison ended"),
     *("chooser: Return", "chooser: Load", "chooser: row", "chooser: Escape", "chooser: Cancel"),
     *("dialog left", "dialog answered", *(f"dialog: {name}" for name in FILES)),
 )
@@ -71,28 +75,31 @@ def photos(tmp_path) -> list[Path]:
     return [*made, tmp_path / "p9.png", tmp_path]
 
 
-def walk(window, qtbot, models, photos, events, seed):
-    show(window, qtbot, photos[0], models[0])
-    walker = Walker(window, models, photos, seed)
+def walk(window, qtbot, photos, events, seed):
+    walker = Walker(window, photos, seed)
+    hands.drop(window.photo.canvas, files(photos[0]))
+    walker.choose_model("choose_model", "Return")
+    at_rest(window, qtbot)
     for number in range(events):
         walker.step()
-        if number % 4 == 0:
-            QApplication.processEvents()
         if number % 100 == 99:
             at_rest(window, qtbot)
             if window.session.trace is not None:
                 assert_nothing_is_stale(window)
                 walker.checked += 1
-    window.presentation.leave()
+    while QApplication.activePopupWidget() is not None:
+        hands.press(window, "Esc")
+    walker.leave_presentation()
     # A photo that can be read, so that there is something to look at in the end.
-    window.open_path(photos[1])
+    hands.drop(window.photo.canvas, files(photos[1]))
     at_rest(window, qtbot)
+    assert window.session.photo.name == photos[1].name
     return walker
 
 
-def test_a_random_walk_ends_in_order(window, qtbot, model, swin, photos):
+def test_a_random_walk_ends_in_order(window, qtbot, photos):
     before = traces()
-    walker = walk(window, qtbot, [model, swin], photos, 2000, seed=4)
+    walker = walk(window, qtbot, photos, 2000, seed=4)
     assert len(walker.done) == 2000
     assert len(set(walker.done)) == len(set(walker.deeds))
     assert walker.checked >= 10  # of 20 rests; the others had no photo, or one that cannot be read
@@ -101,7 +108,8 @@ def test_a_random_walk_ends_in_order(window, qtbot, model, swin, photos):
     assert not missing, walker.happened
     assert_nothing_is_stale(window)
     assert len(traces(before)) <= 2  # what is shown, and at most one more on a second side
-    window.close()
+    hands.press(window, "Ctrl+Q")
+    assert not window.isVisible()
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("vitviz")]
 
 

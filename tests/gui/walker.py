@@ -4,15 +4,18 @@ import random
 import time
 from collections import Counter
 from itertools import cycle
+from pathlib import Path
 
-from PySide6.QtCore import QPoint, QPointF, Qt, QTimer
-from PySide6.QtGui import QKeySequence, QWheelEvent
+import hands
+from PySide6.QtCore import QMimeData, QPoint, Qt, QTimer, QUrl
+from PySide6.QtGui import QColor, QGuiApplication, QImage
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QMessageBox, QPushButton
+from PySide6.QtWidgets import QApplication, QFileDialog, QMessageBox, QPushButton
 
 from vitviz.app import actions
 from vitviz.app.chooser import ModelChooser
 from vitviz.app.worker import Worker
+from vitviz.resources_path import resource
 
 # These open a dialog, which has a deed of its own below, or end the program.
 DIALOGS = {
@@ -28,14 +31,15 @@ DIALOGS = {
 }
 FILES = ("open", "open_folder", "open_weights", "save", "compare_photo")
 BUNDLED = ("demo/vit", "demo/deit", "demo/swin")
-LEFT = Qt.MouseButton.LeftButton
+WAYS = ("file", "folder", "picture", "paste file", "paste picture", "sample", "recent", "next", "previous")
+"""The ways to a photo, beside the file dialog."""
 
 
 class Walker:
     """Does one thing after the other to a window, chosen by a seeded generator."""
 
-    def __init__(self, window, models, photos, seed):
-        self.window, self.models, self.photos = window, models, photos
+    def __init__(self, window, photos, seed):
+        self.window, self.photos = window, photos
         self.chance = random.Random(seed)
         self.weights = photos[0].with_name("no weights.pth")
         self.weights.write_bytes(b"no weights")
@@ -44,7 +48,7 @@ class Walker:
             for command in actions.COMMANDS
             if command.name not in DIALOGS
             for key in (*command.keys, *command.stage_keys)
-        ]
+        ] + ["Tab", "Shift+Tab", "F6", "Shift+F6"]
         self.deeds = (
             [self.move] * 40
             + [self.point_at_a_panel] * 12
@@ -53,32 +57,39 @@ class Walker:
             + [self.wheel] * 4
             + [self.drag] * 2
             + [self.resize] * 3
-            + [self.dock] * 3
-            + [self.open_photo] * 3
-            + [self.open_model] * 2
+            + [self.dock] * 4
+            + [self.open_photo] * 4
+            + [self.open_weights] * 1
             + [self.free] * 6
             + [self.rest] * 3
             + [self.cancel] * 1
             + [self.compare] * 3
             + [self.choose_model] * 4
-            + [self.use_a_file_dialog] * 5
+            + [self.use_a_file_dialog] * 4
             + [self.dress] * 1
             + [self.read_keys] * 1
         )
         # In turn, not by chance: each must have been.
-        self.ways = cycle(["Return", "Load", "row", "Escape", "Cancel"])
+        self.answers = cycle(["Return", "Load", "row", "Escape", "Cancel"])
         self.files = cycle(FILES)
+        self.ways = cycle(WAYS)
+        self.dockings = cycle(["drag", "drag", "open", "button", "close", "double click", "open"])
         self.done = []
         self.checked = 0  # how often what was drawn has been computed again
         self.compared = 0
         self.happened = Counter()  # what deeds with several outcomes came to
+        self._answering = False
 
     def step(self):
         empty = self.window.session.photo is None and self.window.session.busy is None
         deed = self.open_photo if empty else self.chance.choice(self.deeds)
         self.done.append(deed.__name__)
         self.compared += self.window.stage.comparison is not None
+        self.watch()
         deed()
+        self.put_away()
+
+    # Where.
 
     def somewhere(self, widget):
         return QPoint(
@@ -102,89 +113,26 @@ class Walker:
         canvases = [self.window.photo.canvas, *([] if second is None else [second.photo.canvas])]
         return self.chance.choice(canvases)
 
-    def move(self):
-        canvas = self.stage()
-        QTest.mouseMove(canvas, self.somewhere(canvas))
+    # What may come in between.
 
-    def point_at_a_panel(self):
-        view = self.view()
-        QTest.mouseMove(view, self.somewhere(view))
+    def watch(self):
+        """Leave a dialog that a key opened from a button, and that no deed answers: else it would wait for ever."""
 
-    def click(self):
-        view = self.chance.choice([self.stage(), self.view()])
-        held = self.chance.choice([Qt.KeyboardModifier.NoModifier] * 3 + [Qt.KeyboardModifier.ShiftModifier])
-        QTest.mouseClick(view, LEFT, held, self.somewhere(view))
+        def leave(until):
+            if time.monotonic() > until or self._answering:
+                return
+            QTimer.singleShot(20, lambda: leave(until))
+            if isinstance(QApplication.activeModalWidget(), QFileDialog | QMessageBox):
+                hands.press(self.window, "Esc")
 
-    def drag(self):
-        canvas = self.stage()
-        start = self.somewhere(canvas)
-        QTest.mousePress(canvas, LEFT, Qt.KeyboardModifier.NoModifier, start)
-        QTest.mouseMove(canvas, self.somewhere(canvas))
-        QTest.mouseRelease(canvas, LEFT, Qt.KeyboardModifier.NoModifier, self.somewhere(canvas))
+        leave(time.monotonic() + 1)
 
-    def press(self):
-        if self.chance.random() < 0.5:
-            self.window.photo.canvas.setFocus()
-        at = QApplication.focusWidget() or self.window.photo.canvas
-        QTest.keySequence(at, QKeySequence(self.chance.choice(self.keys)))
-
-    def wheel(self):
-        canvas = self.stage()
-        place = QPointF(self.somewhere(canvas))
-        turn = QPoint(0, self.chance.choice([-240, -120, 120, 240]))
-        event = QWheelEvent(
-            place,
-            canvas.mapToGlobal(place),
-            QPoint(),
-            turn,
-            Qt.MouseButton.NoButton,
-            Qt.KeyboardModifier.NoModifier,
-            Qt.ScrollPhase.NoScrollPhase,
-            False,
-        )
-        QApplication.sendEvent(canvas, event)
-
-    def resize(self):
-        before = self.window.size()
-        self.window.resize(self.chance.randrange(900, 1600), self.chance.randrange(600, 1000))
-        self.happened["resized"] += self.window.size() != before
-
-    def dock(self):
-        """Float a panel or put it back, close it, or open it again."""
-        dock = self.chance.choice(self.window.docks)
-        buttons = dock.titleBarWidget()
-        if dock.isHidden():
-            dock.toggleViewAction().trigger()
-            self.happened["reopened"] += not dock.isHidden()
-        elif self.chance.random() < 0.67:
-            floating = dock.isFloating()
-            QTest.mouseClick(buttons._float, LEFT)
-            self.happened["docked" if floating else "floated"] += dock.isFloating() != floating
-        else:
-            QTest.mouseClick(buttons._close, LEFT)
-            self.happened["closed"] += dock.isHidden()
-
-    def open_photo(self):
-        self.window.open_path(self.chance.choice(self.photos))
-
-    def open_model(self):
-        self.window.session.open(model=self.chance.choice(self.models))
-
-    def free(self):
-        QTest.keyClick(self.window.photo.canvas, Qt.Key.Key_Escape)
-
-    def rest(self):
-        """Let what is under way come to its end, as people do."""
-        for _ in range(10):
-            QTest.qWait(5)
-
-    def cancel(self):
-        """While something runs, mostly: else there is nothing to cancel."""
-        if self.chance.random() < 0.7:
-            self.open_photo()
-        waited = self.window.stage.working
-        self.window.commands["cancel"].trigger()
-        self.happened["cancelled"] += waited and not self.window.stage.working
+    def put_away(self):
+        """Leave what lies before the window, so that the next deed reaches it; a menu sometimes stays."""
+        while QApplication.activeModalWidget() is not None or (
+            QApplication.activePopupWidget() is not None and self.chance.random() < 0.8
+        ):
+            hands.press(self.window, "Esc")
 
     def until(self, there):
         """Let the window go on until something is there."""
@@ -193,43 +141,174 @@ class Walker:
             assert time.monotonic() < end
             QTest.qWait(10)
 
-    def keys_of(self, name):
-        """Press the keys of a command in the window, or trigger it where it has none."""
-        command = next(one for one in actions.COMMANDS if one.name == name)
-        if command.keys:
-            self.window.activateWindow()
-            self.window.photo.canvas.setFocus()
-            QTest.keySequence(self.window.photo.canvas, QKeySequence(command.keys[0]))
-        else:
-            self.window.commands[name].trigger()
+    def leave_presentation(self):
+        if self.window.presentation.on:
+            hands.press(self.window, "F11")
+            assert not self.window.presentation.on
 
-    def choose_model(self):
-        """Open the list of models for a side, and load one by keys or by clicks, or think better of it."""
-        self.keys_of(self.chance.choice(["choose_model", "choose_model", "compare_model"]))
-        choosers = [one for one in self.window.findChildren(ModelChooser) if one.isVisible()]
-        if not choosers:
+    def pick(self, *path):
+        """Click through the menus."""
+        self.leave_presentation()
+        self.put_away()
+        return hands.pick(self.window.menu_bar, path)
+
+    def command(self, name):
+        """Give a command by its keys, or by the menu."""
+        command = next(one for one in actions.COMMANDS if one.name == name)
+        if command.keys and self.chance.random() < 0.7:
+            hands.press(self.window, command.keys[0])
+        else:
+            self.pick(command.menu.replace("&", ""), command.text.replace("&", ""))
+
+    # What is done.
+
+    def move(self):
+        canvas = self.stage()
+        hands.point(canvas, self.somewhere(canvas))
+
+    def point_at_a_panel(self):
+        view = self.view()
+        hands.point(view, self.somewhere(view))
+
+    def click(self):
+        view = self.chance.choice([self.stage(), self.view()])
+        held = self.chance.choice([Qt.KeyboardModifier.NoModifier] * 3 + [Qt.KeyboardModifier.ShiftModifier])
+        hands.click(view, self.somewhere(view), held)
+
+    def drag(self):
+        canvas = self.stage()
+        held = self.chance.choice([Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier])
+        hands.drag(canvas, self.somewhere(canvas), canvas.mapToGlobal(self.somewhere(canvas)), held)
+
+    def press(self):
+        """A key, wherever the focus is: sometimes on the photo."""
+        if self.chance.random() < 0.3:
+            canvas = self.stage()
+            hands.click(canvas, self.somewhere(canvas))
+        hands.press(self.window, self.chance.choice(self.keys))
+
+    def wheel(self):
+        canvas = self.stage()
+        hands.turn(canvas, self.somewhere(canvas), self.chance.choice([-240, -120, 120, 240]))
+
+    def resize(self):
+        before = self.window.size()
+        self.window.resize(self.chance.randrange(900, 1600), self.chance.randrange(600, 1000))
+        self.happened["resized"] += self.window.size() != before
+
+    def dock(self):
+        """Drag a panel by its title to where it floats or docks, float it or put it back, close it, or open it again."""
+        self.leave_presentation()
+        way, docks = next(self.dockings), self.window.docks
+        hidden = [one for one in docks if one.isHidden()]
+        seen = [one for one in docks if one.built and one.panel.isVisible()]  # not behind a tab
+        floating = [one for one in seen if one.isFloating()]
+        docked = [one for one in seen if not one.isFloating()]
+        if way == "open" and hidden:
+            dock = self.chance.choice(hidden)
+            self.pick("Panels", dock.kind.title)
+            self.happened["reopened"] += not dock.isHidden()
+        elif way == "drag" and floating and docked:
+            dock = self.chance.choice(floating)
+            above = [one.frameGeometry() for one in floating if one is not dock]
+            middles = {one: one.mapToGlobal(one.rect().center()) for one in docked}
+            free = [one for one in docked if not any(other.contains(middles[one]) for other in above)]
+            self.dock_by(way, dock, self.chance.choice(free or docked))
+        elif way != "open" and (floating or docked):
+            dock = self.chance.choice(self.chance.choice([found for found in (floating, docked) if found]))
+            self.dock_by(way, dock, self.window.photo.canvas)
+
+    def dock_by(self, way, dock, aim):
+        """Act on a panel's title; one that is dragged goes to the middle of something."""
+        bar, floating = dock.titleBarWidget(), dock.isFloating()
+        if way == "close":
+            hands.click(bar._close)
+            self.happened["closed"] += dock.isHidden()
             return
-        chooser = choosers[-1]
+        if way == "drag":
+            # Docks make room for one that is held over them, which takes them a while.
+            hands.drag(bar, QPoint(16, bar.height() // 2), aim.mapToGlobal(aim.rect().center()), rest=300)
+        elif way == "double click":
+            hands.double_click(bar, QPoint(16, bar.height() // 2))
+        else:
+            hands.click(bar._float)
+        if dock.isFloating() != floating:
+            self.happened[f"{'docked' if floating else 'floated'} by {way}"] += 1
+
+    def open_photo(self, way=None):
+        """Drop, paste or pick a photo, or go to the next one."""
+        way, photo = way or next(self.ways), self.chance.choice(self.photos)
+        before = self.window.session._wanted
+        if way in ("file", "folder"):
+            hands.drop(self.stage(), files(photo.parent if way == "folder" else photo))
+        elif way == "picture":
+            hands.drop(self.stage(), pixels(self.chance))
+        elif way.startswith("paste"):
+            QGuiApplication.clipboard().setMimeData(files(photo) if "file" in way else pixels(self.chance))
+            hands.press(self.window, "Ctrl+V")
+        elif way == "sample":
+            self.pick("File", "Samples", self.chance.choice(self.window.samples.actions()).text())
+        elif way == "recent":
+            self.pick("File", "Open recent", self.chance.choice(self.photos).name)
+        else:
+            hands.press(self.window, "Alt+Right" if way == "next" else "Alt+Left")
+        self.happened[f"photo: {way}"] += self.window.session._wanted is not before
+
+    def open_weights(self):
+        """Drop a file of weights."""
+        name = self.chance.choice(["vit", "deit", "swin"])
+        hands.drop(self.stage(), files(resource(f"models/{name}.safetensors")))
+
+    def free(self):
+        hands.press(self.window, "Esc")
+
+    def rest(self):
+        """Let what is under way come to its end, as people do."""
+        for _ in range(10):
+            QTest.qWait(5)
+
+    def cancel(self):
+        """By keys or, once it is there, by the button; while something runs, mostly: else there is nothing to cancel."""
+        if self.chance.random() < 0.7:
+            self.open_photo("file")
+        stage = self.window.stage
+        waited, card = stage.working, self.window.photo.progress
+        if self.chance.random() < 0.5:
+            self.until(lambda: card.isVisible() or not stage.working)
+        if card.isVisible():
+            hands.click(card.cancel)
+            self.happened["cancelled by a click"] += 1
+        else:
+            hands.press(self.window, "Ctrl+.")
+        self.happened["cancelled"] += waited and not stage.working
+
+    def choosers(self):
+        return [one for one in self.window.findChildren(ModelChooser) if one.isVisible()]
+
+    def choose_model(self, command=None, answer=None):
+        """Open the list of models for a side, and load one by keys or by clicks, or think better of it."""
+        self.command(command or self.chance.choice(["choose_model", "choose_model", "compare_model"]))
+        if not self.choosers():
+            return
+        chooser = self.choosers()[-1]
         if self.chance.random() < 0.7:  # else it is read still
             self.until(lambda: chooser._table.rowCount() > 0)
-        name = self.chance.choice(BUNDLED)
-        QTest.keyClicks(chooser.search, name)
-        way = next(self.ways)
-        if way == "Return":
-            QTest.keyClick(chooser.search, Qt.Key.Key_Return)
-        elif way == "Load":
-            QTest.mouseClick(chooser.load, LEFT)
-        elif way == "row":
-            place = chooser.view.visualRect(chooser._shown.index(0, 0)).center()
-            QTest.mouseClick(chooser.view.viewport(), LEFT, pos=place)
-            QTest.keyClick(chooser.view, Qt.Key.Key_Escape)
-        elif way == "Escape":
-            QTest.keyClick(chooser.search, Qt.Key.Key_Escape)
+        hands.write(self.window, self.chance.choice(BUNDLED))
+        answer = answer or next(self.answers)
+        if answer == "Return":
+            hands.press(self.window, "Return")
+        elif answer == "Load":
+            hands.click(chooser.load)
+        elif answer == "row":
+            row = chooser.view.visualRect(chooser._shown.index(0, 0)).center()
+            hands.click(chooser.view.viewport(), row)
+            hands.press(self.window, "Esc")
+        elif answer == "Escape":
+            hands.press(self.window, "Esc")
         else:
-            button = next(one for one in chooser.findChildren(QPushButton) if one.text() == "Cancel")
-            QTest.mouseClick(button, LEFT)
-        assert not chooser.isVisible()
-        self.happened[f"chooser: {way}"] += 1
+            hands.click(next(one for one in chooser.findChildren(QPushButton) if one.text() == "Cancel"))
+        assert not self.choosers()
+        self.happened[f"chooser: {answer}"] += 1
 
     def use_a_file_dialog(self):
         """Open Qt's own file dialog and answer it by keys: a file that is there, one that is not, or Escape."""
@@ -241,7 +320,8 @@ class Walker:
         answer = self.chance.choice([path, path, photo.with_name("missing.png"), None])
         if name == "save" and answer is not None:
             answer = saved
-        answered, over = [], []
+        answered, over, typing = [], [], []
+        self._answering = True
 
         def drive():
             if over:
@@ -250,42 +330,62 @@ class Walker:
             QTimer.singleShot(10, drive)
             dialog = QApplication.activeModalWidget()
             if isinstance(dialog, QMessageBox):  # there is no such file
-                QTest.keyClick(dialog, Qt.Key.Key_Escape)
+                hands.press(self.window, "Esc")
+            elif typing:  # the window goes on while one types
+                pass
             elif isinstance(dialog, QFileDialog) and (answer is None or answered):
-                QTest.keyClick(dialog, Qt.Key.Key_Escape)
+                hands.press(self.window, "Esc")
                 answered.append("Escape")
             elif isinstance(dialog, QFileDialog):
                 answered.append(answer.name)
-                field = dialog.findChild(QLineEdit, "fileNameEdit")
-                field.setText(str(answer))
-                QTest.keyClick(field, Qt.Key.Key_Return)
+                typing.append(True)
+                hands.answer(dialog, str(answer))
+                typing.clear()
 
         QTimer.singleShot(10, drive)
-        self.keys_of(name)
+        self.command(name)
         over.append(True)
+        self._answering = False
         if answered:
             self.happened[f"dialog: {name}"] += 1
             self.happened["dialog left" if answered[-1] == "Escape" else "dialog answered"] += 1
 
     def compare(self):
-        """Begin a comparison, open something else in its second side, or end it."""
-        stage, files = self.window.stage, [photo for photo in self.photos if photo.is_file()]
-        if self.window.session.photo is None:
-            return
-        deed = self.chance.choice(["photo", "model", "end"])
-        if deed == "photo":
-            stage.compare(photo=self.chance.choice(files))
-        elif deed == "model":
-            stage.compare(model=self.chance.choice(self.models))
+        """Begin a comparison, drop something on its second side, or end it by keys or by its button."""
+        second = self.window.stage.second
+        if second is None:
+            self.choose_model("compare_model", "Return")
+        elif self.chance.random() < 0.5:
+            hands.drop(second.photo.canvas, files(self.chance.choice(self.photos)))
+            self.happened["second photo dropped"] += 1
+        elif self.chance.random() < 0.5:
+            hands.click(second.buttons["close"])
         else:
-            self.window.commands["compare_end"].trigger()
+            hands.press(self.window, "Ctrl+Shift+E")
+        self.happened["comparison ended"] += second is not None and self.window.stage.second is None
 
     def dress(self):
-        self.chance.choice(self.window.themes.actions()).trigger()
+        self.pick("View", "Theme", self.chance.choice(["As the system", "Light", "Dark"]))
 
     def read_keys(self):
-        self.window.commands["keys"].trigger()
-        QTest.keyClick(self.window.keys, Qt.Key.Key_Escape)
+        hands.press(self.window, "?")
+        self.happened["keys read"] += self.window.keys is not None
+        hands.press(self.window, "Esc")
+
+
+def files(*paths: Path) -> QMimeData:
+    """Files as they are dropped and copied."""
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    return data
+
+
+def pixels(chance: random.Random) -> QMimeData:
+    """A picture of one colour as it is dropped by a browser and copied."""
+    data, image = QMimeData(), QImage(70, 50, QImage.Format.Format_RGB32)
+    image.fill(QColor.fromHsv(chance.randrange(360), 200, 200))
+    data.setImageData(image)
+    return data
 
 
 def sides(window):
