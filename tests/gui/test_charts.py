@@ -149,12 +149,12 @@ def test_pointing_finds_the_step_in_either_arrangement(curves, wide):
         place = curves.place(spot.plot, XS[spot.step], 0.65)
         assert has(curves.grab().toImage(), theme.colors(curves.palette()).window, place, 0)
         QTest.mouseMove(curves, place.toPoint() + QPoint(4, 0))
-        assert curves.spot == spot
+        assert curves.hovered == spot
         at_rest()
         # The line through the step.
         assert not has(curves.grab().toImage(), theme.colors(curves.palette()).window, place, 0)
     QApplication.sendEvent(curves, QEvent(QEvent.Type.Leave))
-    assert curves.spot is None
+    assert curves.hovered is None
 
 
 def test_the_keys_show_where_they_are(curves, dots):
@@ -165,12 +165,12 @@ def test_the_keys_show_where_they_are(curves, dots):
         view.setFocus(Qt.FocusReason.TabFocusReason)
         QTest.keyClick(view, Qt.Key.Key_Right)
         assert view.grab().toImage().pixelColor(1, 100) == accent
-    assert curves.spot == Spot(0, 0)
+    assert curves.hovered == Spot(0, 0)
     text = theme.colors(dots.palette()).text
     ringed = [
         target for target in dots._targets[:3] if has(dots.grab().toImage(), text, dots.place(target), 8)
     ]
-    assert ringed == [dots.spot] == [Target(1, 0)]
+    assert ringed == [dots.hovered] == [Target(1, 0)]
 
 
 def test_a_head_that_is_pointed_at_elsewhere_has_a_ring_as_long_as_it_is(dots):

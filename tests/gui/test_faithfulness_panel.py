@@ -172,7 +172,7 @@ def test_pointing_shows_the_step_and_what_the_model_was_given(scored, qtbot):
     view, trace = scored.view, scored._session.trace
     scores = scored._scores[scored._questions()[0]]
     qtbot.mouseMove(view, view.place(0, 0.5, 0.2).toPoint() + QPoint(1, 0))
-    assert (view.spot.plot, view.spot.step) == (0, 4)
+    assert (view.hovered.plot, view.hovered.step) == (0, 4)
     words = view.card.words.text().split("\n")
     assert words[:2] == ["50 % removed", f"probability {scores.deletion.probabilities[4]:.3f}"]
     thumb = view.card.picture.pixmap().toImage()
@@ -187,7 +187,7 @@ def test_pointing_shows_the_step_and_what_the_model_was_given(scored, qtbot):
     view.setFocus()
     qtbot.keyClick(view, Qt.Key.Key_Down)
     qtbot.keyClick(view, Qt.Key.Key_Right)
-    assert (view.spot.plot, view.spot.step) == (1, 5)
+    assert (view.hovered.plot, view.hovered.step) == (1, 5)
     assert view.card.isVisible()
     assert view.card.words.text().split("\n")[0].endswith("revealed")
     thumb = view.card.picture.pixmap().toImage()
@@ -197,7 +197,7 @@ def test_pointing_shows_the_step_and_what_the_model_was_given(scored, qtbot):
         hottest // 8 * 8 + 5, hottest % 8 * 8 + 3
     ].tolist()
     qtbot.keyClick(view, Qt.Key.Key_Escape)
-    assert view.spot is None
+    assert view.hovered is None
     assert not view.card.isVisible()
 
 
@@ -282,7 +282,7 @@ def test_on_a_bundled_scene_it_says_how_the_map_lies_on_the_object(panel, qtbot)
         target = trace.model.labels.index(kind)
         session.change(target=target, method="relevance", compared=("rollout",))
         settled(panel, qtbot)
-        with Image.open(resource(f"scenes/two-objects-mask-{number}.png")) as image:
+        with Image.open(resource(f"scenes/masks/two-objects-{number}.png")) as image:
             mask = input_mask(trace.framing, np.asarray(image.convert("L")))
         of_map = on_object(explain(trace, "relevance", target=target), mask)
         assert panel.aim.whole == (

@@ -353,8 +353,9 @@ class CellTable(Pointed):
         if cell.column is not None or self.names_pickable or self.table.square:
             self.clicked.emit(cell)
 
-    def _hover(self, cell: Cell | None) -> None:
+    def point(self, cell: Cell | None) -> None:
+        """Point at a cell, or with None at nothing; a hand says that a click does something."""
         if cell != self._hovered:
             hand = cell is not None and (cell.column is not None or self.names_pickable)
             self.setCursor(Qt.CursorShape.PointingHandCursor if hand else Qt.CursorShape.ArrowCursor)
-        super()._hover(cell)
+        super().point(cell)

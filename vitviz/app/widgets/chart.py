@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyqtgraph as pg
-from PySide6.QtCore import QEvent, QPointF, Qt, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QFocusEvent,
@@ -18,7 +18,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QGraphicsSimpleTextItem, QVBoxLayout, QWidget
 
 from vitviz.app import theme
-from vitviz.app.widgets.focus import Ringed
+from vitviz.app.widgets.pointed import Pointed
 
 _AXES = ("left", "bottom", "right")
 _Event, _Key = QEvent.Type, Qt.Key
@@ -33,25 +33,20 @@ def curve_pen(color: QColor | str, width: float = 1, dashes: Sequence[float] = (
     return made
 
 
-class ChartView(Ringed):
+class ChartView(Pointed):
     """Charts, each with a title. Arrow keys and the pointer point at what lies in them, a click or Enter picks it.
 
-    What that is, its subclasses know, by the first four methods; by itself it is empty.
+    What that is, its subclasses know, by `at` and the next three methods; by itself it is empty.
     The scene's coordinates are those of this widget.
     """
 
-    pointed = Signal(object)  # what is pointed at, or None
     clicked = Signal(object)
 
     def __init__(self, parent: QWidget | None, charts: int) -> None:
         super().__init__(parent)
-        self.spot: Any = None  # what is pointed at
         self.last: Any = None  # what was pointed at before: where arrow keys go from
-        self.dimmed = False
         self._marks: list[Any] = []
         self.setMinimumSize(220, 140)
-        self.setMouseTracking(True)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.view: Any = pg.GraphicsLayoutWidget()
         self.view.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.view.setBackground(None)
@@ -80,9 +75,6 @@ class ChartView(Ringed):
             grid.setStyle(showValues=False)
             grid.setGrid(255)
             grid.setZValue(-1)
-
-    def at(self, place: QPointF) -> Any:
-        """What can be pointed at at a place, or None."""
 
     def beside(self, across: int, up: int) -> Any:
         """What lies one step from what was pointed at last, or None."""
@@ -135,8 +127,8 @@ class ChartView(Ringed):
             self.charts[chart].vb.addItem(item)
 
     def set_dimmed(self, dimmed: bool) -> None:
-        """Whether what is shown is of something older than what is asked for."""
-        self.dimmed = dimmed
+        """Whether what is shown is about to be replaced."""
+        super().set_dimmed(dimmed)
         self.view.ci.setOpacity(0.4 if dimmed else 1.0)
 
     def event(self, event: QEvent) -> bool:
@@ -152,22 +144,13 @@ class ChartView(Ringed):
 
     # From the user.
 
-    def point(self, spot: Any) -> None:
+    def point(self, thing: Any) -> None:
         """Point at something, or with None at nothing."""
-        if spot != self.spot:
-            self.spot, self.last = spot, spot or self.last
-            self.setCursor(Qt.CursorShape.ArrowCursor if spot is None else Qt.CursorShape.PointingHandCursor)
+        if thing != self.hovered:
+            self.last = thing or self.last
+            self.setCursor(Qt.CursorShape.ArrowCursor if thing is None else Qt.CursorShape.PointingHandCursor)
+            super().point(thing)
             self.mark()
-            self.pointed.emit(spot)
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Point at what lies below the pointer."""
-        self.point(self.at(event.position()))
-
-    def leaveEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Point at nothing."""
-        self.point(None)
-        super().leaveEvent(event)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Pick what lies below the pointer."""
@@ -185,7 +168,7 @@ class ChartView(Ringed):
             self.update()
         elif key in (_Key.Key_Return, _Key.Key_Enter) and self.last is not None:
             self.clicked.emit(self.last)
-        elif key == _Key.Key_Escape and self.spot is not None:
+        elif key == _Key.Key_Escape and self.hovered is not None:
             self.point(None)
         else:
             super().keyPressEvent(event)

@@ -72,8 +72,8 @@ class CurvesView(ChartView):
     def set_plots(self, plots: Sequence[Chart]) -> None:
         """What is drawn, two plots or none; a step that is no more there is not pointed at any longer."""
         if tuple(plots) != self.plots:
-            if self.spot is not None and (
-                not plots or self.spot.step >= len(steps_of(plots[self.spot.plot]))
+            if self.hovered is not None and (
+                not plots or self.hovered.step >= len(steps_of(plots[self.hovered.plot]))
             ):
                 self.point(None)
             self.plots = tuple(plots)
@@ -82,11 +82,11 @@ class CurvesView(ChartView):
     def set_card(self, words: Sequence[str], thumb: QImage | None) -> None:
         """What is said beside the line at the pointer, where there is more room: lines of text and a picture."""
         self.card.setVisible(thumb is not None)
-        if self.spot is None or thumb is None:
+        if self.hovered is None or thumb is None:
             return
         self.card.fill(words, thumb)
-        size, box = self.card.size(), self.charts[self.spot.plot].vb.sceneBoundingRect()
-        x = self.place(self.spot.plot, steps_of(self.plots[self.spot.plot])[self.spot.step], 0).x()
+        size, box = self.card.size(), self.charts[self.hovered.plot].vb.sceneBoundingRect()
+        x = self.place(self.hovered.plot, steps_of(self.plots[self.hovered.plot])[self.hovered.step], 0).x()
         x += 10 if x < box.center().x() else -10 - size.width()
         y = min(box.top() + 4, self.height() - size.height() - 2)
         self.card.move(round(min(max(x, 2), self.width() - size.width() - 2)), round(max(y, 2)))
@@ -106,9 +106,9 @@ class CurvesView(ChartView):
     def beside(self, across: int, up: int) -> Spot | None:
         """The next step, or the same one of the other plot."""
         last = len(steps_of(self.plots[0])) - 1 if self.plots else -1
-        if last < 0 or (up and self.spot is None):
+        if last < 0 or (up and self.hovered is None):
             return None
-        spot = self.spot or Spot(0, -1 if across > 0 else last + 1)
+        spot = self.hovered or Spot(0, -1 if across > 0 else last + 1)
         return Spot((spot.plot + abs(up)) % 2, min(max(spot.step + across, 0), last))
 
     def draw(self) -> None:
@@ -134,11 +134,11 @@ class CurvesView(ChartView):
 
     def marks(self) -> tuple[int, list[Any]]:
         """A line at the step that is pointed at, and a dot on each curve."""
-        if self.spot is None:
+        if self.hovered is None:
             self.card.hide()
             return 0, []
-        plot, scheme = self.plots[self.spot.plot], theme.colors(self.palette())
-        share = steps_of(plot)[self.spot.step]
+        plot, scheme = self.plots[self.hovered.plot], theme.colors(self.palette())
+        share = steps_of(plot)[self.hovered.step]
         met = [line for line in plot.lines if share in line.xs]
         dots = pg.ScatterPlotItem(
             [share] * len(met),
@@ -148,7 +148,7 @@ class CurvesView(ChartView):
             pen=self.pen(scheme.window, 1.5),
             antialias=True,
         )
-        return self.spot.plot, [pg.InfiniteLine(share, pen=self.pen(scheme.quiet)), dots]
+        return self.hovered.plot, [pg.InfiniteLine(share, pen=self.pen(scheme.quiet)), dots]
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Side by side where there is room, else one above the other."""

@@ -321,11 +321,11 @@ class MatrixView(Pointed):
                 )
                 self._redraw()
                 return
-        self._hover(self.at(event.position()))
+        self.point(self.at(event.position()))
 
     def enterEvent(self, event: QEnterEvent) -> None:  # noqa: N802
         """Point at once, not only after the next move."""
-        self._hover(self.at(event.position()))
+        self.point(self.at(event.position()))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Begin a click or a drag."""
@@ -347,4 +347,4 @@ class MatrixView(Pointed):
         steps = event.angleDelta().y() / 120
         if steps:
             self.zoom(1.25**steps, event.position())
-            self._hover(self.at(event.position()))
+            self.point(self.at(event.position()))

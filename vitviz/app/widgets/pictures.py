@@ -271,7 +271,7 @@ class PicturesView(Pointed):
             selected = next((spot for spot, strong in self._marks if strong), Spot(0, 0, 0))
             spot = self._hovered or selected
             self._walked = self._ring = True
-            self._hover(self._next(spot, *_STEPS[Qt.Key(event.key())]))
+            self.point(self._next(spot, *_STEPS[Qt.Key(event.key())]))
         elif self._hovered is not None:
             self.clicked.emit(self._hovered)
 
@@ -290,7 +290,7 @@ class PicturesView(Pointed):
         """What the keys pointed at is not pointed at any more."""
         if self._walked:
             self._walked = False
-            self._hover(None)
+            self.point(None)
         super().focusOutEvent(event)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802

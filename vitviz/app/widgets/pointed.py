@@ -42,13 +42,14 @@ class Pointed(Ringed):
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Tell when the pointer comes to another thing."""
-        self._hover(self.at(event.position()))
+        self.point(self.at(event.position()))
 
     def leaveEvent(self, _: QEvent) -> None:  # noqa: N802
         """The pointer has left."""
-        self._hover(None)
+        self.point(None)
 
-    def _hover(self, thing: Any) -> None:
+    def point(self, thing: Any) -> None:
+        """Point at something, or with None at nothing."""
         if thing != self._hovered:
             self._hovered = thing
             self.update()

@@ -55,7 +55,7 @@ class ScatterView(ChartView):
 
     def set_dots(self, dots: Dots) -> None:
         """New content."""
-        self.dots, self.spot = dots, None
+        self.dots, self._hovered = dots, None
         self._targets = [
             Target(layer, head) for layer, heads in enumerate(dots.values) for head in range(len(heads))
         ]
@@ -153,7 +153,7 @@ class ScatterView(ChartView):
             items = [pg.BarGraphItem(**at, brush=ground, pen=pg.mkPen(None))]
             items += self._items(self._meant(self._selected), QColor(scheme.accent), 2)
             items[0].setZValue(-1)
-        ringed = self._meant(self.spot) | self._meant(self._preview)
+        ringed = self._meant(self.hovered) | self._meant(self._preview)
         ringed |= self._meant(self.last if self._ring else None)
         if ringed.any():
             xs, ys, line = self._xs[ringed], self._ys[ringed], self.pen(scheme.text, 1.5)
