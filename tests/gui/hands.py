@@ -1,9 +1,20 @@
 """Hands at a window: what they do comes as the screen's own events, to what lies under the pointer or has the focus."""
 
+import random
 from collections.abc import Sequence
+from pathlib import Path
 
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt
-from PySide6.QtGui import QAction, QDragEnterEvent, QDragMoveEvent, QDropEvent, QKeySequence, QWindow
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import (
+    QAction,
+    QColor,
+    QDragEnterEvent,
+    QDragMoveEvent,
+    QDropEvent,
+    QImage,
+    QKeySequence,
+    QWindow,
+)
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QMenu, QMenuBar, QWidget
 
@@ -105,6 +116,21 @@ def drop(widget: QWidget, data: QMimeData, place: QPoint | None = None) -> None:
     for kind in (QDragEnterEvent, QDragMoveEvent):
         QApplication.sendEvent(handle, kind(at, Qt.DropAction.CopyAction, data, LEFT, PLAIN))
     QApplication.sendEvent(handle, QDropEvent(QPointF(at), Qt.DropAction.CopyAction, data, LEFT, PLAIN))
+
+
+def files(*paths: Path) -> QMimeData:
+    """Files as they are dropped and copied."""
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    return data
+
+
+def pixels(chance: random.Random) -> QMimeData:
+    """A picture of one colour as it is dropped by a browser and copied."""
+    data, image = QMimeData(), QImage(70, 50, QImage.Format.Format_RGB32)
+    image.fill(QColor.fromHsv(chance.randrange(360), 200, 200))
+    data.setImageData(image)
+    return data
 
 
 def pick(bar: QMenuBar, path: Sequence[str]) -> bool:

@@ -12,12 +12,13 @@ import pytest
 from PySide6.QtCore import QEvent
 from PySide6.QtWidgets import QApplication
 from steps import picture
-from walker import FILES, WAYS, Walker, files, idle, sides
+from walker import FILES, WAYS, Walker, idle, sides
 
 from vitviz.app import drawing
 from vitviz.attention.trace import Trace
 from vitviz.explain import explain
 from vitviz.explain.registry import find
+from vitviz.resources_path import resource
 
 HAPPENS = (
     *("resized", "closed", "reopened", "cancelled", "cancelled by a click", "keys read"),
@@ -77,7 +78,7 @@ def photos(tmp_path) -> list[Path]:
 
 def walk(window, qtbot, photos, events, seed):
     walker = Walker(window, photos, seed)
-    hands.drop(window.photo.canvas, files(photos[0]))
+    hands.drop(window.photo.canvas, hands.files(photos[0]))
     walker.choose_model("choose_model", "Return")
     at_rest(window, qtbot)
     for number in range(events):
@@ -91,7 +92,7 @@ def walk(window, qtbot, photos, events, seed):
         hands.press(window, "Esc")
     walker.leave_presentation()
     # A photo that can be read, so that there is something to look at in the end.
-    hands.drop(window.photo.canvas, files(photos[1]))
+    hands.drop(window.photo.canvas, hands.files(photos[1]))
     at_rest(window, qtbot)
     assert window.session.photo.name == photos[1].name
     return walker
@@ -131,21 +132,24 @@ def resident() -> float:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
-def test_memory_after_200_switches_is_that_after_20(window, qtbot, model, swin, tmp_path):
+def test_memory_after_200_switches_is_that_after_20(window, qtbot, tmp_path):
     # Photos large enough that each one that was kept would be seen: 180 of them take half a gibibyte.
     opened = [picture(tmp_path / f"large{number}.png", (900, 700 + number), number) for number in range(4)]
-    models = [model, swin]
+    models = [resource(f"models/{name}.safetensors") for name in ("vit", "swin")]
+    stage, shown = window.photo.canvas, window.session
     before = traces()
+    for first in (opened[3], models[1]):
+        hands.drop(stage, hands.files(first))
+        qtbot.waitUntil(lambda: idle(window), timeout=60_000)
     early = 0.0
     for number in range(200):
         if number == 20:
             early = resident()
-        if number % 2:
-            window.session.open(photo=opened[number // 2 % 4])
-        else:
-            window.session.open(photo=opened[number // 2 % 4], model=models[number // 2 % 2])
+        dropped = models[number // 2 % 2] if number % 2 else opened[number // 2 % 4]
+        with qtbot.waitSignal(shown.trace_changed, timeout=60_000):
+            hands.drop(stage, hands.files(dropped))
         qtbot.waitUntil(lambda: idle(window), timeout=60_000)
     assert resident() <= early * 1.05
     assert len(traces(before)) == 1
-    window.session.close_photo()
+    hands.press(window, "Ctrl+W")
     assert traces(before) == []

@@ -4,11 +4,10 @@ import random
 import time
 from collections import Counter
 from itertools import cycle
-from pathlib import Path
 
 import hands
-from PySide6.QtCore import QMimeData, QPoint, Qt, QTimer, QUrl
-from PySide6.QtGui import QColor, QGuiApplication, QImage
+from PySide6.QtCore import QPoint, Qt, QTimer
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QMessageBox, QPushButton
 
@@ -240,11 +239,13 @@ class Walker:
         way, photo = way or next(self.ways), self.chance.choice(self.photos)
         before = self.window.session._wanted
         if way in ("file", "folder"):
-            hands.drop(self.stage(), files(photo.parent if way == "folder" else photo))
+            hands.drop(self.stage(), hands.files(photo.parent if way == "folder" else photo))
         elif way == "picture":
-            hands.drop(self.stage(), pixels(self.chance))
+            hands.drop(self.stage(), hands.pixels(self.chance))
         elif way.startswith("paste"):
-            QGuiApplication.clipboard().setMimeData(files(photo) if "file" in way else pixels(self.chance))
+            QGuiApplication.clipboard().setMimeData(
+                hands.files(photo) if "file" in way else hands.pixels(self.chance)
+            )
             hands.press(self.window, "Ctrl+V")
         elif way == "sample":
             self.pick("File", "Samples", self.chance.choice(self.window.samples.actions()).text())
@@ -257,7 +258,7 @@ class Walker:
     def open_weights(self):
         """Drop a file of weights."""
         name = self.chance.choice(["vit", "deit", "swin"])
-        hands.drop(self.stage(), files(resource(f"models/{name}.safetensors")))
+        hands.drop(self.stage(), hands.files(resource(f"models/{name}.safetensors")))
 
     def free(self):
         hands.press(self.window, "Esc")
@@ -356,7 +357,7 @@ class Walker:
         if second is None:
             self.choose_model("compare_model", "Return")
         elif self.chance.random() < 0.5:
-            hands.drop(second.photo.canvas, files(self.chance.choice(self.photos)))
+            hands.drop(second.photo.canvas, hands.files(self.chance.choice(self.photos)))
             self.happened["second photo dropped"] += 1
         elif self.chance.random() < 0.5:
             hands.click(second.buttons["close"])
@@ -371,21 +372,6 @@ class Walker:
         hands.press(self.window, "?")
         self.happened["keys read"] += self.window.keys is not None
         hands.press(self.window, "Esc")
-
-
-def files(*paths: Path) -> QMimeData:
-    """Files as they are dropped and copied."""
-    data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
-    return data
-
-
-def pixels(chance: random.Random) -> QMimeData:
-    """A picture of one colour as it is dropped by a browser and copied."""
-    data, image = QMimeData(), QImage(70, 50, QImage.Format.Format_RGB32)
-    image.fill(QColor.fromHsv(chance.randrange(360), 200, 200))
-    data.setImageData(image)
-    return data
 
 
 def sides(window):
