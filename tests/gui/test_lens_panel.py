@@ -139,6 +139,10 @@ def test_every_readout_is_read_and_named(window, qtbot, photo, name, read):
         shown = [[float(words or 0) for words in row] for row in panel.view.table.words]
         np.testing.assert_allclose(shown, 100 * shares, atol=1)  # below 1 % nothing is written
         assert panel._classes[: len(lens.leaders(5, head))] == lens.leaders(5, head)[: len(panel._classes)]
-        qtbot.mouseMove(panel.view, middle(panel.view, 0, 1))
-        assert f"{shares[0, 1]:.1%}" in panel.says.whole
+
+        def pointed(words=f"{shares[0, 1]:.1%}") -> bool:
+            qtbot.mouseMove(panel.view, middle(panel.view, 0, 1))
+            return words in panel.says.whole
+
+        qtbot.waitUntil(pointed)
         qtbot.mouseMove(panel.view, QPoint(1, panel.view.height() - 1))
