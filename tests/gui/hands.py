@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtCore import QEventLoop, QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
 from PySide6.QtGui import (
     QAction,
     QColor,
@@ -17,10 +17,18 @@ from PySide6.QtGui import (
 )
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QMenu, QMenuBar, QWidget
+from shiboken6 import isValid
 
 LEFT = Qt.MouseButton.LeftButton
 PLAIN = Qt.KeyboardModifier.NoModifier
 _STEPS = 8  # of the pointer on its way when something is dragged
+
+
+def wait(milliseconds: int) -> None:
+    """Let the window go on. QTest.qWait would too, but holds Python's lock, and with it all work in threads."""
+    loop = QEventLoop()
+    QTimer.singleShot(milliseconds, loop.quit)
+    loop.exec()
 
 
 def window_of(widget: QWidget) -> QWindow:
@@ -28,6 +36,12 @@ def window_of(widget: QWidget) -> QWindow:
     handle = widget.window().windowHandle()
     assert handle is not None
     return handle
+
+
+def known(widget: QWidget) -> bool:
+    """Whether PySide gives the window of a widget: it may take it for what lay at the same address before."""
+    handle = widget.window().windowHandle()
+    return isinstance(handle, QWindow) and isValid(handle)
 
 
 def place_of(widget: QWidget, place: QPoint | None = None) -> QPoint:
@@ -46,7 +60,10 @@ def click(widget: QWidget, place: QPoint | None = None, held: Qt.KeyboardModifie
     if before is None and not widget.isActiveWindow():
         widget.activateWindow()
         QApplication.processEvents()
-    QTest.mouseClick(window_of(widget), LEFT, held, place_of(widget, place))
+    if known(widget):
+        QTest.mouseClick(window_of(widget), LEFT, held, place_of(widget, place))
+    else:
+        QTest.mouseClick(widget, LEFT, held, widget.rect().center() if place is None else place)
 
 
 def double_click(widget: QWidget, place: QPoint | None = None) -> None:
@@ -65,7 +82,7 @@ def drag(
         handle = window_of(widget)
         QTest.mouseMove(handle, handle.mapFromGlobal(begin + (end - begin) * step / _STEPS))
     for _ in range(rest // 50):
-        QTest.qWait(50)
+        wait(50)
         handle = window_of(widget)
         QTest.mouseMove(handle, handle.mapFromGlobal(end))
     handle = window_of(widget)
@@ -77,13 +94,13 @@ def turn(widget: QWidget, place: QPoint, by: int) -> None:
     QTest.wheelEvent(window_of(widget), place_of(widget, place), QPoint(0, by))
 
 
-def listening(window: QWidget) -> QWindow:
+def listening(window: QWidget) -> QWindow | QWidget:
     """The window that keys come to: a dialog before the one that is given. Qt hands them on to a menu that is open."""
     front = QApplication.activeModalWidget() or QApplication.activeWindow() or window
     if not front.isActiveWindow():
         front.activateWindow()
         QApplication.processEvents()
-    return window_of(front)
+    return window_of(front) if known(front) else QApplication.focusWidget() or front
 
 
 def press(window: QWidget, keys: str) -> None:

@@ -8,7 +8,6 @@ from itertools import cycle
 import hands
 from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QMessageBox, QPushButton
 
 from vitviz.app import actions
@@ -72,7 +71,9 @@ class Walker:
         self.answers = cycle(["Return", "Load", "row", "Escape", "Cancel"])
         self.files = cycle(FILES)
         self.ways = cycle(WAYS)
-        self.dockings = cycle(["drag", "drag", "open", "button", "close", "double click", "open"])
+        # Twice each: what the first makes float the second puts back.
+        twice = [way for way in ("drag", "button", "double click") for _ in range(2)]
+        self.dockings = cycle([*twice, "open", "close", "open"])
         self.done = []
         self.checked = 0  # how often what was drawn has been computed again
         self.compared = 0
@@ -138,7 +139,7 @@ class Walker:
         end = time.monotonic() + 60
         while not there():
             assert time.monotonic() < end
-            QTest.qWait(10)
+            hands.wait(10)
 
     def leave_presentation(self):
         if self.window.presentation.on:
@@ -214,8 +215,7 @@ class Walker:
             free = [one for one in docked if not any(other.contains(middles[one]) for other in above)]
             self.dock_by(way, dock, self.chance.choice(free or docked))
         elif way != "open" and (floating or docked):
-            dock = self.chance.choice(self.chance.choice([found for found in (floating, docked) if found]))
-            self.dock_by(way, dock, self.window.photo.canvas)
+            self.dock_by(way, self.chance.choice(floating or docked), self.window.photo.canvas)
 
     def dock_by(self, way, dock, aim):
         """Act on a panel's title; one that is dragged goes to the middle of something."""
@@ -266,7 +266,7 @@ class Walker:
     def rest(self):
         """Let what is under way come to its end, as people do."""
         for _ in range(10):
-            QTest.qWait(5)
+            hands.wait(5)
 
     def cancel(self):
         """By keys or, once it is there, by the button; while something runs, mostly: else there is nothing to cancel."""
