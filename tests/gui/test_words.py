@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtCore import QRect, Qt
-from PySide6.QtGui import QFont, QFontMetrics, QGuiApplication, QPainter, QPixmap
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QGuiApplication, QPainter, QPixmap
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from vitviz.app import theme
@@ -195,3 +195,33 @@ class _Noting(QPainter):
 
     def drawText(self, box, flags, text):  # noqa: N802
         self.words.append(text)
+
+
+@pytest.mark.parametrize("wide", [19, 28, 60])
+def test_a_dot_beside_or_above_a_number_hides_nothing_of_it(qtbot, wide):
+    """However narrow: ink of the dot and of the number, each alone, is as much as that of both."""
+
+    def ink(words: str, dotted: bool) -> int:
+        table = Table(
+            np.zeros((1, 12)), ("one",), tuple("abcdefghijkl"), words=((words, *[""] * 11),),
+            dotted=((0, 0),) if dotted else (),
+        )  # fmt: skip
+        view.set_table(table)
+        box = view.box(Cell(0, 0)).toRect().adjusted(1, 1, -2, -2)
+        image = view.grab(box).toImage()
+        grey = [
+            QColor(image.pixel(x, y)).lightness() for x in range(box.width()) for y in range(box.height())
+        ]
+        return sum(grey) - len(grey) * min(grey)
+
+    view = CellTable()
+    qtbot.addWidget(view)
+    view.set_colors(np.zeros((256, 3), np.uint8))
+    view.resize(400, 120)
+    view.show()
+    ink("", dotted=False)
+    view.resize(400 + round(12 * (wide - view.box(Cell(0, 0)).width())), 120)
+    assert abs(view.box(Cell(0, 0)).width() - wide) < 2
+    number, dot, both = ink("93", dotted=False), ink("", dotted=True), ink("93", dotted=True)
+    assert number > 0
+    assert both > number + 0.4 * dot  # above a number it is smaller

@@ -216,10 +216,14 @@ class CellTable(Pointed):
                 if (row, column) in dotted:
                     painter.setBrush(ink)
                     painter.setPen(Qt.PenStyle.NoPen)
-                    left = _DOT if word else wide / 2
-                    painter.drawEllipse(QPointF(box.left() + left, box.center().y()), 2, 2)
-                    if word and wide < longest + 4 * _DOT:
-                        box.setLeft(box.left() + 2 * _DOT - 2)  # beside the dot
+                    if word and wide < longest + 2 * _DOT + 2:
+                        painter.drawEllipse(QPointF(box.center().x(), box.top() + 2.5), 1.5, 1.5)
+                        box.setTop(box.top() + 3)  # below the dot
+                    else:
+                        left = _DOT if word else wide / 2
+                        painter.drawEllipse(QPointF(box.left() + left, box.center().y()), 2, 2)
+                        if word and wide < longest + 4 * _DOT:
+                            box.setLeft(box.left() + 2 * _DOT - 2)  # beside the dot
                 if word:
                     painter.setPen(ink)
                     painter.drawText(box, Qt.AlignmentFlag.AlignCenter, word)
