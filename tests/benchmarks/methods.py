@@ -14,6 +14,7 @@ import gc
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -148,6 +149,24 @@ def against_straightforward(size: int, pairs: int, where: argparse.Namespace) ->
     def rollout() -> Heatmap:
         return vitviz.explain(vitviz.trace(model, photo), "rollout")
 
+    def forward(module: nn.Module) -> None:
+        with torch.no_grad():
+            module(inputs())
+
+    def forward_and_backward(module: nn.Module) -> None:
+        pixels = inputs().requires_grad_()
+        torch.autograd.grad(module(pixels)[0, 0], pixels)
+
+    for what, passes in (
+        ("A plain forward pass", forward),
+        ("A plain forward and backward pass", forward_and_backward),
+    ):
+        slower, long, took = ratio(partial(passes, unfused), partial(passes, model.module), pairs)
+        yield (
+            f"{what}: unfused ({long * 1000:.0f} ms) over fused ({took * 1000:.0f} ms), {MODELS[size]}, {size} px",
+            f"{slower:.2f}×",
+            "",
+        )
     for what, script, ours in (
         ("Relevance from the photo on, by `backward()`", relevance_script, relevance),
         ("Relevance from the photo on, attention's gradients alone", leaner_relevance_script, relevance),

@@ -1,9 +1,10 @@
 """How long the window takes to follow the pointer, and to come up: `python tests/benchmarks/window.py` prints the table.
 
-Offscreen, every panel open and on the screen, none behind a tab; the window of 1600×1000 grows to the width that this takes.
-ViT-B/16 with random weights (144 heads). A move is timed from the pointer's event until every panel has painted. The
-processor time of the GUI thread says what a machine would take that does nothing else. Panels have done their own work (the
-logit lens, say) before the pointer moves, but in the row that says otherwise.
+Offscreen, 1600×1000, every panel open, ViT-B/16 with random weights (144 heads). Panels lie where they open: as many as fit
+are on the screen, the others behind tabs, where they wait. In the rows that say so every panel lies beside the others and
+none behind a tab; the window grows to the width that this takes. A move is timed from the pointer's event until every panel
+on the screen has painted. The processor time of the GUI thread says what a machine would take that does nothing else. Panels
+have done their own work (the logit lens, say) before the pointer moves, but in the row that says otherwise.
 """
 
 import argparse
@@ -46,7 +47,7 @@ main.run(None, None, "cpu")
 class Bench:
     """A window of 1600×1000 with every panel open on a model with random weights, and the clock of its moves."""
 
-    def __init__(self, name: str, size: int) -> None:
+    def __init__(self, name: str, size: int, tiled: bool) -> None:
         import timm
         import torch
         from PySide6.QtWidgets import QApplication
@@ -66,7 +67,12 @@ class Bench:
         app = QApplication.instance()
         assert app is not None
         self.app = app
-        self._tile()
+        self.tiled = tiled
+        if tiled:
+            self._tile()
+        else:
+            for dock in self.window.docks:
+                dock.show()
         self.rng = random.Random(1)
 
     def _tile(self) -> None:
@@ -121,6 +127,8 @@ class Bench:
         while quiet < 20 and time.monotonic() < end:
             self.wait(0.01)
             quiet = 0 if self.busy or self.window.session.trace is None else quiet + 1
+        if not self.tiled:
+            self.window.docks[0].raise_()
 
     def wait(self, seconds: float) -> None:
         """Give the other threads some time, and the window its events."""
@@ -163,7 +171,7 @@ class Bench:
             if dock.built and not dock.panel.visibleRegion().isEmpty()
         ]
         times, works = (sorted(part) for part in zip(*moved, strict=True))
-        assert len(shown) == len(self.window.docks)
+        assert not self.tiled or len(shown) == len(self.window.docks)
         width, height = self.window.width(), self.window.height()
         self.window.close()
         return {
@@ -181,9 +189,9 @@ class Bench:
         }
 
 
-def moves(name: str, size: int, count: int, direction: str) -> dict[str, Any]:
+def moves(name: str, size: int, count: int, direction: str, tiled: bool) -> dict[str, Any]:
     """Milliseconds from a pointer's move to all panels painted: median, 95th percentile; and how many heads there are."""
-    bench = Bench(name, size)
+    bench = Bench(name, size, tiled)
     bench.open()
     bench.settle()
     bench.window.session.change(method="attention", direction=direction)
@@ -197,7 +205,7 @@ def early_moves(name: str, size: int, count: int) -> dict[str, Any]:
 
     Between moves there are 8 milliseconds, as between those of a hand.
     """
-    bench = Bench(name, size)
+    bench = Bench(name, size, tiled=False)
     bench.open()
     bench.settle()
     bench.window.session.change(method="attention")
@@ -215,7 +223,7 @@ def early_moves(name: str, size: int, count: int) -> dict[str, Any]:
     return bench.report(found)
 
 
-def in_process(scale: int, name: str, size: int, count: int, direction: str) -> dict[str, Any]:
+def in_process(scale: int, name: str, size: int, count: int, direction: str, layout: str) -> dict[str, Any]:
     """`moves`, or with direction "early" `early_moves`, in a process of its own, on a screen of some density."""
     screen = Path(tempfile.mkdtemp()) / "screen.json"
     whole = {"name": "one", "x": 0, "y": 0, "width": 1920 * scale, "height": 1080 * scale}
@@ -225,7 +233,7 @@ def in_process(scale: int, name: str, size: int, count: int, direction: str) -> 
         "QT_SCALE_FACTOR": str(scale),
         "QT_QPA_PLATFORM": f"offscreen:configfile={screen}",
     }
-    words = [sys.executable, __file__, "--moves", name, str(size), str(count), direction]
+    words = [sys.executable, __file__, "--moves", name, str(size), str(count), direction, layout]
     done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -265,31 +273,37 @@ def start_share(pairs: int) -> tuple[float, float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--moves", nargs=4, metavar=("NAME", "SIZE", "COUNT", "DIRECTION"))
+    parser.add_argument("--moves", nargs=5, metavar=("NAME", "SIZE", "COUNT", "DIRECTION", "LAYOUT"))
     parser.add_argument("--count", type=int, default=300, help="moves per measurement")
     parser.add_argument("--pairs", type=int, default=7, help="starts")
     where = parser.parse_args()
     if where.moves:
-        name, size, count, direction = where.moves
+        name, size, count, direction, layout = where.moves
         early = direction == "early"
         found = (
             early_moves(name, int(size), int(count))
             if early
-            else moves(name, int(size), int(count), direction)
+            else moves(name, int(size), int(count), direction, layout == "tiled")
         )
         print(json.dumps(found))
         return
     print("| what | measured | goal |\n|---|---|---|", flush=True)
-    for scale, name, size, direction, goal in (
-        (1, "vit_base_patch16_224", 224, "to", 16),
-        (1, "vit_base_patch16_224", 224, "by", 16),
-        (1, "vit_base_patch16_224", 224, "early", 16),
-        (2, "vit_base_patch16_224", 224, "to", 33),
-        (1, DINO, 518, "to", 33),
-        (1, DINO, 518, "by", 33),
+    layouts: dict[str, str] = {}
+    for scale, name, size, direction, layout, goal in (
+        (1, "vit_base_patch16_224", 224, "to", "tabs", 16),
+        (1, "vit_base_patch16_224", 224, "by", "tabs", 16),
+        (1, "vit_base_patch16_224", 224, "early", "tabs", 16),
+        (1, "vit_base_patch16_224", 224, "to", "tiled", 16),
+        (1, "vit_base_patch16_224", 224, "by", "tiled", 16),
+        (2, "vit_base_patch16_224", 224, "to", "tabs", 33),
+        (2, "vit_base_patch16_224", 224, "to", "tiled", 33),
+        (1, DINO, 518, "to", "tabs", 33),
+        (1, DINO, 518, "by", "tabs", 33),
+        (1, DINO, 518, "to", "tiled", 33),
     ):
-        found = in_process(scale, name, size, where.count, direction)
-        asks = _ASKS[direction]
+        found = in_process(scale, name, size, where.count, direction, layout)
+        layouts[f"{found['size']}, {layout}"] = ", ".join(map(str, found["panels"]))
+        asks = _ASKS[direction] + (", every panel on the screen" if layout == "tiled" else "")
         what = (
             f"Pointer move → all panels painted, 95th percentile (median {found['median']:.1f} ms; of processor time "
             f"{found['work']:.1f} ms), {found['heads']} heads, {found['tokens']} tokens, {asks}, scale {scale}"
@@ -298,7 +312,9 @@ def main() -> None:
     share, paint, imports = start_share(where.pairs)
     what = f"Start → first paint ({paint:.2f} s) as a share of `import torch, timm` ({imports:.2f} s)"
     print(f"| {what} | {share:.2f} | ≤ 0.3 |", flush=True)
-    print(f"\nOn the screen, {found['size']}: photo, status line, {', '.join(map(str, found['panels']))}")
+    print()
+    for layout, panels in layouts.items():
+        print(f"On the screen, {layout}: photo, status line, {panels}")
 
 
 if __name__ == "__main__":
