@@ -6,6 +6,8 @@ import sys
 import time
 
 import hands
+import pytest
+from PySide6.QtCore import Qt
 
 from vitviz.app import docks
 from vitviz.app.main import make_window
@@ -152,6 +154,7 @@ def test_the_chooser_lists_the_bundled_models_first(window, qtbot):
 def test_the_stored_picture_is_on_the_stage_while_the_model_is_on_its_way(window, qtbot):
     from vitviz.app import main
 
+    window.settings.put("greeted", True)  # else the stage becomes lower meanwhile
     main.start(window, None, None)
     assert window.session.trace is None
     assert window.session.heatmap.title == "Rollout of the class token through 6 layers, mean of heads"
@@ -182,3 +185,65 @@ def test_a_first_window_fits_on_its_screen_with_a_title_bar(qtbot, tmp_path):
     assert (made.width(), made.height()) == (min(1440, room.width()), min(900, room.height() - 48))
     made.close()
     made.deleteLater()
+
+
+@pytest.fixture
+def first_start(window, qtbot):
+    """A window as at the first start without arguments."""
+    from vitviz.app import main
+
+    with qtbot.waitSignal(window.session.trace_changed, timeout=60_000):
+        main.start(window, None, None)
+    qtbot.waitUntil(lambda: window.session.busy is None)
+    return window
+
+
+def test_the_first_start_greets_below_the_scene_once(first_start, qtbot):
+    from vitviz.app import main
+
+    greeting = first_start.greeting
+    assert greeting.isVisible()
+    assert first_start.photo.canvas.viewport is not None
+    assert [scene.text() for scene in greeting.scenes] == [sample.title for sample in samples()]
+    assert greeting.scenes[0].isVisible()
+    assert [model.text() for model in greeting.models] == list(models())
+    assert greeting.tip.text().startswith("Tip: ")
+    assert greeting.geometry().top() >= first_start.stage.geometry().bottom()
+    qtbot.mouseClick(greeting.dismiss, Qt.MouseButton.LeftButton)
+    assert not greeting.isVisible()
+    assert first_start.greeting is None
+    main.start(first_start, None, None)
+    assert first_start.greeting is None
+    qtbot.waitUntil(lambda: first_start.session.busy is None)
+
+
+def test_what_the_greeting_offers_is_opened_and_it_stays_until_a_photo_of_ones_own(first_start, qtbot, photo):
+    greeting, session = first_start.greeting, first_start.session
+    with qtbot.waitSignal(session.trace_changed, timeout=60_000):
+        qtbot.mouseClick(greeting.scenes[1], Qt.MouseButton.LeftButton)
+    assert session.photo.path == samples()[1].path
+    with qtbot.waitSignal(session.trace_changed, timeout=60_000):
+        qtbot.keyClick(greeting.models[1], Qt.Key.Key_Space)
+    assert session.model.name == models()[1]
+    assert greeting.isVisible()
+    qtbot.waitUntil(lambda: session.busy is None)
+    middle = greeting.zone.geometry().center()
+    with qtbot.waitSignal(session.trace_changed, timeout=60_000):
+        hands.drop(greeting, hands.files(photo), middle)
+    assert session.photo.path == photo
+    assert first_start.greeting is None
+
+
+def test_the_greeting_shows_as_many_scenes_as_fit_and_goes_for_a_presentation(first_start, qtbot):
+    greeting = first_start.greeting
+    many = sum(scene.isVisible() for scene in greeting.scenes)
+    first_start.resize(2200, 900)
+    qtbot.waitUntil(lambda: sum(scene.isVisible() for scene in greeting.scenes) > many)
+    last = [scene for scene in greeting.scenes if scene.isVisible()][-1]
+    assert (
+        last.mapTo(greeting, last.rect().topRight()).x()
+        < greeting.models[0].mapTo(greeting, greeting.models[0].rect().topLeft()).x()
+    )
+    qtbot.keyClick(first_start.photo.canvas, Qt.Key.Key_F11)
+    assert first_start.greeting is None
+    qtbot.keyClick(first_start.photo.canvas, Qt.Key.Key_F11)

@@ -12,7 +12,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
-from vitviz.app import PYTHONS_IMPORT, theme
+from vitviz.app import PYTHONS_IMPORT, opening, theme
 from vitviz.app.errors import catch_the_rest
 from vitviz.app.folder import Walk
 from vitviz.app.pixels import levels
@@ -113,6 +113,7 @@ def start(window: Window, photo: str | None, model: str | None) -> None:
         # Of a whole model rollout says most at a glance.
         if not window.settings.text("method"):
             window.session.change(method="rollout")
+        opening.greet(window)
         show_first(window, samples()[0].path)
         window.session.open(photo=samples()[0].path, model=models()[0])
 

@@ -10,7 +10,8 @@ from PySide6.QtGui import QGuiApplication, QImage
 
 from vitviz.app import incoming
 from vitviz.app.folder import Walk
-from vitviz.app.samples import models, samples
+from vitviz.app.samples import is_bundled, models, samples
+from vitviz.app.widgets.greeting import Greeting
 from vitviz.app.widgets.welcome import Offer, Welcome
 
 if TYPE_CHECKING:
@@ -75,28 +76,46 @@ def scene(window: "Window", where: Path) -> None:
 
 def fill_welcome(window: "Window", welcome: Welcome) -> None:
     """What a newcomer can start with: scenes, and models that need no download."""
+    welcome.offer(*_offers(window), _TIP)
+
+
+def greet(window: "Window") -> None:
+    """The same below the scene of a first start; it goes when it is closed or a photo of one's own is opened."""
+    if window.settings.flag("greeted", False):
+        return
+    window.settings.put("greeted", True)
+    greeting = Greeting(window, window.commands["open"], *_offers(window), _TIP)
+
+    def opened(path: Path) -> None:
+        if not is_bundled(path):
+            greeting.close()
+
+    def end() -> None:
+        window.session.photo_opened.disconnect(opened)
+        window.greeting = None
+
+    greeting.closed.connect(end)
+    window.session.photo_opened.connect(opened)
+    window.greeting = greeting
+    window.center.addWidget(greeting)
+
+
+def _offers(window: "Window") -> tuple[list[Offer], list[Offer]]:
     last = window.settings.text("model")
     ready = [*((last,) if last else ()), *models()]
-    welcome.offer(
-        [
-            Offer(
-                one.title,
-                f"{one.about[0].upper()}{one.about[1:]}",
-                partial(scene, window, one.path),
-                one.path,
-            )
-            for one in samples()
-        ],
-        [
-            Offer(
-                Path(name).name if name == last else name,
-                _LAST if name == last else _BUNDLED,
-                partial(window.session.open, model=name),
-            )
-            for name in ready
-        ],
-        _TIP,
-    )
+    scenes = [
+        Offer(one.title, f"{one.about[0].upper()}{one.about[1:]}", partial(scene, window, one.path), one.path)
+        for one in samples()
+    ]
+    known = [
+        Offer(
+            Path(name).name if name == last else name,
+            _LAST if name == last else _BUNDLED,
+            partial(window.session.open, model=name),
+        )
+        for name in ready
+    ]
+    return scenes, known
 
 
 def paste(window: "Window") -> None:

@@ -44,6 +44,8 @@ class Presentation(QObject):
         window = self._window
         self.on, self._state = True, window.windowState()
         self._settling.stop()
+        if window.greeting is not None:
+            window.greeting.close()
         docked = [dock for dock in window.docks if dock.isVisible() and not dock.isFloating()]
         self._sizes = {dock: dock.size() for dock in docked}
         chrome: list[QWidget | None] = [

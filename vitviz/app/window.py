@@ -29,6 +29,7 @@ from vitviz.app.session import Session
 from vitviz.app.settings import REMEMBERED, Settings
 from vitviz.app.split import SplitStage
 from vitviz.app.state import ViewState, moved_head, moved_layer, moved_query, reversible
+from vitviz.app.widgets.greeting import Greeting
 from vitviz.app.widgets.keys import KeysSheet
 from vitviz.app.widgets.notice import Notice
 from vitviz.app.widgets.toast import Toast
@@ -54,6 +55,7 @@ class Window(QMainWindow):
         self.settings = settings
         self.chooser: ModelChooser | None = None
         self.keys: KeysSheet | None = None
+        self.greeting: Greeting | None = None
         self.setWindowTitle("vitviz")
         self.setAcceptDrops(True)
         self.setDockNestingEnabled(True)
@@ -101,11 +103,11 @@ class Window(QMainWindow):
 
     def _build(self) -> None:
         center = QWidget()
-        column = QVBoxLayout(center)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.notice)
-        column.addWidget(self.stage, 1)
+        self.center = QVBoxLayout(center)
+        self.center.setContentsMargins(0, 0, 0, 0)
+        self.center.setSpacing(0)
+        self.center.addWidget(self.notice)
+        self.center.addWidget(self.stage, 1)
         self.setCentralWidget(center)
         # No QToolBar: Fusion draws bright lines round it, and one that is closed by accident takes the model with it.
         top = QWidget()

@@ -48,7 +48,7 @@ class Welcome(Invitation):
             grid = QGridLayout()
             grid.setSpacing(_GAP)
             for number, scene in enumerate(scenes[: 2 * _COLUMNS]):
-                button = self._thumbnail(scene)
+                button = scene_button(self, scene, _THUMBNAIL)
                 grid.addWidget(button, number // _COLUMNS, number % _COLUMNS, Qt.AlignmentFlag.AlignHCenter)
                 self.scenes.append(button)
             column.addLayout(grid)
@@ -58,16 +58,13 @@ class Welcome(Invitation):
             line.setSpacing(8)
             line.addStretch(1)
             for model in models:
-                made = QPushButton(model.title)
-                made.setToolTip(model.about)
-                made.setAccessibleName(f"Load the model {model.title}")
-                made.clicked.connect(lambda _=False, act=model.act: act())
+                made = model_button(self, model)
                 line.addWidget(made)
                 self.models.append(made)
             line.addStretch(1)
             column.addLayout(line)
         column.addSpacing(12)
-        self.tip = self._words(tip)
+        self.tip = words(tip)
         column.addWidget(self.tip)
         # Made late, they would come after all panels.
         for before, after in pairwise([*self.buttons, *self.scenes, *self.models]):
@@ -88,40 +85,53 @@ class Welcome(Invitation):
 
     def _heading(self, text: str) -> None:
         self._column.addSpacing(16)
-        label = self._words(text)
+        label = words(text)
         self._column.addWidget(label)
 
-    def _words(self, text: str) -> QLabel:
-        label = QLabel(text)
-        label.setFont(theme.small())
-        label.setForegroundRole(QPalette.ColorRole.PlaceholderText)
-        label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        label.setWordWrap(True)
-        return label
 
-    def _thumbnail(self, scene: Offer) -> QToolButton:
-        button = QToolButton()
-        button.setAutoRaise(True)
-        button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
-        button.setText(scene.title)
-        button.setFont(theme.small())
-        button.setToolTip(scene.about)
-        button.setAccessibleName(f"Open the scene {scene.title}")
-        button.setIconSize(_THUMBNAIL)
-        if scene.picture is not None:
-            button.setIcon(QIcon(_cropped(scene.picture, self.devicePixelRatioF())))
-        button.clicked.connect(lambda _=False: scene.act())
-        return button
+def words(text: str) -> QLabel:
+    """Quiet words in the middle."""
+    label = QLabel(text)
+    label.setFont(theme.small())
+    label.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+    label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+    label.setWordWrap(True)
+    return label
 
 
-def _cropped(path: Path, ratio: float) -> QPixmap:
+def model_button(parent: QWidget, model: Offer) -> QPushButton:
+    """A button that loads a model."""
+    made = QPushButton(model.title, parent)
+    made.setToolTip(model.about)
+    made.setAccessibleName(f"Load the model {model.title}")
+    made.clicked.connect(lambda _=False: model.act())
+    return made
+
+
+def scene_button(parent: QWidget, scene: Offer, size: QSize) -> QToolButton:
+    """A button with a scene's picture that opens it."""
+    made = QToolButton(parent)
+    made.setAutoRaise(True)
+    made.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    made.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
+    made.setText(scene.title)
+    made.setFont(theme.small())
+    made.setToolTip(scene.about)
+    made.setAccessibleName(f"Open the scene {scene.title}")
+    made.setIconSize(size)
+    if scene.picture is not None:
+        made.setIcon(QIcon(_cropped(scene.picture, size, parent.devicePixelRatioF())))
+    made.clicked.connect(lambda _=False: scene.act())
+    return made
+
+
+def _cropped(path: Path, size: QSize, ratio: float) -> QPixmap:
     """The middle of a picture in the thumbnail's aspect; empty where it cannot be read."""
     reader = QImageReader(str(path))
-    wanted = _THUMBNAIL * ratio
-    size = reader.size().scaled(wanted, Qt.AspectRatioMode.KeepAspectRatioByExpanding)
-    reader.setScaledSize(size)
-    left, top = (size.width() - wanted.width()) // 2, (size.height() - wanted.height()) // 2
+    wanted = size * ratio
+    whole = reader.size().scaled(wanted, Qt.AspectRatioMode.KeepAspectRatioByExpanding)
+    reader.setScaledSize(whole)
+    left, top = (whole.width() - wanted.width()) // 2, (whole.height() - wanted.height()) // 2
     made = QPixmap.fromImage(reader.read()).copy(QRect(left, top, wanted.width(), wanted.height()))
     made.setDevicePixelRatio(ratio)
     return made
