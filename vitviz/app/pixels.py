@@ -46,7 +46,7 @@ def photo_of(image: QImage) -> Photo:
     pixels = rows[:, : 4 * plain.width()].reshape(plain.height(), plain.width(), 4).astype(np.uint16)
     alpha = pixels[..., 3:]
     flat = (pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
-    return photo_from_array(flat.astype(np.uint8), "pasted picture")
+    return photo_from_array(flat.astype(np.uint8), "unnamed picture")
 
 
 def grid_area(framing: Framing, patches: PatchGrid) -> QRectF:
