@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
@@ -13,6 +14,7 @@ from PySide6.QtCore import QEvent, QPoint
 from PySide6.QtWidgets import QApplication, QMainWindow, QWidget
 from steps import picture, show
 
+from vitviz.app import requests
 from vitviz.app.main import make_window
 from vitviz.app.session import Session
 from vitviz.app.settings import Settings
@@ -98,6 +100,22 @@ def shown(window: Window, qtbot, model: Model, photo: Path) -> Window:
     """The window with the wide photo and the small ViT."""
     show(window, qtbot, photo, model)
     return window
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Holds rollout until it is let through."""
+    through = threading.Event()
+    real = requests.heatmap
+
+    def held(trace: object, chosen: Any) -> Any:
+        if chosen.method == "rollout":
+            assert through.wait(20)
+        return real(trace, chosen)
+
+    monkeypatch.setattr(requests, "heatmap", held)
+    yield through
+    through.set()
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """The strip of layers: what its frames hold, what pointing, picking and playing do, and how it waits."""
 
-import threading
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,22 +20,6 @@ LEFT = Qt.MouseButton.LeftButton
 @pytest.fixture
 def panel(shown):
     return shown.panel("layers")
-
-
-@pytest.fixture
-def gate(monkeypatch):
-    """Holds rollout until it is let through."""
-    through = threading.Event()
-    real = requests.heatmap
-
-    def held(trace, chosen):
-        if chosen.method == "rollout":
-            assert through.wait(20)
-        return real(trace, chosen)
-
-    monkeypatch.setattr(requests, "heatmap", held)
-    yield through
-    through.set()
 
 
 def middle(panel, layer: int) -> QPoint:

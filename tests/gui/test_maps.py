@@ -29,22 +29,6 @@ def heavy(monkeypatch):
     return done
 
 
-@pytest.fixture
-def gate(monkeypatch):
-    """Holds rollout until it is let through."""
-    through = threading.Event()
-    real = requests.heatmap
-
-    def held(trace, chosen):
-        if chosen.method == "rollout":
-            assert through.wait(20)
-        return real(trace, chosen)
-
-    monkeypatch.setattr(requests, "heatmap", held)
-    yield through
-    through.set()
-
-
 def test_a_readout_of_many_tokens_is_computed_off_the_gui_thread(window, qtbot, swin, heavy, tmp_path, at):
     show(window, qtbot, picture(tmp_path / "square.png", (64, 64)), swin)
     session = window.session
