@@ -19,7 +19,7 @@ from timm.utils import AttentionExtract
 from torch import nn
 
 import vitviz
-from vitviz.attention.recorder import run
+from vitviz.attention.recording.recorder import run
 from vitviz.explain.rollout import roll
 from vitviz.images.framing import frame
 from vitviz.images.photo import Photo, photo_from_array

@@ -9,9 +9,9 @@ from small_models import VIT, small
 from torch import Tensor, nn
 
 import vitviz
-from vitviz.attention.check import check_model
 from vitviz.attention.families import probed
-from vitviz.attention.recorder import run
+from vitviz.attention.model_check import check_model
+from vitviz.attention.recording.recorder import run
 from vitviz.errors import RefusedError
 from vitviz.images.framing import DataConfig
 from vitviz.images.photo import Photo
@@ -60,7 +60,7 @@ def test_described_layouts_are_those_found_by_touching_the_input(
 
 
 def noise(size: tuple[int, int]) -> Photo:
-    from vitviz.attention.check import noise
+    from vitviz.attention.model_check import noise
 
     return noise(size)
 

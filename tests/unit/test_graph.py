@@ -15,13 +15,13 @@ from small_models import VIT
 from torch import nn
 
 import vitviz
-from vitviz.attention.graph import kept, record
+from vitviz.attention.recording.autograd_graph import kept, record
 from vitviz.attention.trace import Cancelled, Trace
 from vitviz.errors import MethodError
 from vitviz.explain.gradients import gradients
 from vitviz.images.photo import Photo
 
-GRAPHS = sys.modules["vitviz.attention.graph"]
+GRAPHS = sys.modules["vitviz.attention.recording.autograd_graph"]
 KINDS: dict[str, dict[str, Any]] = {
     "vit_tiny_patch16_224": VIT,
     "deit_tiny_distilled_patch16_224": VIT,

@@ -12,7 +12,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 import vitviz
-from vitviz.attention.check import CheckReport, check_model
+from vitviz.attention.model_check import CheckReport, check_model
 from vitviz.cli.check import random_module
 from vitviz.models.catalog import SCOPE
 

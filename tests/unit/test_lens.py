@@ -12,7 +12,7 @@ from small_models import small as quiet
 from torch import Tensor, nn
 
 import vitviz
-from vitviz.attention.recorder import Cancelled
+from vitviz.attention.recording.recorder import Cancelled
 from vitviz.errors import MethodError
 from vitviz.explain.lens import BY_STAGE
 from vitviz.images.photo import Photo

@@ -7,7 +7,7 @@ from small_models import VIT, small
 from torch import nn
 
 import vitviz
-from vitviz.attention.check import noise
+from vitviz.attention.model_check import noise
 from vitviz.errors import MethodError
 from vitviz.explain import patches
 from vitviz.images.photo import Photo

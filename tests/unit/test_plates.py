@@ -10,7 +10,7 @@ from PIL import Image
 from small_models import VIT, small
 
 import vitviz
-from vitviz.attention.check import noise
+from vitviz.attention.model_check import noise
 from vitviz.attention.trace import Trace
 from vitviz.cli import main
 from vitviz.errors import MethodError

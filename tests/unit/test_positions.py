@@ -9,7 +9,7 @@ from small_models import VIT, small
 from timm.layers import resample_abs_pos_embed
 
 import vitviz
-from vitviz.attention.check import noise
+from vitviz.attention.model_check import noise
 from vitviz.attention.trace import Trace
 from vitviz.explain import positions
 

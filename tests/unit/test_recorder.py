@@ -7,8 +7,8 @@ from small_models import VIT, small, unfused
 from torch import nn
 
 import vitviz
-from vitviz.attention.check import noise
-from vitviz.attention.recorder import Cancelled, run
+from vitviz.attention.model_check import noise
+from vitviz.attention.recording.recorder import Cancelled, run
 from vitviz.errors import RefusedError
 from vitviz.images.framing import DataConfig
 

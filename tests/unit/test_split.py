@@ -11,8 +11,8 @@ from timm.layers.pos_embed_sincos import apply_rot_embed_cat
 from torch import Tensor, nn
 
 import vitviz
-from vitviz.attention.check import noise
-from vitviz.attention.operations import SHORT, Recording
+from vitviz.attention.model_check import noise
+from vitviz.attention.recording.operations import SHORT, Recording
 from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
 from vitviz.explain import positions
@@ -332,7 +332,7 @@ def test_attention_that_is_not_fused_is_split_as_if_it_were(
     fused = vitviz.trace(model, photo)
     set_fused(module, False)
     monkeypatch.setattr(
-        "vitviz.attention.operations.SHORT", 0
+        "vitviz.attention.recording.operations.SHORT", 0
     )  # as if rows were too long for logits to be kept
     plain = vitviz.trace(model, photo)
     kept = plain.bytes
@@ -372,7 +372,7 @@ def test_a_long_row_that_is_not_fused_is_split_too() -> None:
 
 
 def test_a_model_that_has_changed_since_is_not_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vitviz.attention.operations.SHORT", 0)
+    monkeypatch.setattr("vitviz.attention.recording.operations.SHORT", 0)
     module: Any = small("swin_tiny_patch4_window7_224", **SWIN)
     trace = vitviz.trace(vitviz.load_model(module, device="cpu"), noise((56, 56)))
     with torch.no_grad():

@@ -13,7 +13,7 @@ from small_models import VIT, small
 
 import vitviz
 from vitviz.attention.layer import Layer
-from vitviz.attention.recorder import Cancelled
+from vitviz.attention.recording.recorder import Cancelled
 from vitviz.errors import ExportError, PhotoError
 from vitviz.explain import statistics as module
 from vitviz.explain.statistics import LayerStatistics, over_photos

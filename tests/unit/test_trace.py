@@ -7,7 +7,7 @@ from small_models import VIT, small
 from timm.layers import resample_abs_pos_embed
 
 import vitviz
-from vitviz.attention.recorder import Cancelled
+from vitviz.attention.recording.recorder import Cancelled
 from vitviz.errors import DeviceMemoryError, MethodError
 from vitviz.explain.attention import head_maps
 from vitviz.images.photo import Photo
@@ -225,7 +225,7 @@ def test_every_model_is_checked_once_at_each_input_size(
 
 
 def test_an_inexact_model_is_refused(photo: Photo, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vitviz.attention import recorder
+    from vitviz.attention.recording import recorder
     from vitviz.errors import RefusedError
 
     loaded = model()

@@ -11,9 +11,9 @@ from small_models import small
 from torch import Tensor, nn
 
 import vitviz
-from vitviz.attention.check import noise
 from vitviz.attention.layer import Layer
 from vitviz.attention.layout import footprint
+from vitviz.attention.model_check import noise
 from vitviz.attention.trace import Trace
 from vitviz.attention.windows import MASKED, Box, Windows, cut
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def lens_of(trace: "Trace", ticket: Ticket) -> "Lens":
     """The logit lens of a trace. Raises MethodError where it does not apply."""
-    from vitviz.attention.recorder import Cancelled
+    from vitviz.attention.recording.recorder import Cancelled
     from vitviz.explain.lens import lens
 
     try:
@@ -29,7 +29,7 @@ def lens_of(trace: "Trace", ticket: Ticket) -> "Lens":
 
 def statistics_of(trace: "Trace", ticket: Ticket) -> "Statistics":
     """The statistics of a trace."""
-    from vitviz.attention.recorder import Cancelled
+    from vitviz.attention.recording.recorder import Cancelled
     from vitviz.explain.statistics import statistics
 
     try:
@@ -40,7 +40,7 @@ def statistics_of(trace: "Trace", ticket: Ticket) -> "Statistics":
 
 def over_folder(model: "Model", folder: Path, framing: Framing, ticket: Ticket) -> "Summary":
     """The statistics over all photos of a folder; tells Progress. Raises PhotoError where none can be read."""
-    from vitviz.attention.recorder import Cancelled
+    from vitviz.attention.recording.recorder import Cancelled
     from vitviz.explain.statistics import over_photos
 
     names = photos_in(folder)

@@ -243,7 +243,7 @@ def heatmap(trace: "Trace", chosen: Selection) -> "Heatmap":
 
 def computed(trace: "Trace", chosen: Selection, ticket: Ticket) -> "Heatmap":
     """`heatmap` in a thread: the passes that a class needs stop at the next block once nobody waits for them."""
-    from vitviz.attention.recorder import Cancelled
+    from vitviz.attention.recording.recorder import Cancelled
     from vitviz.explain.gradients import gradients
 
     method = find(chosen.method)

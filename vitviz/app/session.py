@@ -34,7 +34,7 @@ from vitviz.explain.registry import find
 from vitviz.images.photo import Photo
 
 if TYPE_CHECKING:
-    from vitviz.attention.proof import Check
+    from vitviz.attention.self_check.outputs import Check
     from vitviz.attention.trace import Trace
     from vitviz.explain.heatmap import Heatmap
     from vitviz.models.model import Model

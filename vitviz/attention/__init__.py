@@ -1,8 +1,8 @@
 """The heart: record what every attention operation of a forward pass saw, and compute any attention of it, exactly.
 
-`recorder` watches the pass, `families` say where tokens lie, `trace` joins both, `layer` gives rows, columns and maps,
-`check` proves them; `gradients` differentiates a class's logit by any of it, through the `graph` of a forward pass;
-`once_more` has the logits of attention that is not fused. No Qt.
+`recording` watches the pass, `families` say where tokens lie, `self_check` compares with the model's own operations, `trace`
+joins them, `layer` gives rows, columns and maps. On a trace: `gradients` differentiates a class's logit, `replay` runs the
+model again for the logits of attention that is not fused, `model_check` is what `vitviz check` reports. No Qt.
 
 Decisions:
 

@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vitviz.attention.graph import Graph, keep, kept, record
 from vitviz.attention.layer import CHUNK_ENTRIES, Layer
 from vitviz.attention.layout import Layout
-from vitviz.attention.operations import Operation, four_dimensional
-from vitviz.attention.recorder import Cancelled
+from vitviz.attention.recording.autograd_graph import Graph, keep, kept, record
+from vitviz.attention.recording.operations import Operation, four_dimensional
+from vitviz.attention.recording.recorder import Cancelled
 from vitviz.attention.trace import Trace, logits_of
 from vitviz.errors import MethodError
 from vitviz.models.devices import memory_guard

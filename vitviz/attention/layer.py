@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitviz.attention.layout import Layout
-from vitviz.attention.operations import Operation
+from vitviz.attention.recording.operations import Operation
 from vitviz.errors import MethodError
 
 Floats = NDArray[np.float32]

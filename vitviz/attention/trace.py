@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vitviz.attention.anatomy import Anatomy, PositionEmbedding, Readout
 from vitviz.attention.families import FAMILIES
-from vitviz.attention.graph import Graph, hold, record
+from vitviz.attention.families.base import Anatomy, PositionEmbedding, Readout
 from vitviz.attention.layer import Layer
-from vitviz.attention.operations import Operation
-from vitviz.attention.proof import Check, check_layers
-from vitviz.attention.recorder import Cancelled, attending, run
+from vitviz.attention.recording.autograd_graph import Graph, hold, record
+from vitviz.attention.recording.operations import Operation
+from vitviz.attention.recording.recorder import Cancelled, attending, run
+from vitviz.attention.self_check.outputs import Check, check_layers
 from vitviz.errors import MethodError, RefusedError
 from vitviz.images.framing import Framing, FramingMode, PatchGrid, frame
 from vitviz.images.photo import Photo

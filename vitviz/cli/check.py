@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def check_one(source: str, arguments: argparse.Namespace) -> bool:
     """Check one source and print the finding; whether it is exact."""
-    from vitviz.attention.check import check_model
+    from vitviz.attention.model_check import check_model
 
     try:
         model = load(random_module(source, arguments.depth) if arguments.random else source, arguments)

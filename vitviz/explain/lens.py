@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vitviz.attention.recorder import Cancelled
+from vitviz.attention.recording.recorder import Cancelled
 from vitviz.attention.trace import DISTILLED_HEADS, Prediction, Trace, logits_of
 from vitviz.errors import MethodError, VitvizError
 from vitviz.models.devices import memory_guard

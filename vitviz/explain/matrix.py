@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitviz.attention.layer import Layer
-from vitviz.attention.operations import Operation
+from vitviz.attention.recording.operations import Operation
 from vitviz.errors import MethodError
 from vitviz.explain.attention import Fusion, check_choice
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitviz.attention.layer import Layer
-from vitviz.attention.once_more import once_more
-from vitviz.attention.operations import Operation
+from vitviz.attention.recording.operations import Operation
+from vitviz.attention.replay import replay
 from vitviz.attention.trace import Query, Trace
 from vitviz.attention.windows import MASKED
 from vitviz.errors import MethodError
@@ -239,7 +239,7 @@ def _logits(trace: Trace, layer: Layer, row: int, window: int, kind: Kind) -> tu
         return _product(operation, row, window), operation
     if operation.logits is not None and kind != "rotary":
         return _array(operation.logits[window, :, row]), operation
-    seen = once_more(trace, layer, row, window)
+    seen = replay(trace, layer, row, window)
     logits = _array(seen.logits)
     if kind == "rotary":
         operation = replace(

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitviz.attention.layer import CHUNK_ENTRIES, Layer
-from vitviz.attention.recorder import Cancelled
+from vitviz.attention.recording.recorder import Cancelled
 from vitviz.attention.trace import Trace, trace
 from vitviz.errors import PhotoError
 from vitviz.explain.tables import save_statistics

@@ -60,7 +60,7 @@ class Measured:
 
 def measure(trace: "Trace", ticket: Ticket) -> Measured:
     """The statistics of all heads of a trace; runs in a thread."""
-    from vitviz.attention.recorder import Cancelled
+    from vitviz.attention.recording.recorder import Cancelled
     from vitviz.explain.statistics import statistics
 
     try:

@@ -8,7 +8,6 @@ windows, masks). Rejected: guessing a square grid from the number of tokens, as 
 non-square input and silently so for registers and distillation tokens.
 """
 
-from vitviz.attention.anatomy import Family
 from vitviz.attention.families import (
     huggingface,
     probed,
@@ -18,5 +17,6 @@ from vitviz.attention.families import (
     timm_vit,
     torchvision,
 )
+from vitviz.attention.families.base import Family
 
 FAMILIES: tuple[Family, ...] = (timm_vit, timm_swin, timm_cait, timm_pit, torchvision, huggingface, probed)

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from vitviz.attention.anatomy import Anatomy, PositionEmbedding, Readout
-from vitviz.attention.families.timm_vit import joined, plain_layout
-from vitviz.attention.operations import Operation
-from vitviz.attention.recorder import SOFTMAXES
+from vitviz.attention.families.base import Anatomy, PositionEmbedding, Readout
+from vitviz.attention.families.plain_grids import joined, plain_layout
+from vitviz.attention.recording.operations import Operation
+from vitviz.attention.recording.recorder import SOFTMAXES
 from vitviz.errors import RefusedError
 from vitviz.images.framing import PatchGrid
 from vitviz.models.model import Model

@@ -6,9 +6,9 @@ from typing import Any
 from timm.models.cait import Cait
 from torch import nn
 
-from vitviz.attention.anatomy import Anatomy, Readout, own_table
-from vitviz.attention.families.timm_vit import joined, patch_grid, plain_layout
-from vitviz.attention.operations import Operation
+from vitviz.attention.families.base import Anatomy, Readout, own_table
+from vitviz.attention.families.plain_grids import joined, patch_grid, plain_layout
+from vitviz.attention.recording.operations import Operation
 from vitviz.models.model import Model
 
 

@@ -6,10 +6,10 @@ from typing import Any
 from timm.models.pit import PoolingVisionTransformer
 from torch import Tensor, nn
 
-from vitviz.attention.anatomy import Anatomy, Readout, table
+from vitviz.attention.families.base import Anatomy, Readout, table
 from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout, Merge
-from vitviz.attention.operations import Operation
+from vitviz.attention.recording.operations import Operation
 from vitviz.errors import RefusedError
 from vitviz.images.framing import PatchGrid
 from vitviz.models.model import Model

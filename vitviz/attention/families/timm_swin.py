@@ -7,12 +7,10 @@ from timm.models.swin_transformer_v2 import SwinTransformerV2
 from timm.models.swin_transformer_v2_cr import SwinTransformerV2Cr
 from torch import nn
 
-from vitviz.attention.anatomy import Anatomy, PositionEmbedding, Readout
-from vitviz.attention.layer import Layer
-from vitviz.attention.layout import Layout, Merge
-from vitviz.attention.operations import Operation
-from vitviz.attention.windows import cut
-from vitviz.errors import RefusedError
+from vitviz.attention.families.base import Anatomy, PositionEmbedding, Readout
+from vitviz.attention.families.window_stages import merged, windowed
+from vitviz.attention.layout import Merge
+from vitviz.attention.recording.operations import Operation
 from vitviz.images.framing import PatchGrid
 from vitviz.models.model import Model
 
@@ -49,32 +47,3 @@ def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
     pool = getattr(module, "global_pool", None) or getattr(module.head, "global_pool", None)
     pooled = str(getattr(pool, "pool_type", pool))
     return Anatomy(tuple(layers), Readout("mean" if pooled == "avg" else pooled), PositionEmbedding((kind,)))
-
-
-def merged(patches: PatchGrid) -> PatchGrid:
-    """The next stage's grid: 2×2 cells become one; an odd edge is padded."""
-    return PatchGrid(
-        (patches.rows + 1) // 2,
-        (patches.cols + 1) // 2,
-        (patches.cell[0] * 2, patches.cell[1] * 2),
-        patches.origin,
-    )
-
-
-def windowed(
-    index: int,
-    operation: Operation,
-    patches: PatchGrid,
-    size: tuple[int, int],
-    shift: tuple[int, int],
-    pad_first: bool,
-    merge: Merge | None,
-) -> Layer:
-    """A layer of windows; refused if the windows are not those that the operation saw."""
-    windows = cut((patches.rows, patches.cols), size, shift, pad_first=pad_first)
-    if windows.index.shape != (operation.shape[0], operation.shape[3]):
-        raise RefusedError(
-            f"{operation.module} attended in {operation.shape[0]} windows of {operation.shape[3]} tokens, "
-            f"but its grid of {patches.rows}×{patches.cols} gives {windows.index.shape[0]} of {windows.index.shape[1]}."
-        )
-    return Layer(operation.module, Layout(patches, windows=windows, merge=merge), (operation,), step=index)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from vitviz.attention.operations import Operation, Recording
+from vitviz.attention.recording.operations import Operation, Recording
 from vitviz.errors import RefusedError
 
 SOFTMAXES = frozenset({torch.softmax, Tensor.softmax, F.softmax})

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from vitviz.attention.layer import CHUNK_ENTRIES, Layer
-from vitviz.attention.operations import Operation
-from vitviz.attention.windows_proof import misplaced
+from vitviz.attention.recording.operations import Operation
+from vitviz.attention.self_check.windows import misplaced
 
 TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-5, torch.float16: 5e-3, torch.bfloat16: 2e-2}
 """Largest relative error called exact: it follows the precision in which the model itself rounds its output."""

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from vitviz.attention.operations import Operation
-from vitviz.attention.recorder import run
+from vitviz.attention.recording.operations import Operation
+from vitviz.attention.recording.recorder import run
 
 KEPT_BYTES = 1 << 28
 """Graphs are kept for their trace's next class while they take no more than this together (256 MiB)."""

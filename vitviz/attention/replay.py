@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from vitviz.attention.layer import Layer
-from vitviz.attention.operations import four_dimensional
-from vitviz.attention.recorder import PRODUCTS, SOFTMAXES
+from vitviz.attention.recording.operations import four_dimensional
+from vitviz.attention.recording.recorder import PRODUCTS, SOFTMAXES
 from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
 from vitviz.models.devices import memory_guard
@@ -30,7 +30,7 @@ class Row:
     """heads×N×d: its right factor."""
 
 
-def once_more(trace: Trace, layer: Layer, row: int, window: int = 0) -> Row:
+def replay(trace: Trace, layer: Layer, row: int, window: int = 0) -> Row:
     """A row of a layer's logits, from a pass that ends with that layer and of which nothing else is kept.
 
     Raises MethodError where the pass gives other weights than were recorded, DeviceMemoryError.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout
-from vitviz.attention.operations import Operation
+from vitviz.attention.recording.operations import Operation
 from vitviz.models.model import Model
 
 
