@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from vitviz.attention.trace import Trace as Trace
     from vitviz.attention.trace import trace as trace
     from vitviz.errors import VitvizError as VitvizError
-    from vitviz.explain import methods as methods
-    from vitviz.explain import patches as patches
-    from vitviz.explain import positions as positions
-    from vitviz.explain.all_plates import plates as plates
     from vitviz.explain.heatmap import Heatmap as Heatmap
-    from vitviz.explain.lens import lens as lens
-    from vitviz.explain.plates import plate as plate
-    from vitviz.explain.statistics import statistics as statistics
+    from vitviz.explain.internals import patches as patches
+    from vitviz.explain.internals import positions as positions
+    from vitviz.explain.internals.lens import lens as lens
+    from vitviz.explain.measures.statistics import statistics as statistics
+    from vitviz.explain.plates.plate_sets import plates as plates
+    from vitviz.explain.plates.plates import plate as plate
+    from vitviz.explain.registry import methods as methods
     from vitviz.images.framing import DataConfig as DataConfig
     from vitviz.images.photo import Photo as Photo
     from vitviz.images.photo import open_image as open_image
@@ -40,17 +40,17 @@ _HOMES = {
     "Photo": "vitviz.images.photo",
     "Trace": "vitviz.attention.trace",
     "VitvizError": "vitviz.errors",
-    "lens": "vitviz.explain.lens",
+    "lens": "vitviz.explain.internals.lens",
     "load_model": "vitviz.models.loading",
-    "methods": "vitviz.explain",
+    "methods": "vitviz.explain.registry",
     "open_image": "vitviz.images.photo",
-    "plate": "vitviz.explain.plates",
-    "plates": "vitviz.explain.all_plates",
-    "statistics": "vitviz.explain.statistics",
+    "plate": "vitviz.explain.plates.plates",
+    "plates": "vitviz.explain.plates.plate_sets",
+    "statistics": "vitviz.explain.measures.statistics",
     "trace": "vitviz.attention.trace",
 }
 
-_MODULES = {"patches": "vitviz.explain.patches", "positions": "vitviz.explain.positions"}
+_MODULES = {"patches": "vitviz.explain.internals.patches", "positions": "vitviz.explain.internals.positions"}
 
 __all__ = ["explain", *_HOMES, *_MODULES]
 __version__ = "0.1.0"

@@ -20,7 +20,7 @@ from torch import nn
 
 import vitviz
 from vitviz.attention.recording.recorder import run
-from vitviz.explain.rollout import roll
+from vitviz.explain.methods.rollout import roll
 from vitviz.images.framing import frame
 from vitviz.images.photo import Photo, photo_from_array
 from vitviz.memory import keep_freed_memory

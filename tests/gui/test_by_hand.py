@@ -17,7 +17,7 @@ from vitviz.app.settings import Settings
 from vitviz.app.widgets.mosaic_plan import Target
 from vitviz.app.widgets.segmented import Segmented
 from vitviz.app.window import Window
-from vitviz.explain.statistics import statistics
+from vitviz.explain.measures.statistics import statistics
 from vitviz.models.loading import load_model
 
 LEFT = Qt.MouseButton.LeftButton

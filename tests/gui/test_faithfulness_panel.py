@@ -16,7 +16,8 @@ from vitviz.app import scoring, theme
 from vitviz.app.panels.faithfulness import FaithfulnessPanel
 from vitviz.app.session import Session
 from vitviz.app.state import ViewState
-from vitviz.explain import explain, faithfulness
+from vitviz.explain import explain
+from vitviz.explain.measures import faithfulness
 
 
 @pytest.fixture(autouse=True)
@@ -272,7 +273,7 @@ def test_swins_coarse_map_has_random_orders_of_its_own_grid(panel, qtbot, swin, 
 
 def test_on_a_bundled_scene_it_says_how_the_map_lies_on_the_object(panel, qtbot):
     """The pointing game and the share of the map inside the mask, for the class that is asked for."""
-    from vitviz.explain.truth import input_mask, on_object
+    from vitviz.explain.measures.truth import input_mask, on_object
     from vitviz.resources_path import resource
 
     opened(panel, qtbot, resource("scenes/two-objects.png"), "demo/vit")

@@ -276,7 +276,7 @@ def test_where_there_is_less_room_than_patches_the_strongest_of_several_is_shown
 
 @pytest.mark.parametrize("mark", ["distance", "entropy"])
 def test_heads_are_marked_and_sorted_by_what_is_measured_of_them(shown, qtbot, mark):
-    from vitviz.explain.statistics import statistics
+    from vitviz.explain.measures.statistics import statistics
 
     panel, session = shown.panel("heads"), shown.session
     bare = panel.view.grab().toImage()

@@ -145,7 +145,7 @@ def test_memory_that_runs_out_is_told_in_a_sentence(shown, qtbot, monkeypatch):
     def full(*_):
         raise MemoryError
 
-    monkeypatch.setattr(sys.modules["vitviz.explain.attention"], "head_maps", full)
+    monkeypatch.setattr(sys.modules["vitviz.explain.query"], "head_maps", full)
     shown.session.maps._ready = None
     shown.session.pin((2, 5))
     assert "memory" in shown.panel("heads").empty.hint.text()

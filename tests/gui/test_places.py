@@ -12,7 +12,7 @@ from vitviz.app.panels.patches import PatchesPanel
 from vitviz.app.panels.positions import PositionsPanel
 from vitviz.app.panels.windows import WindowsPanel
 from vitviz.app.widgets.pictures import PicturesView, Spot, arrange, arrange_lead
-from vitviz.explain import patches
+from vitviz.explain.internals import patches
 from vitviz.models.loading import load_model
 
 LAYERS = [f"layers.{stage}.blocks.{block}.attn" for stage in (0, 1) for block in (0, 1)]

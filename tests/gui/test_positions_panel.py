@@ -8,7 +8,7 @@ from steps import picture, show
 from vitviz.app import docks
 from vitviz.app.panels.positions import PositionsPanel
 from vitviz.app.widgets.pictures import Spot
-from vitviz.explain import positions
+from vitviz.explain.internals import positions
 from vitviz.models.loading import load_model
 from vitviz.render.plates import colored
 

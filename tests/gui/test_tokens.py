@@ -266,7 +266,7 @@ def test_a_closed_panel_computes_nothing_and_catches_up(shown, panel, qtbot):
 
 
 def test_what_cannot_be_shown_is_told(shown, panel, qtbot, monkeypatch):
-    monkeypatch.setattr(sys.modules["vitviz.explain.matrix"], "MOST_BYTES", 10)
+    monkeypatch.setattr(sys.modules["vitviz.explain.internals.matrix"], "MOST_BYTES", 10)
     shown.session.change(layer=0, head=1)
     qtbot.waitUntil(panel.empty.isVisible)
     assert "more than can be shown" in panel.empty.hint.text()

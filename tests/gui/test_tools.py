@@ -351,7 +351,7 @@ def test_undoing_does_not_bring_another_models_class_back(shown, qtbot, photo, s
 
 
 def test_another_model_is_asked_once_and_for_its_own_class(shown, swin, qtbot, monkeypatch):
-    from vitviz.explain import gradients as of_class
+    from vitviz.explain.methods import class_gradients as of_class
 
     asked = []
     real = of_class.differentiate

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QWidget
 from vitviz.app.panels.windows import WindowsPanel
 from vitviz.app.widgets.pictures import Spot
 from vitviz.app.widgets.shift import ShiftView
-from vitviz.explain import positions
+from vitviz.explain.internals import positions
 from vitviz.models.loading import load_model
 from vitviz.models.model import Model
 from vitviz.render.plates import colored

@@ -26,7 +26,7 @@ from naive import (
 import vitviz
 from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
-from vitviz.explain.gradients import gradients
+from vitviz.explain.methods.class_gradients import gradients
 from vitviz.images.photo import photo_from_array
 
 

@@ -14,7 +14,7 @@ from vitviz.demo.architectures import ARCHITECTURES, KINDS
 from vitviz.demo.samples import SAMPLES, write
 from vitviz.demo.score import Score
 from vitviz.demo.shapes import CLASSES
-from vitviz.explain.truth import OnObject, on_object
+from vitviz.explain.measures.truth import OnObject, on_object
 from vitviz.images.framing import PatchGrid
 from vitviz.resources_path import resource
 

@@ -19,7 +19,7 @@ import vitviz
 from vitviz.cli import evaluate, main, subjects
 from vitviz.cli.scores_table import Table
 from vitviz.errors import VitvizError
-from vitviz.explain import faithfulness, truth
+from vitviz.explain.measures import faithfulness, truth
 from vitviz.models.labels import imagenet_labels
 
 QUICK = ["--steps", "4", "--random", "3", "--device", "cpu", "--methods", "attention,relevance"]
@@ -218,7 +218,7 @@ def test_other_weights_are_other_settings():
 def test_a_method_that_does_not_apply_is_told_with_the_reason(folder, tmp_path, capsys, monkeypatch):
     (folder / "b.png").unlink()
     monkeypatch.setattr(
-        import_module("vitviz.explain.relevance"), "refusal", lambda trace: "because it is Monday"
+        import_module("vitviz.explain.methods.relevance"), "refusal", lambda trace: "because it is Monday"
     )
     out = tmp_path / "scores.csv"
     assert run(folder, out) == 0

@@ -15,7 +15,7 @@ from small_models import VIT, small
 import vitviz
 from vitviz.attention.trace import Cancelled
 from vitviz.errors import MethodError
-from vitviz.explain import faithfulness, intervals, truth
+from vitviz.explain.measures import faithfulness, intervals, truth
 from vitviz.images.framing import DataConfig, PatchGrid, frame
 
 SWIN = {

@@ -20,8 +20,8 @@ from torch.overrides import TorchFunctionMode
 import vitviz
 from vitviz.attention.trace import Cancelled, Trace
 from vitviz.errors import MethodError
-from vitviz.explain.gradients import class_index, find_class, gradients, has_gradients
 from vitviz.explain.heatmap import read_raw
+from vitviz.explain.methods.class_gradients import class_index, find_class, gradients, has_gradients
 from vitviz.explain.registry import METHODS
 from vitviz.images.photo import Photo
 
@@ -261,7 +261,7 @@ def test_gradients_go_with_their_trace_and_old_classes_before(
     first = weakref.ref(gradients(trace, 0))
     room = 2 * gradients(trace, 1).bytes
     assert first() is not None
-    monkeypatch.setattr(sys.modules["vitviz.explain.gradients"], "KEPT_BYTES", room)
+    monkeypatch.setattr(sys.modules["vitviz.explain.methods.class_gradients"], "KEPT_BYTES", room)
     last = weakref.ref(gradients(trace, 2))
     gc.collect()
     assert first() is None

@@ -18,7 +18,7 @@ import vitviz
 from vitviz.attention.recording.autograd_graph import kept, record
 from vitviz.attention.trace import Cancelled, Trace
 from vitviz.errors import MethodError
-from vitviz.explain.gradients import gradients
+from vitviz.explain.methods.class_gradients import gradients
 from vitviz.images.photo import Photo
 
 GRAPHS = sys.modules["vitviz.attention.recording.autograd_graph"]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import vitviz
 from vitviz.attention.recording.recorder import Cancelled
 from vitviz.errors import MethodError
-from vitviz.explain.lens import BY_STAGE
+from vitviz.explain.internals.lens import BY_STAGE
 from vitviz.images.photo import Photo
 
 SWIN = {"img_size": 56, "embed_dim": 24, "depths": (2, 1, 2), "num_heads": (2, 2, 4), "num_classes": 5}

@@ -6,8 +6,8 @@ from small_models import VIT, small
 
 from vitviz.attention.trace import trace
 from vitviz.errors import MethodError
-from vitviz.explain import matrix as of_matrix
-from vitviz.explain.matrix import matrix, one_head, prefix_shares
+from vitviz.explain.internals import matrix as of_matrix
+from vitviz.explain.internals.matrix import matrix, one_head, prefix_shares
 from vitviz.images.photo import photo_from_array
 from vitviz.models.loading import load_model
 

@@ -9,7 +9,7 @@ from torch import nn
 import vitviz
 from vitviz.attention.model_check import noise
 from vitviz.errors import MethodError
-from vitviz.explain import patches
+from vitviz.explain.internals import patches
 from vitviz.images.photo import Photo
 
 

@@ -14,7 +14,7 @@ from vitviz.attention.model_check import noise
 from vitviz.attention.trace import Trace
 from vitviz.cli import main
 from vitviz.errors import MethodError
-from vitviz.explain.plates import PLATES, bias_pictures, plate, split_pictures
+from vitviz.explain.plates.plates import PLATES, bias_pictures, plate, split_pictures
 from vitviz.render.colors import SIGNED_COLORMAP, lookup_table
 from vitviz.render.plates import NOTHING, Picture, colored, common, enlarged, side_by_side, tiled
 

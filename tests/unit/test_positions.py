@@ -11,7 +11,7 @@ from timm.layers import resample_abs_pos_embed
 import vitviz
 from vitviz.attention.model_check import noise
 from vitviz.attention.trace import Trace
-from vitviz.explain import positions
+from vitviz.explain.internals import positions
 
 
 def deit() -> Trace:

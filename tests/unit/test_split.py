@@ -15,7 +15,7 @@ from vitviz.attention.model_check import noise
 from vitviz.attention.recording.operations import SHORT, Recording
 from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
-from vitviz.explain import positions
+from vitviz.explain.internals import positions
 
 SWIN = {"img_size": 56, "embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4), "num_classes": 5}
 

@@ -9,7 +9,7 @@ from timm.layers import resample_abs_pos_embed
 import vitviz
 from vitviz.attention.recording.recorder import Cancelled
 from vitviz.errors import DeviceMemoryError, MethodError
-from vitviz.explain.attention import head_maps
+from vitviz.explain.query import head_maps
 from vitviz.images.photo import Photo
 
 

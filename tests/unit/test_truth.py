@@ -8,7 +8,7 @@ import pytest
 from small_models import VIT, small
 
 import vitviz
-from vitviz.explain.truth import HIT, cover, input_mask, on_object
+from vitviz.explain.measures.truth import HIT, cover, input_mask, on_object
 from vitviz.images.framing import PatchGrid
 from vitviz.images.photo import Photo
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
 
     # Only named here: the module imports torch.
-    from vitviz.explain.matrix import PrefixShare
+    from vitviz.explain.internals.matrix import PrefixShare
 
 PADDING = -1
 """A slot of a window that holds no token."""
@@ -80,7 +80,7 @@ def asked(trace: "Trace", chosen: Selection, window: int | None) -> Asked:
 
 def make(trace: "Trace", wanted: Asked, ticket: Ticket) -> Matrix:
     """Compute a matrix; in the thread."""
-    from vitviz.explain.matrix import matrix, prefix_shares
+    from vitviz.explain.internals.matrix import matrix, prefix_shares
     from vitviz.models.devices import memory_guard
 
     layer = trace.layers[wanted.layer]

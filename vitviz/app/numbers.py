@@ -11,15 +11,15 @@ from vitviz.errors import PhotoError
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
-    from vitviz.explain.lens import Lens
-    from vitviz.explain.statistics import Statistics, Summary
+    from vitviz.explain.internals.lens import Lens
+    from vitviz.explain.measures.statistics import Statistics, Summary
     from vitviz.models.model import Model
 
 
 def lens_of(trace: "Trace", ticket: Ticket) -> "Lens":
     """The logit lens of a trace. Raises MethodError where it does not apply."""
     from vitviz.attention.recording.recorder import Cancelled
-    from vitviz.explain.lens import lens
+    from vitviz.explain.internals.lens import lens
 
     try:
         return lens(trace, cancel=ticket.stopped)
@@ -30,7 +30,7 @@ def lens_of(trace: "Trace", ticket: Ticket) -> "Lens":
 def statistics_of(trace: "Trace", ticket: Ticket) -> "Statistics":
     """The statistics of a trace."""
     from vitviz.attention.recording.recorder import Cancelled
-    from vitviz.explain.statistics import statistics
+    from vitviz.explain.measures.statistics import statistics
 
     try:
         return statistics(trace, cancel=ticket.stopped)
@@ -41,7 +41,7 @@ def statistics_of(trace: "Trace", ticket: Ticket) -> "Statistics":
 def over_folder(model: "Model", folder: Path, framing: Framing, ticket: Ticket) -> "Summary":
     """The statistics over all photos of a folder; tells Progress. Raises PhotoError where none can be read."""
     from vitviz.attention.recording.recorder import Cancelled
-    from vitviz.explain.statistics import over_photos
+    from vitviz.explain.measures.statistics import over_photos
 
     names = photos_in(folder)
     if not names:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vitviz.attention.trace import Trace
-    from vitviz.explain.patches import Embedding, Filters
-    from vitviz.explain.plates import Shown
-    from vitviz.explain.positions import Change, Components, PrefixSimilarity
-    from vitviz.explain.split import Split
+    from vitviz.explain.internals.logit_parts import Split
+    from vitviz.explain.internals.patches import Embedding, Filters
+    from vitviz.explain.internals.positions import Change, Components, PrefixSimilarity
+    from vitviz.explain.plates.plates import Shown
 
 Floats = NDArray[np.float32]
 
@@ -38,7 +38,7 @@ class Matrices:
 
 def matrices(trace: "Trace", layer: int, window: int) -> Matrices:
     """The matrices of a window of a layer that has windows."""
-    from vitviz.explain.positions import position_bias
+    from vitviz.explain.internals.positions import position_bias
 
     chosen = trace.layers[layer]
     windows = chosen.layout.windows
@@ -74,7 +74,7 @@ class Tables:
 
 def tables(trace: "Trace") -> Tables:
     """The position table of a trace, as used and as stored."""
-    from vitviz.explain import positions
+    from vitviz.explain.internals import positions
 
     try:
         changed = positions.change(trace)
@@ -94,14 +94,14 @@ def tables(trace: "Trace") -> Tables:
 
 def split(trace: "Trace", layer: int, query: Query) -> "Split":
     """A query's logits in parts. Raises MethodError with the reason where they cannot be had."""
-    from vitviz.explain.split import split
+    from vitviz.explain.internals.logit_parts import split
 
     return split(trace, layer, query)
 
 
 def split_reason(trace: "Trace", layer: int) -> str:
     """Why a layer's logits are not split into content and position; empty where they are."""
-    from vitviz.explain.split import kind_of
+    from vitviz.explain.internals.logit_parts import kind_of
 
     try:
         kind_of(trace, trace.layers[layer])
@@ -112,7 +112,7 @@ def split_reason(trace: "Trace", layer: int) -> str:
 
 def split_plate(found: "Split", mode: str, head: int | None, colormap: str) -> "Shown":
     """The pictures of a split ("split") or of its position alone in each head ("bias")."""
-    from vitviz.explain.plates import bias_pictures, split_pictures
+    from vitviz.explain.plates.plates import bias_pictures, split_pictures
 
     return bias_pictures(found) if mode == "bias" else split_pictures(found, head, colormap)
 
@@ -132,8 +132,8 @@ class Cut:
 
 def cut(trace: "Trace") -> Cut:
     """Patches, filters and embeddings of a trace."""
-    from vitviz.explain import patches
-    from vitviz.explain.plates import patch_tiles
+    from vitviz.explain.internals import patches
+    from vitviz.explain.plates.plates import patch_tiles
 
     reasons: dict[str, str] = {}
 
@@ -160,7 +160,7 @@ def cut(trace: "Trace") -> Cut:
 
 def write_plate(trace: "Trace", what: str, path: "Path", **options: Any) -> None:
     """Save a plate as PNG."""
-    from vitviz.explain.plates import plate
+    from vitviz.explain.plates.plates import plate
     from vitviz.render.export import save_png
 
     save_png(plate(trace, what, **options), path, {"Model": trace.model.full_name, "Plate": what})
@@ -168,6 +168,6 @@ def write_plate(trace: "Trace", what: str, path: "Path", **options: Any) -> None
 
 def write_plates(trace: "Trace", what: list[str], folder: "Path", **options: Any) -> int:
     """Save all plates of some kinds into a folder; how many there are."""
-    from vitviz.explain.all_plates import write_all
+    from vitviz.explain.plates.plate_sets import write_all
 
     return len(list(write_all(trace, folder, what, **options)))

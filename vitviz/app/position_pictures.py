@@ -11,8 +11,8 @@ from vitviz.render.plates import colored, tiled
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
-    from vitviz.explain.positions import Change
-    from vitviz.explain.split import Split
+    from vitviz.explain.internals.logit_parts import Split
+    from vitviz.explain.internals.positions import Change
 
 Patch = tuple[int, int]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vitviz.app import readings
 
 if TYPE_CHECKING:
-    from vitviz.explain.statistics import LayerStatistics
+    from vitviz.explain.measures.statistics import LayerStatistics
 
 
 @dataclass(frozen=True)

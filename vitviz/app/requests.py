@@ -227,7 +227,7 @@ def shape_of(trace: "Trace") -> Shape:
 
 def methods(trace: "Trace") -> dict[str, str | None]:
     """Each method, with None if it applies to the trace and else the reason it does not."""
-    from vitviz.explain import methods
+    from vitviz.explain.registry import methods
 
     return methods(trace)
 
@@ -244,7 +244,7 @@ def heatmap(trace: "Trace", chosen: Selection) -> "Heatmap":
 def computed(trace: "Trace", chosen: Selection, ticket: Ticket) -> "Heatmap":
     """`heatmap` in a thread: the passes that a class needs stop at the next block once nobody waits for them."""
     from vitviz.attention.recording.recorder import Cancelled
-    from vitviz.explain.gradients import gradients
+    from vitviz.explain.methods.class_gradients import gradients
 
     method = find(chosen.method)
     if method.gradient and method.refusal(trace) is None:
@@ -259,7 +259,7 @@ def computed(trace: "Trace", chosen: Selection, ticket: Ticket) -> "Heatmap":
 
 def head_maps(trace: "Trace", query: Query, direction: Direction) -> Maps:
     """The mosaic of a query: per layer float32 (heads, rows, cols)."""
-    from vitviz.explain.attention import head_maps
+    from vitviz.explain.query import head_maps
     from vitviz.models.devices import memory_guard
 
     with memory_guard(trace.model.name, trace.model.device):

@@ -22,9 +22,9 @@ from vitviz.render.export import save_png, write_whole
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
-    from vitviz.explain.faithfulness import Baseline, Scores
     from vitviz.explain.heatmap import Heatmap
-    from vitviz.explain.truth import OnObject
+    from vitviz.explain.measures.faithfulness import Baseline, Scores
+    from vitviz.explain.measures.truth import OnObject
 
 STEPS = 16
 ORDERS = 8
@@ -99,7 +99,7 @@ def answer(
 
 def _score(trace: "Trace", asked: Question, ticket: Ticket) -> Chance:
     """Tell the scores of a map; returns what they are to be compared with."""
-    from vitviz.explain.faithfulness import scores
+    from vitviz.explain.measures.faithfulness import scores
 
     what = f"Scoring {LABELS[asked.selection.method]}"
     ticket.tell(Progress(what))
@@ -119,7 +119,7 @@ def _score(trace: "Trace", asked: Question, ticket: Ticket) -> Chance:
 
 def _aim(trace: "Trace", heatmap: "Heatmap", target: int) -> "OnObject | None":
     from vitviz.demo.bundled import mask
-    from vitviz.explain.truth import input_mask, on_object
+    from vitviz.explain.measures.truth import input_mask, on_object
 
     found = mask(trace.photo.path, trace.model.labels[target])
     return None if found is None else on_object(heatmap, input_mask(trace.framing, found))
@@ -149,7 +149,7 @@ def aim_in_words(aim: "OnObject | None") -> str:
 
 def _draw_lots(trace: "Trace", chance: Chance, ticket: Ticket) -> None:
     """Tell what random orders make of a grid."""
-    from vitviz.explain.faithfulness import baseline
+    from vitviz.explain.measures.faithfulness import baseline
 
     found = baseline(
         trace,
@@ -176,7 +176,7 @@ class Given:
 
 def given(trace: "Trace", replacement: Replacement) -> Given:
     """The two pictures that every step is put together from."""
-    from vitviz.explain.faithfulness import blank
+    from vitviz.explain.measures.faithfulness import blank
 
     config = trace.framing.config
     mean, std = np.array(config.mean, np.float32), np.array(config.std, np.float32)
@@ -187,7 +187,7 @@ def given(trace: "Trace", replacement: Replacement) -> Given:
 
 def at_step(pictures: Given, scores: "Scores", step: int, revealed: bool) -> NDArray[np.uint8]:
     """What the model is given at a step, uint8 (height, width, 3): patches removed, or all but the revealed ones."""
-    from vitviz.explain.faithfulness import cells
+    from vitviz.explain.measures.faithfulness import cells
 
     grid = scores.patches
     taken = np.zeros(grid.rows * grid.cols + 1, bool)

@@ -54,7 +54,7 @@ def check_one(source: str, arguments: argparse.Namespace) -> bool:
     if report.trace is None:
         print(f"{source}: refused\n  {report.reason}")
         return False
-    from vitviz.explain import methods
+    from vitviz.explain.registry import methods
 
     check = report.trace.check
     assert check is not None

@@ -199,8 +199,8 @@ def score(
     """The lines of one photo and class: one per method, and random orders for each grid that has none yet."""
     from vitviz.attention.trace import trace
     from vitviz.cli.scores_table import RANDOM, Row
-    from vitviz.explain.faithfulness import baseline, scores
-    from vitviz.explain.gradients import class_index
+    from vitviz.explain.measures.faithfulness import baseline, scores
+    from vitviz.explain.methods.class_gradients import class_index
     from vitviz.explain.registry import find
 
     show = progress()
@@ -281,13 +281,13 @@ def _place(trace: "Trace", target: int) -> int:
 
 
 def _mask(subject: "Subject", trace: "Trace") -> Any:
-    from vitviz.explain.truth import input_mask
+    from vitviz.explain.measures.truth import input_mask
 
     return None if subject.mask is None else input_mask(trace.framing, subject.mask())
 
 
 def _aim(heatmap: "Heatmap", mask: Any) -> dict[str, float]:
-    from vitviz.explain.truth import on_object
+    from vitviz.explain.measures.truth import on_object
 
     found = on_object(heatmap, mask)
     return {

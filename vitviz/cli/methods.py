@@ -61,7 +61,7 @@ def options_of(arguments: argparse.Namespace, trace: "Trace") -> dict[str, Any]:
     names = dict.fromkeys([*_AXES, *own])
     options = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     if arguments.target is not None:
-        from vitviz.explain.gradients import find_class
+        from vitviz.explain.methods.class_gradients import find_class
 
         options["target"] = find_class(trace, arguments.target)
     return options

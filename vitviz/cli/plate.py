@@ -58,8 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write one plate."""
     from vitviz.attention.trace import trace
-    from vitviz.explain.all_plates import write_all
-    from vitviz.explain.plates import plate
+    from vitviz.explain.plates.plate_sets import write_all
+    from vitviz.explain.plates.plates import plate
     from vitviz.images.photo import open_image
     from vitviz.render.export import save_png
 

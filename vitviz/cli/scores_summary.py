@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitviz.cli.scores_table import RANDOM, Row
-from vitviz.explain.intervals import half_width, interval
+from vitviz.explain.measures.intervals import half_width, interval
 from vitviz.explain.registry import METHODS
 from vitviz.render import plot
 from vitviz.render.plot import STROKES, Chart, Line

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print a line per layer and write the table; 1 if a photo could not be read."""
     paths = photos_in(arguments.photos)
-    from vitviz.explain.statistics import over_photos
+    from vitviz.explain.measures.statistics import over_photos
 
     model = load(arguments.model, arguments)
     found = over_photos(model, paths, framing=arguments.framing, progress=progress())

@@ -35,9 +35,9 @@ from vitviz.demo.scenes import Scene, scene
 from vitviz.demo.score import Score, score
 from vitviz.demo.shapes import CLASSES
 from vitviz.demo.views import normalised
-from vitviz.explain import explain, methods
-from vitviz.explain.registry import find
-from vitviz.explain.truth import HIT, OnObject, on_object
+from vitviz.explain import explain
+from vitviz.explain.measures.truth import HIT, OnObject, on_object
+from vitviz.explain.registry import find, methods
 from vitviz.images.photo import photo_from_array
 from vitviz.models.loading import load_model
 from vitviz.resources_path import resource

@@ -1,10 +1,10 @@
-"""Ways from a trace to a heatmap: one file per method, and `registry` that names them all; and other things to ask a trace.
+"""From a trace to what is shown of it: heatmaps by seven methods, measures of heads and maps, and what a model holds.
 
-`heatmap` is what every method gives: raw values per patch with their grid, title, unit and books (weight on prefix tokens,
-leak to padding). `compose` carries weight down through the layers, `gradients` keeps a trace's gradients for its classes.
-Beside the methods: `lens`, `statistics`, `faithfulness`, `truth` (where objects are known), `positions`, `split` (logits
-into content and position), `patches`, `plates` (pictures of these). No Qt. To add a method: one file, described in
-`registry.METHODS`.
+`heatmap` is what every method gives: raw values per patch with their grid, title, unit and what lies on no patch (weight on
+prefix tokens, leak to padding). `query` gives the rows and columns of attention that a query asks for, `registry` names and
+describes the methods. In packages: `methods` (one file each), `measures` (statistics of heads, faithfulness, agreement with
+a known mask), `internals` (positions, patches, logits in parts, the logit lens) and `plates` (pictures of these). No Qt.
+To add a method see `registry`.
 
 Decisions:
 
@@ -35,10 +35,3 @@ def explain(trace: "Trace", method: str, **options: Any) -> "Heatmap":
     from vitviz.explain.registry import heatmap
 
     return heatmap(trace, method, options)
-
-
-def methods(trace: "Trace") -> dict[str, str | None]:
-    """Every method's name, with None if it applies to this trace and otherwise the reason why it does not."""
-    from vitviz.explain.registry import applicable
-
-    return applicable(trace)

@@ -1,7 +1,7 @@
 """All methods by name, with their options. No torch is imported before a method computes: the window reads this at once.
 
-To add a method, write `vitviz/explain/<name>.py` with a function `<name>(trace, **options)` and a `refusal(trace)`, and
-describe it in METHODS.
+To add a method, write `vitviz/explain/methods/<name>.py` with a function `<name>(trace, **options)` and a `refusal(trace)`,
+and describe it in METHODS.
 """
 
 import inspect
@@ -79,7 +79,7 @@ class Method:
 
     @property
     def _module(self) -> Any:
-        return import_module(f"vitviz.explain.{self.name}")
+        return import_module(f"vitviz.explain.methods.{self.name}")
 
 
 def _without_padding(trace: "Trace") -> str | None:
@@ -89,7 +89,7 @@ def _without_padding(trace: "Trace") -> str | None:
 
 
 def _unlike_script(trace: "Trace") -> str | None:
-    from vitviz.explain.rollout import unlike_script
+    from vitviz.explain.methods.rollout import unlike_script
 
     return unlike_script(trace)
 
@@ -259,7 +259,7 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def applicable(trace: "Trace") -> dict[str, str | None]:
+def methods(trace: "Trace") -> dict[str, str | None]:
     """Every method's name with None if it applies to the trace, else "does not apply, because …"."""
     reasons = {method.name: method.refusal(trace) for method in METHODS}
     return {name: reason and f"does not apply, {reason}" for name, reason in reasons.items()}

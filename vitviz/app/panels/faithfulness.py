@@ -23,8 +23,8 @@ from vitviz.render.plot import RANDOM, STROKES, Chart, Stroke
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
-    from vitviz.explain.faithfulness import Baseline, Scores
-    from vitviz.explain.truth import OnObject
+    from vitviz.explain.measures.faithfulness import Baseline, Scores
+    from vitviz.explain.measures.truth import OnObject
 
 _TITLES = ("Deletion: lower is better", "Insertion: higher is better")
 _REST = 150  # milliseconds; who steps through layers waits for none of them

@@ -25,7 +25,7 @@ from vitviz.render.mosaic import indices
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
-    from vitviz.explain.statistics import Statistics
+    from vitviz.explain.measures.statistics import Statistics
 
 _SCALES = {"each": "own scales", "layer": "layers' scales", "all": "one scale"}
 _MEANING = "Colours go from 0 to the maximum of the tile itself, of its layer, or of all tiles"
@@ -61,7 +61,7 @@ class Measured:
 def measure(trace: "Trace", ticket: Ticket) -> Measured:
     """The statistics of all heads of a trace; runs in a thread."""
     from vitviz.attention.recording.recorder import Cancelled
-    from vitviz.explain.statistics import statistics
+    from vitviz.explain.measures.statistics import statistics
 
     try:
         found: Statistics = statistics(trace, cancel=ticket.stopped)

@@ -20,7 +20,7 @@ from vitviz.render.colors import lookup_table
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
-    from vitviz.explain.lens import Lens
+    from vitviz.explain.internals.lens import Lens
 
 TOP = 5
 _ARROWS = ("up", "down", "left", "right")

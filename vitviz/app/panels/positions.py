@@ -32,8 +32,8 @@ from vitviz.errors import MethodError
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
-    from vitviz.explain.plates import Shown
-    from vitviz.explain.split import Split
+    from vitviz.explain.internals.logit_parts import Split
+    from vitviz.explain.plates.plates import Shown
 
 _VIEWS = [
     ("similarity", "similarity"),

@@ -23,7 +23,7 @@ from vitviz.app.worker import Ticket
 from vitviz.render import colors
 
 if TYPE_CHECKING:
-    from vitviz.explain.matrix import PrefixShare
+    from vitviz.explain.internals.matrix import PrefixShare
 
 _REST = 60  # milliseconds that the pointer rests on a head before its matrix is computed
 _PATIENCE = 120  # milliseconds; what comes sooner should not flicker

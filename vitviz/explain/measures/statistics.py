@@ -12,6 +12,7 @@ Decisions:
 - Swin's padding is among the keys that a query may see, because the model's mask lets it see them.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from vitviz.attention.layer import CHUNK_ENTRIES, Layer
 from vitviz.attention.recording.recorder import Cancelled
 from vitviz.attention.trace import Trace, trace
 from vitviz.errors import PhotoError
-from vitviz.explain.tables import save_statistics
+from vitviz.explain.measures.csv_tables import write_csv
 from vitviz.images.framing import FramingMode, PatchGrid
 from vitviz.images.photo import open_image
 from vitviz.models.devices import memory_guard
@@ -381,3 +382,34 @@ def centres(patches: PatchGrid) -> Tensor:
 def _apart(one: Tensor, other: Tensor) -> Tensor:
     """…×n×2 and …×m×2 → …×n×m, the distance between each two points."""
     return (one[..., :, None, :] - other[..., None, :, :]).square().sum(-1).sqrt()
+
+
+def save_statistics(path: Path | str, found: "Statistics", deviation: "Statistics | None") -> Path:
+    """One line per layer and head; with standard deviations where there are any. Raises ExportError."""
+    names = list(dict.fromkeys(name for layer in found.layers for name in layer.prefix_names))
+    most = max(layer.heads for layer in found.layers)
+    columns = ["distance in input pixels", "distance, prefix tokens and padding as 0", "entropy"]
+    columns += [f"share on {name}" for name in names] + ["share on padding"]
+    header = ["layer", "name", "head", *columns]
+    if deviation is not None:
+        header += [f"{column}, standard deviation" for column in columns]
+    header += [f"cosine with head {head}" for head in range(most)]
+    lines: list[list[object]] = []
+    for number, layer in enumerate(found.layers):
+        spread = None if deviation is None else deviation.layers[number]
+        for head in range(layer.heads):
+            line: list[object] = [number, layer.name, head, *_numbers(layer, head, names)]
+            line += [] if spread is None else _numbers(spread, head, names)
+            lines.append([*line, *layer.similarity[head].tolist(), *[math.nan] * (most - layer.heads)])
+    return write_csv(path, header, lines)
+
+
+def _numbers(layer: "LayerStatistics", head: int, names: list[str]) -> list[float]:
+    found = dict(zip(layer.prefix_names, layer.prefix[:, head].tolist(), strict=True))
+    return [
+        float(layer.distance[head]),
+        float(layer.distance_unnormalised[head]),
+        float(layer.entropy[head]),
+        *(found.get(name, math.nan) for name in names),
+        float(layer.padding[head]),
+    ]

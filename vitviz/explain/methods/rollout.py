@@ -10,8 +10,8 @@ import numpy as np
 from vitviz.attention.layer import Layer
 from vitviz.attention.trace import Query, Trace
 from vitviz.errors import MethodError
-from vitviz.explain.attention import FUSIONS, Fusion, check_choice, describe, find_layer
-from vitviz.explain.compose import (
+from vitviz.explain.heatmap import Heatmap
+from vitviz.explain.methods.compose import (
     Flow,
     Mixed,
     Step,
@@ -22,7 +22,7 @@ from vitviz.explain.compose import (
     landed,
     with_residual,
 )
-from vitviz.explain.heatmap import Heatmap
+from vitviz.explain.query import FUSIONS, Fusion, check_choice, describe, find_layer
 
 
 def rollout(

@@ -4,7 +4,7 @@
     >>> vitviz.positions.split(trace, layer=5, query=(3, 4)).position        # doctest: +SKIP
 
 Tables (ViT, DeiT, BEiT's and others' absolute ones) are read as they were stored or as this input uses them, interpolated.
-What is no table is shown as what it does to a query's logits: `split` and `position_bias`, from `vitviz.explain.split`.
+What is no table is shown as what it does to a query's logits: `split` and `position_bias`, from `logit_parts`.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
-from vitviz.explain.split import Split, position_bias, split
+from vitviz.explain.internals.logit_parts import Split, position_bias, split
 
 __all__ = [
     "Change",

@@ -11,7 +11,7 @@ from torch import Tensor
 from vitviz.attention.layer import Layer
 from vitviz.attention.recording.operations import Operation
 from vitviz.errors import MethodError
-from vitviz.explain.attention import Fusion, check_choice
+from vitviz.explain.query import Fusion, check_choice
 
 Floats = NDArray[np.float32]
 

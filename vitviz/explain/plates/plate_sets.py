@@ -9,8 +9,8 @@ from PIL import Image
 
 from vitviz.attention.trace import Query, Trace
 from vitviz.errors import ExportError, MethodError
-from vitviz.explain.attention import find_layer
-from vitviz.explain.plates import LAYERED, PLATES, TABLES, plate
+from vitviz.explain.plates.plates import LAYERED, PLATES, TABLES, plate
+from vitviz.explain.query import find_layer
 from vitviz.render.colors import DEFAULT_COLORMAP
 from vitviz.render.export import save_png
 

@@ -12,8 +12,9 @@ from vitviz.attention.gradients import Gradients
 from vitviz.attention.layer import Layer
 from vitviz.attention.trace import Query, Trace
 from vitviz.errors import MethodError
-from vitviz.explain import gradients as of_class
-from vitviz.explain.attention import (
+from vitviz.explain.heatmap import Heatmap
+from vitviz.explain.methods import class_gradients as of_class
+from vitviz.explain.query import (
     Direction,
     Floats,
     check_choice,
@@ -23,7 +24,6 @@ from vitviz.explain.attention import (
     silence,
     weighted,
 )
-from vitviz.explain.heatmap import Heatmap
 
 refusal = of_class.refusal
 

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitviz.attention.trace import Trace
-from vitviz.explain import gradients as of_class
 from vitviz.explain.heatmap import SUMMED, Heatmap
+from vitviz.explain.methods import class_gradients as of_class
 from vitviz.images.framing import PatchGrid
 
 Floats = NDArray[np.float32]

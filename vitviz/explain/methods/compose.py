@@ -22,7 +22,7 @@ from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout
 from vitviz.attention.trace import Query, Trace
 from vitviz.errors import MethodError
-from vitviz.explain.attention import Fusion, find_layer, silence
+from vitviz.explain.query import Fusion, find_layer, silence
 
 Floats = NDArray[np.float32]
 Step = tuple[Layer, ...]

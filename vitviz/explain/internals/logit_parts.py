@@ -19,7 +19,7 @@ from vitviz.attention.replay import replay
 from vitviz.attention.trace import Query, Trace
 from vitviz.attention.windows import MASKED
 from vitviz.errors import MethodError
-from vitviz.explain.attention import describe, find_layer
+from vitviz.explain.query import describe, find_layer
 
 Doubles = NDArray[np.float64]
 Kind = Literal["relative bias", "rotary"]

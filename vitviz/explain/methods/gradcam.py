@@ -6,9 +6,9 @@ patch tokens have no gradient there any more.
 """
 
 from vitviz.attention.trace import Trace
-from vitviz.explain import gradients as of_class
-from vitviz.explain.attention import find_layer
 from vitviz.explain.heatmap import Heatmap
+from vitviz.explain.methods import class_gradients as of_class
+from vitviz.explain.query import find_layer
 
 refusal = of_class.refusal
 

@@ -30,7 +30,7 @@ from torch import Tensor
 from vitviz.attention.trace import Cancelled, Trace, logits_of
 from vitviz.errors import MethodError
 from vitviz.explain.heatmap import Heatmap
-from vitviz.explain.intervals import Interval, half_width, interval
+from vitviz.explain.measures.intervals import Interval, half_width, interval
 from vitviz.images.framing import PatchGrid
 from vitviz.models.devices import memory_guard
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vitviz.explain.faithfulness import cells
 from vitviz.explain.heatmap import Heatmap
+from vitviz.explain.measures.faithfulness import cells
 from vitviz.images.framing import Framing
 from vitviz.images.photo import photo_from_array
 

@@ -1,4 +1,4 @@
-"""Attention itself: a row (attends to) or a column (attended by) of one head, or of several heads fused."""
+"""A query in a layer: the rows or columns of one head, or of several heads fused, and the words for them."""
 
 from collections.abc import Callable, Iterator
 from typing import Literal
@@ -11,69 +11,18 @@ from torch import Tensor
 from vitviz.attention.layer import Layer
 from vitviz.attention.trace import Query, Trace, patches_of
 from vitviz.errors import MethodError
-from vitviz.explain.heatmap import Heatmap
 from vitviz.models.devices import memory_guard
 
 Floats = NDArray[np.float32]
+
+
 Direction = Literal["to", "by"]
+
+
 Fusion = Literal["mean", "max", "min"]
 
+
 FUSIONS: tuple[Fusion, ...] = ("mean", "max", "min")
-
-
-def attention(
-    trace: Trace,
-    layer: int | str = -1,
-    head: int | None = None,
-    fusion: Fusion = "mean",
-    query: Query = None,
-    direction: Direction = "to",
-) -> Heatmap:
-    """What a query attends to in one layer (`direction` "to"), or what attends to it ("by").
-
-    `layer`: its number (−1 is the last) or its name in the model. `head`: its number, or None to fuse all heads by `fusion`.
-    `query`: a patch (row, column), several, a prefix token's name, or None for the readout; of several tokens the mean of
-    their rows in each head, which is then fused. Source: Dosovitskiy 2021.
-    """
-    chosen = find_layer(trace, layer)
-    check_choice("direction", direction, ("to", "by"))
-    check_choice("fusion", fusion, FUSIONS)
-    check_head(chosen, head)
-    weights = trace.query_weights(chosen, query)
-    by_head = None if weights is None else attend(chosen, weights, direction, readout=query is None)
-    if weights is None or by_head is None:
-        raise MethodError(f"In {chosen.name} {silence(trace, chosen, query, direction)}.")
-
-    def fused(values: Floats) -> Floats:
-        return values[head] if head is not None else fuse(values, fusion)
-
-    values = fused(by_head)
-    leak = (
-        float(fused(chosen.leak() @ weights))
-        if direction == "to" and chosen.layout.windows is not None
-        else 0.0
-    )
-    heads = f"head {head}" if head is not None else f"the {fusion} of {chosen.heads} heads"
-    subject = describe(trace, query, chosen)
-    return Heatmap(
-        values=chosen.layout.on_grid(values),
-        patches=chosen.layout.patches,
-        photo=trace.photo,
-        framing=trace.framing,
-        method="attention",
-        title=f"What {subject} {'attends to' if direction == 'to' else 'is attended by'} in {chosen.name}, {heads}",
-        unit="share of attention" if chosen.is_distribution else "signed weight",
-        model_name=trace.model.full_name,
-        options={
-            "layer": chosen.name,
-            "head": head,
-            "fusion": fusion,
-            "query": query,
-            "direction": direction,
-        },
-        prefix=dict(zip(chosen.layout.prefix, values.tolist(), strict=False)),
-        leak=leak,
-    )
 
 
 def head_maps(trace: Trace, query: Query, direction: Direction = "to") -> list[Floats]:
@@ -200,8 +149,3 @@ def silence(trace: Trace, layer: Layer, query: Query, direction: Direction) -> s
         return f"there is no {query} token yet"
     who = " and ".join(layer.layout.name(token) for token in layer.queries or ())
     return f"only {who} attends, not {subject}"
-
-
-def refusal(trace: Trace) -> str | None:
-    """Attention applies to every trace."""
-    return None

@@ -6,9 +6,9 @@
 import numpy as np
 
 from vitviz.attention.trace import Query, Trace
-from vitviz.explain import gradients as of_class
-from vitviz.explain.attention import describe, find_layer
-from vitviz.explain.compose import (
+from vitviz.explain.heatmap import Heatmap
+from vitviz.explain.methods import class_gradients as of_class
+from vitviz.explain.methods.compose import (
     Mixed,
     Step,
     chosen,
@@ -18,8 +18,8 @@ from vitviz.explain.compose import (
     landed,
     with_residual,
 )
-from vitviz.explain.heatmap import Heatmap
-from vitviz.explain.rollout import check_share, shares_set, through_layers
+from vitviz.explain.methods.rollout import check_share, shares_set, through_layers
+from vitviz.explain.query import describe, find_layer
 
 refusal = of_class.refusal
 

@@ -16,8 +16,8 @@ from PIL import Image
 from vitviz.attention.layout import footprint
 from vitviz.attention.trace import Query, Trace
 from vitviz.errors import MethodError
-from vitviz.explain import patches, positions
-from vitviz.explain.attention import find_layer
+from vitviz.explain.internals import patches, positions
+from vitviz.explain.query import find_layer
 from vitviz.render.colors import DEFAULT_COLORMAP
 from vitviz.render.export import with_legend
 from vitviz.render.plates import (

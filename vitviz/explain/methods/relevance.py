@@ -5,11 +5,11 @@ the readout. So rᵀ ← rᵀ (I + Ā_ℓ) from the last layer to the first, and
 """
 
 from vitviz.attention.trace import Query, Trace
-from vitviz.explain import gradients as of_class
-from vitviz.explain.attention import describe, find_layer
-from vitviz.explain.compose import Mixed, chosen, compose, fused_contributions, landed
 from vitviz.explain.heatmap import Heatmap
-from vitviz.explain.rollout import through_layers
+from vitviz.explain.methods import class_gradients as of_class
+from vitviz.explain.methods.compose import Mixed, chosen, compose, fused_contributions, landed
+from vitviz.explain.methods.rollout import through_layers
+from vitviz.explain.query import describe, find_layer
 
 refusal = of_class.refusal
 

@@ -1,0 +1,1 @@
+"""Numbers about heads and heatmaps: statistics of heads, deletion and insertion, agreement with a known mask."""
