@@ -10,7 +10,7 @@ from vitviz.app.panels.positions import PositionsPanel
 from vitviz.app.widgets.pictures import Spot
 from vitviz.explain.internals import positions
 from vitviz.models.loading import load_model
-from vitviz.render.plates import colored
+from vitviz.render.picture_rows import colored
 
 
 def test_similarity_shows_the_map_of_the_position_that_is_pointed_at(opened, model, qtbot):

@@ -13,7 +13,7 @@ from vitviz.app.widgets.shift import ShiftView
 from vitviz.explain.internals import positions
 from vitviz.models.loading import load_model
 from vitviz.models.model import Model
-from vitviz.render.plates import colored
+from vitviz.render.picture_rows import colored
 
 
 def middle(view: ShiftView, cells: QRectF) -> QPoint:

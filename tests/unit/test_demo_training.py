@@ -8,7 +8,7 @@ import torch
 
 from vitviz.demo import train
 from vitviz.demo.architectures import build
-from vitviz.demo.beginnings import grow_distillation
+from vitviz.demo.initial_weights import grow_distillation
 from vitviz.demo.learners import PlainLearner, SwinLearner
 from vitviz.demo.muon import Muon, orthogonal
 from vitviz.demo.pool import CELLS, SIDE, Pool, training_pool

@@ -16,7 +16,7 @@ from vitviz.cli import main
 from vitviz.errors import MethodError
 from vitviz.explain.plates.plates import PLATES, bias_pictures, plate, split_pictures
 from vitviz.render.colors import SIGNED_COLORMAP, lookup_table
-from vitviz.render.plates import NOTHING, Picture, colored, common, enlarged, side_by_side, tiled
+from vitviz.render.picture_rows import NOTHING, Picture, colored, common, enlarged, side_by_side, tiled
 
 
 def test_zero_is_the_middle_and_nothing_is_grey() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from vitviz.app import readings
 from vitviz.app.places import Table
 from vitviz.app.widgets.pictures import Picture
-from vitviz.render.plates import colored, tiled
+from vitviz.render.picture_rows import colored, tiled
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace

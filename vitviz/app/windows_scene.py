@@ -16,7 +16,7 @@ from vitviz.attention.layout import Layout, footprint
 from vitviz.attention.windows import Box, Windows
 from vitviz.images.framing import PatchGrid
 from vitviz.render.overlay import heat_rgba
-from vitviz.render.plates import NOTHING, colored, common
+from vitviz.render.picture_rows import NOTHING, colored, common
 
 if TYPE_CHECKING:
     from vitviz.attention.layer import Layer

@@ -28,7 +28,7 @@ from safetensors.torch import save
 from torch.nn import functional as F
 
 from vitviz.demo.architectures import ARCHITECTURES, KINDS, MEAN, SIDE, STD
-from vitviz.demo.beginnings import grow_distillation, mimic
+from vitviz.demo.initial_weights import grow_distillation, mimic
 from vitviz.demo.learners import PlainLearner, TeacherLearner, learner
 from vitviz.demo.muon import Muon
 from vitviz.demo.pool import Pool, training_pool, validation_pool

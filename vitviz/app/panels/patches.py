@@ -17,7 +17,7 @@ from vitviz.app.widgets.pictures import Picture, PicturesView, Spot
 from vitviz.app.widgets.segmented import Segmented
 from vitviz.app.widgets.titlebar import Quiet
 from vitviz.app.widgets.toolbutton import tool
-from vitviz.render.plates import colored, tiled
+from vitviz.render.picture_rows import colored, tiled
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace

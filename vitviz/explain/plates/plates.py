@@ -20,7 +20,7 @@ from vitviz.explain.internals import patches, positions
 from vitviz.explain.query import find_layer
 from vitviz.render.colors import DEFAULT_COLORMAP
 from vitviz.render.export import with_legend
-from vitviz.render.plates import (
+from vitviz.render.picture_rows import (
     NOTHING,
     Picture,
     beside,
