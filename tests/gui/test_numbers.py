@@ -18,7 +18,7 @@ from vitviz.app import theme
 from vitviz.app.state import Hover
 from vitviz.app.widgets.cells import Cell
 from vitviz.app.widgets.mosaic_plan import Target
-from vitviz.explain.measures.statistics import over_photos
+from vitviz.batch.statistics import over_photos
 from vitviz.models.loading import load_model
 
 

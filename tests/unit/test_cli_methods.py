@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 import vitviz
 from vitviz.cli import main
-from vitviz.cli.methods import add_method, listed, options_of
+from vitviz.cli.methods import add_method, choices_of, listed
 from vitviz.explain.registry import METHODS
 
 LABELS = ["tench", "goldfish", "tabby, tabby cat", "tiger cat", "dog"]
@@ -205,5 +205,5 @@ def test_every_option_of_every_method_is_on_offer():
         assert f"\n  {method.name} " in listed()
         assert method.about in listed()
         assert all(name in known for name in (*method.axes, *(option.name for option in method.parameters)))
-    assert options_of(given(), None) == {}  # methods keep their own defaults
-    assert options_of(given("--query", "1,2", "--residual", "0"), None) == {"query": (1, 2), "residual": 0.0}
+    assert choices_of(given()) == {}  # methods keep their own defaults
+    assert choices_of(given("--query", "1,2", "--residual", "0")) == {"query": (1, 2), "residual": 0.0}

@@ -16,8 +16,10 @@ from PIL import Image
 from small_models import VIT, small
 
 import vitviz
-from vitviz.cli import evaluate, main, subjects
-from vitviz.cli.scores_table import Table
+from vitviz.batch import evaluate, subjects
+from vitviz.batch.scores_table import Table
+from vitviz.cli import evaluate as command
+from vitviz.cli import main
 from vitviz.errors import VitvizError
 from vitviz.explain.measures import faithfulness, truth
 from vitviz.models.labels import imagenet_labels
@@ -334,7 +336,10 @@ def test_defaults_are_those_of_the_library():
     import argparse
 
     parser = argparse.ArgumentParser()
-    evaluate.add_arguments(parser)
+    command.add_arguments(parser)
     given = parser.parse_args(["--out", "x.csv"])
     assert (given.steps, given.random, given.baseline) == (faithfulness.STEPS, faithfulness.ORDERS, "mean")
+    scoring = evaluate.Scoring()
+    assert (scoring.steps, scoring.orders, scoring.replacement) == (given.steps, given.random, given.baseline)
+    assert (scoring.framing, scoring.seed, scoring.batch) == (given.framing, given.seed, given.batch)
     assert {"mean", "blur"} == set(faithfulness.REPLACEMENTS)

@@ -14,9 +14,10 @@ from small_models import VIT, small
 import vitviz
 from vitviz.attention.layer import Layer
 from vitviz.attention.recording.recorder import Cancelled
+from vitviz.batch.statistics import over_photos
 from vitviz.errors import ExportError, PhotoError
 from vitviz.explain.measures import statistics as module
-from vitviz.explain.measures.statistics import LayerStatistics, over_photos
+from vitviz.explain.measures.statistics import LayerStatistics
 from vitviz.images.photo import Photo
 
 SWIN = {"embed_dim": 16, "depths": (2, 2), "num_heads": (2, 4), "num_classes": 5, "window_size": 4}

@@ -11,8 +11,9 @@ from vitviz.errors import PhotoError
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
+    from vitviz.batch.statistics import Summary
     from vitviz.explain.internals.lens import Lens
-    from vitviz.explain.measures.statistics import Statistics, Summary
+    from vitviz.explain.measures.statistics import Statistics
     from vitviz.models.model import Model
 
 
@@ -41,7 +42,7 @@ def statistics_of(trace: "Trace", ticket: Ticket) -> "Statistics":
 def over_folder(model: "Model", folder: Path, framing: Framing, ticket: Ticket) -> "Summary":
     """The statistics over all photos of a folder; tells Progress. Raises PhotoError where none can be read."""
     from vitviz.attention.recording.recorder import Cancelled
-    from vitviz.explain.measures.statistics import over_photos
+    from vitviz.batch.statistics import over_photos
 
     names = photos_in(folder)
     if not names:

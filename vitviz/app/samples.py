@@ -1,10 +1,10 @@
 """What comes with vitviz: scenes to look at, and models that know them."""
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from vitviz.demo.bundled import index
 from vitviz.resources_path import resource
 
 MODELS = ("demo/vit", "demo/deit", "demo/swin")
@@ -22,11 +22,7 @@ class Sample:
 @cache
 def samples() -> tuple[Sample, ...]:
     """The bundled scenes, the one of two objects first; none where they are missing."""
-    try:
-        scenes = json.loads(resource("scenes/index.json").read_text(encoding="utf-8"))["scenes"]
-    except OSError:
-        return ()
-    return tuple(Sample(one["title"], one["about"], resource(f"scenes/{one['file']}")) for one in scenes)
+    return tuple(Sample(one["title"], one["about"], resource(f"scenes/{one['file']}")) for one in index())
 
 
 def models() -> tuple[str, ...]:

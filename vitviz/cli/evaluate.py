@@ -4,17 +4,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vitviz.cli import report
 from vitviz.cli.options import SOURCE, add_framing, add_loading, clear_progress, load, progress
-from vitviz.errors import DeviceMemoryError, ExportError, MethodError, VitvizError
+from vitviz.errors import ExportError, VitvizError
 
 if TYPE_CHECKING:
-    from vitviz.attention.trace import Trace
-    from vitviz.cli.scores_table import Row, Table
-    from vitviz.cli.subjects import Subject
-    from vitviz.explain.heatmap import Heatmap
+    from vitviz.batch.scores_table import Row
+    from vitviz.batch.subjects import Subject
     from vitviz.models.model import Model
 
 
@@ -85,7 +83,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Fill the table and print its means; 0 if every photo was scored, 1 if some could not be, 130 if stopped."""
     _require(arguments)
-    from vitviz.cli.scores_table import RANDOM, Table
+    from vitviz.batch.evaluate import Scoring, fill, settings_of
+    from vitviz.batch.scores_table import RANDOM, Table
     from vitviz.explain.registry import METHODS, find
 
     names = arguments.methods.split(",") if arguments.methods else [method.name for method in METHODS]
@@ -95,23 +94,22 @@ def run(arguments: argparse.Namespace) -> int:
     if not model.labels:
         raise VitvizError(f"{model.name} has no classifier, so there is no probability to follow.")
     subjects = subjects_of(arguments, model)
-    table = Table(arguments.out, settings_of(arguments, model))
-    failures = 0
+    scoring = Scoring(
+        steps=arguments.steps,
+        replacement=arguments.baseline,
+        orders=arguments.random,
+        seed=arguments.seed,
+        framing=arguments.framing,
+        batch=arguments.batch,
+    )
+    table = Table(arguments.out, settings_of(model, scoring))
+
+    def failed(error: VitvizError) -> None:
+        clear_progress()
+        report(error, arguments.verbose)
+
     try:
-        for number, subject in enumerate(subjects, start=1):
-            missing = [name for name in methods if not table.has(subject.name, subject.asked, name)]
-            if not missing:
-                continue
-            try:
-                table.add(score(subject, model, missing, table, arguments))
-            except (DeviceMemoryError, ExportError):
-                raise
-            except VitvizError as error:
-                clear_progress()
-                report(error, arguments.verbose)
-                failures += 1
-            else:
-                _tell(f"{number} of {len(subjects)}: {subject.name}, {subject.asked}", number / len(subjects))
+        failures = fill(table, subjects, model, methods, scoring, _tell, failed, progress())
     except KeyboardInterrupt:
         clear_progress()
         print(f"vitviz: stopped; the same command goes on from what is in {table.path}.", file=sys.stderr)
@@ -149,7 +147,7 @@ def _require(arguments: argparse.Namespace) -> None:
 
 def subjects_of(arguments: argparse.Namespace, model: "Model") -> "list[Subject]":
     """What is to be scored. Raises VitvizError for photos without a class and classes that do not exist."""
-    from vitviz.cli import subjects
+    from vitviz.batch import subjects
 
     if arguments.sample:
         return subjects.bundled(model.labels)
@@ -161,141 +159,6 @@ def subjects_of(arguments: argparse.Namespace, model: "Model") -> "list[Subject]
     if arguments.labels == subjects.FOLDERS:
         return subjects.in_folders(photos, model.labels)
     return subjects.in_file(photos, Path(arguments.labels), model.labels)
-
-
-def settings_of(arguments: argparse.Namespace, model: "Model") -> Any:
-    """What every line of the table was computed with."""
-    from vitviz.cli.scores_table import Settings
-
-    height, width = model.input_size
-    return Settings(
-        model=model.full_name,
-        weights=fingerprint(model),
-        framing=arguments.framing,
-        input=f"{height}×{width}",
-        steps=arguments.steps,
-        replacement=arguments.baseline,
-        orders=arguments.random,
-        seed=arguments.seed,
-    )
-
-
-def fingerprint(model: "Model") -> str:
-    """Eight letters that differ for other weights, so that a file trained on is not taken for what it was."""
-    from hashlib import sha256
-
-    import torch
-
-    found = sha256()
-    for name, tensor in model.module.state_dict().items():
-        found.update(name.encode())
-        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()[:8]
-
-
-def score(
-    subject: "Subject", model: "Model", methods: Sequence[str], table: "Table", arguments: argparse.Namespace
-) -> "list[Row]":
-    """The lines of one photo and class: one per method, and random orders for each grid that has none yet."""
-    from vitviz.attention.trace import trace
-    from vitviz.cli.scores_table import RANDOM, Row
-    from vitviz.explain.measures.faithfulness import baseline, scores
-    from vitviz.explain.methods.class_gradients import class_index
-    from vitviz.explain.registry import find
-
-    show = progress()
-    if show is not None:
-        show(subject.name, None)
-    of_class = any(find(name).gradient for name in methods)
-    traced = trace(model, subject.open(), framing=arguments.framing, gradients=of_class)
-    target = class_index(traced, subject.target)
-    mask = _mask(subject, traced)
-    options: dict[str, Any] = {
-        "steps": arguments.steps,
-        "replacement": arguments.baseline,
-        "seed": arguments.seed,
-        "batch": arguments.batch,
-    }
-    common: dict[str, Any] = {
-        "photo": subject.name,
-        "asked": subject.asked,
-        "target": target,
-        "label": model.labels[target],
-        "probability": traced.predictions(None)[_place(traced, target)].probability,
-    }
-    rows: list[Row] = []
-    for name in methods:
-        try:
-            heatmap = heatmap_of(traced, name, target)
-            found = scores(traced, heatmap, target, **options)
-        except MethodError as error:
-            rows.append(Row(**common, method=name, grid="", note=error.message))
-            continue
-        grid = f"{found.patches.rows}×{found.patches.cols}"
-        aim: dict[str, Any] = {} if mask is None else _aim(heatmap, mask)
-        row = Row(
-            **common,
-            **aim,
-            method=name,
-            grid=grid,
-            deletion=found.deletion.area,
-            insertion=found.insertion.area,
-            deletion_curve=tuple(found.deletion.probabilities),
-            insertion_curve=tuple(found.insertion.probabilities),
-        )
-        rows.append(row)
-        known = (subject.name, subject.asked, RANDOM, grid)
-        if known in table.rows or known in {each.key for each in rows}:
-            continue
-        chance = baseline(traced, found.patches, target, orders=arguments.random, **options)
-        removed, revealed = chance.deletion, chance.insertion
-        if aim:
-            aim = {**aim, "points": aim["chance"], "mass": aim["uniform"]}
-        rows.append(
-            Row(
-                **common,
-                **aim,
-                method=RANDOM,
-                grid=grid,
-                deletion=removed.area.mean,
-                insertion=revealed.area.mean,
-                area_ci95=removed.area.half,
-                deletion_curve=tuple(removed.mean),
-                insertion_curve=tuple(revealed.mean),
-                curve_ci95=tuple(removed.half),
-            )
-        )
-    return rows
-
-
-def heatmap_of(trace: "Trace", method: str, target: int) -> "Heatmap":
-    """A method's map with its own defaults, of the target where it can be asked for one."""
-    from vitviz.explain import explain
-    from vitviz.explain.registry import find
-
-    return explain(trace, method, **({"target": target} if find(method).takes("target") else {}))
-
-
-def _place(trace: "Trace", target: int) -> int:
-    return next(place for place, one in enumerate(trace.predictions(None)) if one.index == target)
-
-
-def _mask(subject: "Subject", trace: "Trace") -> Any:
-    from vitviz.explain.measures.truth import input_mask
-
-    return None if subject.mask is None else input_mask(trace.framing, subject.mask())
-
-
-def _aim(heatmap: "Heatmap", mask: Any) -> dict[str, float]:
-    from vitviz.explain.measures.truth import on_object
-
-    found = on_object(heatmap, mask)
-    return {
-        "points": float(found.points),
-        "chance": found.chance,
-        "mass": found.mass,
-        "uniform": found.uniform,
-    }
 
 
 def _tell(what: str, share: float) -> None:
@@ -311,7 +174,7 @@ def conclude(rows: "Sequence[Row]", arguments: argparse.Namespace, model: "Model
     """Print the means, and what did not apply; draw the curves if that was asked for."""
     import numpy as np
 
-    from vitviz.cli.scores_summary import columns, markdown, picture
+    from vitviz.batch.scores_summary import columns, markdown, picture
 
     shares = np.linspace(0, 1, arguments.steps + 1)
     found = columns(rows, shares)

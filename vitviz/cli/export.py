@@ -1,14 +1,13 @@
 """`vitviz export`: photos in, heatmaps out."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from vitviz.batch.export import ExportOptions, export_photo, sample_photo, targets
 from vitviz.cli import report
-from vitviz.cli.methods import add_method, listed, options_of
+from vitviz.cli.methods import add_method, choices_of, listed
 from vitviz.cli.options import (
     SOURCE,
     add_framing,
@@ -16,11 +15,8 @@ from vitviz.cli.options import (
     load,
     pair,
 )
-from vitviz.errors import ExportError, MethodError, VitvizError
+from vitviz.errors import VitvizError
 from vitviz.render.colors import COLORMAPS, DEFAULT_COLORMAP, STYLES
-
-if TYPE_CHECKING:
-    from vitviz.models.model import Model
 
 _STYLE_OPTIONS = ("colormap", "opacity", "style", "smooth", "scale", "log", "temperature", "grid")
 
@@ -116,10 +112,19 @@ def run(arguments: argparse.Namespace) -> int:
         numbers = targets(photos, arguments.raw, arguments.method, ".npz")
 
     model = load(source, arguments, arguments.labels)
+    asked = ExportOptions(
+        arguments.method,
+        choices_of(arguments),
+        arguments.target,
+        arguments.framing,
+        {name: getattr(arguments, name) for name in _STYLE_OPTIONS},
+        arguments.pixels,
+        arguments.legend,
+    )
     failures = 0
     for photo, picture, raw in zip(photos, pictures, numbers, strict=True):
         try:
-            print(export_one(photo, model, arguments, picture, raw))
+            print(export_photo(photo, model, asked, picture, raw))
         except VitvizError as error:
             if len(photos) == 1:
                 raise
@@ -128,81 +133,3 @@ def run(arguments: argparse.Namespace) -> int:
     if failures:
         print(f"vitviz: {failures} of {len(photos)} photos could not be exported.", file=sys.stderr)
     return 1 if failures else 0
-
-
-def export_one(
-    photo: Path, model: "Model", arguments: argparse.Namespace, picture: Path, raw: Path | None
-) -> str:
-    """Write one photo's picture, and its numbers if asked for; returns a line that says what was written."""
-    from vitviz.attention.trace import patches_of, trace
-    from vitviz.explain import explain
-    from vitviz.explain.registry import find
-    from vitviz.images.photo import open_image
-    from vitviz.render.colors import value_range
-    from vitviz.render.export import number_text
-
-    of_class = find(arguments.method).gradient
-    traced = trace(model, open_image(photo), framing=arguments.framing, gradients=of_class)
-    heatmap = explain(traced, arguments.method, **options_of(arguments, traced))
-    style: dict[str, Any] = {name: getattr(arguments, name) for name in _STYLE_OPTIONS}
-    if arguments.pixels and heatmap.pixels is None:
-        raise MethodError(
-            f"{arguments.method} says nothing of single pixels; --pixels is for input_gradient."
-        )
-    if arguments.pixels:
-        style["field"] = heatmap.pixels
-    if isinstance(arguments.query, tuple) and len(patches_of(arguments.query)) == 1:
-        style["mark"] = traced.cell(heatmap.patches, *arguments.query)
-    heatmap.save(picture, legend=arguments.legend, **style)
-    if raw is not None:
-        heatmap.save_raw(raw)
-    painted = heatmap.values if style.get("field") is None else style["field"]
-    low, high = value_range(painted, arguments.scale, arguments.log)
-    best = traced.predictions(top=1)
-    seen = f"{best[0].label} {best[0].probability:.1%}; " if best else ""
-    written = f"{picture} and {raw}" if raw else f"{picture}"
-    scale = f"colours from {number_text(low)} to {number_text(high)} ({heatmap.unit})"
-    return f"{written}: {seen}{heatmap.title_of(painted)}; {scale}"
-
-
-def sample_photo() -> Path:
-    """The bundled scene of two objects: the first that the index of the scenes names."""
-    from vitviz.resources_path import resource
-
-    index = json.loads(resource("scenes/index.json").read_text(encoding="utf-8"))
-    return resource(f"scenes/{index['scenes'][0]['file']}")
-
-
-def targets(photos: Sequence[Path], out: Path, method: str, suffix: str) -> list[Path]:
-    """Where each photo's file goes: to `out` itself, into the folder `out`, or to a pattern with {name} filled in.
-
-    A name without a suffix is a folder, made if need be. ExportError where two photos would
-    share a file, where a photo itself would be overwritten, and for another suffix.
-    """
-    text = str(out)
-    if "{name}" in text:
-        paths = [Path(text.replace("{name}", photo.stem)) for photo in photos]
-    elif out.is_dir() or not out.suffix:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ExportError(f"The folder {out} cannot be made: {error.strerror}.") from error
-        paths = [out / f"{photo.stem}-{method}{suffix}" for photo in photos]
-    elif len(photos) > 1:
-        raise ExportError(
-            f"{out} is one file for {len(photos)} photos; give a folder, or a pattern such as {{name}}{suffix}."
-        )
-    else:
-        paths = [out]
-    taken: dict[Path, Path] = {}
-    for photo, path in zip(photos, paths, strict=True):
-        if path.suffix.lower() != suffix:
-            raise ExportError(f"{path}: the name must end in {suffix}.")
-        other = taken.setdefault(path.absolute(), photo)
-        if other is not photo:
-            raise ExportError(f"{other} and {photo} would both be written to {path}; export them one by one.")
-        if path.exists() and any(path.samefile(source) for source in photos if source.exists()):
-            raise ExportError(
-                f"{path} is one of the photos and will not be overwritten; choose another --out."
-            )
-    return paths

@@ -1,19 +1,16 @@
 """What command lines say of methods: --method, --target, --layer and each method's own options."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vitviz.cli.options import number_or_name, query
 from vitviz.explain.registry import METHODS, Option
-
-if TYPE_CHECKING:
-    from vitviz.attention.trace import Trace
 
 _AXES = ("layer", "head", "fusion", "query", "direction")
 
 
 def add_method(group: argparse._ArgumentGroup) -> None:
-    """--method, and all options of all methods; see `options_of`."""
+    """--method, and all options of all methods; see `choices_of`."""
     names = ", ".join(method.name for method in METHODS)
     group.add_argument(
         "--method", default="rollout", metavar="NAME", help=f"one of {names} (default: rollout)"
@@ -55,16 +52,11 @@ def add_method(group: argparse._ArgumentGroup) -> None:
         _add(group, option)
 
 
-def options_of(arguments: argparse.Namespace, trace: "Trace") -> dict[str, Any]:
-    """The options that were given, by name, a label as its class; the method refuses those that it does not take."""
+def choices_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The axes and options that were given, by name, without the target; the method refuses those it does not take."""
     own = (option.name for method in METHODS for option in method.parameters)
     names = dict.fromkeys([*_AXES, *own])
-    options = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    if arguments.target is not None:
-        from vitviz.explain.methods.class_gradients import find_class
-
-        options["target"] = find_class(trace, arguments.target)
-    return options
+    return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
 
 
 def listed() -> str:

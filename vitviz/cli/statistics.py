@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vitviz.batch.subjects import photos_in
 from vitviz.cli.options import SOURCE, add_framing, add_loading, clear_progress, load, progress
-from vitviz.cli.subjects import photos_in
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print a line per layer and write the table; 1 if a photo could not be read."""
     paths = photos_in(arguments.photos)
-    from vitviz.explain.measures.statistics import over_photos
+    from vitviz.batch.statistics import over_photos
 
     model = load(arguments.model, arguments)
     found = over_photos(model, paths, framing=arguments.framing, progress=progress())

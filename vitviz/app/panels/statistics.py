@@ -25,7 +25,8 @@ from vitviz.render.colors import lookup_table
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
-    from vitviz.explain.measures.statistics import Statistics, Summary
+    from vitviz.batch.statistics import Summary
+    from vitviz.explain.measures.statistics import Statistics
     from vitviz.models.model import Model
 
 _ARROWS = ("up", "down", "left", "right")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitviz.cli.scores_table import RANDOM, Row
+from vitviz.batch.scores_table import RANDOM, Row
 from vitviz.explain.measures.intervals import half_width, interval
 from vitviz.explain.registry import METHODS
 from vitviz.render import plot
