@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QApplication, QFileDialog
 from steps import picture, show
 from test_compare_work import ready
 
-from vitviz.app import theme
+from vitviz.app.ui import theme
 
 
 @pytest.fixture

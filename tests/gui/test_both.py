@@ -11,7 +11,7 @@ from PySide6.QtGui import QImage
 from steps import picture, show
 
 from vitviz.app import incoming, opening, requests
-from vitviz.app.pixels import levels
+from vitviz.app.ui.pixels import levels
 from vitviz.errors import RefusedError
 from vitviz.images.photo import SUFFIXES
 from vitviz.models import checkpoint

@@ -10,12 +10,12 @@ from PySide6.QtWidgets import QApplication, QComboBox, QMenu, QSlider, QWhatsThi
 from steps import picture, show
 from test_heads import middle
 
-from vitviz.app import readings
 from vitviz.app.docks import PanelDock
 from vitviz.app.main import make_window
 from vitviz.app.settings import Settings
-from vitviz.app.widgets.mosaic_plan import Target
-from vitviz.app.widgets.segmented import Segmented
+from vitviz.app.ui import number_format
+from vitviz.app.widgets.controls.segmented import Segmented
+from vitviz.app.widgets.mosaic.layout import Target
 from vitviz.app.window import Window
 from vitviz.explain.measures.statistics import statistics
 from vitviz.models.loading import load_model
@@ -267,7 +267,7 @@ def test_registers_are_queries_in_the_margin_of_the_photo_and_in_the_matrix(
     qtbot.mouseClick(window.photo.canvas, LEFT, pos=at(window, 2, 5))
     row = session.trace.layers[1].row(5 + 2 * 8 + 5).mean(0)
     for place, name in enumerate(names):
-        assert chips[name].text() == f"{name} {readings.number(float(row[place]))}"
+        assert chips[name].text() == f"{name} {number_format.number(float(row[place]))}"
     # Five of them leave room for the sentence on the scale, in two lines if need be.
     window.resizeDocks([dock_of(window, "heads")], [600], Qt.Orientation.Horizontal)
     qtbot.waitUntil(lambda: window.photo.width() < 880)
@@ -297,8 +297,8 @@ def test_registers_are_queries_in_the_margin_of_the_photo_and_in_the_matrix(
 def test_the_sum_that_is_shown_is_written_beside_the_prefix_tokens(shown, qtbot, at):
     qtbot.mouseClick(shown.photo.canvas, LEFT, pos=at(shown, 2, 5))
     row = shown.session.trace.layers[2].row(1 + 2 * 8 + 5).mean(0)
-    assert shown.photo._patches.text() == f"Σ patches {readings.number(float(row[1:].sum()))}"
-    assert shown.photo.chips.buttons["class"].text() == f"class {readings.number(float(row[0]))}"
+    assert shown.photo._patches.text() == f"Σ patches {number_format.number(float(row[1:].sum()))}"
+    assert shown.photo.chips.buttons["class"].text() == f"class {number_format.number(float(row[0]))}"
 
 
 def test_token_row_column_layer_device_and_time_are_in_the_status_line(shown, qtbot, at):

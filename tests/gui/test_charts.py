@@ -11,10 +11,10 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
 from shiboken6 import isValid
 
-from vitviz.app import theme
-from vitviz.app.widgets.curves import CurvesView, Spot
-from vitviz.app.widgets.mosaic_plan import Target
-from vitviz.app.widgets.scatter import Dots, ScatterView
+from vitviz.app.ui import theme
+from vitviz.app.widgets.charts.curves import CurvesView, Spot
+from vitviz.app.widgets.charts.scatter import Dots, ScatterView
+from vitviz.app.widgets.mosaic.layout import Target
 from vitviz.render.plot import Chart, Line
 
 XS = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -12,10 +12,11 @@ from PySide6.QtWidgets import QFileDialog, QMainWindow
 from shiboken6 import isValid
 from steps import picture
 
-from vitviz.app import scoring, theme
+from vitviz.app import scoring
 from vitviz.app.panels.faithfulness import FaithfulnessPanel
 from vitviz.app.session import Session
 from vitviz.app.state import ViewState
+from vitviz.app.ui import theme
 from vitviz.explain import explain
 from vitviz.explain.measures import faithfulness
 

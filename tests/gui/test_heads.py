@@ -10,9 +10,9 @@ from steps import picture, show
 
 from vitviz.app import readings
 from vitviz.app.panels.heads import _MARKS
-from vitviz.app.widgets import mosaic_labels
-from vitviz.app.widgets.mosaic import MosaicView
-from vitviz.app.widgets.mosaic_plan import Target, plan
+from vitviz.app.widgets.mosaic import labels
+from vitviz.app.widgets.mosaic.layout import Target, plan
+from vitviz.app.widgets.mosaic.view import MosaicView
 from vitviz.explain import explain
 from vitviz.render.colors import lookup_table
 
@@ -204,7 +204,7 @@ def test_the_mosaic_lies_at_the_top_and_names_its_axes(shown):
     assert view._origin(view.plan).y() == 0
     assert view.plan.tile[0] >= (400 - 50) / 3 - 4
     words = []
-    mosaic_labels.draw_axes(_Painter(view.font(), words), view.plan, view.labels, QColor())
+    labels.draw_axes(_Painter(view.font(), words), view.plan, view.labels, QColor())
     assert set(words) == {"layers", "heads"}
 
 
@@ -228,7 +228,7 @@ def test_swins_stages_say_their_grid(window, qtbot, swin, tmp_path):
     show(window, qtbot, picture(tmp_path / "square.png", (64, 64)), swin)
     view = window.panel("heads").view
     words = []
-    mosaic_labels.draw_axes(_Painter(view.font(), words), view.plan, view.labels, QColor())
+    labels.draw_axes(_Painter(view.font(), words), view.plan, view.labels, QColor())
     assert {"16×16", "8×8", "heads"} == set(words)
 
 

@@ -10,7 +10,7 @@ from steps import picture, show
 from vitviz.app import requests
 from vitviz.app.state import Hover, Selection, selection
 from vitviz.app.strips import from_tiles, in_strip
-from vitviz.app.widgets.filmstrip import places
+from vitviz.app.widgets.pictures.filmstrip import places
 from vitviz.explain import explain
 from vitviz.render.colors import lookup_table
 

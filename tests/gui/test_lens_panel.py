@@ -9,7 +9,7 @@ from steps import opened, settled, show
 
 import vitviz
 from vitviz.app.state import Hover
-from vitviz.app.widgets.cells import Cell
+from vitviz.app.widgets.matrix.heat_table import Cell
 from vitviz.models.loading import load_model
 from vitviz.render.colors import lookup_table
 

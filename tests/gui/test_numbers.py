@@ -14,10 +14,10 @@ from PySide6.QtWidgets import QFileDialog
 from steps import dock_of, opened, picture, settled, show
 
 import vitviz
-from vitviz.app import theme
 from vitviz.app.state import Hover
-from vitviz.app.widgets.cells import Cell
-from vitviz.app.widgets.mosaic_plan import Target
+from vitviz.app.ui import theme
+from vitviz.app.widgets.matrix.heat_table import Cell
+from vitviz.app.widgets.mosaic.layout import Target
 from vitviz.batch.statistics import over_photos
 from vitviz.models.loading import load_model
 

@@ -11,7 +11,7 @@ from steps import picture
 from vitviz.app.panels.patches import PatchesPanel
 from vitviz.app.panels.positions import PositionsPanel
 from vitviz.app.panels.windows import WindowsPanel
-from vitviz.app.widgets.pictures import PicturesView, Spot, arrange, arrange_lead
+from vitviz.app.widgets.pictures.gallery import PicturesView, Spot, arrange, arrange_lead
 from vitviz.explain.internals import patches
 from vitviz.models.loading import load_model
 
@@ -134,7 +134,7 @@ def test_narrow_pictures_take_no_more_room_than_they_need():
 
 
 def test_a_cell_is_found_where_it_is_drawn(qtbot):
-    from vitviz.app.widgets.pictures import Picture
+    from vitviz.app.widgets.pictures.gallery import Picture
 
     view = PicturesView()
     qtbot.addWidget(view)

@@ -7,7 +7,7 @@ from steps import picture, show
 
 from vitviz.app import docks
 from vitviz.app.panels.positions import PositionsPanel
-from vitviz.app.widgets.pictures import Spot
+from vitviz.app.widgets.pictures.gallery import Spot
 from vitviz.explain.internals import positions
 from vitviz.models.loading import load_model
 from vitviz.render.picture_rows import colored

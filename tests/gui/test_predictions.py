@@ -9,8 +9,8 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QLabel
 from steps import show
 
-from vitviz.app import theme
 from vitviz.app.panels.predictions import MOST
+from vitviz.app.ui import theme
 from vitviz.models.loading import load_model
 
 LEFT = Qt.MouseButton.LeftButton

@@ -11,7 +11,7 @@ from vitviz.app import drawing
 from vitviz.app.panels.photo import PhotoPanel
 from vitviz.app.session import Session
 from vitviz.app.state import ViewState
-from vitviz.app.widgets.colorbar import ColorBar
+from vitviz.app.widgets.photo.colour_bar import ColorBar
 from vitviz.explain import explain
 from vitviz.render.colors import bar, lookup_table, to_unit
 

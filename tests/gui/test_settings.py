@@ -7,9 +7,10 @@ import pytest
 from PySide6.QtCore import QEvent
 from PySide6.QtWidgets import QApplication
 
-from vitviz.app import main, theme
+from vitviz.app import main
 from vitviz.app.main import make_window, remembered_view
 from vitviz.app.settings import REMEMBERED, Settings
+from vitviz.app.ui import theme
 from vitviz.cli import main as cli
 
 

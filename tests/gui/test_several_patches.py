@@ -5,7 +5,7 @@ from PySide6.QtCore import QPoint, QRectF, Qt
 from steps import picture, show
 
 from vitviz.app.state import rectangle
-from vitviz.app.widgets.grid import Grid
+from vitviz.app.widgets.photo.grid import Grid
 from vitviz.explain import explain
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier

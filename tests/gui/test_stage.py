@@ -9,9 +9,9 @@ from PySide6.QtGui import QFocusEvent, QWheelEvent
 from PySide6.QtWidgets import QApplication
 from steps import show
 
-from vitviz.app.pixels import levels
-from vitviz.app.readings import number
-from vitviz.app.widgets.canvas import Canvas
+from vitviz.app.ui.number_format import number
+from vitviz.app.ui.pixels import levels
+from vitviz.app.widgets.photo.canvas import Canvas
 from vitviz.explain import explain
 from vitviz.models.loading import load_model
 

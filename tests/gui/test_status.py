@@ -7,7 +7,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QFileDialog
 from steps import show as begin
 
-from vitviz.app import readings
+from vitviz.app.ui import number_format
 
 
 def show(shown, qtbot, **changes) -> None:
@@ -41,7 +41,9 @@ def test_a_method_without_a_query_is_of_a_class_and_pointing_reads_its_values(sh
         qtbot.mouseMove(shown.photo.canvas, at(shown, *patch))
     values = session.heatmap.values
     expected = f"{values[6, 1] / np.abs(values).max():.0%} of the strongest"
-    assert shown.status.weight.text() == f"patch (6, 1) {readings.number(float(values[6, 1]))}, {expected}"
+    assert (
+        shown.status.weight.text() == f"patch (6, 1) {number_format.number(float(values[6, 1]))}, {expected}"
+    )
 
 
 def test_rolled_out_shares_compare_with_uniform_and_others_do_not(shown, qtbot):
@@ -63,7 +65,7 @@ def test_several_patches_are_counted(shown, qtbot, at):
     assert shown.status.query.text() == "The mean of 3 patches · pinned"
     rows = [shown.session.trace.layers[2].row(1 + 8 * r + c).mean(0)[1:] for r, c in ((2, 5), (6, 1), (3, 3))]
     strongest = np.mean(rows, 0).max()
-    assert readings.number(float(strongest)) in shown.status.weight.text()
+    assert number_format.number(float(strongest)) in shown.status.weight.text()
 
 
 def test_the_badge_explains_itself_by_click(shown, qtbot):

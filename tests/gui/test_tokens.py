@@ -11,9 +11,10 @@ from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import QApplication
 from steps import picture, show
 
-from vitviz.app import matrices, readings
+from vitviz.app import matrices
 from vitviz.app.state import Hover
-from vitviz.app.widgets.matrix_axis import fitted, shrunk
+from vitviz.app.ui import number_format
+from vitviz.app.widgets.matrix.axis import fitted, shrunk
 from vitviz.models.loading import load_model
 from vitviz.render.colors import lookup_table
 
@@ -127,7 +128,7 @@ def test_pointing_at_a_cell_shows_query_and_key_on_the_photo(shown, panel, qtbot
     assert shown.session.view.query == (7, 7)
     assert panel.view._selected == (64, 64)  # what is pinned stays marked
     weights = shown.session.trace.layers[2].attention().mean(0)
-    expected = readings.compared(float(weights[row, column]), 1 / 65)
+    expected = number_format.compared(float(weights[row, column]), 1 / 65)
     assert panel.reading.whole.startswith(f"patch (2, 5) → patch (6, 3): {expected} · back ")
     assert expected.split(",")[0] in shown.status.weight.text()
     qtbot.mouseMove(panel.view, middle(panel, 0, column))
@@ -167,8 +168,8 @@ def test_what_prefix_tokens_receive_and_give(shown, panel, qtbot):
     shown.session.change(layer=0, head=1)
     settle(panel, qtbot)
     weights = shown.session.trace.layers[0].attention()[1]
-    received = readings.compared(float(weights[:, 0].mean()), 1 / 65)
-    gives = tuple(readings.number(float(part)) for part in (weights[0, 0], weights[0, 1:].sum(), 0.0))
+    received = number_format.compared(float(weights[:, 0].mean()), 1 / 65)
+    gives = tuple(number_format.number(float(part)) for part in (weights[0, 0], weights[0, 1:].sum(), 0.0))
     assert panel.figures.texts() == [(received, *gives)]
 
 

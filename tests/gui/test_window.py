@@ -14,11 +14,12 @@ from PySide6.QtGui import QColor, QFontMetricsF, QPalette
 from PySide6.QtWidgets import QAbstractButton, QComboBox, QFileDialog, QLineEdit, QSlider, QTableView, QWidget
 from steps import show
 
-from vitviz.app import actions, readings, requests, theme
+from vitviz.app import actions, requests
 from vitviz.app.errors import catch_the_rest, failure
 from vitviz.app.main import make_window, remembered_view
 from vitviz.app.settings import Settings
-from vitviz.app.widgets.bars import Bar, BarList
+from vitviz.app.ui import number_format, theme
+from vitviz.app.widgets.charts.bar_list import Bar, BarList
 from vitviz.models.catalog import Entry
 
 
@@ -321,7 +322,7 @@ def test_a_files_model_is_remembered_by_its_whole_path(shown, tmp_path, monkeypa
     ],
 )
 def test_the_ends_of_a_scale_can_be_told_apart(low, high, texts):
-    assert readings.ends(low, high) == texts
+    assert number_format.ends(low, high) == texts
 
 
 @pytest.mark.parametrize(
@@ -334,7 +335,7 @@ def test_the_ends_of_a_scale_can_be_told_apart(low, high, texts):
     ],
 )
 def test_weights_are_compared(value, per, text):
-    assert readings.compared(value, per) == text
+    assert number_format.compared(value, per) == text
 
 
 def test_names_of_predictions_are_whole_as_long_as_bars_have_room(qtbot):

@@ -8,8 +8,8 @@ from PySide6.QtGui import QColor, QImage, QPalette
 from PySide6.QtWidgets import QWidget
 
 from vitviz.app.panels.windows import WindowsPanel
-from vitviz.app.widgets.pictures import Spot
-from vitviz.app.widgets.shift import ShiftView
+from vitviz.app.widgets.pictures.gallery import Spot
+from vitviz.app.widgets.windows.shift_view import ShiftView
 from vitviz.explain.internals import positions
 from vitviz.models.loading import load_model
 from vitviz.models.model import Model

@@ -8,13 +8,13 @@ from PySide6.QtCore import QRect, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QGuiApplication, QPainter, QPixmap
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from vitviz.app import theme
 from vitviz.app.docks import PANELS
-from vitviz.app.widgets.bars import Bar, BarList
-from vitviz.app.widgets.cells import Cell, CellTable, Table
-from vitviz.app.widgets.mosaic_labels import Labels, draw
-from vitviz.app.widgets.mosaic_plan import plan
-from vitviz.app.widgets.titlebar import ElidedLabel, Quiet, broken
+from vitviz.app.ui import theme
+from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet, broken
+from vitviz.app.widgets.charts.bar_list import Bar, BarList
+from vitviz.app.widgets.matrix.heat_table import Cell, CellTable, Table
+from vitviz.app.widgets.mosaic.labels import Labels, draw
+from vitviz.app.widgets.mosaic.layout import plan
 from vitviz.render.colors import lookup_table
 
 WORDS = st.lists(st.text("abcdefg(),", min_size=1, max_size=12), min_size=1, max_size=12).map(" ".join)

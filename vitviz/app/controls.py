@@ -6,11 +6,11 @@ from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QSlider, QToolButton, QWidget
 
-from vitviz.app import icons, theme
 from vitviz.app.scales import ScaleButton
 from vitviz.app.session import Session
 from vitviz.app.state import ViewState
-from vitviz.app.widgets.segmented import Segmented
+from vitviz.app.ui import icons, theme
+from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.render.colors import COLORMAPS, STYLES
 
 _BETWEEN = [("patches", "patches"), ("smooth", "smooth"), ("pixels", "pixels")]

@@ -17,10 +17,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from vitviz.app import theme
 from vitviz.app.actions import of_stage
 from vitviz.app.session import Session
-from vitviz.app.widgets.titlebar import TitleBar
+from vitviz.app.ui import theme
+from vitviz.app.widgets.base.title_bar import TitleBar
 
 if TYPE_CHECKING:
     from vitviz.app.window import Window

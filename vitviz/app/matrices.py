@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitviz.app import readings
 from vitviz.app.state import Patch, Query, Selection, patches_in
+from vitviz.app.ui import number_format
 from vitviz.app.worker import Stopped, Ticket
 from vitviz.render.colors import is_signed, to_index, to_unit, value_range
 
@@ -199,7 +199,7 @@ def weight(trace: "Trace", matrix: Matrix, row: int, column: int) -> str:
     grid = first[: first.find("(")]
     if grid.startswith("token of"):
         second = second.removeprefix(grid)  # said once: there is little room
-    said = f"{first} → {second}: {readings.compared(float(matrix.values[row, column]), matrix.uniform)}"
+    said = f"{first} → {second}: {number_format.compared(float(matrix.values[row, column]), matrix.uniform)}"
     if row == column or matrix.rows != matrix.columns:
         return said
-    return f"{said} · back {readings.compared(float(matrix.values[column, row]), matrix.uniform)}"
+    return f"{said} · back {number_format.compared(float(matrix.values[column, row]), matrix.uniform)}"

@@ -11,8 +11,8 @@ from PySide6.QtGui import QGuiApplication, QImage
 from vitviz.app import incoming
 from vitviz.app.folder import Walk
 from vitviz.app.samples import is_bundled, models, samples
-from vitviz.app.widgets.greeting import Greeting
-from vitviz.app.widgets.welcome import Offer, Welcome
+from vitviz.app.widgets.messages.first_start import Greeting
+from vitviz.app.widgets.messages.welcome import Offer, Welcome
 
 if TYPE_CHECKING:
     from vitviz.app.window import Window

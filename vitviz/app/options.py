@@ -13,11 +13,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from vitviz.app import theme
 from vitviz.app.session import Session
 from vitviz.app.state import ViewState, options_of
-from vitviz.app.widgets.popover import PopButton
-from vitviz.app.widgets.segmented import Segmented
+from vitviz.app.ui import theme
+from vitviz.app.widgets.controls.popover import PopButton
+from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.explain.registry import Method, Option, find
 
 _WIDTH = 380

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
-from vitviz.app import places, readings, theme
+from vitviz.app import places
 from vitviz.app.incoming import ask_folder, ask_target
 from vitviz.app.session import Session
-from vitviz.app.widgets.colorbar import ColorBar
+from vitviz.app.ui import number_format, theme
+from vitviz.app.widgets.photo.colour_bar import ColorBar
 from vitviz.render import colors
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def show_scale(bar: ColorBar, low: float, high: float, unit: str, colormap: str)
     """A colour bar from `low` to `high`; one with two sides has zero in the middle."""
     signed = colors.is_signed(low, high)
     made = colors.bar(low, high)
-    first, last = readings.ends(low, high)
-    middle = "0" if signed else readings.ends(low, made.middle)[1]
+    first, last = number_format.ends(low, high)
+    middle = "0" if signed else number_format.ends(low, made.middle)[1]
     bar.set_colors(colors.lookup_table(colors.SIGNED_COLORMAP if signed else colormap))
     bar.set_bar(made, (first.replace("-", "−"), middle.replace("-", "−"), last), unit)
     bar.setVisible(low < high)

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitviz.app import readings
 from vitviz.app.places import Table
-from vitviz.app.widgets.pictures import Picture
+from vitviz.app.ui import number_format
+from vitviz.app.widgets.pictures.gallery import Picture
 from vitviz.render.picture_rows import colored, tiled
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def prefix_keys(found: "Split", head: int | None) -> str:
     few = len(found.prefix) <= 2
     told = [
         f"{name} {content:+.2f} {position:+.2f} = {logits:+.2f}"
-        + (f" (attention {readings.number(float(share))})" if few else "")
+        + (f" (attention {number_format.number(float(share))})" if few else "")
         for name, content, position, logits, share in zip(found.prefix, *parts, strict=False)
     ]
     # What belongs together stays on one line.
@@ -128,7 +128,7 @@ def key_words(trace: "Trace", found: "Split", head: int | None, spot: tuple[int,
     told = (
         f"{name}: {first} {content:+.2f}, {second} {position:+.2f}{masked} = {logits:+.2f} logits; attention "
     )
-    return told.replace("-", "−") + readings.number(share)
+    return told.replace("-", "−") + number_format.number(share)
 
 
 def sentence(mode: str, table: Table, place: Patch | None, prefix: int = 0) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vitviz.app import readings
+from vitviz.app.ui import number_format
 
 if TYPE_CHECKING:
     from vitviz.explain.measures.statistics import LayerStatistics
@@ -60,7 +60,7 @@ def reading(asked: Quantity, layer: "LayerStatistics", value: float) -> str:
         return f"{value:.3f} of the entropy of even attention"
     if math.isnan(even):
         return f"{value:.1%} of attention"
-    return f"{readings.compared(value, even)} of attention"
+    return f"{number_format.compared(value, even)} of attention"
 
 
 def share_of(key: str, of: str) -> Quantity:
@@ -95,7 +95,7 @@ def even_of(layer: "LayerStatistics", key: str) -> float:
 
 def number(asked: Quantity, value: float) -> str:
     """A value alone, with its unit."""
-    return f"{value:.1f} px" if asked.key.startswith("distance") else readings.number(value)
+    return f"{value:.1f} px" if asked.key.startswith("distance") else number_format.number(value)
 
 
 def alike(layer: "LayerStatistics", pair: tuple[int, int]) -> str:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PySide6.QtGui import QImage
 
 from vitviz.app.folder import Walk, walk
-from vitviz.app.pixels import levels, photo_of
 from vitviz.app.samples import models
 from vitviz.app.state import (
     Direction,
@@ -25,6 +24,7 @@ from vitviz.app.state import (
     selection,
     settled,
 )
+from vitviz.app.ui.pixels import levels, photo_of
 from vitviz.app.worker import Stopped, Ticket
 from vitviz.errors import DeviceMemoryError, ModelError, PhotoError, VitvizError
 from vitviz.explain.registry import find, idle_options

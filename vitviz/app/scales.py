@@ -16,10 +16,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from vitviz.app import drawing, theme
+from vitviz.app import drawing
 from vitviz.app.session import Session
 from vitviz.app.state import ViewState
-from vitviz.app.widgets.segmented import Segmented
+from vitviz.app.ui import theme
+from vitviz.app.widgets.controls.segmented import Segmented
 
 SCALES = {
     "auto": ("auto", "from 0; from the minimum where all is high or some is negative"),

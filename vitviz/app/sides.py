@@ -17,12 +17,13 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
-from vitviz.app import icons, incoming, theme
+from vitviz.app import incoming
 from vitviz.app.chooser import ModelChooser
 from vitviz.app.comparison import Comparison
 from vitviz.app.panels.photo import PhotoPanel
 from vitviz.app.session import Session
-from vitviz.app.widgets.titlebar import ElidedLabel, Quiet
+from vitviz.app.ui import icons, theme
+from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet
 
 ACTIVE = "active side"
 _FOLLOWED = "the panels show this side"

@@ -13,7 +13,7 @@ from vitviz.app.comparison import Comparison
 from vitviz.app.panels.photo import PhotoPanel
 from vitviz.app.session import Session
 from vitviz.app.sides import ACTIVE, Caption, ComparedPhoto, Side, column_of
-from vitviz.app.widgets.canvas import Canvas
+from vitviz.app.widgets.photo.canvas import Canvas
 
 if TYPE_CHECKING:
     from vitviz.app.window import Window

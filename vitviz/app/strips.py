@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitviz.app import drawing, readings, requests
-from vitviz.app.pixels import rgba_image
 from vitviz.app.requests import Progress
 from vitviz.app.state import Selection, ViewState
-from vitviz.app.widgets.filmstrip import Frame
+from vitviz.app.ui import number_format
+from vitviz.app.ui.pixels import rgba_image
+from vitviz.app.widgets.pictures.filmstrip import Frame
 from vitviz.app.worker import Stopped, Ticket
 from vitviz.errors import VitvizError
 from vitviz.explain.registry import find
@@ -114,7 +115,7 @@ def frames(trace: "Trace", stills: list[Still], view: ViewState) -> list[Frame]:
             made.append(Frame(str(number), tip=f"{where}: {still.problem}"))
             continue
         low, high = common or drawing.scale(view, still.values)
-        first, last = readings.ends(low, high)
+        first, last = number_format.ends(low, high)
         grid = layer.layout.patches
         made.append(
             Frame(
@@ -133,7 +134,7 @@ def scale_words(view: ViewState, stills: list[Still]) -> str:
     """What the colours of the frames go from and to."""
     if view.strip_scale == "common" or view.scale == "fixed":
         there = [still.values.ravel() for still in stills if still.values is not None]
-        first, last = readings.ends(*drawing.scale(view, np.concatenate(there))) if there else ("0", "0")
+        first, last = number_format.ends(*drawing.scale(view, np.concatenate(there))) if there else ("0", "0")
         words = f"all frames from {first} to {last}"
     else:
         words = "each to its own maximum"

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from vitviz.app import actions, docks, incoming, menus, opening, saving, theme
+from vitviz.app import actions, docks, incoming, menus, opening, saving
 from vitviz.app.chooser import ModelChooser
 from vitviz.app.errors import Failure
 from vitviz.app.panels.photo import PhotoPanel
@@ -29,10 +29,11 @@ from vitviz.app.session import Session
 from vitviz.app.settings import REMEMBERED, Settings
 from vitviz.app.split import SplitStage
 from vitviz.app.state import ViewState, moved_head, moved_layer, moved_query, reversible
-from vitviz.app.widgets.greeting import Greeting
-from vitviz.app.widgets.keys import KeysSheet
-from vitviz.app.widgets.notice import Notice
-from vitviz.app.widgets.toast import Toast
+from vitviz.app.ui import theme
+from vitviz.app.widgets.messages.first_start import Greeting
+from vitviz.app.widgets.messages.notice import Notice
+from vitviz.app.widgets.messages.shortcuts_sheet import KeysSheet
+from vitviz.app.widgets.messages.toast import Toast
 from vitviz.explain.registry import METHODS
 
 _FRAMINGS = {

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QImage, QPainter
 
-from vitviz.app import readings
 from vitviz.app.places import Matrices
-from vitviz.app.widgets.pictures import Picture
-from vitviz.app.widgets.shift_scene import Focus, Moved, Scene
+from vitviz.app.ui import number_format
+from vitviz.app.widgets.pictures.gallery import Picture
+from vitviz.app.widgets.windows.scene import Focus, Moved, Scene
 from vitviz.attention.layout import Layout, footprint
 from vitviz.attention.windows import Box, Windows
 from vitviz.images.framing import PatchGrid
@@ -182,7 +182,7 @@ def matrix_words(layer: "Layer", found: Matrices, head: int | None, row: int, co
     masked = bool(found.masked[row, column])
     if head is None:
         return f"{pair}: {'masked, −100 is added' if masked else 'not masked'}"
-    told = f"Head {head}, {pair}: " + readings.compared(
+    told = f"Head {head}, {pair}: " + number_format.compared(
         float(found.attention[head, row, column]), 1 / len(found.masked)
     )
     if found.bias is not None:

@@ -7,17 +7,18 @@ from PySide6.QtCore import QEvent, QTimer
 from PySide6.QtGui import QAction, QColor, QHideEvent, QImage, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from vitviz.app import incoming, scoring, theme
+from vitviz.app import incoming, scoring
 from vitviz.app.errors import failure
 from vitviz.app.requests import Progress
 from vitviz.app.scoring import LABELS, NAMES, Chance, Found, Question, Sheet
 from vitviz.app.session import Session
 from vitviz.app.state import ViewState, same_selection
-from vitviz.app.widgets.curves import CurvesView, Spot
-from vitviz.app.widgets.invitation import Invitation
-from vitviz.app.widgets.scorelist import Row, ScoreList
-from vitviz.app.widgets.segmented import Segmented
-from vitviz.app.widgets.titlebar import Quiet
+from vitviz.app.ui import theme
+from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.charts.curves import CurvesView, Spot
+from vitviz.app.widgets.charts.score_list import Row, ScoreList
+from vitviz.app.widgets.controls.segmented import Segmented
+from vitviz.app.widgets.messages.empty_state import Invitation
 from vitviz.app.worker import Worker
 from vitviz.render.plot import RANDOM, STROKES, Chart, Stroke
 

@@ -14,11 +14,11 @@ from vitviz.app.following import Following
 from vitviz.app.maps import Tiles
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, ViewState, of_one_head
-from vitviz.app.widgets.invitation import Invitation
-from vitviz.app.widgets.mosaic import MosaicView
-from vitviz.app.widgets.mosaic_labels import Labels
-from vitviz.app.widgets.mosaic_plan import Target
-from vitviz.app.widgets.titlebar import Quiet
+from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.mosaic.labels import Labels
+from vitviz.app.widgets.mosaic.layout import Target
+from vitviz.app.widgets.mosaic.view import MosaicView
 from vitviz.app.worker import Stopped, Ticket
 from vitviz.render.colors import bending, lookup_table
 from vitviz.render.mosaic import indices

@@ -7,17 +7,17 @@ from PySide6.QtCore import QRect, QSize, Qt, QTimer
 from PySide6.QtGui import QAction, QHideEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
-from vitviz.app import icons, theme
 from vitviz.app.errors import failure
 from vitviz.app.following import Following
 from vitviz.app.requests import Progress
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, Selection, ViewState, moved_layer, selection
 from vitviz.app.strips import Still, box, frames, from_tiles, in_strip, scale_words, sentence, walk
-from vitviz.app.widgets.filmstrip import FilmStrip
-from vitviz.app.widgets.invitation import Invitation
-from vitviz.app.widgets.segmented import Segmented
-from vitviz.app.widgets.titlebar import Quiet
+from vitviz.app.ui import icons, theme
+from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.controls.segmented import Segmented
+from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.pictures.filmstrip import FilmStrip
 
 _SPEEDS = {"½×": 1000, "1×": 500, "2×": 250, "4×": 125}  # milliseconds that a layer is shown
 _REST = 40  # milliseconds that the query rests before a strip is computed for it

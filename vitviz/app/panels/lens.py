@@ -7,14 +7,15 @@ from numpy.typing import NDArray
 from PySide6.QtGui import QAction, QPalette, QShowEvent
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from vitviz.app import numbers, readings, theme
+from vitviz.app import numbers
 from vitviz.app.errors import failure
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, ViewState
-from vitviz.app.widgets.bars import Bar
-from vitviz.app.widgets.cells import EMPTY, Cell, CellTable, Table
-from vitviz.app.widgets.invitation import Invitation
-from vitviz.app.widgets.titlebar import Quiet
+from vitviz.app.ui import number_format, theme
+from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.charts.bar_list import Bar
+from vitviz.app.widgets.matrix.heat_table import EMPTY, Cell, CellTable, Table
+from vitviz.app.widgets.messages.empty_state import Invitation
 from vitviz.app.worker import Worker
 from vitviz.render.colors import lookup_table
 
@@ -222,7 +223,7 @@ class LensPanel(QWidget):
             else:
                 share = float(shares[cell.column, index])
                 rank = int((shares[cell.column] > share).sum()) + 1
-                times = readings.compared(share, 1 / shares.shape[1]).partition(", ")[2]
+                times = number_format.compared(share, 1 / shares.shape[1]).partition(", ")[2]
                 text = f"{label} {self._when(cell.column)}: {_percent(share)}, {times}, rank {rank:,} of {shares.shape[1]:,}"
         elif cell is not None and cell.column is not None:
             best = lens.predictions(cell.column, 1, self._head)[0]

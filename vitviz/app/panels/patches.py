@@ -5,18 +5,19 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtGui import QAction, QColor
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from vitviz.app import icons, places, readings, theme
+from vitviz.app import places
 from vitviz.app.errors import failure
 from vitviz.app.following import Following
 from vitviz.app.plate_parts import legend, row, save_plate, save_plates, show_scale
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, ViewState, patches_in
-from vitviz.app.widgets.colorbar import ColorBar
-from vitviz.app.widgets.invitation import Invitation
-from vitviz.app.widgets.pictures import Picture, PicturesView, Spot
-from vitviz.app.widgets.segmented import Segmented
-from vitviz.app.widgets.titlebar import Quiet
-from vitviz.app.widgets.toolbutton import tool
+from vitviz.app.ui import icons, number_format, theme
+from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.controls.segmented import Segmented
+from vitviz.app.widgets.controls.tool_button import tool
+from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.photo.colour_bar import ColorBar
+from vitviz.app.widgets.pictures.gallery import Picture, PicturesView, Spot
 from vitviz.render.picture_rows import colored, tiled
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ class PatchesPanel(Following):
         norms = cut.embedding.norms
         ratio = float(norms[patch]) / max(float(norms.mean()), 1e-12)
         return (
-            f"Patch ({patch[0]}, {patch[1]}): embedding of length {readings.number(float(norms[patch]))}, "
+            f"Patch ({patch[0]}, {patch[1]}): embedding of length {number_format.number(float(norms[patch]))}, "
             f"{ratio:.2f}× the mean"
         )
 

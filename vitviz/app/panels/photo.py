@@ -13,20 +13,21 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from vitviz.app import drawing, readings, theme
+from vitviz.app import drawing, readings
 from vitviz.app.actions import of_stage
 from vitviz.app.controls import Controls
-from vitviz.app.pixels import grid_area, smooth_size
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, Patch, ViewState, patches_in, query_of, rectangle
-from vitviz.app.widgets.canvas import Canvas
-from vitviz.app.widgets.chips import Chips
-from vitviz.app.widgets.colorbar import ColorBar
-from vitviz.app.widgets.grid import Grid
-from vitviz.app.widgets.invitation import Invitation
-from vitviz.app.widgets.progress import ProgressCard
-from vitviz.app.widgets.titlebar import ElidedLabel, Quiet
-from vitviz.app.widgets.welcome import Welcome
+from vitviz.app.ui import number_format, theme
+from vitviz.app.ui.pixels import grid_area, smooth_size
+from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet
+from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.progress_card import ProgressCard
+from vitviz.app.widgets.messages.welcome import Welcome
+from vitviz.app.widgets.photo.canvas import Canvas
+from vitviz.app.widgets.photo.colour_bar import ColorBar
+from vitviz.app.widgets.photo.grid import Grid
+from vitviz.app.widgets.photo.token_chips import Chips
 from vitviz.render.colors import SIGNED_COLORMAP, bar, bending, is_signed, lookup_table, to_unit
 from vitviz.render.overlay import heat_rgba, pixel_grid
 
@@ -207,11 +208,11 @@ class PhotoPanel(QWidget):
         colors = SIGNED_COLORMAP if is_signed(low, high) else view.colormap
         self.bar.set_colors(lookup_table(colors))
         shown = bar(low, high, view.log, view.temperature)
-        first, last = readings.ends(low, high)
+        first, last = number_format.ends(low, high)
         bent = bending(low, view.log, view.temperature)
         self.bar.set_bar(
             shown,
-            (first, readings.short(shown.middle), last),
+            (first, number_format.short(shown.middle), last),
             _BENT.get(bent) or bent.replace("temperature", "T ="),
         )
 
@@ -239,14 +240,14 @@ class PhotoPanel(QWidget):
         shown = self._session.maps.shown
         given = shown is not None and shown.heatmap.options.get("direction") == "by"
         self.chips.show_numbers(
-            {name: readings.number(weight) for name, weight in prefix.items()},
+            {name: number_format.number(weight) for name, weight in prefix.items()},
             self._session.selection.query,
             f"What the {{name}} token {'gives' if given else 'receives'}; click to make it the query",
         )
         shares = {"Σ patches": patches, "padding": leak or None}
         self._patches.setText(
             " · ".join(
-                f"{name} {readings.number(value)}" for name, value in shares.items() if value is not None
+                f"{name} {number_format.number(value)}" for name, value in shares.items() if value is not None
             )
         )
 

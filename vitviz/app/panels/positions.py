@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from vitviz.app import icons, places
+from vitviz.app import places
 from vitviz.app.errors import failure
 from vitviz.app.following import Following
 from vitviz.app.plate_parts import legend, row, save_plate, save_plates, show_scale
@@ -22,12 +22,13 @@ from vitviz.app.position_pictures import (
 )
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, Query, ViewState, patches_in
-from vitviz.app.widgets.colorbar import ColorBar
-from vitviz.app.widgets.invitation import Invitation
-from vitviz.app.widgets.pictures import Picture, PicturesView, Spot
-from vitviz.app.widgets.segmented import Segmented
-from vitviz.app.widgets.titlebar import Quiet
-from vitviz.app.widgets.toolbutton import tool
+from vitviz.app.ui import icons
+from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.controls.segmented import Segmented
+from vitviz.app.widgets.controls.tool_button import tool
+from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.photo.colour_bar import ColorBar
+from vitviz.app.widgets.pictures.gallery import Picture, PicturesView, Spot
 from vitviz.errors import MethodError
 
 if TYPE_CHECKING:

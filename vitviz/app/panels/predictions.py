@@ -10,11 +10,11 @@ from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from vitviz.app.session import Session
 from vitviz.app.state import ViewState
-from vitviz.app.widgets.bars import Bar, BarList
-from vitviz.app.widgets.invitation import Invitation
-from vitviz.app.widgets.search import SearchField
-from vitviz.app.widgets.segmented import Segmented
-from vitviz.app.widgets.titlebar import Quiet
+from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.charts.bar_list import Bar, BarList
+from vitviz.app.widgets.controls.search_field import SearchField
+from vitviz.app.widgets.controls.segmented import Segmented
+from vitviz.app.widgets.messages.empty_state import Invitation
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace

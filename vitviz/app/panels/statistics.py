@@ -8,18 +8,19 @@ import numpy as np
 from PySide6.QtGui import QAction, QPalette, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QBoxLayout, QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from vitviz.app import incoming, numbers, theme
+from vitviz.app import incoming, numbers
 from vitviz.app.errors import failure
 from vitviz.app.quantities import QUANTITIES, Quantity, alike, even_of, number, reading, share_of, values_of
 from vitviz.app.requests import Progress
 from vitviz.app.session import Session
 from vitviz.app.state import Framing, Hover, ViewState, of_one_head
-from vitviz.app.widgets.cells import EMPTY, Cell, CellTable, Table
-from vitviz.app.widgets.invitation import Invitation
-from vitviz.app.widgets.mosaic_plan import Target
-from vitviz.app.widgets.progress import ProgressCard
-from vitviz.app.widgets.scatter import NOTHING, Dots, ScatterView
-from vitviz.app.widgets.titlebar import Quiet
+from vitviz.app.ui import theme
+from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.charts.scatter import NOTHING, Dots, ScatterView
+from vitviz.app.widgets.matrix.heat_table import EMPTY, Cell, CellTable, Table
+from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.progress_card import ProgressCard
+from vitviz.app.widgets.mosaic.layout import Target
 from vitviz.app.worker import Worker
 from vitviz.render.colors import lookup_table
 

@@ -4,9 +4,10 @@ from PySide6.QtCore import QEvent, QPoint, QSize, Qt
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QWhatsThis, QWidget
 
-from vitviz.app import icons, readings, theme
+from vitviz.app import readings
 from vitviz.app.session import Session
-from vitviz.app.widgets.titlebar import ElidedLabel
+from vitviz.app.ui import icons, theme
+from vitviz.app.widgets.base.title_bar import ElidedLabel
 from vitviz.explain.registry import find
 
 

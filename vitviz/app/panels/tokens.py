@@ -7,18 +7,19 @@ from PySide6.QtCore import QTimer
 from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
-from vitviz.app import icons, matrices, readings, theme
+from vitviz.app import matrices
 from vitviz.app.errors import failure
 from vitviz.app.following import Following
 from vitviz.app.matrices import Asked, Drawing
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, ViewState, selection
-from vitviz.app.widgets.colorbar import ColorBar
-from vitviz.app.widgets.figures import Figures, Row
-from vitviz.app.widgets.invitation import Invitation
-from vitviz.app.widgets.matrix import MatrixView
-from vitviz.app.widgets.segmented import Segmented
-from vitviz.app.widgets.titlebar import ElidedLabel, Quiet
+from vitviz.app.ui import icons, number_format, theme
+from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet
+from vitviz.app.widgets.controls.segmented import Segmented
+from vitviz.app.widgets.matrix.number_table import Figures, Row
+from vitviz.app.widgets.matrix.view import MatrixView
+from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.photo.colour_bar import ColorBar
 from vitviz.app.worker import Ticket
 from vitviz.render import colors
 
@@ -189,8 +190,8 @@ class TokensPanel(Following):
         self._show_colors()
         self.view.set_cells(drawn.cells, made.names, made.first, made.ticks, ("queries ↓", "keys →"))
         bar = colors.bar(drawn.low, drawn.high, drawn.log)
-        first, last = readings.ends(drawn.low, drawn.high)
-        self.bar.set_bar(bar, (first, readings.ends(0, bar.middle)[1], last))
+        first, last = number_format.ends(drawn.low, drawn.high)
+        self.bar.set_bar(bar, (first, number_format.ends(0, bar.middle)[1], last))
         self._show_windows()
         self._show_figures()
         self._settle()
@@ -234,13 +235,14 @@ class TokensPanel(Following):
         """What a prefix token receives and gives."""
         uniform = None if self._shown is None else self._shown.matrix.uniform
         parts = (share.kept, share.to_patches, share.to_prefix)
-        gives = ["–" if part is None else readings.number(part) for part in parts]
-        told = f"{share.name}: receives {readings.compared(share.received, uniform)} of each token's attention on average"
+        gives = ["–" if part is None else number_format.number(part) for part in parts]
+        received = number_format.compared(share.received, uniform)
+        told = f"{share.name}: receives {received} of each token's attention on average"
         if share.kept is not None:
             told += (
                 f", gives {gives[0]} to itself, {gives[1]} to the patches, {gives[2]} to other prefix tokens"
             )
-        return Row(share.name, (readings.compared(share.received, uniform), *gives), told)
+        return Row(share.name, (number_format.compared(share.received, uniform), *gives), told)
 
     def _chosen_prefix(self) -> str | None:
         query = self._session.selection.query

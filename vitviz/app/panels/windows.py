@@ -6,19 +6,20 @@ from PySide6.QtCore import QEasingCurve, Qt, QVariantAnimation
 from PySide6.QtGui import QAction, QImage
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QSlider, QVBoxLayout, QWidget
 
-from vitviz.app import icons, places, theme
+from vitviz.app import places
 from vitviz.app.errors import failure
 from vitviz.app.following import Following
 from vitviz.app.plate_parts import legend, row, save_plate, save_plates
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, ViewState, of_one_head, patches_in
-from vitviz.app.widgets.invitation import Invitation
-from vitviz.app.widgets.pictures import PicturesView, Spot
-from vitviz.app.widgets.segmented import Segmented
-from vitviz.app.widgets.shift import ShiftView
-from vitviz.app.widgets.shift_scene import Focus
-from vitviz.app.widgets.titlebar import Quiet
-from vitviz.app.widgets.toolbutton import tool
+from vitviz.app.ui import icons, theme
+from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.controls.segmented import Segmented
+from vitviz.app.widgets.controls.tool_button import tool
+from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.pictures.gallery import PicturesView, Spot
+from vitviz.app.widgets.windows.scene import Focus
+from vitviz.app.widgets.windows.shift_view import ShiftView
 from vitviz.app.windows_scene import crop, focus, matrix_pictures, matrix_words, scene, sentence
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Curves, scatter plots and bars; the first two on pyqtgraph."""

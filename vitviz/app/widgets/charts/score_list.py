@@ -1,0 +1,171 @@
+"""A legend with numbers: rows with a check mark, a piece of their curve, a name and two columns of text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PySide6.QtCore import QEvent, QRect, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QIcon, QPainter, QPalette, QPixmap
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QSizePolicy,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QWidget,
+)
+
+from vitviz.app.ui import theme
+from vitviz.app.widgets.charts.chart import curve_pen
+
+_SWATCH = QSize(28, 14)
+_KEY = Qt.ItemDataRole.UserRole
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row; `fixed` stays checked, `strong` is the selected one, `barred` says why a row cannot be had."""
+
+    key: str
+    name: str
+    numbers: tuple[str, ...]
+    stroke: tuple[str, tuple[float, ...]]
+    checked: bool = False
+    fixed: bool = False
+    strong: bool = False
+    barred: str = ""
+    tip: str = ""
+
+
+class _Heads(QHeaderView):
+    """Quiet words over the columns, without the bars and gradients of a table."""
+
+    def paintSection(self, painter: QPainter, rect: QRect, column: int) -> None:  # noqa: N802
+        painter.setFont(theme.small())
+        painter.setPen(QColor(theme.colors(self.palette()).quiet))
+        side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
+        words = str(self.model().headerData(column, self.orientation()))
+        painter.drawText(rect.adjusted(3, 0, -3, 0), side | Qt.AlignmentFlag.AlignVCenter, words)
+
+
+class ScoreList(QTreeWidget):
+    """`toggled` tells key and state of a row whose check mark the user changed."""
+
+    toggled = Signal(str, bool)
+
+    def __init__(self, name: str, heads: Sequence[str], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._rows: tuple[Row, ...] = ()
+        self._touched = False  # by the user since the rows were set
+        self._swatches: dict[tuple[object, ...], QIcon] = {}
+        self.setAccessibleName(name)
+        self.setHeader(_Heads(Qt.Orientation.Horizontal, self))
+        self.setHeaderLabels(list(heads))
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
+        self.setRootIsDecorated(False)
+        self.setAllColumnsShowFocus(True)
+        self.setFrameShape(QTreeWidget.Shape.NoFrame)
+        self.setIconSize(_SWATCH)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setUniformRowHeights(True)
+        self.viewport().setAutoFillBackground(False)
+        self.setFont(theme.body())
+        header = self.header()
+        header.setFont(theme.small())
+        header.setStretchLastSection(False)
+        header.setSectionsMovable(False)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column in range(1, len(heads)):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+            header.resizeSection(column, self.fontMetrics().horizontalAdvance("0.000 ± 0.000") + 20)
+        self.itemChanged.connect(self._change)
+        self._dress()
+
+    def set_rows(self, rows: Sequence[Row]) -> None:
+        """What is listed; rows of the same keys as before keep their place and the focus."""
+        if tuple(rows) == self._rows and not self._touched:
+            return
+        self._touched = False
+        again = [row.key for row in rows] != [row.key for row in self._rows]
+        self._rows = tuple(rows)
+        self.blockSignals(True)
+        if again:
+            self.clear()
+            self.addTopLevelItems([QTreeWidgetItem() for _ in rows])
+        for place, row in enumerate(rows):
+            item = self.topLevelItem(place)
+            assert item is not None
+            self._fill(item, row)
+        self.blockSignals(False)
+        if again:
+            self.updateGeometry()
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Take the new colours."""
+        if event.type() == QEvent.Type.PaletteChange:
+            self._swatches.clear()
+            self._dress()
+        super().changeEvent(event)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """The first four; the others are scrolled to."""
+        return QSize(200, self._height(4))
+
+    def _dress(self) -> None:
+        # Fusion draws the frame of a check box in a darker Window, which a dark window swallows.
+        theme.quieten(self, QPalette.ColorRole.Window)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Room for all rows."""
+        return QSize(280, self._height(max(4, self.topLevelItemCount())))
+
+    def _height(self, rows: int) -> int:
+        high = self.sizeHintForRow(0) if self.topLevelItemCount() else self.fontMetrics().height() + 4
+        return high * rows + self.header().sizeHint().height() + 2
+
+    def _fill(self, item: QTreeWidgetItem, row: Row) -> None:
+        flags = Qt.ItemFlag.ItemIsSelectable
+        if not row.barred:
+            flags |= Qt.ItemFlag.ItemIsEnabled
+        item.setCheckState(0, Qt.CheckState.Checked if row.checked else Qt.CheckState.Unchecked)
+        if not row.fixed and not row.barred:
+            flags |= Qt.ItemFlag.ItemIsUserCheckable
+        item.setFlags(flags)
+        item.setData(0, _KEY, row.key)
+        item.setIcon(0, self._swatch(row.stroke, row.strong))
+        for column, words in enumerate((row.name, *row.numbers)):
+            item.setText(column, words)
+            item.setFont(column, theme.body(strong=row.strong))
+            item.setToolTip(column, row.barred or row.tip)
+            if column:
+                item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        words = ", ".join(
+            f"{self.headerItem().text(n)} {text}" for n, text in enumerate(row.numbers, 1) if text
+        )
+        item.setData(
+            0, Qt.ItemDataRole.AccessibleTextRole, f"{row.name}, {row.barred or words or 'not scored'}"
+        )
+
+    def _change(self, item: QTreeWidgetItem) -> None:
+        key, checked = str(item.data(0, _KEY)), item.checkState(0) == Qt.CheckState.Checked
+        # Whoever is told decides, and may set the same rows as before. The item itself must live on: Qt is not done with it.
+        self._touched = True
+        self.toggled.emit(key, checked)
+
+    def _swatch(self, stroke: tuple[str, tuple[float, ...]], strong: bool) -> QIcon:
+        """A piece of the curve."""
+        ratio = self.devicePixelRatioF()
+        key = (*stroke, strong, ratio)
+        if key not in self._swatches:
+            pixmap = QPixmap(_SWATCH * ratio)
+            pixmap.setDevicePixelRatio(ratio)
+            pixmap.fill(Qt.GlobalColor.transparent)
+            painter = QPainter(pixmap)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(curve_pen(stroke[0], 2.5 if strong else 1.75, stroke[1]))
+            painter.drawLine(2, _SWATCH.height() // 2, _SWATCH.width() - 2, _SWATCH.height() // 2)
+            painter.end()
+            icon = QIcon(pixmap)
+            icon.addPixmap(pixmap, QIcon.Mode.Disabled)
+            self._swatches[key] = icon
+        return self._swatches[key]

@@ -1,0 +1,154 @@
+"""One of several choices, each with a sentence that explains it: a button that opens a list."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFontMetrics, QPainter
+from PySide6.QtWidgets import (
+    QListWidget,
+    QListWidgetItem,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QWidget,
+)
+
+from vitviz.app.ui import theme
+from vitviz.app.widgets.controls.popover import PopButton
+
+_WIDTH = 460
+_PAD = 12
+_Index = QModelIndex | QPersistentModelIndex
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A choice: `about` explains it, `keys` chooses it; it cannot be picked where there is a reason why `barred`."""
+
+    key: str
+    label: str
+    about: str = ""
+    keys: str = ""
+    barred: str = ""
+
+
+class _Rows(QStyledItemDelegate):
+    """A name with its key, and the sentence below it."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:  # noqa: N802
+        pick: Pick = index.data(Qt.ItemDataRole.UserRole)
+        head = QFontMetrics(theme.body()).height()
+        return QSize(_WIDTH, head + self._below(pick).height() + 18)
+
+    def _below(self, pick: Pick) -> QRect:
+        flags = Qt.TextFlag.TextWordWrap
+        room = QRect(0, 0, _WIDTH - 2 * _PAD, 1000)
+        return QFontMetrics(theme.small()).boundingRect(room, flags, pick.barred or pick.about)
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
+        pick: Pick = index.data(Qt.ItemDataRole.UserRole)
+        view = self.parent()
+        assert isinstance(view, _List)
+        scheme = theme.colors(view.palette())
+        box = QRect(option.rect)
+        painter.save()
+        if option.state & (QStyle.StateFlag.State_MouseOver | QStyle.StateFlag.State_HasFocus):
+            painter.fillRect(box, QColor(scheme.raised))
+        if pick.key == view.current_key:
+            painter.fillRect(box.x(), box.y(), 3, box.height(), QColor(scheme.accent))
+        room = box.adjusted(_PAD, 8, -_PAD, -8)
+        quiet = QColor(scheme.quiet)
+        painter.setFont(theme.body(strong=pick.key == view.current_key))
+        painter.setPen(quiet if pick.barred else QColor(scheme.text))
+        painter.drawText(room, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, pick.label)
+        painter.setPen(quiet)
+        painter.setFont(theme.small())
+        painter.drawText(room, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignRight, pick.keys)
+        room.setTop(room.top() + QFontMetrics(theme.body()).height() + 2)
+        painter.drawText(room, Qt.TextFlag.TextWordWrap, pick.barred or pick.about)
+        painter.restore()
+
+
+class _List(QListWidget):
+    def __init__(self, picks: Sequence[Pick], current: str, name: str) -> None:
+        super().__init__()
+        self.current_key = current
+        self.setAccessibleName(name)
+        self.setFrameShape(QListWidget.Shape.NoFrame)
+        self.setItemDelegate(_Rows(self))
+        self.setMouseTracking(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        for pick in picks:
+            item = QListWidgetItem(pick.label)
+            item.setData(Qt.ItemDataRole.UserRole, pick)
+            said = ". ".join(part.rstrip(".") for part in (pick.label, pick.barred or pick.about) if part)
+            item.setData(Qt.ItemDataRole.AccessibleTextRole, said)
+            if pick.barred:
+                item.setFlags(Qt.ItemFlag.ItemIsEnabled)
+            self.addItem(item)
+            if pick.key == current:
+                self.setCurrentItem(item)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """All rows, as far as the screen allows."""
+        rows = sum(self.sizeHintForRow(row) for row in range(self.count()))
+        return QSize(_WIDTH, min(rows + 2, self.screen().availableGeometry().height() - 80))
+
+
+class Picker(PopButton):
+    """`chosen` tells the key of what the user picked."""
+
+    chosen = Signal(str)
+
+    def __init__(self, name: str, picks: Sequence[Pick], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._name = name
+        self._picks = tuple(picks)
+        self._current = ""
+        self.setAccessibleName(name)
+        self.set_current(self._picks[0].key)
+
+    @property
+    def current(self) -> str:
+        """The key of the choice that holds."""
+        return self._current
+
+    @property
+    def picks(self) -> tuple[Pick, ...]:
+        """The choices as they are now."""
+        return self._picks
+
+    def set_current(self, key: str) -> None:
+        """Show a choice without telling anyone."""
+        if key == self._current:
+            return
+        self._current = key
+        pick = next((pick for pick in self._picks if pick.key == key), None)
+        if pick is not None:
+            self.setText(pick.label)
+            self.setToolTip(f"{self._name}: {pick.about}")
+            self.setAccessibleDescription(f"{pick.label} is chosen")
+
+    def set_barred(self, barred: dict[str, str]) -> None:
+        """Choices that cannot be picked, each with the reason, which stands in place of what it does."""
+        self._picks = tuple(
+            Pick(pick.key, pick.label, pick.about, pick.keys, barred.get(pick.key, ""))
+            for pick in self._picks
+        )
+
+    def content(self) -> QWidget:
+        """The list."""
+        made = _List(self._picks, self._current, self._name)
+        made.itemClicked.connect(self._take)
+        made.itemActivated.connect(self._take)
+        return made
+
+    def _take(self, item: QListWidgetItem) -> None:
+        pick: Pick = item.data(Qt.ItemDataRole.UserRole)
+        if pick.barred:
+            return
+        self.close_popover()
+        if pick.key != self._current:
+            self.set_current(pick.key)
+            self.chosen.emit(pick.key)

@@ -1,0 +1,92 @@
+"""A button that opens a small window of choices below itself."""
+
+from PySide6.QtCore import QEvent, QPoint, QSize, Qt, Signal
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QFrame, QToolButton, QVBoxLayout, QWidget
+
+from vitviz.app.ui import icons, theme
+
+
+class Popover(QFrame):
+    """Open until Esc, a click beside it, or `close`."""
+
+    def __init__(self, parent: QWidget, content: QWidget) -> None:
+        super().__init__(parent, Qt.WindowType.Popup)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.content = content
+        column = QVBoxLayout(self)
+        column.setContentsMargins(1, 1, 1, 1)
+        column.addWidget(content)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        """Esc closes."""
+        if event.key() == Qt.Key.Key_Escape:
+            self.close()
+        else:
+            super().keyPressEvent(event)
+
+
+class PopButton(QToolButton):
+    """Says what is chosen; a click, Enter, Space or Down opens what `content` makes."""
+
+    opened = Signal(object)  # Popover
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.popover: Popover | None = None
+        self.setAutoRaise(True)
+        self.setFont(theme.body())
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setMinimumHeight(28)
+        self.setIconSize(QSize(12, 12))
+        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.setLayoutDirection(Qt.LayoutDirection.RightToLeft)  # the chevron after the words
+        self.clicked.connect(self.open)
+        self._dress()
+
+    def content(self) -> QWidget:
+        """What is in the popover, empty unless a subclass fills it; its first child that takes the focus gets it."""
+        return QWidget()
+
+    def open(self) -> None:
+        """Open below the button, within the screen."""
+        content = self.content()
+        content.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
+        self.popover = Popover(self, content)
+        self.popover.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
+        self.popover.setAccessibleName(self.accessibleName())
+        self.popover.adjustSize()
+        at = self.mapToGlobal(QPoint(0, self.height() + 2))
+        screen = self.screen().availableGeometry()
+        at.setX(max(screen.left(), min(at.x(), screen.right() - self.popover.width())))
+        at.setY(max(screen.top(), min(at.y(), screen.bottom() - self.popover.height())))
+        self.popover.move(at)
+        self.popover.destroyed.connect(self._forget)
+        self.popover.show()
+        content.setFocus(Qt.FocusReason.PopupFocusReason)
+        self.opened.emit(self.popover)
+
+    def close_popover(self) -> None:
+        """Close what is open."""
+        if self.popover is not None:
+            self.popover.close()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        """Down, Enter and Return open, as in other choices."""
+        if event.key() in (Qt.Key.Key_Down, Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.click()
+        else:
+            super().keyPressEvent(event)
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Tint the chevron again."""
+        if event.type() == QEvent.Type.PaletteChange:
+            self._dress()
+        super().changeEvent(event)
+
+    def _forget(self) -> None:
+        self.popover = None
+
+    def _dress(self) -> None:
+        self.setIcon(icons.icon("chevron", self.palette(), 12))

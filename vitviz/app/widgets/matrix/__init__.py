@@ -1,0 +1,1 @@
+"""A matrix of tokens, and tables of numbers with and without colours."""

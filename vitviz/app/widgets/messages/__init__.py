@@ -1,0 +1,1 @@
+"""Words in the window: notices, toasts, progress, empty states, the welcome and the sheet of keys."""

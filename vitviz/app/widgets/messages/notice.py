@@ -1,0 +1,104 @@
+"""A problem told inside the window: one sentence, the details folded, a report to copy."""
+
+from PySide6.QtCore import QEvent, QSize, Qt, Signal
+from PySide6.QtGui import QGuiApplication, QPalette
+from PySide6.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from vitviz.app.ui import icons, theme
+
+
+class Notice(QWidget):
+    """Hidden until there is something to tell; stays until it is closed or answered by success."""
+
+    closed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName("Notice")
+        self._report = ""
+        self._lasting = False
+        self.sentence = QLabel()
+        self.sentence.setWordWrap(True)
+        self.sentence.setTextFormat(Qt.TextFormat.PlainText)
+        self.sentence.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self.sentence.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self.unfold = QToolButton()
+        self.unfold.setText("Details")
+        self.unfold.setCheckable(True)
+        self.copy = QToolButton()
+        self.copy.setText("Copy report")
+        self.dismiss = QToolButton()
+        self.dismiss.setAccessibleName("Close the notice")
+        self.dismiss.setToolTip("Close")
+        self.details = QPlainTextEdit()
+        self.details.setReadOnly(True)
+        self.details.setMaximumHeight(160)
+        self.details.setAccessibleName("Details")
+        self._sign = QLabel()
+        for button in (self.unfold, self.copy, self.dismiss):
+            button.setAutoRaise(True)
+        line = QHBoxLayout()
+        line.setSpacing(8)
+        line.addWidget(self._sign, 0, Qt.AlignmentFlag.AlignVCenter)
+        line.addWidget(self.sentence, 1)
+        for button in (self.unfold, self.copy, self.dismiss):
+            line.addWidget(button, 0, Qt.AlignmentFlag.AlignVCenter)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(12, 8, 8, 8)
+        column.setSpacing(8)
+        column.addLayout(line)
+        column.addWidget(self.details)
+        self.unfold.toggled.connect(self.details.setVisible)
+        self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._report))
+        self.dismiss.clicked.connect(self.clear)
+        self.setAutoFillBackground(True)
+        self.setBackgroundRole(QPalette.ColorRole.Button)
+        self._dress()
+        self.clear()
+
+    def tell(self, sentence: str, details: str = "", report: str = "", lasting: bool = False) -> None:
+        """Show a sentence; the details stay folded until asked for. What is `lasting` no success answers."""
+        self._lasting = lasting
+        self.sentence.setText(sentence)
+        self.details.setPlainText(details)
+        self._report = report or sentence
+        self.unfold.setChecked(False)
+        self.unfold.setVisible(bool(details))
+        self.copy.setVisible(bool(details))
+        self.details.setVisible(False)
+        self.setVisible(True)
+
+    def answer(self) -> None:
+        """Something succeeded: what was told is of no interest any more, unless it was to last."""
+        if not self._lasting:
+            self.clear()
+
+    def clear(self) -> None:
+        """Nothing to tell any more."""
+        self.setVisible(False)
+        self.sentence.clear()
+        self.details.setVisible(False)
+        self.closed.emit()
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Tint the icons again."""
+        if event.type() == QEvent.Type.PaletteChange:
+            self._dress()
+        super().changeEvent(event)
+
+    def _dress(self) -> None:
+        self.sentence.setFont(theme.body())
+        self.dismiss.setIcon(icons.icon("close", self.palette()))
+        self._sign.setPixmap(
+            icons.icon("warning", self.palette()).pixmap(QSize(16, 16), self.devicePixelRatioF())
+        )

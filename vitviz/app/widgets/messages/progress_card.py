@@ -1,0 +1,77 @@
+"""A card over the stage that says what is happening, how far it is, and lets it be stopped."""
+
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QPaintEvent, QPalette
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from vitviz.app.ui import theme
+
+_WIDTH = 420
+
+
+class ProgressCard(QWidget):
+    """Floats at the lower edge of its parent while something runs."""
+
+    cancelled = Signal()
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._room = parent
+        self.setAccessibleName("Progress")
+        self.text = QLabel()
+        self.text.setTextFormat(Qt.TextFormat.PlainText)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(4)
+        self.bar.setAccessibleName("Part done")
+        # Opaque: while it moves, the card and the photo below need not be painted, which would slow what is waited for.
+        self.bar.setAutoFillBackground(True)
+        self.bar.setBackgroundRole(QPalette.ColorRole.Button)
+        self.cancel = QPushButton("Cancel")
+        self.cancel.clicked.connect(self.cancelled)
+        line = QHBoxLayout()
+        line.setSpacing(12)
+        line.addWidget(self.text, 1)
+        line.addWidget(self.cancel)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(16, 12, 12, 12)
+        column.setSpacing(8)
+        column.addLayout(line)
+        column.addWidget(self.bar)
+        theme.calm(self.bar)
+        self.hide()
+        parent.installEventFilter(self)
+
+    def show_progress(self, text: str, done: float | None) -> None:
+        """Say what is happening; without a known part done the bar only shows that something is."""
+        shown = f"{text} · {done:.0%}" if done is not None else text
+        self.text.setText(self.fontMetrics().elidedText(shown, Qt.TextElideMode.ElideMiddle, _WIDTH - 130))
+        self.text.setToolTip(shown)
+        self.bar.setRange(0, 0 if done is None else 1000)
+        if done is not None:
+            self.bar.setValue(round(done * 1000))
+        self._place()
+        self.show()
+        self.raise_()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Keep the place when the stage is resized."""
+        if event.type() == QEvent.Type.Resize and watched is self._room:
+            self._place()
+        return False
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Keep the bar quiet in the new colours."""
+        if event.type() == QEvent.Type.PaletteChange:
+            theme.calm(self.bar)
+        super().changeEvent(event)
+
+    def _place(self) -> None:
+        room = self._room
+        width = min(_WIDTH, room.width() - 32)
+        height = self.sizeHint().height()
+        self.setGeometry((room.width() - width) // 2, room.height() - height - 32, width, height)
+
+    def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
+        """A raised card."""
+        theme.paint_card(self)

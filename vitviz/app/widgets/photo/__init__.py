@@ -1,0 +1,1 @@
+"""The photo with what lies over it: heat, grid, colour bar, prefix tokens."""

@@ -1,0 +1,1 @@
+"""Rows of pictures: the filmstrip of layers, and galleries."""

@@ -1,0 +1,1 @@
+"""Windows and their cyclic shift over a photo."""
