@@ -115,7 +115,7 @@ class Bench:
     @property
     def busy(self) -> bool:
         """Whether anything is under way."""
-        from vitviz.app.worker import Worker
+        from vitviz.app.work.worker import Worker
 
         session = self.window.session
         return session.busy is not None or any(worker.busy for worker in self.window.findChildren(Worker))

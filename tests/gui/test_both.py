@@ -10,7 +10,8 @@ from PySide6.QtCore import QMimeData
 from PySide6.QtGui import QImage
 from steps import picture, show
 
-from vitviz.app import incoming, opening, requests
+from vitviz.app import opening, requests
+from vitviz.app.sources import mime
 from vitviz.app.ui.pixels import levels
 from vitviz.errors import RefusedError
 from vitviz.images.photo import SUFFIXES
@@ -139,12 +140,12 @@ def test_the_chooser_closes_without_waiting_for_its_list(window, qtbot, monkeypa
 
 
 def test_every_ending_that_can_be_opened_is_offered():
-    assert set(incoming.WEIGHTS) == set(checkpoint.SUFFIXES)
+    assert set(mime.WEIGHTS) == set(checkpoint.SUFFIXES)
     for suffix in SUFFIXES:
-        assert f"*{suffix}" in incoming._filter("Pictures", SUFFIXES)
+        assert f"*{suffix}" in mime._filter("Pictures", SUFFIXES)
 
 
-@pytest.mark.parametrize("ending", incoming.WEIGHTS)
+@pytest.mark.parametrize("ending", mime.WEIGHTS)
 def test_a_weights_file_is_known_by_its_ending(window, monkeypatch, tmp_path, ending):
     asked = []
     monkeypatch.setattr(window.session, "open", lambda **request: asked.append(request))

@@ -7,8 +7,8 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication
 from steps import picture
 
-from vitviz.app import incoming
 from vitviz.app.comparison import patch_at, place_of, same_class, same_depth, same_place
+from vitviz.app.dialogs import files
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_another_photo_is_chosen_by_a_command_and_another_dropped_on_its_side(
     shown, qtbot, tmp_path, monkeypatch
 ):
     tall = picture(tmp_path / "tall.png", (70, 120), seed=3)
-    monkeypatch.setattr(incoming, "ask_photo", lambda *_: tall)
+    monkeypatch.setattr(files, "ask_photo", lambda *_: tall)
     shown.commands["compare_photo"].trigger()
     second = shown.stage.comparison.second
     qtbot.waitUntil(lambda: second.trace is not None, timeout=20_000)

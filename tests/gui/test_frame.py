@@ -7,9 +7,10 @@ from PySide6.QtWidgets import QApplication, QComboBox, QFileDialog
 from steps import picture
 from test_open import drop, files
 
-from vitviz.app import docks, incoming
-from vitviz.app.folder import FolderEnd, Walk, natural, photos_in, walk
+from vitviz.app import docks
 from vitviz.app.presentation import LARGER
+from vitviz.app.sources import mime
+from vitviz.app.sources.folder import FolderEnd, Walk, natural, photos_in, walk
 from vitviz.errors import PhotoError
 
 ALT, CONTROL, SHIFT = (
@@ -107,7 +108,7 @@ def test_an_address_is_refused_in_a_sentence_and_a_browsers_picture_is_taken(sho
     image = QImage(32, 24, QImage.Format.Format_RGB32)
     image.fill(0xFF336699)
     data.setImageData(image)
-    assert isinstance(incoming.what(data), QImage)
+    assert isinstance(mime.what(data), QImage)
     with qtbot.waitSignal(shown.session.trace_changed, timeout=20_000):
         drop(shown, data)
     assert shown.session.photo.size == (24, 32)

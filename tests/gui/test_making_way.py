@@ -6,10 +6,10 @@ import time
 import pytest
 import torch
 
-from vitviz.app import cores as of_cores
-from vitviz.app.cores import Cores
 from vitviz.app.state import Hover
-from vitviz.app.worker import Worker
+from vitviz.app.work import thread_budget as of_cores
+from vitviz.app.work.thread_budget import Cores
+from vitviz.app.work.worker import Worker
 
 
 @pytest.fixture

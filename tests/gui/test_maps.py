@@ -175,7 +175,7 @@ def test_what_is_laid_ready_is_what_is_computed_and_costs_no_torch(shown, qtbot,
 
 
 def test_weights_that_are_too_many_or_of_windows_are_not_laid_ready(shown, swin, monkeypatch, photo, qtbot):
-    from vitviz.app.worker import Ticket
+    from vitviz.app.work.worker import Ticket
 
     ticket = Ticket(0, lambda *_: None)
     assert prefetch.prepare(shown.session.trace, ticket) is not None

@@ -11,8 +11,8 @@ from PySide6.QtCore import Qt
 
 from vitviz.app import docks
 from vitviz.app.main import make_window
-from vitviz.app.samples import models, samples
 from vitviz.app.settings import Settings
+from vitviz.app.sources.samples import models, samples
 
 SCRIPT = """
 import sys

@@ -9,7 +9,7 @@ from steps import picture, show
 
 from vitviz.app import requests
 from vitviz.app.options import OptionsForm
-from vitviz.app.samples import models, samples
+from vitviz.app.sources.samples import models, samples
 from vitviz.explain.registry import METHODS, find
 
 

@@ -15,11 +15,11 @@ from PySide6.QtWidgets import QAbstractButton, QComboBox, QFileDialog, QLineEdit
 from steps import show
 
 from vitviz.app import actions, requests
-from vitviz.app.errors import catch_the_rest, failure
 from vitviz.app.main import make_window, remembered_view
 from vitviz.app.settings import Settings
 from vitviz.app.ui import number_format, theme
 from vitviz.app.widgets.charts.bar_list import Bar, BarList
+from vitviz.app.work.failure import catch_the_rest, failure
 from vitviz.models.catalog import Entry
 
 

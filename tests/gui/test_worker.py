@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from vitviz.app.worker import Worker
+from vitviz.app.work.worker import Worker
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QMessageBox, QPushButto
 
 from vitviz.app import actions
 from vitviz.app.chooser import ModelChooser
-from vitviz.app.worker import Worker
+from vitviz.app.work.worker import Worker
 from vitviz.resources_path import resource
 
 # These open a dialog, which has a deed of its own below, or end the program.

@@ -25,10 +25,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from vitviz.app.errors import failure
-from vitviz.app.samples import MODELS
 from vitviz.app.session import Session
+from vitviz.app.sources.samples import MODELS
 from vitviz.app.ui import theme
+from vitviz.app.work.failure import failure
 
 if TYPE_CHECKING:
     from vitviz.models.catalog import Entry

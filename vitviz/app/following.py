@@ -5,7 +5,7 @@ from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QWidget
 
 from vitviz.app.session import Session
-from vitviz.app.worker import Worker
+from vitviz.app.work.worker import Worker
 
 
 class Following(QWidget):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 
 from vitviz.app import requests
-from vitviz.app.worker import Worker
+from vitviz.app.work.worker import Worker
 
 if TYPE_CHECKING:
     from vitviz.models.catalog import Entry

@@ -13,16 +13,16 @@ from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
 from vitviz.app import PYTHONS_IMPORT, opening
-from vitviz.app.errors import catch_the_rest
-from vitviz.app.folder import Walk
 from vitviz.app.requests import Picture
-from vitviz.app.samples import models, samples
 from vitviz.app.session import Session
 from vitviz.app.settings import Settings
+from vitviz.app.sources.folder import Walk
+from vitviz.app.sources.samples import models, samples
 from vitviz.app.state import TileScale, ViewState
 from vitviz.app.ui import theme
 from vitviz.app.ui.pixels import levels
 from vitviz.app.window import Window
+from vitviz.app.work.failure import catch_the_rest
 from vitviz.errors import VitvizError
 from vitviz.explain.heatmap import read_raw
 from vitviz.explain.registry import METHODS

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from vitviz.app import prefetch, requests
-from vitviz.app.cores import cores
-from vitviz.app.errors import Failure, failure
 from vitviz.app.requests import Drawn
 from vitviz.app.state import Direction, Query, Selection
-from vitviz.app.worker import Stopped, Ticket, Worker
+from vitviz.app.work.failure import Failure, failure
+from vitviz.app.work.thread_budget import cores
+from vitviz.app.work.worker import Stopped, Ticket, Worker
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace

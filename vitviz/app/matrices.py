@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from vitviz.app.state import Patch, Query, Selection, patches_in
 from vitviz.app.ui import number_format
-from vitviz.app.worker import Stopped, Ticket
+from vitviz.app.work.worker import Stopped, Ticket
 from vitviz.render.colors import is_signed, to_index, to_unit, value_range
 
 if TYPE_CHECKING:

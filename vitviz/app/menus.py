@@ -7,7 +7,7 @@ from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import QDockWidget, QMenu, QMenuBar
 
 from vitviz.app.actions import COMMANDS
-from vitviz.app.samples import Sample
+from vitviz.app.sources.samples import Sample
 
 
 def fill(bar: QMenuBar, actions: Mapping[str, QAction], docks: list[QDockWidget]) -> dict[str, QMenu]:

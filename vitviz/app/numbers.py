@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vitviz.app.folder import photos_in
-from vitviz.app.requests import Progress
+from vitviz.app.sources.folder import photos_in
 from vitviz.app.state import Framing
-from vitviz.app.worker import Stopped, Ticket
+from vitviz.app.work.progress import Progress
+from vitviz.app.work.worker import Stopped, Ticket
 from vitviz.errors import PhotoError
 
 if TYPE_CHECKING:

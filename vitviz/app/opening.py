@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QMimeData
 from PySide6.QtGui import QGuiApplication, QImage
 
-from vitviz.app import incoming
-from vitviz.app.folder import Walk
-from vitviz.app.samples import is_bundled, models, samples
+from vitviz.app.dialogs import files
+from vitviz.app.sources import mime
+from vitviz.app.sources.folder import Walk
+from vitviz.app.sources.samples import is_bundled, models, samples
 from vitviz.app.widgets.messages.first_start import Greeting
 from vitviz.app.widgets.messages.welcome import Offer, Welcome
 
@@ -35,7 +36,7 @@ def path(window: "Window", where: Path, into: Open | None = None) -> None:
     if where.is_dir():
         window.settings.put("folder", str(where.absolute()))
         into(photo=Walk(where.absolute()))
-    elif where.suffix.lower() in incoming.WEIGHTS:
+    elif where.suffix.lower() in mime.WEIGHTS:
         into(model=str(where))
     else:
         into(photo=where)
@@ -44,14 +45,14 @@ def path(window: "Window", where: Path, into: Open | None = None) -> None:
 def ask(window: "Window") -> None:
     """Ask for a photo."""
     into = window.stage.into
-    chosen = incoming.ask_photo(window, window.settings.text("folder"))
+    chosen = files.ask_photo(window, window.settings.text("folder"))
     if chosen is not None:
         into(photo=chosen)
 
 
 def ask_folder(window: "Window") -> None:
     """Ask for a folder."""
-    chosen = incoming.ask_folder(window, window.settings.text("folder"))
+    chosen = files.ask_folder(window, window.settings.text("folder"))
     if chosen is not None:
         path(window, chosen)
 
@@ -59,7 +60,7 @@ def ask_folder(window: "Window") -> None:
 def ask_weights(window: "Window") -> None:
     """Ask for a weights file."""
     into = window.stage.into
-    chosen = incoming.ask_weights(window, window.settings.text("weights_folder"))
+    chosen = files.ask_weights(window, window.settings.text("weights_folder"))
     if chosen is not None:
         window.settings.put("weights_folder", str(chosen.parent))
         into(model=str(chosen))
@@ -121,7 +122,7 @@ def _offers(window: "Window") -> tuple[list[Offer], list[Offer]]:
 def paste(window: "Window") -> None:
     """Open what was copied."""
     data = QGuiApplication.clipboard().mimeData()
-    if data is None or not incoming.takes(data):
+    if data is None or not mime.takes(data):
         window.notice.tell(_NOTHING)
     else:
         receive(window, data)
@@ -129,7 +130,7 @@ def paste(window: "Window") -> None:
 
 def receive(window: "Window", data: QMimeData, into: Open | None = None) -> None:
     """Open what was dropped or pasted, or say why not; `into` a side, else the active one."""
-    found = incoming.what(data)
+    found = mime.what(data)
     if isinstance(found, Path):
         path(window, found, into)
     elif isinstance(found, QImage):

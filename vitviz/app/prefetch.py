@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitviz.app.state import Direction, Query
-from vitviz.app.worker import Stopped, Ticket
+from vitviz.app.work.worker import Stopped, Ticket
 
 if TYPE_CHECKING:
     from vitviz.attention.layer import Layer

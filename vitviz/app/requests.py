@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtGui import QImage
 
-from vitviz.app.folder import Walk, walk
-from vitviz.app.samples import models
+from vitviz.app.sources.folder import Walk, walk
+from vitviz.app.sources.samples import models
 from vitviz.app.state import (
     Direction,
     Framing,
@@ -25,7 +25,7 @@ from vitviz.app.state import (
     settled,
 )
 from vitviz.app.ui.pixels import levels, photo_of
-from vitviz.app.worker import Stopped, Ticket
+from vitviz.app.work.worker import Stopped, Ticket
 from vitviz.errors import DeviceMemoryError, ModelError, PhotoError, VitvizError
 from vitviz.explain.registry import find, idle_options
 from vitviz.images.photo import Photo, open_image
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from vitviz.explain.heatmap import Heatmap
     from vitviz.models.catalog import Entry
     from vitviz.models.model import Model
+from vitviz.app.work.progress import Progress, progress_of
 
 Maps = list[NDArray[np.float32]]
 
@@ -43,14 +44,6 @@ Maps = list[NDArray[np.float32]]
 _INSTANT = 1 << 21
 _AXES = ("query", "layer", "head", "fusion", "direction", "target")
 _FEW = 8  # queries of up to so many tokens are computed row by row
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What is happening, and which part of it is done (0 to 1) where that is known."""
-
-    text: str
-    done: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +173,7 @@ def _model(request: Request, ticket: Ticket) -> Loaded | None:
 
     # Before loading: a file that is written meanwhile is then read again next time.
     state = stamp(request.model)
-    model = load_model(request.model, device=request.device, progress=_progress(ticket))
+    model = load_model(request.model, device=request.device, progress=progress_of(ticket))
     return Loaded(model, request.model, state)
 
 
@@ -189,7 +182,7 @@ def _run(model: "Model", photo: Photo, request: Request, ticket: Ticket) -> "Tra
     from vitviz.attention.trace import Cancelled, trace
 
     asked = partial(
-        trace, model, photo, framing=request.framing, cancel=ticket.stopped, progress=_progress(ticket)
+        trace, model, photo, framing=request.framing, cancel=ticket.stopped, progress=progress_of(ticket)
     )
     try:
         if find(request.view.method).gradient:
@@ -198,13 +191,6 @@ def _run(model: "Model", photo: Photo, request: Request, ticket: Ticket) -> "Tra
         return asked()
     except Cancelled as cancelled:
         raise Stopped from cancelled
-
-
-def _progress(ticket: Ticket) -> Any:
-    def progress(text: str, done: float | None) -> None:
-        ticket.tell(Progress(text, done))
-
-    return progress
 
 
 def draw(trace: "Trace", view: ViewState, ticket: Ticket) -> Drawn:

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vitviz.app import drawing, incoming
-from vitviz.app.samples import is_bundled
+from vitviz.app import drawing
+from vitviz.app.dialogs import files
 from vitviz.app.session import Session
 from vitviz.app.sides import said_of
+from vitviz.app.sources.samples import is_bundled
 from vitviz.render.export import save_png, with_legend
 from vitviz.render.pair import Side, levelled, paired
 
@@ -29,7 +30,7 @@ def save(window: "Window") -> None:
         str(photo.path.parent) if photo.path is not None and not is_bundled(photo.path) else ""
     )
     stem = photo.path.stem if photo.path else photo.name
-    path = incoming.ask_target(window, Path(folder) / f"{stem}-{'compared' if both else heat.method}.png")
+    path = files.ask_target(window, Path(folder) / f"{stem}-{'compared' if both else heat.method}.png")
     if path is None:
         return
     window.settings.put("save_folder", str(path.parent))

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitviz.app import requests
-from vitviz.app.requests import Progress
 from vitviz.app.state import Hover, Selection, ViewState, selection
-from vitviz.app.worker import Stopped, Ticket
+from vitviz.app.work.progress import Progress
+from vitviz.app.work.worker import Stopped, Ticket
 from vitviz.explain.registry import METHODS
 from vitviz.images.framing import PatchGrid
 from vitviz.render import plot

@@ -9,13 +9,11 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QImage
 
 from vitviz.app import drawing, requests
-from vitviz.app.cores import cores
-from vitviz.app.errors import Failure, failure
-from vitviz.app.folder import FolderEnd, Walk
 from vitviz.app.history import History, Step
 from vitviz.app.listing import ModelList
 from vitviz.app.maps import Maps
-from vitviz.app.requests import Answer, Loaded, Picture, Progress, Request
+from vitviz.app.requests import Answer, Loaded, Picture, Request
+from vitviz.app.sources.folder import FolderEnd, Walk
 from vitviz.app.state import (
     Framing,
     Hover,
@@ -29,7 +27,10 @@ from vitviz.app.state import (
     settled,
     with_option,
 )
-from vitviz.app.worker import Ticket, Worker
+from vitviz.app.work.failure import Failure, failure
+from vitviz.app.work.progress import Progress
+from vitviz.app.work.thread_budget import cores
+from vitviz.app.work.worker import Ticket, Worker
 from vitviz.explain.registry import find
 from vitviz.images.photo import Photo
 

@@ -17,11 +17,12 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
-from vitviz.app import incoming
 from vitviz.app.chooser import ModelChooser
 from vitviz.app.comparison import Comparison
+from vitviz.app.dialogs import files
 from vitviz.app.panels.photo import PhotoPanel
 from vitviz.app.session import Session
+from vitviz.app.sources import mime
 from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet
 
@@ -117,7 +118,7 @@ class Side(QWidget):
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
         """Take files and pictures."""
-        if incoming.takes(event.mimeData()):
+        if mime.takes(event.mimeData()):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
@@ -185,7 +186,7 @@ def _way(like: QAction, act: Callable[[], object]) -> QAction:
 def ask_photo(parent: QWidget, comparison: Comparison) -> None:
     """Ask for the second side's photo."""
     shown = comparison.second.photo or comparison.first.photo
-    path = incoming.ask_photo(parent, str(shown.path.parent) if shown and shown.path else "")
+    path = files.ask_photo(parent, str(shown.path.parent) if shown and shown.path else "")
     if path is not None:
         comparison.open(photo=path)
 
@@ -202,7 +203,7 @@ def ask_model(parent: QWidget, comparison: Comparison) -> ModelChooser:
 
 def ask_weights(parent: QWidget, comparison: Comparison) -> None:
     """Ask for the second side's weights file."""
-    path = incoming.ask_weights(parent, "")
+    path = files.ask_weights(parent, "")
     if path is not None:
         comparison.open(model=str(path))
 

@@ -7,9 +7,10 @@ from PySide6.QtCore import QPointF, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPalette, QPixmap
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QWidget
 
-from vitviz.app import incoming, opening
+from vitviz.app import opening
 from vitviz.app.chooser import ModelChooser
 from vitviz.app.comparison import Comparison
+from vitviz.app.dialogs import files
 from vitviz.app.panels.photo import PhotoPanel
 from vitviz.app.session import Session
 from vitviz.app.sides import ACTIVE, Caption, ComparedPhoto, Side, column_of
@@ -174,7 +175,7 @@ class SplitStage(QWidget):
     def with_photo(self) -> None:
         """Ask for a photo and compare the shown one with it."""
         shown = self._window.session.photo
-        path = incoming.ask_photo(self._window, str(shown.path.parent) if shown and shown.path else "")
+        path = files.ask_photo(self._window, str(shown.path.parent) if shown and shown.path else "")
         if path is not None:
             self.compare(photo=path)
 
@@ -197,7 +198,7 @@ class SplitStage(QWidget):
         self.sides.setSizes([half, half])
 
     def _with_weights(self) -> None:
-        path = incoming.ask_weights(self._window, "")
+        path = files.ask_weights(self._window, "")
         if path is not None:
             self.compare(model=str(path))
 

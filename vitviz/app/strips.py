@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitviz.app import drawing, readings, requests
-from vitviz.app.requests import Progress
 from vitviz.app.state import Selection, ViewState
 from vitviz.app.ui import number_format
 from vitviz.app.ui.pixels import rgba_image
 from vitviz.app.widgets.pictures.filmstrip import Frame
-from vitviz.app.worker import Stopped, Ticket
+from vitviz.app.work.progress import Progress
+from vitviz.app.work.worker import Stopped, Ticket
 from vitviz.errors import VitvizError
 from vitviz.explain.registry import find
 from vitviz.images.framing import PatchGrid

@@ -17,16 +17,16 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from vitviz.app import actions, docks, incoming, menus, opening, saving
+from vitviz.app import actions, docks, menus, opening, saving
 from vitviz.app.chooser import ModelChooser
-from vitviz.app.errors import Failure
 from vitviz.app.panels.photo import PhotoPanel
 from vitviz.app.panels.status import StatusPanel
 from vitviz.app.panels.tools import ToolsPanel
 from vitviz.app.presentation import Presentation
-from vitviz.app.samples import MODELS, is_bundled, samples
 from vitviz.app.session import Session
 from vitviz.app.settings import REMEMBERED, Settings
+from vitviz.app.sources import mime
+from vitviz.app.sources.samples import MODELS, is_bundled, samples
 from vitviz.app.split import SplitStage
 from vitviz.app.state import ViewState, moved_head, moved_layer, moved_query, reversible
 from vitviz.app.ui import theme
@@ -34,6 +34,7 @@ from vitviz.app.widgets.messages.first_start import Greeting
 from vitviz.app.widgets.messages.notice import Notice
 from vitviz.app.widgets.messages.shortcuts_sheet import KeysSheet
 from vitviz.app.widgets.messages.toast import Toast
+from vitviz.app.work.failure import Failure
 from vitviz.explain.registry import METHODS
 
 _FRAMINGS = {
@@ -359,7 +360,7 @@ class Window(QMainWindow):
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
         """Take files and pictures."""
-        if incoming.takes(event.mimeData()):
+        if mime.takes(event.mimeData()):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802

@@ -7,9 +7,8 @@ from PySide6.QtCore import QEvent, QTimer
 from PySide6.QtGui import QAction, QColor, QHideEvent, QImage, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from vitviz.app import incoming, scoring
-from vitviz.app.errors import failure
-from vitviz.app.requests import Progress
+from vitviz.app import scoring
+from vitviz.app.dialogs import files
 from vitviz.app.scoring import LABELS, NAMES, Chance, Found, Question, Sheet
 from vitviz.app.session import Session
 from vitviz.app.state import ViewState, same_selection
@@ -19,7 +18,9 @@ from vitviz.app.widgets.charts.curves import CurvesView, Spot
 from vitviz.app.widgets.charts.score_list import Row, ScoreList
 from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.app.widgets.messages.empty_state import Invitation
-from vitviz.app.worker import Worker
+from vitviz.app.work.failure import failure
+from vitviz.app.work.progress import Progress
+from vitviz.app.work.worker import Worker
 from vitviz.render.plot import RANDOM, STROKES, Chart, Stroke
 
 if TYPE_CHECKING:
@@ -391,7 +392,7 @@ class FaithfulnessPanel(QWidget):
         sheet, photo = self.sheet(), self._session.photo
         if sheet is None or photo is None:
             return
-        path = incoming.ask_curves(self, f"{photo.path.stem if photo.path else photo.name}-faithfulness.png")
+        path = files.ask_curves(self, f"{photo.path.stem if photo.path else photo.name}-faithfulness.png")
         if path is None:
             return
         self._session.save(

@@ -9,7 +9,6 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from vitviz.app import readings
-from vitviz.app.errors import failure
 from vitviz.app.following import Following
 from vitviz.app.maps import Tiles
 from vitviz.app.session import Session
@@ -19,7 +18,8 @@ from vitviz.app.widgets.messages.empty_state import Invitation
 from vitviz.app.widgets.mosaic.labels import Labels
 from vitviz.app.widgets.mosaic.layout import Target
 from vitviz.app.widgets.mosaic.view import MosaicView
-from vitviz.app.worker import Stopped, Ticket
+from vitviz.app.work.failure import failure
+from vitviz.app.work.worker import Stopped, Ticket
 from vitviz.render.colors import bending, lookup_table
 from vitviz.render.mosaic import indices
 

@@ -7,9 +7,7 @@ from PySide6.QtCore import QRect, QSize, Qt, QTimer
 from PySide6.QtGui import QAction, QHideEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
-from vitviz.app.errors import failure
 from vitviz.app.following import Following
-from vitviz.app.requests import Progress
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, Selection, ViewState, moved_layer, selection
 from vitviz.app.strips import Still, box, frames, from_tiles, in_strip, scale_words, sentence, walk
@@ -18,6 +16,8 @@ from vitviz.app.widgets.base.title_bar import Quiet
 from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.app.widgets.messages.empty_state import Invitation
 from vitviz.app.widgets.pictures.filmstrip import FilmStrip
+from vitviz.app.work.failure import failure
+from vitviz.app.work.progress import Progress
 
 _SPEEDS = {"½×": 1000, "1×": 500, "2×": 250, "4×": 125}  # milliseconds that a layer is shown
 _REST = 40  # milliseconds that the query rests before a strip is computed for it

@@ -8,7 +8,6 @@ from PySide6.QtGui import QAction, QPalette, QShowEvent
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from vitviz.app import numbers
-from vitviz.app.errors import failure
 from vitviz.app.session import Session
 from vitviz.app.state import Hover, ViewState
 from vitviz.app.ui import number_format, theme
@@ -16,7 +15,8 @@ from vitviz.app.widgets.base.title_bar import Quiet
 from vitviz.app.widgets.charts.bar_list import Bar
 from vitviz.app.widgets.matrix.heat_table import EMPTY, Cell, CellTable, Table
 from vitviz.app.widgets.messages.empty_state import Invitation
-from vitviz.app.worker import Worker
+from vitviz.app.work.failure import failure
+from vitviz.app.work.worker import Worker
 from vitviz.render.colors import lookup_table
 
 if TYPE_CHECKING:

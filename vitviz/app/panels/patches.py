@@ -6,7 +6,6 @@ from PySide6.QtGui import QAction, QColor
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from vitviz.app import places
-from vitviz.app.errors import failure
 from vitviz.app.following import Following
 from vitviz.app.plate_parts import legend, row, save_plate, save_plates, show_scale
 from vitviz.app.session import Session
@@ -18,6 +17,7 @@ from vitviz.app.widgets.controls.tool_button import tool
 from vitviz.app.widgets.messages.empty_state import Invitation
 from vitviz.app.widgets.photo.colour_bar import ColorBar
 from vitviz.app.widgets.pictures.gallery import Picture, PicturesView, Spot
+from vitviz.app.work.failure import failure
 from vitviz.render.picture_rows import colored, tiled
 
 if TYPE_CHECKING:

@@ -8,10 +8,9 @@ import numpy as np
 from PySide6.QtGui import QAction, QPalette, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QBoxLayout, QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from vitviz.app import incoming, numbers
-from vitviz.app.errors import failure
+from vitviz.app import numbers
+from vitviz.app.dialogs import files
 from vitviz.app.quantities import QUANTITIES, Quantity, alike, even_of, number, reading, share_of, values_of
-from vitviz.app.requests import Progress
 from vitviz.app.session import Session
 from vitviz.app.state import Framing, Hover, ViewState, of_one_head
 from vitviz.app.ui import theme
@@ -21,7 +20,9 @@ from vitviz.app.widgets.matrix.heat_table import EMPTY, Cell, CellTable, Table
 from vitviz.app.widgets.messages.empty_state import Invitation
 from vitviz.app.widgets.messages.progress_card import ProgressCard
 from vitviz.app.widgets.mosaic.layout import Target
-from vitviz.app.worker import Worker
+from vitviz.app.work.failure import failure
+from vitviz.app.work.progress import Progress
+from vitviz.app.work.worker import Worker
 from vitviz.render.colors import lookup_table
 
 if TYPE_CHECKING:
@@ -345,7 +346,7 @@ class StatisticsPanel(QWidget):
     def _ask_folder(self) -> None:
         photo = self._session.photo
         start = "" if photo is None or photo.path is None else str(photo.path.parent)
-        folder = incoming.ask_folder(self, start, "Statistics over the photos of a folder")
+        folder = files.ask_folder(self, start, "Statistics over the photos of a folder")
         if folder is not None:
             self.over_folder(folder)
 
@@ -387,7 +388,7 @@ class StatisticsPanel(QWidget):
         if shown is None:
             return
         name = "" if self._found is None else f"{self._found.model_name} statistics.csv"
-        path = incoming.ask_table(self, name)
+        path = files.ask_table(self, name)
         if path is not None:
             self.save(path)
 

@@ -8,7 +8,6 @@ from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
 from vitviz.app import matrices
-from vitviz.app.errors import failure
 from vitviz.app.following import Following
 from vitviz.app.matrices import Asked, Drawing
 from vitviz.app.session import Session
@@ -20,7 +19,8 @@ from vitviz.app.widgets.matrix.number_table import Figures, Row
 from vitviz.app.widgets.matrix.view import MatrixView
 from vitviz.app.widgets.messages.empty_state import Invitation
 from vitviz.app.widgets.photo.colour_bar import ColorBar
-from vitviz.app.worker import Ticket
+from vitviz.app.work.failure import failure
+from vitviz.app.work.worker import Ticket
 from vitviz.render import colors
 
 if TYPE_CHECKING:

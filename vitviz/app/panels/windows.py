@@ -7,7 +7,6 @@ from PySide6.QtGui import QAction, QImage
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QSlider, QVBoxLayout, QWidget
 
 from vitviz.app import places
-from vitviz.app.errors import failure
 from vitviz.app.following import Following
 from vitviz.app.plate_parts import legend, row, save_plate, save_plates
 from vitviz.app.session import Session
@@ -21,6 +20,7 @@ from vitviz.app.widgets.pictures.gallery import PicturesView, Spot
 from vitviz.app.widgets.windows.scene import Focus
 from vitviz.app.widgets.windows.shift_view import ShiftView
 from vitviz.app.windows_scene import crop, focus, matrix_pictures, matrix_words, scene, sentence
+from vitviz.app.work.failure import failure
 
 if TYPE_CHECKING:
     from vitviz.attention.layer import Layer

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from PySide6.QtCore import QObject, Signal
 
-from vitviz.app.cores import cores
+from vitviz.app.work.thread_budget import cores
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""Dialogs: files to open and to save to, and the choice of a model."""
