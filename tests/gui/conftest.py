@@ -14,9 +14,9 @@ from PySide6.QtCore import QEvent, QPoint
 from PySide6.QtWidgets import QApplication, QMainWindow, QWidget
 from steps import picture, show
 
-from vitviz.app import requests
 from vitviz.app.main import make_window
-from vitviz.app.session import Session
+from vitviz.app.session import compute
+from vitviz.app.session.session import Session
 from vitviz.app.settings import Settings
 from vitviz.app.window import Window
 from vitviz.models.model import Model
@@ -106,14 +106,14 @@ def shown(window: Window, qtbot, model: Model, photo: Path) -> Window:
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Holds rollout until it is let through."""
     through = threading.Event()
-    real = requests.heatmap
+    real = compute.heatmap
 
     def held(trace: object, chosen: Any) -> Any:
         if chosen.method == "rollout":
             assert through.wait(20)
         return real(trace, chosen)
 
-    monkeypatch.setattr(requests, "heatmap", held)
+    monkeypatch.setattr(compute, "heatmap", held)
     yield through
     through.set()
 

@@ -10,7 +10,8 @@ from PySide6.QtCore import QMimeData
 from PySide6.QtGui import QImage
 from steps import picture, show
 
-from vitviz.app import opening, requests
+from vitviz.app import opening
+from vitviz.app.session import compute
 from vitviz.app.sources import mime
 from vitviz.app.ui.pixels import levels
 from vitviz.errors import RefusedError
@@ -110,7 +111,7 @@ def test_the_images_of_a_large_photo_are_made_off_the_gui_thread(window, qtbot, 
         here.append(threading.current_thread() is threading.main_thread())
         return levels(pixels)
 
-    monkeypatch.setattr(requests, "levels", noted)
+    monkeypatch.setattr(compute, "levels", noted)
     with qtbot.waitSignal(window.session.photo_opened):
         window.open_path(photo)
     data = QMimeData()
@@ -130,7 +131,7 @@ def test_the_chooser_closes_without_waiting_for_its_list(window, qtbot, monkeypa
         go.wait(20)
         return []
 
-    monkeypatch.setattr(requests, "catalog", slow)
+    monkeypatch.setattr(compute, "catalog", slow)
     window.commands["choose_model"].trigger()
     assert begun.wait(5)
     start = time.perf_counter()

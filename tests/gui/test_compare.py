@@ -7,8 +7,8 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication
 from steps import picture
 
-from vitviz.app.comparison import patch_at, place_of, same_class, same_depth, same_place
 from vitviz.app.dialogs import files
+from vitviz.app.session.comparison import patch_at, place_of, same_class, same_depth, same_place
 
 
 @pytest.fixture

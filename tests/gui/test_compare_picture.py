@@ -8,7 +8,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog
 from steps import picture
 
-from vitviz.app import drawing
+from vitviz.app.session import colour_scale
 from vitviz.render import pair
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
@@ -46,7 +46,7 @@ def saved(qtbot, tmp_path, monkeypatch):
 
 
 def overlay(session):
-    style = drawing.picture(session.view, session.heatmap, session.shared_range)
+    style = colour_scale.picture(session.view, session.heatmap, session.shared_range)
     return np.asarray(session.heatmap.overlay(**style).convert("RGB"))
 
 

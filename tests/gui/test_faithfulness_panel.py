@@ -14,8 +14,8 @@ from steps import picture
 
 from vitviz.app import scoring
 from vitviz.app.panels.faithfulness import FaithfulnessPanel
-from vitviz.app.session import Session
-from vitviz.app.state import ViewState
+from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import ViewState
 from vitviz.app.ui import theme
 from vitviz.explain import explain
 from vitviz.explain.measures import faithfulness

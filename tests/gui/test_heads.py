@@ -8,8 +8,8 @@ from PySide6.QtCore import QPoint, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetrics
 from steps import picture, show
 
-from vitviz.app import readings
 from vitviz.app.panels.heads import _MARKS
+from vitviz.app.session import describe
 from vitviz.app.widgets.mosaic import labels
 from vitviz.app.widgets.mosaic.layout import Target, plan
 from vitviz.app.widgets.mosaic.view import MosaicView
@@ -140,7 +140,7 @@ def test_uniform_counts_what_the_query_may_see(shown, window, qtbot, swin, tmp_p
     session = shown.session
 
     def uniform() -> float | None:
-        return readings.uniform(session.trace, session.heatmap, session.maps.shown.selection)
+        return describe.uniform(session.trace, session.heatmap, session.maps.shown.selection)
 
     assert uniform() == 1 / 65
     show(window, qtbot, picture(tmp_path / "square.png", (64, 64)), swin)

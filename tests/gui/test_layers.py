@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from PySide6.QtCore import QPoint, QRectF, Qt
 from steps import picture, show
 
-from vitviz.app import requests
-from vitviz.app.state import Hover, Selection, selection
+from vitviz.app.session import compute
+from vitviz.app.session.view_state import Hover, Selection, selection
 from vitviz.app.strips import from_tiles, in_strip
 from vitviz.app.widgets.pictures.filmstrip import places
 from vitviz.explain import explain
@@ -58,7 +58,7 @@ def test_frames_fill_a_low_strip(count, least):
 def test_frames_of_attention_are_each_layers_attention(shown, head, fusion):
     trace = shown.session.trace
     chosen = in_strip(Selection((2, 5), 1, head, fusion, "to", "attention"))
-    stills = from_tiles(requests.head_maps(trace, (2, 5), "to"), chosen)
+    stills = from_tiles(compute.head_maps(trace, (2, 5), "to"), chosen)
     for layer, still in enumerate(stills):
         asked = {"layer": layer, "head": head, "fusion": fusion, "query": (2, 5)}
         np.testing.assert_allclose(still.values, explain(trace, "attention", **asked).values, rtol=1e-6)

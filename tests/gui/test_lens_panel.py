@@ -8,7 +8,7 @@ from PySide6.QtCore import QPoint, Qt
 from steps import opened, settled, show
 
 import vitviz
-from vitviz.app.state import Hover
+from vitviz.app.session.view_state import Hover
 from vitviz.app.widgets.matrix.heat_table import Cell
 from vitviz.models.loading import load_model
 from vitviz.render.colors import lookup_table

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from vitviz.app.state import Hover
+from vitviz.app.session.view_state import Hover
 from vitviz.app.work import thread_budget as of_cores
 from vitviz.app.work.thread_budget import Cores
 from vitviz.app.work.worker import Worker
@@ -81,12 +81,12 @@ def test_what_is_prepared_for_the_pointer_survives_other_maps_that_are_asked_for
     """Asking for maps that take a while must not put an end to what makes moves quick."""
     from steps import show
 
-    from vitviz.app import prefetch, requests
+    from vitviz.app.session import compute, prefetch
 
     go = threading.Event()
     real = prefetch.prepare
     monkeypatch.setattr(prefetch, "prepare", lambda *what: (go.wait(20), real(*what))[1])
-    monkeypatch.setattr(requests, "_INSTANT", -1)
+    monkeypatch.setattr(compute, "_INSTANT", -1)
     show(window, qtbot, photo, model)
     maps = window.session.maps
     window.session.pin((2, 2))

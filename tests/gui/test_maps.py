@@ -8,7 +8,7 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from steps import picture, show
 
-from vitviz.app import prefetch, requests
+from vitviz.app.session import compute, prefetch
 from vitviz.explain import explain
 
 
@@ -17,14 +17,14 @@ def heavy(monkeypatch):
     """Lets nothing count as quick that has to compute many weights, as for a large model; notes where work is done."""
     done = []
     for name in ("heatmap", "head_maps"):
-        real = getattr(requests, name)
+        real = getattr(compute, name)
 
         def noted(*asked, real=real, name=name):
             done.append((name, asked[1:], threading.current_thread() is threading.main_thread()))
             return real(*asked)
 
-        monkeypatch.setattr(requests, name, noted)
-    monkeypatch.setattr(requests, "_INSTANT", 0)
+        monkeypatch.setattr(compute, name, noted)
+    monkeypatch.setattr(compute, "_INSTANT", 0)
     monkeypatch.setattr(prefetch, "BYTES", 0)
     return done
 
@@ -66,7 +66,7 @@ def test_before_columns_are_prepared_they_come_from_the_thread(
     shown, qtbot, heavy, monkeypatch, model, photo
 ):
     stuck = threading.Event()
-    monkeypatch.setattr(requests, "warm", lambda *_: stuck.wait(20))
+    monkeypatch.setattr(compute, "warm", lambda *_: stuck.wait(20))
     show(shown, qtbot, photo, model)
     heavy.clear()
     shown.session.pin((2, 5))
@@ -160,11 +160,11 @@ def test_what_is_laid_ready_is_what_is_computed_and_costs_no_torch(shown, qtbot,
         raise AssertionError("computed although it lies ready")
 
     expected = {
-        (query, direction): requests.head_maps(trace, query, direction)
+        (query, direction): compute.head_maps(trace, query, direction)
         for query in ((2, 5), ((0, 1), (7, 7)), "class")
         for direction in ("to", "by")
     }
-    monkeypatch.setattr(requests, "head_maps", never)
+    monkeypatch.setattr(compute, "head_maps", never)
     for (query, direction), known in expected.items():
         shown.session.change(query=query, pinned=True, direction=direction)
         tiles = maps.tiles()

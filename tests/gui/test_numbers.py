@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QFileDialog
 from steps import dock_of, opened, picture, settled, show
 
 import vitviz
-from vitviz.app.state import Hover
+from vitviz.app.session.view_state import Hover
 from vitviz.app.ui import theme
 from vitviz.app.widgets.matrix.heat_table import Cell
 from vitviz.app.widgets.mosaic.layout import Target
@@ -31,13 +31,13 @@ def spot(plot, layer, head):
 
 
 def test_nothing_is_computed_while_a_panel_is_closed(shown, qtbot, monkeypatch):
-    from vitviz.app import numbers
+    from vitviz.app.session import measures
 
     asked = []
-    lens_of, statistics_of = numbers.lens_of, numbers.statistics_of
-    monkeypatch.setattr(numbers, "lens_of", lambda *what: asked.append("lens") or lens_of(*what))
+    lens_of, statistics_of = measures.lens_of, measures.statistics_of
+    monkeypatch.setattr(measures, "lens_of", lambda *what: asked.append("lens") or lens_of(*what))
     monkeypatch.setattr(
-        numbers, "statistics_of", lambda *what: asked.append("statistics") or statistics_of(*what)
+        measures, "statistics_of", lambda *what: asked.append("statistics") or statistics_of(*what)
     )
     for name in ("lens", "statistics"):
         assert not shown.panel(name).isVisible()
@@ -278,15 +278,15 @@ def test_another_models_numbers_cannot_be_pointed_at_while_the_new_ones_are_awai
 ):
     import timm
 
-    from vitviz.app import numbers
+    from vitviz.app.session import measures
 
     panel = opened(shown, qtbot, name)
     view = panel.view if name == "lens" else panel.plot
     place = middle(view, 0, 3) if name == "lens" else spot(view, 2, 2)
     go = threading.Event()
     for function in ("lens_of", "statistics_of"):
-        real = getattr(numbers, function)
-        monkeypatch.setattr(numbers, function, lambda *what, real=real: go.wait(20) and real(*what))
+        real = getattr(measures, function)
+        monkeypatch.setattr(measures, function, lambda *what, real=real: go.wait(20) and real(*what))
     options = {"img_size": 64, "patch_size": 8, "num_heads": 2, "num_classes": 50}
     other = vitviz.load_model(timm.create_model("vit_tiny_patch16_224", depth=1, **options), device="cpu")
     try:

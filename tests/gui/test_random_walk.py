@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QApplication
 from steps import picture
 from walker import FILES, WAYS, Walker, idle, sides
 
-from vitviz.app import drawing
+from vitviz.app.session import colour_scale
 from vitviz.attention.trace import Trace
 from vitviz.explain import explain
 from vitviz.explain.registry import find
@@ -65,7 +65,7 @@ def assert_side_holds(session, panel):
     expected = explain(trace, chosen.method, **asked, **dict(chosen.choices))
     np.testing.assert_allclose(session.heatmap.values, expected.values, rtol=1e-4, atol=1e-7)
     title = expected.title
-    if drawing.painted(session.view, expected) is not expected.values:
+    if colour_scale.painted(session.view, expected) is not expected.values:
         title = title.removesuffix(", summed over each patch")  # pixels are drawn, not their sums
     assert panel.title.whole == title
 

@@ -6,21 +6,21 @@ import pytest
 from PySide6.QtCore import Qt
 from steps import picture
 
-from vitviz.app import requests
+from vitviz.app.session import compute
 
 
 @pytest.fixture
 def gate(monkeypatch):
     """Holds opening a photo until it is let through."""
     through, waiting = threading.Event(), threading.Event()
-    real = requests.open_image
+    real = compute.open_image
 
     def held(path):
         waiting.set()
         assert through.wait(20)
         return real(path)
 
-    monkeypatch.setattr(requests, "open_image", held)
+    monkeypatch.setattr(compute, "open_image", held)
     held.through, held.waiting = through, waiting
     yield held
     through.set()

@@ -7,10 +7,10 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QFileDialog
 from steps import picture, show
 
-from vitviz.app import drawing
 from vitviz.app.panels.photo import PhotoPanel
-from vitviz.app.session import Session
-from vitviz.app.state import ViewState
+from vitviz.app.session import colour_scale
+from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import ViewState
 from vitviz.app.widgets.photo.colour_bar import ColorBar
 from vitviz.explain import explain
 from vitviz.render.colors import bar, lookup_table, to_unit
@@ -182,7 +182,7 @@ def test_the_card_sets_scale_logarithm_and_temperature_by_mouse_and_keys(shown, 
     assert card.isVisible()
     qtbot.mouseClick(card.kinds["range"], Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
     assert session.view.scale == "range"
-    ends = drawing.own_scale(session.view, session.heatmap.values)
+    ends = colour_scale.own_scale(session.view, session.heatmap.values)
     qtbot.mouseClick(card.kinds["fixed"], Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
     assert session.view.fixed == pytest.approx(ends), "nothing jumps"
     for field, text in ((card.high, "0.5"), (card.low, "0.02")):
@@ -270,9 +270,9 @@ def test_two_photo_panels_in_one_window_share_nothing_but_the_actions(shown, qtb
 def test_a_shared_scale_that_has_to_be_computed_comes_when_it_is_there(
     window, qtbot, swin, tmp_path, monkeypatch
 ):
-    from vitviz.app import requests
+    from vitviz.app.session import compute
 
-    monkeypatch.setattr(requests, "_INSTANT", 0)
+    monkeypatch.setattr(compute, "_INSTANT", 0)
     window.docks[0].close()
     show(window, qtbot, picture(tmp_path / "square.png", (64, 64)), swin)
     session = window.session

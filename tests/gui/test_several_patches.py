@@ -4,7 +4,7 @@ import numpy as np
 from PySide6.QtCore import QPoint, QRectF, Qt
 from steps import picture, show
 
-from vitviz.app.state import rectangle
+from vitviz.app.session.view_state import rectangle
 from vitviz.app.widgets.photo.grid import Grid
 from vitviz.explain import explain
 
@@ -103,12 +103,12 @@ def test_arrows_with_shift_begin_in_the_middle_where_nothing_is_selected(shown, 
 
 
 def test_many_patches_are_computed_off_the_gui_thread(shown, qtbot, at, monkeypatch):
-    from vitviz.app import requests
+    from vitviz.app.session import compute
 
-    monkeypatch.setattr(requests, "_INSTANT", 0)
-    assert requests.quick(shown.session.trace, shown.session.trace.layers, (2, 5), "to", True)
+    monkeypatch.setattr(compute, "_INSTANT", 0)
+    assert compute.quick(shown.session.trace, shown.session.trace.layers, (2, 5), "to", True)
     many = tuple(sorted(rectangle((0, 0), (3, 3))))
-    assert not requests.quick(shown.session.trace, shown.session.trace.layers, many, "to", True)
+    assert not compute.quick(shown.session.trace, shown.session.trace.layers, many, "to", True)
     with qtbot.waitSignal(shown.session.heatmap_changed, timeout=20_000):
         shown.session.pin(many)
     expected = explain(shown.session.trace, "attention", layer=2, query=many)

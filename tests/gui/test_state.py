@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from vitviz.app.state import (
+from vitviz.app.session.view_state import (
     Hover,
     Shape,
     ViewState,

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication
 from steps import picture, show
 
 from vitviz.app import matrices
-from vitviz.app.state import Hover
+from vitviz.app.session.view_state import Hover
 from vitviz.app.ui import number_format
 from vitviz.app.widgets.matrix.axis import fitted, shrunk
 from vitviz.models.loading import load_model

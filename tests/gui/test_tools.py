@@ -7,8 +7,8 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QLabel, QSlider
 from steps import picture, show
 
-from vitviz.app import requests
 from vitviz.app.options import OptionsForm
+from vitviz.app.session import compute
 from vitviz.app.sources.samples import models, samples
 from vitviz.explain.registry import METHODS, find
 
@@ -249,14 +249,14 @@ def test_the_class_that_is_explained_is_shown_and_can_be_changed(shown, qtbot):
 
 def test_a_slow_method_can_be_cancelled_and_what_was_shown_comes_back(shown, qtbot, monkeypatch):
     through = threading.Event()
-    real = requests.heatmap
+    real = compute.heatmap
 
     def held(trace, chosen):
         if chosen.method == "relevance":
             assert through.wait(20)
         return real(trace, chosen)
 
-    monkeypatch.setattr(requests, "heatmap", held)
+    monkeypatch.setattr(compute, "heatmap", held)
     qtbot.keyClick(shown.photo.canvas, "4")
     assert shown.session.view.method == "relevance"
     progress = shown.photo.progress

@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from vitviz.app.session import Session
+from vitviz.app.session.session import Session
 from vitviz.app.sources.samples import MODELS
 from vitviz.app.ui import theme
 from vitviz.app.work.failure import failure

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from vitviz.app.actions import of_stage
-from vitviz.app.session import Session
+from vitviz.app.session.session import Session
 from vitviz.app.ui import theme
 from vitviz.app.widgets.base.title_bar import TitleBar
 

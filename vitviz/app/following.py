@@ -4,7 +4,7 @@ from PySide6.QtCore import QEvent
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QWidget
 
-from vitviz.app.session import Session
+from vitviz.app.session.session import Session
 from vitviz.app.work.worker import Worker
 
 

@@ -13,12 +13,12 @@ from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
 from vitviz.app import PYTHONS_IMPORT, opening
-from vitviz.app.requests import Picture
-from vitviz.app.session import Session
+from vitviz.app.session.load import Picture
+from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import TileScale, ViewState
 from vitviz.app.settings import Settings
 from vitviz.app.sources.folder import Walk
 from vitviz.app.sources.samples import models, samples
-from vitviz.app.state import TileScale, ViewState
 from vitviz.app.ui import theme
 from vitviz.app.ui.pixels import levels
 from vitviz.app.window import Window

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitviz.app.state import Patch, Query, Selection, patches_in
+from vitviz.app.session.view_state import Patch, Query, Selection, patches_in
 from vitviz.app.ui import number_format
 from vitviz.app.work.worker import Stopped, Ticket
 from vitviz.render.colors import is_signed, to_index, to_unit, value_range

@@ -13,8 +13,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from vitviz.app.session import Session
-from vitviz.app.state import ViewState, options_of
+from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import ViewState, options_of
 from vitviz.app.ui import theme
 from vitviz.app.widgets.controls.popover import PopButton
 from vitviz.app.widgets.controls.segmented import Segmented

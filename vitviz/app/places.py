@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitviz.app.state import Query
+from vitviz.app.session.view_state import Query
 from vitviz.errors import MethodError
 
 if TYPE_CHECKING:

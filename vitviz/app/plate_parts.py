@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from vitviz.app import places
 from vitviz.app.dialogs.files import ask_folder, ask_target
-from vitviz.app.session import Session
+from vitviz.app.session.session import Session
 from vitviz.app.ui import number_format, theme
 from vitviz.app.widgets.photo.colour_bar import ColorBar
 from vitviz.render import colors

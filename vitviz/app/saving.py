@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vitviz.app import drawing
 from vitviz.app.dialogs import files
-from vitviz.app.session import Session
+from vitviz.app.session import colour_scale
+from vitviz.app.session.session import Session
 from vitviz.app.sides import said_of
 from vitviz.app.sources.samples import is_bundled
 from vitviz.render.export import save_png, with_legend
@@ -38,7 +38,7 @@ def save(window: "Window") -> None:
         shown = [Taken(session), Taken(comparison.second)]
         session.save(lambda: save_both(path, shown), lambda: _say(window, path))
     else:
-        style = drawing.picture(session.view, heat, session.shared_range)
+        style = colour_scale.picture(session.view, heat, session.shared_range)
         session.save(lambda: heat.save(path, **style), lambda: _say(window, path))
 
 
@@ -52,11 +52,11 @@ class Taken:
     def __init__(self, session: Session) -> None:
         assert session.heatmap is not None
         self.heat: Heatmap = session.heatmap
-        self.style: dict[str, Any] = drawing.picture(session.view, self.heat, session.shared_range)
+        self.style: dict[str, Any] = colour_scale.picture(session.view, self.heat, session.shared_range)
         self.named, self.classes = said_of(session)
-        painted = drawing.painted(session.view, self.heat)
+        painted = colour_scale.painted(session.view, self.heat)
         self.title = self.heat.title_of(painted)
-        self.ends = drawing.scale(session.view, painted, session.shared_range)
+        self.ends = colour_scale.scale(session.view, painted, session.shared_range)
 
     @property
     def lines(self) -> tuple[str, ...]:

@@ -16,9 +16,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from vitviz.app import drawing
-from vitviz.app.session import Session
-from vitviz.app.state import ViewState
+from vitviz.app.session import colour_scale
+from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import ViewState
 from vitviz.app.ui import theme
 from vitviz.app.widgets.controls.segmented import Segmented
 
@@ -132,13 +132,13 @@ class ScaleCard(QFrame):
         else:
             session.change(scale=key)
 
-    def _drawn(self) -> drawing.Range | None:
+    def _drawn(self) -> colour_scale.Range | None:
         """What the colours go from and to now."""
         session, heat = self._session, self._session.heatmap
         if heat is None:
             return None
         view = session.view
-        low, high = drawing.scale(view, drawing.painted(view, heat), session.shared_range)
+        low, high = colour_scale.scale(view, colour_scale.painted(view, heat), session.shared_range)
         return (low, high) if low < high else None
 
     def _fix(self) -> None:

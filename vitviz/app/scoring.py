@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitviz.app import requests
-from vitviz.app.state import Hover, Selection, ViewState, selection
+from vitviz.app.session import compute
+from vitviz.app.session.view_state import Hover, Selection, ViewState, selection
 from vitviz.app.work.progress import Progress
 from vitviz.app.work.worker import Stopped, Ticket
 from vitviz.explain.registry import METHODS
@@ -103,7 +103,7 @@ def _score(trace: "Trace", asked: Question, ticket: Ticket) -> Chance:
 
     what = f"Scoring {LABELS[asked.selection.method]}"
     ticket.tell(Progress(what))
-    heatmap = requests.computed(trace, asked.selection, ticket)
+    heatmap = compute.computed(trace, asked.selection, ticket)
     found = scores(
         trace,
         heatmap,

@@ -18,10 +18,10 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from vitviz.app.chooser import ModelChooser
-from vitviz.app.comparison import Comparison
 from vitviz.app.dialogs import files
 from vitviz.app.panels.photo import PhotoPanel
-from vitviz.app.session import Session
+from vitviz.app.session.comparison import Comparison
+from vitviz.app.session.session import Session
 from vitviz.app.sources import mime
 from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet

@@ -9,10 +9,10 @@ from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QWidget
 
 from vitviz.app import opening
 from vitviz.app.chooser import ModelChooser
-from vitviz.app.comparison import Comparison
 from vitviz.app.dialogs import files
 from vitviz.app.panels.photo import PhotoPanel
-from vitviz.app.session import Session
+from vitviz.app.session.comparison import Comparison
+from vitviz.app.session.session import Session
 from vitviz.app.sides import ACTIVE, Caption, ComparedPhoto, Side, column_of
 from vitviz.app.widgets.photo.canvas import Canvas
 

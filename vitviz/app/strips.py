@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vitviz.app import drawing, readings, requests
-from vitviz.app.state import Selection, ViewState
+from vitviz.app.session import colour_scale, compute, describe
+from vitviz.app.session.view_state import Selection, ViewState
 from vitviz.app.ui import number_format
 from vitviz.app.ui.pixels import rgba_image
 from vitviz.app.widgets.pictures.filmstrip import Frame
@@ -47,7 +47,7 @@ def in_strip(chosen: Selection) -> Selection:
     return replace(chosen, layer=0, **idle)  # type: ignore[arg-type]
 
 
-def from_tiles(maps: requests.Maps, chosen: Selection) -> list[Still]:
+def from_tiles(maps: compute.Maps, chosen: Selection) -> list[Still]:
     """The strip of attention, from the head maps of its query (per layer heads×rows×cols)."""
     stills = []
     for values in maps:
@@ -76,7 +76,7 @@ def walk(trace: "Trace", chosen: Selection, ticket: Ticket) -> list[Still]:
             raise Stopped
         ticket.tell(Progress("", layer / len(trace.layers)))
         try:
-            stills.append(Still(requests.heatmap(trace, replace(chosen, layer=layer)).values))
+            stills.append(Still(compute.heatmap(trace, replace(chosen, layer=layer)).values))
         except VitvizError as problem:
             stills.append(Still(None, problem.message))
     return stills
@@ -86,7 +86,7 @@ def sentence(trace: "Trace", asked: Selection) -> str:
     """What the strip shows of what; and what it shows instead where the method has no layers."""
     chosen = in_strip(asked)
     method = find(chosen.method)
-    name = readings.name_of(chosen.query, trace.readout.sentence)
+    name = describe.name_of(chosen.query, trace.readout.sentence)
     if chosen.method == "attention":
         heads = f"{chosen.fusion} of heads" if chosen.head is None else f"head {chosen.head}"
         verb = "attends to" if chosen.direction == "to" else "is attended by"
@@ -106,7 +106,7 @@ def frames(trace: "Trace", stills: list[Still], view: ViewState) -> list[Frame]:
     common = None
     there = [still.values.ravel() for still in stills if still.values is not None]
     if view.strip_scale == "common" and there:
-        common = drawing.scale(view, np.concatenate(there))
+        common = colour_scale.scale(view, np.concatenate(there))
     finest = trace.patches
     made = []
     for number, (layer, still) in enumerate(zip(trace.layers, stills, strict=True)):
@@ -114,7 +114,7 @@ def frames(trace: "Trace", stills: list[Still], view: ViewState) -> list[Frame]:
         if still.values is None:
             made.append(Frame(str(number), tip=f"{where}: {still.problem}"))
             continue
-        low, high = common or drawing.scale(view, still.values)
+        low, high = common or colour_scale.scale(view, still.values)
         first, last = number_format.ends(low, high)
         grid = layer.layout.patches
         made.append(
@@ -134,7 +134,9 @@ def scale_words(view: ViewState, stills: list[Still]) -> str:
     """What the colours of the frames go from and to."""
     if view.strip_scale == "common" or view.scale == "fixed":
         there = [still.values.ravel() for still in stills if still.values is not None]
-        first, last = number_format.ends(*drawing.scale(view, np.concatenate(there))) if there else ("0", "0")
+        first, last = (
+            number_format.ends(*colour_scale.scale(view, np.concatenate(there))) if there else ("0", "0")
+        )
         words = f"all frames from {first} to {last}"
     else:
         words = "each to its own maximum"

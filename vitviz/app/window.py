@@ -23,12 +23,12 @@ from vitviz.app.panels.photo import PhotoPanel
 from vitviz.app.panels.status import StatusPanel
 from vitviz.app.panels.tools import ToolsPanel
 from vitviz.app.presentation import Presentation
-from vitviz.app.session import Session
+from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import ViewState, moved_head, moved_layer, moved_query, reversible
 from vitviz.app.settings import REMEMBERED, Settings
 from vitviz.app.sources import mime
 from vitviz.app.sources.samples import MODELS, is_bundled, samples
 from vitviz.app.split import SplitStage
-from vitviz.app.state import ViewState, moved_head, moved_layer, moved_query, reversible
 from vitviz.app.ui import theme
 from vitviz.app.widgets.messages.first_start import Greeting
 from vitviz.app.widgets.messages.notice import Notice

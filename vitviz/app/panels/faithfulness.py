@@ -10,8 +10,8 @@ from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayou
 from vitviz.app import scoring
 from vitviz.app.dialogs import files
 from vitviz.app.scoring import LABELS, NAMES, Chance, Found, Question, Sheet
-from vitviz.app.session import Session
-from vitviz.app.state import ViewState, same_selection
+from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import ViewState, same_selection
 from vitviz.app.ui import theme
 from vitviz.app.widgets.base.title_bar import Quiet
 from vitviz.app.widgets.charts.curves import CurvesView, Spot

@@ -8,11 +8,11 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
-from vitviz.app import readings
 from vitviz.app.following import Following
-from vitviz.app.maps import Tiles
-from vitviz.app.session import Session
-from vitviz.app.state import Hover, ViewState, of_one_head
+from vitviz.app.session import describe
+from vitviz.app.session.heatmaps import Tiles
+from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import Hover, ViewState, of_one_head
 from vitviz.app.widgets.base.title_bar import Quiet
 from vitviz.app.widgets.messages.empty_state import Invitation
 from vitviz.app.widgets.mosaic.labels import Labels
@@ -259,13 +259,13 @@ class HeadsPanel(Following):
         if trace is None or tiles is None:
             self.says.set_text("")
             return
-        where = readings.where(trace, session.selection)
+        where = describe.where(trace, session.selection)
         verb = "attends to" if tiles.direction == "to" else "is attended by"
         if session.hover.tile is not None:
             numbers = self._numbers(*session.hover.tile)
             self.says.set_text(f"{numbers} · {where}" if numbers else where)
         else:
-            what = f"What {readings.name_of(tiles.query, trace.readout.sentence)} {verb}"
+            what = f"What {describe.name_of(tiles.query, trace.readout.sentence)} {verb}"
             bent = bending(1.0, session.view.log, session.view.temperature)
             late = "measuring heads …" if session.view.head_mark and self._measured is None else ""
             self.says.set_text(" · ".join(filter(None, (what, bent, late))))

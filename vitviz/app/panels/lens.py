@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from PySide6.QtGui import QAction, QPalette, QShowEvent
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from vitviz.app import numbers
-from vitviz.app.session import Session
-from vitviz.app.state import Hover, ViewState
+from vitviz.app.session import measures
+from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import Hover, ViewState
 from vitviz.app.ui import number_format, theme
 from vitviz.app.widgets.base.title_bar import Quiet
 from vitviz.app.widgets.charts.bar_list import Bar
@@ -92,7 +92,7 @@ class LensPanel(QWidget):
                 self._lens = None  # another model's layers and classes cannot be pointed at
                 self._wipe()
             self._of = trace
-            self._worker.submit(lambda ticket: numbers.lens_of(trace, ticket), self._take, self._fail)
+            self._worker.submit(lambda ticket: measures.lens_of(trace, ticket), self._take, self._fail)
             self._dim()
 
     def _take(self, lens: "Lens") -> None:

@@ -8,8 +8,8 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from vitviz.app import places
 from vitviz.app.following import Following
 from vitviz.app.plate_parts import legend, row, save_plate, save_plates, show_scale
-from vitviz.app.session import Session
-from vitviz.app.state import Hover, ViewState, patches_in
+from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import Hover, ViewState, patches_in
 from vitviz.app.ui import icons, number_format, theme
 from vitviz.app.widgets.base.title_bar import Quiet
 from vitviz.app.widgets.controls.segmented import Segmented

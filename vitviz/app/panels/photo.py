@@ -13,11 +13,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from vitviz.app import drawing, readings
 from vitviz.app.actions import of_stage
 from vitviz.app.controls import Controls
-from vitviz.app.session import Session
-from vitviz.app.state import Hover, Patch, ViewState, patches_in, query_of, rectangle
+from vitviz.app.session import colour_scale, describe
+from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import Hover, Patch, ViewState, patches_in, query_of, rectangle
 from vitviz.app.ui import number_format, theme
 from vitviz.app.ui.pixels import grid_area, smooth_size
 from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet
@@ -181,8 +181,8 @@ class PhotoPanel(QWidget):
             self._show_marks()
             return
         shared = session.shared_range
-        values = drawing.painted(view, heat)
-        self._ends = drawing.scale(view, values, shared)
+        values = colour_scale.painted(view, heat)
+        self._ends = colour_scale.scale(view, values, shared)
         fine = values is not heat.values
         patches = pixel_grid(values) if fine else heat.patches
         area = grid_area(heat.framing, patches)
@@ -192,13 +192,13 @@ class PhotoPanel(QWidget):
         elif view.smooth and not fine:
             size = smooth_size(area)
         self.canvas.set_heat(
-            heat_rgba(values, **drawing.style(view, values, shared), size=size), area, size is not None
+            heat_rgba(values, **colour_scale.style(view, values, shared), size=size), area, size is not None
         )
         self._show_bar(*self._ends)
         # Said of the values per patch; with pixels shown it is the next line that says what is drawn.
         self.title.set_text(heat.title.removesuffix(", summed over each patch") if fine else heat.title)
         what = f"{heat.unit}, each pixel" if fine else heat.unit
-        self.scale.set_text(f"{what} · {drawing.scale_words(view, values, shared, session.sharers)}")
+        self.scale.set_text(f"{what} · {colour_scale.scale_words(view, values, shared, session.sharers)}")
         self.controls.follow_map(pixels=heat.pixels is not None, signed=is_signed(*self._ends))
         self._show_prefix(heat.prefix, heat.total, heat.leak)
         self._show_marks()
@@ -221,9 +221,9 @@ class PhotoPanel(QWidget):
         session, view = self._session, self._session.view
         trace, heat, patch = session.trace, session.heatmap, session.hover.patch
         cell = (
-            None if trace is None or heat is None or patch is None else readings.cell_of(heat, trace, patch)
+            None if trace is None or heat is None or patch is None else describe.cell_of(heat, trace, patch)
         )
-        if heat is None or cell is None or drawing.painted(view, heat) is not heat.values:
+        if heat is None or cell is None or colour_scale.painted(view, heat) is not heat.values:
             self.bar.set_marker(None)
             return
         low, high = self._ends
@@ -275,7 +275,7 @@ class PhotoPanel(QWidget):
         trace, heat = self._session.trace, self._session.heatmap
         if trace is None or heat is None or heat.patches == trace.patches:
             return set(patches)
-        found = (readings.cell_of(heat, trace, patch) for patch in patches)
+        found = (describe.cell_of(heat, trace, patch) for patch in patches)
         return {cell for cell in found if cell is not None}
 
     def _show_busy(self) -> None:

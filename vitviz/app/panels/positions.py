@@ -19,8 +19,8 @@ from vitviz.app.position_pictures import (
     prefix_keys,
     sentence,
 )
-from vitviz.app.session import Session
-from vitviz.app.state import Hover, Query, ViewState, patches_in
+from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import Hover, Query, ViewState, patches_in
 from vitviz.app.ui import icons
 from vitviz.app.widgets.base.title_bar import Quiet
 from vitviz.app.widgets.controls.segmented import Segmented

@@ -8,8 +8,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from vitviz.app.session import Session
-from vitviz.app.state import ViewState
+from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import ViewState
 from vitviz.app.widgets.base.title_bar import Quiet
 from vitviz.app.widgets.charts.bar_list import Bar, BarList
 from vitviz.app.widgets.controls.search_field import SearchField

@@ -8,11 +8,11 @@ import numpy as np
 from PySide6.QtGui import QAction, QPalette, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QBoxLayout, QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from vitviz.app import numbers
 from vitviz.app.dialogs import files
 from vitviz.app.quantities import QUANTITIES, Quantity, alike, even_of, number, reading, share_of, values_of
-from vitviz.app.session import Session
-from vitviz.app.state import Framing, Hover, ViewState, of_one_head
+from vitviz.app.session import measures
+from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import Framing, Hover, ViewState, of_one_head
 from vitviz.app.ui import theme
 from vitviz.app.widgets.base.title_bar import Quiet
 from vitviz.app.widgets.charts.scatter import NOTHING, Dots, ScatterView
@@ -164,7 +164,7 @@ class StatisticsPanel(QWidget):
                 self._found = None  # heads that are not there cannot be pointed at
                 self._wipe()
             self._of = trace
-            self._worker.submit(lambda ticket: numbers.statistics_of(trace, ticket), self._take, self._fail)
+            self._worker.submit(lambda ticket: measures.statistics_of(trace, ticket), self._take, self._fail)
             self._dim()
 
     def _take(self, found: "Statistics") -> None:
@@ -372,7 +372,7 @@ class StatisticsPanel(QWidget):
         self._basis = model, framing
         self.card.show_progress(f"Statistics over {folder.name}", None)
         self._folder_worker.submit(
-            lambda ticket: numbers.over_folder(model, folder, framing, ticket), take, fail, hear
+            lambda ticket: measures.over_folder(model, folder, framing, ticket), take, fail, hear
         )
 
     def _stop_folder(self) -> None:

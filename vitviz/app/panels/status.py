@@ -4,8 +4,8 @@ from PySide6.QtCore import QEvent, QPoint, QSize, Qt
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QWhatsThis, QWidget
 
-from vitviz.app import readings
-from vitviz.app.session import Session
+from vitviz.app.session import describe
+from vitviz.app.session.session import Session
 from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.base.title_bar import ElidedLabel
 from vitviz.explain.registry import find
@@ -66,13 +66,13 @@ class StatusPanel(QWidget):
         chosen = session.selection if late else shown.selection
         asked = session.view.pinned and chosen.query == session.view.query
         pinned = " · pinned" if asked and find(heat.method).takes("query") else ""
-        name = readings.subject(trace, heat, chosen)
+        name = describe.subject(trace, heat, chosen)
         held = session.view.pinned or session.hover.query is not None
         self.query.setText(f"{name[0].upper()}{name[1:]}{pinned}")
         self.weight.setText(
-            "computing …" if late else readings.weight(trace, heat, chosen, session.hover, pinned=held)
+            "computing …" if late else describe.weight(trace, heat, chosen, session.hover, pinned=held)
         )
-        self.where.set_text(readings.where(trace, chosen, None if late else heat))
+        self.where.set_text(describe.where(trace, chosen, None if late else heat))
 
     def _show_trace(self) -> None:
         session = self._session
@@ -83,7 +83,7 @@ class StatusPanel(QWidget):
                 "" if session.model is None else f"{session.model.full_name} on {session.model.device}"
             )
         else:
-            self.about.setText(" · ".join(readings.run(trace)))
+            self.about.setText(" · ".join(describe.run(trace)))
         if check is not None:
             self.badge.setText(
                 f"exact, {_error(check.worst)}" if check.exact else f"not exact, {_error(check.worst)}"

@@ -10,8 +10,8 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, 
 from vitviz.app import matrices
 from vitviz.app.following import Following
 from vitviz.app.matrices import Asked, Drawing
-from vitviz.app.session import Session
-from vitviz.app.state import Hover, ViewState, selection
+from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import Hover, ViewState, selection
 from vitviz.app.ui import icons, number_format, theme
 from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet
 from vitviz.app.widgets.controls.segmented import Segmented

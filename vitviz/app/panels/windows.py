@@ -9,8 +9,8 @@ from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QSlider, QVBoxLayout, QWi
 from vitviz.app import places
 from vitviz.app.following import Following
 from vitviz.app.plate_parts import legend, row, save_plate, save_plates
-from vitviz.app.session import Session
-from vitviz.app.state import Hover, ViewState, of_one_head, patches_in
+from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import Hover, ViewState, of_one_head, patches_in
 from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.base.title_bar import Quiet
 from vitviz.app.widgets.controls.segmented import Segmented

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QImage
 
-from vitviz.app import drawing, requests
-from vitviz.app.history import History, Step
-from vitviz.app.listing import ModelList
-from vitviz.app.maps import Maps
-from vitviz.app.requests import Answer, Loaded, Picture, Request
-from vitviz.app.sources.folder import FolderEnd, Walk
-from vitviz.app.state import (
+from vitviz.app.session import colour_scale, compute, load
+from vitviz.app.session.heatmaps import Maps
+from vitviz.app.session.history import History, Step
+from vitviz.app.session.load import Answer, Loaded, Picture, Request
+from vitviz.app.session.model_list import ModelList
+from vitviz.app.session.view_state import (
     Framing,
     Hover,
     Query,
@@ -27,6 +26,7 @@ from vitviz.app.state import (
     settled,
     with_option,
 )
+from vitviz.app.sources.folder import FolderEnd, Walk
 from vitviz.app.work.failure import Failure, failure
 from vitviz.app.work.progress import Progress
 from vitviz.app.work.thread_budget import cores
@@ -71,7 +71,7 @@ class Session(QObject):
         self.trace: Trace | None = None
         self.busy: Progress | None = None
         self.still: Heatmap | None = None
-        self._given_range: drawing.Range | None = None
+        self._given_range: colour_scale.Range | None = None
         self._methods: tuple[Trace, dict[str, str | None]] | None = None
         self._shape: tuple[Trace, Shape] | None = None
         self.history = History()
@@ -121,7 +121,7 @@ class Session(QObject):
         if self.trace is None:
             return None
         if self._shape is None or self._shape[0] is not self.trace:
-            self._shape = self.trace, requests.shape_of(self.trace)
+            self._shape = self.trace, compute.shape_of(self.trace)
         return self._shape[1]
 
     def methods(self) -> dict[str, str | None]:
@@ -129,11 +129,11 @@ class Session(QObject):
         if self.trace is None:
             return {}
         if self._methods is None or self._methods[0] is not self.trace:
-            self._methods = self.trace, requests.methods(self.trace)
+            self._methods = self.trace, compute.methods(self.trace)
         return self._methods[1]
 
     @property
-    def shared_range(self) -> "drawing.Range | None":
+    def shared_range(self) -> "colour_scale.Range | None":
         """The colour scale that the map has in common with others: what `share_range` gave, or all layers and heads."""
         shown = self.maps.shown
         if self._given_range is not None:
@@ -141,14 +141,14 @@ class Session(QObject):
         if self.view.scale != "shared" or shown is None or shown.selection.method != "attention":
             return None
         tiles = self.maps.tiles()
-        return None if tiles is None else drawing.shared_by(tiles.maps)
+        return None if tiles is None else colour_scale.shared_by(tiles.maps)
 
     @property
     def sharers(self) -> str:
         """Which maps have the shared colour scale in common."""
         return "all layers and heads" if self._given_range is None else "both sides"
 
-    def share_range(self, ends: "drawing.Range | None") -> None:
+    def share_range(self, ends: "colour_scale.Range | None") -> None:
         """Give the map the colour scale of two that lie side by side; None gives it its own again."""
         if ends != self._given_range:
             self._given_range = ends
@@ -176,14 +176,14 @@ class Session(QObject):
             wanted = replace(wanted, framing=framing)
         if isinstance(model, str):
             at_hand = self.loaded
-            same = at_hand is not None and (at_hand.source, at_hand.stamp) == (model, requests.stamp(model))
+            same = at_hand is not None and (at_hand.source, at_hand.stamp) == (model, load.stamp(model))
             wanted = replace(wanted, model=at_hand if at_hand is not None and same else model)
         elif model is not None:
             wanted = replace(wanted, model=Loaded(model, ""))
         self._wanted = wanted
 
         def work(ticket: Ticket) -> Answer:
-            return requests.produce(wanted, ticket)
+            return load.produce(wanted, ticket)
 
         self._set_busy(Progress("Starting"))
         self._worker.submit(work, self._take, self._fail, self._hear)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitviz.app.state import ViewState
+from vitviz.app.session.view_state import ViewState
 from vitviz.render.colors import DECADES, bending, is_signed, value_range
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vitviz.app.session.view_state import Framing
 from vitviz.app.sources.folder import photos_in
-from vitviz.app.state import Framing
 from vitviz.app.work.progress import Progress
 from vitviz.app.work.worker import Stopped, Ticket
 from vitviz.errors import PhotoError

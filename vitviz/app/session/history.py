@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from vitviz.app.state import Shape, ViewState, same_selection, settled, with_selection
+from vitviz.app.session.view_state import Shape, ViewState, same_selection, settled, with_selection
 
 _REMEMBERED = 200  # past selections
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitviz.app.state import Hover, Query, Selection, patches_in
+from vitviz.app.session.view_state import Hover, Query, Selection, patches_in
 from vitviz.explain.registry import find
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from vitviz.app import prefetch, requests
-from vitviz.app.requests import Drawn
-from vitviz.app.state import Direction, Query, Selection
+from vitviz.app.session import compute, prefetch
+from vitviz.app.session.compute import Drawn
+from vitviz.app.session.view_state import Direction, Query, Selection
 from vitviz.app.work.failure import Failure, failure
 from vitviz.app.work.thread_budget import cores
 from vitviz.app.work.worker import Stopped, Ticket, Worker
@@ -34,7 +34,7 @@ class Tiles:
 
     query: Query
     direction: Direction
-    maps: requests.Maps
+    maps: compute.Maps
 
 
 class Maps(QObject):
@@ -53,7 +53,7 @@ class Maps(QObject):
         self.tiles_problem = ""
         self._asked: Selection | None = None
         self._heats: dict[Selection, Heatmap] = {}
-        self._readouts: dict[tuple[Query, Direction], requests.Maps] = {}
+        self._readouts: dict[tuple[Query, Direction], compute.Maps] = {}
         self._latest: Tiles | None = None
         self._ready: prefetch.Ready | None = None
         self._wanted: tuple[Query, Direction] | None = None  # tiles that are being computed
@@ -115,7 +115,7 @@ class Maps(QObject):
         known = self._heats.get(chosen)
         if known is None and not self._quick(trace, chosen):
             self._heat_worker.submit(
-                lambda ticket: requests.computed(trace, chosen, ticket),
+                lambda ticket: compute.computed(trace, chosen, ticket),
                 lambda found: self._show(chosen, found),
                 self._have_none,
             )
@@ -123,7 +123,7 @@ class Maps(QObject):
             return
         self._heat_worker.cancel()
         try:
-            found = requests.heatmap(trace, chosen) if known is None else known
+            found = compute.heatmap(trace, chosen) if known is None else known
         except Exception as problem:
             self._have_none(problem)
         else:
@@ -144,9 +144,9 @@ class Maps(QObject):
         if latest is None and self._ready is not None:
             ready = self._ready.maps(*key)
             latest = None if ready is None else Tiles(*key, ready)
-        if latest is None and requests.quick(trace, trace.layers, *key, self._warm):
+        if latest is None and compute.quick(trace, trace.layers, *key, self._warm):
             try:
-                latest = Tiles(*key, requests.head_maps(trace, *key))
+                latest = Tiles(*key, compute.head_maps(trace, *key))
             except Exception as problem:
                 self._lack_tiles(key, problem)
                 return None
@@ -158,15 +158,15 @@ class Maps(QObject):
 
     def _quick(self, trace: "Trace", chosen: Selection) -> bool:
         layers = (trace.layers[chosen.layer],)
-        return chosen.method == "attention" and requests.quick(
+        return chosen.method == "attention" and compute.quick(
             trace, layers, chosen.query, chosen.direction, self._warm
         )
 
     def _compute_tiles(self, trace: "Trace", query: Query, direction: Direction) -> None:
         def work(ticket: Ticket) -> Tiles:
             if direction == "by":
-                requests.warm(trace, ticket)
-            return Tiles(query, direction, requests.head_maps(trace, query, direction))
+                compute.warm(trace, ticket)
+            return Tiles(query, direction, compute.head_maps(trace, query, direction))
 
         self._wanted = query, direction
         self._tiles_worker.submit(
@@ -248,11 +248,11 @@ class Maps(QObject):
 
 def _prepared(trace: "Trace", ticket: Ticket) -> tuple[list[Tiles], prefetch.Ready | None]:
     """What the user may ask for next: columns and rows ready for the pointer, the readout's maps in both directions."""
-    requests.warm(trace, ticket)
+    compute.warm(trace, ticket)
     directions: tuple[Direction, ...] = ("to", "by")
     found = []
     for direction in directions:
         if ticket.stopped():
             raise Stopped
-        found.append(Tiles(None, direction, requests.head_maps(trace, None, direction)))
+        found.append(Tiles(None, direction, compute.head_maps(trace, None, direction)))
     return found, prefetch.prepare(trace, ticket)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from vitviz.app import drawing
-from vitviz.app.session import Session
-from vitviz.app.state import Hover, Patch, ViewState, patches_in, query_of, settled
+from vitviz.app.session import colour_scale
+from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import Hover, Patch, ViewState, patches_in, query_of, settled
 from vitviz.explain.registry import find
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class Comparison(QObject):
         maps = [session.heatmap for session in (self.first, self.second)]
         shared = None
         if all(maps) and len({heat.unit for heat in maps if heat is not None}) == 1:
-            ends = [drawing.own_scale(self.first.view, heat.values) for heat in maps if heat is not None]
+            ends = [colour_scale.own_scale(self.first.view, heat.values) for heat in maps if heat is not None]
             shared = min(low for low, _ in ends), max(high for _, high in ends)
         for session in (self.first, self.second):
             session.share_range(shared)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vitviz.app.state import Direction, Query
+from vitviz.app.session.view_state import Direction, Query
 from vitviz.app.work.worker import Stopped, Ticket
 
 if TYPE_CHECKING:

@@ -5,11 +5,19 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 
-from vitviz.app import requests
 from vitviz.app.work.worker import Worker
 
 if TYPE_CHECKING:
     from vitviz.models.catalog import Entry
+from typing import TYPE_CHECKING, Any
+
+from vitviz.app.sources.samples import models
+from vitviz.app.work.worker import Ticket
+
+if TYPE_CHECKING:
+    from vitviz.models.catalog import Entry
+from vitviz.app.session import model_list
+from vitviz.app.work.progress import Progress
 
 
 class ModelList(QObject):
@@ -32,9 +40,27 @@ class ModelList(QObject):
 
         if self._known:
             done(self._known)
-        self._worker.submit(requests.catalog, take, failed)
+        self._worker.submit(model_list.catalog, take, failed)
         return self._worker.cancel
 
     def close(self) -> None:
         """End the thread."""
         self._worker.close()
+
+
+def catalog(ticket: Ticket) -> "list[Entry]":
+    """Everything that can be loaded by name, what is bundled first; the first call imports timm."""
+    ticket.tell(Progress("Reading the list of models"))
+    from vitviz.models.catalog import entries
+
+    return [_bundled(name) for name in models()] + entries()
+
+
+def _bundled(name: str) -> "Entry":
+    from vitviz.models.catalog import Entry
+    from vitviz.models.loading import load_model
+
+    model = load_model(name, device="cpu")
+    module: Any = model.module
+    tokens = module.patch_embed.num_patches + getattr(module, "num_prefix_tokens", 0)
+    return Entry(name, model.parameters, model.input_size, int(tokens), True)

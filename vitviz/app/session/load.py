@@ -1,0 +1,164 @@
+"""From what the user asked for to a trace and its first maps, in a thread. torch is first imported here."""
+
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtGui import QImage
+
+from vitviz.app.session.view_state import (
+    Framing,
+    ViewState,
+)
+from vitviz.app.sources.folder import Walk, walk
+from vitviz.app.ui.pixels import levels, photo_of
+from vitviz.app.work.worker import Stopped, Ticket
+from vitviz.errors import DeviceMemoryError, ModelError, PhotoError, VitvizError
+from vitviz.explain.registry import find
+from vitviz.images.photo import Photo, open_image
+
+if TYPE_CHECKING:
+    from vitviz.attention.trace import Trace
+    from vitviz.models.model import Model
+from vitviz.app.session.compute import Drawn, draw
+from vitviz.app.work.progress import Progress, progress_of
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A photo, the images of it that the stage draws, and files that could not be read on the way to it."""
+
+    photo: Photo
+    levels: list[QImage]
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A model, where it was loaded from, and the state that file was in."""
+
+    model: "Model"
+    source: str
+    stamp: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """All that a piece of work needs, so that it shares nothing with the window.
+
+    `photo` and `model` are what is wanted: something to be opened, or what is at hand already. `shown` and `held` are
+    what to go on with where one of two new things cannot be opened. `view` is what is to be drawn first.
+    """
+
+    photo: Path | Walk | Photo | QImage | Picture | None
+    model: "str | Loaded"
+    device: str
+    framing: Framing = "crop"
+    view: ViewState = field(default_factory=ViewState)
+    shown: Picture | None = None
+    held: Loaded | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What came of a request; parts that were not asked for are None. `problem` is what could not be opened."""
+
+    request: Request
+    picture: Picture | None
+    loaded: Loaded | None = None
+    trace: "Trace | None" = None
+    drawn: Drawn | None = None
+    problem: VitvizError | None = None
+
+
+def stamp(source: str) -> tuple[int, int] | None:
+    """When a weights file was written and how large it is; None for what is no file."""
+    path = Path(source).expanduser()
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+def produce(request: Request, ticket: Ticket) -> Answer:
+    """Open the photo, load the model, run it once and draw the first maps; tells progress and the photo at once.
+
+    Where a photo and a model are new and only one of them can be opened, the answer has that one, and the problem.
+    """
+    problem: VitvizError | None = None
+    picture = loaded = None
+    new_model = bool(request.model) and request.model is not request.held
+    try:
+        picture = _picture(request, ticket)
+    except PhotoError as error:
+        if not new_model:
+            raise
+        problem, picture = error, request.shown
+    try:
+        loaded = _model(request, ticket)
+    except ModelError as error:
+        if problem is not None:
+            raise VitvizError(f"{problem.message} {error.message}", error.details) from error
+        if picture is None or picture is request.shown:
+            raise
+        problem, loaded = error, request.held
+    if picture is None or loaded is None:
+        return Answer(request, picture, loaded, problem=problem)
+    traced = _run(loaded.model, picture.photo, request, ticket)
+    ticket.tell(Progress(f"Drawing what {loaded.model.name} attends to"))
+    view = request.view
+    if request.held is not None and request.held.model.labels != loaded.model.labels:
+        view = replace(view, target=None)  # the other model numbers its classes otherwise
+    return Answer(request, picture, loaded, traced, draw(traced, view, ticket), problem)
+
+
+def _picture(request: Request, ticket: Ticket) -> Picture | None:
+    photo = request.photo
+    skipped: tuple[str, ...] = ()
+    if isinstance(photo, Walk):
+        ticket.tell(Progress(f"Opening a photo of {photo.folder.name}"))
+        found = walk(photo)
+        photo, skipped = found.photo, found.skipped
+    elif isinstance(photo, Path):
+        ticket.tell(Progress(f"Opening {photo.name}"))
+        photo = open_image(photo)
+    elif isinstance(photo, QImage):
+        photo = photo_of(photo)
+    if isinstance(photo, Photo):
+        photo = Picture(photo, levels(photo.pixels), skipped)
+    if photo is not None:
+        ticket.tell(photo)
+    return photo
+
+
+def _model(request: Request, ticket: Ticket) -> Loaded | None:
+    if not isinstance(request.model, str):
+        return request.model
+    if not request.model:
+        return None
+    ticket.tell(Progress(f"Loading {Path(request.model).name}"))
+    from vitviz.models.loading import load_model
+
+    # Before loading: a file that is written meanwhile is then read again next time.
+    state = stamp(request.model)
+    model = load_model(request.model, device=request.device, progress=progress_of(ticket))
+    return Loaded(model, request.model, state)
+
+
+def _run(model: "Model", photo: Photo, request: Request, ticket: Ticket) -> "Trace":
+    ticket.tell(Progress(f"Running {model.name} on {photo.name}"))
+    from vitviz.attention.trace import Cancelled, trace
+
+    asked = partial(
+        trace, model, photo, framing=request.framing, cancel=ticket.stopped, progress=progress_of(ticket)
+    )
+    try:
+        if find(request.view.method).gradient:
+            with suppress(DeviceMemoryError):  # the photo at least, then
+                return asked(gradients=True)
+        return asked()
+    except Cancelled as cancelled:
+        raise Stopped from cancelled
