@@ -10,7 +10,7 @@ from PySide6.QtGui import QColor, QDragEnterEvent, QDropEvent, QImage
 from PySide6.QtWidgets import QApplication, QFileDialog
 from steps import picture, show
 
-from vitviz.app.chooser import ModelChooser
+from vitviz.app.dialogs.model_chooser import ModelChooser
 from vitviz.explain import explain
 
 LEFT = Qt.MouseButton.LeftButton

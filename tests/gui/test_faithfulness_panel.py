@@ -12,8 +12,8 @@ from PySide6.QtWidgets import QFileDialog, QMainWindow
 from shiboken6 import isValid
 from steps import picture
 
-from vitviz.app import scoring
-from vitviz.app.panels.faithfulness import FaithfulnessPanel
+from vitviz.app.panels.faithfulness import scoring
+from vitviz.app.panels.faithfulness.panel import FaithfulnessPanel
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState
 from vitviz.app.ui import theme

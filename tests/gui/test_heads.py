@@ -8,7 +8,7 @@ from PySide6.QtCore import QPoint, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetrics
 from steps import picture, show
 
-from vitviz.app.panels.heads import _MARKS
+from vitviz.app.panels.heads.panel import _MARKS
 from vitviz.app.session import describe
 from vitviz.app.widgets.mosaic import labels
 from vitviz.app.widgets.mosaic.layout import Target, plan

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from PySide6.QtCore import QPoint, QRectF, Qt
 from steps import picture, show
 
+from vitviz.app.panels.layers.strip import from_tiles, in_strip
 from vitviz.app.session import compute
 from vitviz.app.session.view_state import Hover, Selection, selection
-from vitviz.app.strips import from_tiles, in_strip
 from vitviz.app.widgets.pictures.filmstrip import places
 from vitviz.explain import explain
 from vitviz.render.colors import lookup_table

@@ -8,9 +8,9 @@ from PIL import Image
 from PySide6.QtCore import QPointF, Qt
 from steps import picture
 
-from vitviz.app.panels.patches import PatchesPanel
-from vitviz.app.panels.positions import PositionsPanel
-from vitviz.app.panels.windows import WindowsPanel
+from vitviz.app.panels.patches.panel import PatchesPanel
+from vitviz.app.panels.positions.panel import PositionsPanel
+from vitviz.app.panels.windows.panel import WindowsPanel
 from vitviz.app.widgets.pictures.gallery import PicturesView, Spot, arrange, arrange_lead
 from vitviz.explain.internals import patches
 from vitviz.models.loading import load_model
@@ -66,7 +66,7 @@ def test_a_token_is_outlined_on_a_hybrids_finer_stem(opened, qtbot):
 )
 def test_what_is_shown_is_saved_as_png(opened, swin, qtbot, tmp_path, monkeypatch, kind, what):
     target = tmp_path / "saved.png"
-    monkeypatch.setattr("vitviz.app.plate_parts.ask_target", lambda *_: target)
+    monkeypatch.setattr("vitviz.app.panels.plate_panel.ask_target", lambda *_: target)
     panel = opened(kind, swin)
     panel._session.pin((3, 3))
     if kind is not WindowsPanel:
@@ -93,7 +93,7 @@ def test_what_is_shown_is_saved_as_png(opened, swin, qtbot, tmp_path, monkeypatc
 )
 def test_all_of_a_panel_is_saved_into_a_folder(opened, swin, qtbot, tmp_path, monkeypatch, kind, names):
     folder = tmp_path / "all"
-    monkeypatch.setattr("vitviz.app.plate_parts.ask_folder", lambda *_: folder)
+    monkeypatch.setattr("vitviz.app.panels.plate_panel.ask_folder", lambda *_: folder)
     panel = opened(kind, swin)
     with qtbot.waitSignal(panel._session.noted, timeout=60_000) as told:
         qtbot.mouseClick(panel.export_all, Qt.MouseButton.LeftButton)

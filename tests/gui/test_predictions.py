@@ -9,7 +9,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QLabel
 from steps import show
 
-from vitviz.app.panels.predictions import MOST
+from vitviz.app.panels.predictions.panel import MOST
 from vitviz.app.ui import theme
 from vitviz.models.loading import load_model
 

@@ -11,7 +11,7 @@ from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import QApplication
 from steps import picture, show
 
-from vitviz.app import matrices
+from vitviz.app.panels.tokens import matrix
 from vitviz.app.session.view_state import Hover
 from vitviz.app.ui import number_format
 from vitviz.app.widgets.matrix.axis import fitted, shrunk
@@ -233,15 +233,15 @@ def test_a_window_of_swin_is_the_querys_or_a_chosen_one(window, qtbot, swin, tmp
     assert panel.reading.whole.count("8×8") == 1
     qtbot.mouseMove(panel.view, QPoint(1, 1))
     for row in (0, 7, 15):
-        query = matrices.query_of(session.trace, made, made.rows[row])
-        assert matrices.rows_of(session.trace, made, query) == [row]
+        query = matrix.query_of(session.trace, made, made.rows[row])
+        assert matrix.rows_of(session.trace, made, query) == [row]
 
 
 def test_passing_over_heads_computes_nothing_and_resting_does(shown, panel, qtbot, monkeypatch):
     made = []
-    real = matrices.make
+    real = matrix.make
     monkeypatch.setattr(
-        matrices, "make", lambda trace, asked, ticket: made.append(asked) or real(trace, asked, ticket)
+        matrix, "make", lambda trace, asked, ticket: made.append(asked) or real(trace, asked, ticket)
     )
     for tile in ((0, 0), (0, 1), (1, 1)):
         shown.session.point(Hover(tile=tile))
@@ -298,7 +298,7 @@ def test_class_attention_has_one_row_and_a_pool_has_its_own(window, qtbot, photo
     module = timm.create_model("vit_base_patch16_siglip_224", **options)
     show(window, qtbot, photo, load_model(module, device="cpu"))
     settle(panel, qtbot)
-    assert panel._shown.matrix.rows == (matrices.POOL,)
+    assert panel._shown.matrix.rows == (matrix.POOL,)
     qtbot.mouseMove(panel.view, middle(panel, 0, 5))
     assert panel.reading.whole.startswith("the pool → patch (1, 1)")
     assert window.session.hover == Hover()

@@ -7,7 +7,7 @@ from PySide6.QtCore import QPoint, QRectF, Qt
 from PySide6.QtGui import QColor, QImage, QPalette
 from PySide6.QtWidgets import QWidget
 
-from vitviz.app.panels.windows import WindowsPanel
+from vitviz.app.panels.windows.panel import WindowsPanel
 from vitviz.app.widgets.pictures.gallery import Spot
 from vitviz.app.widgets.windows.shift_view import ShiftView
 from vitviz.explain.internals import positions
@@ -330,7 +330,7 @@ def test_what_is_saved_is_what_is_shown(opened, swin, qtbot, tmp_path, monkeypat
     session.pin((3, 3))
 
     def saved(name: str) -> str:
-        monkeypatch.setattr("vitviz.app.plate_parts.ask_target", lambda *_: tmp_path / f"{name}.png")
+        monkeypatch.setattr("vitviz.app.panels.plate_panel.ask_target", lambda *_: tmp_path / f"{name}.png")
         with qtbot.waitSignal(session.noted, timeout=20_000):
             qtbot.mouseClick(panel.export, Qt.MouseButton.LeftButton)
         with Image.open(tmp_path / f"{name}.png") as image:

@@ -8,7 +8,7 @@ from PySide6.QtCore import QRect, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QGuiApplication, QPainter, QPixmap
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from vitviz.app.docks import PANELS
+from vitviz.app.panels.catalog import PANELS
 from vitviz.app.ui import theme
 from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet, broken
 from vitviz.app.widgets.charts.bar_list import Bar, BarList

@@ -11,7 +11,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QFileDialog, QMessageBox, QPushButton
 
 from vitviz.app import actions
-from vitviz.app.chooser import ModelChooser
+from vitviz.app.dialogs.model_chooser import ModelChooser
 from vitviz.app.work.worker import Worker
 from vitviz.resources_path import resource
 

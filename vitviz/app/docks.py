@@ -1,9 +1,8 @@
 """The panels beside the photo, one line each, and the docks they live in. A panel is built when it is first seen."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QAction, QPixmap
@@ -24,51 +23,7 @@ from vitviz.app.widgets.base.title_bar import TitleBar
 
 if TYPE_CHECKING:
     from vitviz.app.window import Window
-
-
-@dataclass(frozen=True)
-class PanelKind:
-    """A panel: `panel` is "module:Class" in `vitviz.app.panels`, made with (session, keys of the stage).
-
-    `area` "right" is a tab of the upper right, "below" one under it, "bottom" a strip below the photo.
-    `shown` panels are open at first, the others are in the Panels menu.
-    """
-
-    name: str
-    title: str
-    panel: str
-    area: Literal["right", "below", "bottom"]
-    shown: bool = False
-
-
-PANELS: tuple[PanelKind, ...] = (
-    PanelKind("heads", "Heads", "heads:HeadsPanel", "right", shown=True),
-    PanelKind("predictions", "Predictions", "predictions:PredictionsPanel", "below", shown=True),
-    PanelKind("layers", "Layers", "layers:LayersPanel", "bottom", shown=True),
-    PanelKind("tokens", "Tokens", "tokens:TokensPanel", "right"),
-    PanelKind("lens", "Logit lens", "lens:LensPanel", "below"),
-    PanelKind("statistics", "Statistics", "statistics:StatisticsPanel", "right"),
-    PanelKind("windows", "Windows", "windows:WindowsPanel", "right"),
-    PanelKind("positions", "Positions", "positions:PositionsPanel", "right"),
-    PanelKind("patches", "Patches", "patches:PatchesPanel", "right"),
-    PanelKind("faithfulness", "Faithfulness", "faithfulness:FaithfulnessPanel", "right"),
-)
-
-
-@runtime_checkable
-class Ending(Protocol):
-    """A panel with work of its own."""
-
-    def end(self) -> None:
-        """Stop all work and end the threads."""
-
-
-@runtime_checkable
-class Pictured(Protocol):
-    """A panel that knows better than a picture of all of itself what is to be copied."""
-
-    def picture(self) -> QPixmap:
-        """What "copy this panel" copies."""
+from vitviz.app.panels.catalog import PANELS, Ending, PanelKind, Pictured
 
 
 class PanelDock(QDockWidget):

@@ -17,8 +17,8 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
-from vitviz.app.chooser import ModelChooser
 from vitviz.app.dialogs import files
+from vitviz.app.dialogs.model_chooser import ModelChooser
 from vitviz.app.panels.photo import PhotoPanel
 from vitviz.app.session.comparison import Comparison
 from vitviz.app.session.session import Session

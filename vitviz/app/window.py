@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from vitviz.app import actions, docks, menus, opening, saving
-from vitviz.app.chooser import ModelChooser
+from vitviz.app.dialogs.model_chooser import ModelChooser
 from vitviz.app.panels.photo import PhotoPanel
 from vitviz.app.panels.status import StatusPanel
 from vitviz.app.panels.tools import ToolsPanel

@@ -11,13 +11,10 @@ if TYPE_CHECKING:
     from vitviz.models.catalog import Entry
 from typing import TYPE_CHECKING, Any
 
-from vitviz.app.sources.samples import models
-from vitviz.app.work.worker import Ticket
-
-if TYPE_CHECKING:
-    from vitviz.models.catalog import Entry
 from vitviz.app.session import model_list
+from vitviz.app.sources.samples import models
 from vitviz.app.work.progress import Progress
+from vitviz.app.work.worker import Ticket
 
 
 class ModelList(QObject):

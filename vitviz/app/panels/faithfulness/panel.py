@@ -7,9 +7,10 @@ from PySide6.QtCore import QEvent, QTimer
 from PySide6.QtGui import QAction, QColor, QHideEvent, QImage, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from vitviz.app import scoring
 from vitviz.app.dialogs import files
-from vitviz.app.scoring import LABELS, NAMES, Chance, Found, Question, Sheet
+from vitviz.app.panels.faithfulness import save, scoring
+from vitviz.app.panels.faithfulness.save import Sheet
+from vitviz.app.panels.faithfulness.scoring import LABELS, NAMES, Chance, Found, Question
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState, same_selection
 from vitviz.app.ui import theme
@@ -276,7 +277,7 @@ class FaithfulnessPanel(QWidget):
     def _plots(self, asked: tuple[Question, ...], label: str) -> list[Chart]:
         found = [self._scores[one] for one in asked if one in self._scores]
         selected, dark = asked[0].selection.method, theme.is_dark(self.palette())
-        made = scoring.charts(found, self._chance(asked[0]), label, selected, dark)
+        made = save.charts(found, self._chance(asked[0]), label, selected, dark)
         return [replace(one, title=title) for one, title in zip(made, _TITLES, strict=True)]
 
     def _chance_of(self, one: Question) -> Chance | None:
@@ -386,7 +387,7 @@ class FaithfulnessPanel(QWidget):
         asked = self._questions()
         if self._trace is None or not asked:
             return None
-        return scoring.sheet(self._trace, asked, self._scores, self._chance(asked[0]))
+        return save.sheet(self._trace, asked, self._scores, self._chance(asked[0]))
 
     def _save(self) -> None:
         sheet, photo = self.sheet(), self._session.photo
@@ -396,6 +397,6 @@ class FaithfulnessPanel(QWidget):
         if path is None:
             return
         self._session.save(
-            lambda: scoring.save(sheet, path),
+            lambda: save.save(sheet, path),
             lambda: self._session.noted.emit(f"Saved {path.name} in {path.parent}"),
         )

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
-from vitviz.app import places
 from vitviz.app.dialogs.files import ask_folder, ask_target
 from vitviz.app.session.session import Session
 from vitviz.app.ui import number_format, theme
@@ -14,6 +13,8 @@ from vitviz.app.widgets.photo.colour_bar import ColorBar
 from vitviz.render import colors
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vitviz.attention.trace import Trace
 
 
@@ -56,7 +57,7 @@ def save_plate(panel: QWidget, session: Session, trace: "Trace", what: str, opti
     if path is None:
         return
     session.save(
-        lambda: places.write_plate(trace, what, path, **options),
+        lambda: write_plate(trace, what, path, **options),
         lambda: session.noted.emit(f"Saved {path.name} in {path.parent}"),
     )
 
@@ -74,6 +75,21 @@ def save_plates(panel: QWidget, session: Session, what: list[str]) -> None:
     options: dict[str, Any] = {"head": chosen.head, "query": query, "colormap": session.view.colormap}
     written: list[int] = []
     session.save(
-        lambda: written.append(places.write_plates(trace, what, folder, **options)),
+        lambda: written.append(write_plates(trace, what, folder, **options)),
         lambda: session.noted.emit(f"Saved {written[0]} pictures in {folder}"),
     )
+
+
+def write_plate(trace: "Trace", what: str, path: "Path", **options: Any) -> None:
+    """Save a plate as PNG."""
+    from vitviz.explain.plates.plates import plate
+    from vitviz.render.export import save_png
+
+    save_png(plate(trace, what, **options), path, {"Model": trace.model.full_name, "Plate": what})
+
+
+def write_plates(trace: "Trace", what: list[str], folder: "Path", **options: Any) -> int:
+    """Save all plates of some kinds into a folder; how many there are."""
+    from vitviz.explain.plates.plate_sets import write_all
+
+    return len(list(write_all(trace, folder, what, **options)))

@@ -7,10 +7,19 @@ from PySide6.QtCore import QRect, QSize, Qt, QTimer
 from PySide6.QtGui import QAction, QHideEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
-from vitviz.app.following import Following
+from vitviz.app.panels.base import Following
+from vitviz.app.panels.layers.strip import (
+    Still,
+    box,
+    frames,
+    from_tiles,
+    in_strip,
+    scale_words,
+    sentence,
+    walk,
+)
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, Selection, ViewState, moved_layer, selection
-from vitviz.app.strips import Still, box, frames, from_tiles, in_strip, scale_words, sentence, walk
 from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.base.title_bar import Quiet
 from vitviz.app.widgets.controls.segmented import Segmented

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QImage, QPainter
 
-from vitviz.app.places import Matrices
+from vitviz.app.panels.windows.compute import Matrices
 from vitviz.app.ui import number_format
 from vitviz.app.widgets.pictures.gallery import Picture
 from vitviz.app.widgets.windows.scene import Focus, Moved, Scene

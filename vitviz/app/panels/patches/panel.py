@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtGui import QAction, QColor
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from vitviz.app import places
-from vitviz.app.following import Following
-from vitviz.app.plate_parts import legend, row, save_plate, save_plates, show_scale
+from vitviz.app.panels.base import Following
+from vitviz.app.panels.patches import compute
+from vitviz.app.panels.plate_panel import legend, row, save_plate, save_plates, show_scale
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, ViewState, patches_in
 from vitviz.app.ui import icons, number_format, theme
@@ -44,7 +44,7 @@ class PatchesPanel(Following):
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
         super().__init__(session, "patches", parent)
         self._trace: Trace | None = None
-        self._cut: places.Cut | None = None
+        self._cut: compute.Cut | None = None
         self._shown: list[Picture] = []
         self.says = Quiet()
         self.mode = Segmented("What is shown of patches", _VIEWS)
@@ -102,11 +102,11 @@ class PatchesPanel(Following):
         if trace is not self._trace:
             self._trace, self._cut = trace, None
             self.view.set_dimmed(True)
-            self._worker.submit(lambda _: places.cut(trace), self._take, self._fail)
+            self._worker.submit(lambda _: compute.cut(trace), self._take, self._fail)
         elif self._cut is not None:
             self._show_patch()
 
-    def _take(self, cut: places.Cut) -> None:
+    def _take(self, cut: compute.Cut) -> None:
         self._cut = cut
         self.mode.set_barred(cut.reasons)
         open_views = [key for key, _ in _VIEWS if key not in cut.reasons]
@@ -141,7 +141,7 @@ class PatchesPanel(Following):
         self.view.set_dimmed(False)
         self._show_patch()
 
-    def _patches(self, cut: places.Cut) -> list[Picture]:
+    def _patches(self, cut: compute.Cut) -> list[Picture]:
         assert cut.tiles is not None
         rows, cols, height, width = cut.tiles.shape[:4]
         gap = max(2, height // 6)
@@ -153,7 +153,7 @@ class PatchesPanel(Following):
         caption = f"{height}×{width} pixels each, normalised {low:.1f} to {high:.1f}".replace("-", "−")
         return [Picture(pixels, caption, (rows, cols), gap, aspect=aspect, lead=True)]
 
-    def _filters(self, cut: places.Cut) -> list[Picture]:
+    def _filters(self, cut: compute.Cut) -> list[Picture]:
         assert cut.filters is not None
         self.bar.hide()
         return [
@@ -161,7 +161,7 @@ class PatchesPanel(Following):
             for tile, share in zip(cut.filters.tiles(), cut.filters.shares, strict=True)
         ]
 
-    def _lengths(self, cut: places.Cut) -> list[Picture]:
+    def _lengths(self, cut: compute.Cut) -> list[Picture]:
         assert cut.embedding is not None
         stem = self.mode.current == "stem"
         values = cut.embedding.stem if stem else cut.embedding.norms
@@ -205,7 +205,7 @@ class PatchesPanel(Following):
         self.view.set_marks(marks)
         self.says.set_text(self._words(trace, cut, patch))
 
-    def _words(self, trace: "Trace", cut: places.Cut, patch: tuple[int, int] | None) -> str:
+    def _words(self, trace: "Trace", cut: compute.Cut, patch: tuple[int, int] | None) -> str:
         if self.mode.current == "filters" and cut.filters is not None:
             found = cut.filters
             return (

@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
-from vitviz.app.following import Following
+from vitviz.app.panels.base import Following
 from vitviz.app.session import describe
 from vitviz.app.session.heatmaps import Tiles
 from vitviz.app.session.session import Session

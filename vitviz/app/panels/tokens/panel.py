@@ -7,9 +7,9 @@ from PySide6.QtCore import QTimer
 from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
-from vitviz.app import matrices
-from vitviz.app.following import Following
-from vitviz.app.matrices import Asked, Drawing
+from vitviz.app.panels.base import Following
+from vitviz.app.panels.tokens import matrix
+from vitviz.app.panels.tokens.matrix import Asked, Drawing
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, ViewState, selection
 from vitviz.app.ui import icons, number_format, theme
@@ -140,7 +140,7 @@ class TokensPanel(Following):
         trace = session.trace
         if trace is None:
             return
-        wanted = matrices.asked(trace, session.selection, self._window), session.view.matrix_log
+        wanted = matrix.asked(trace, session.selection, self._window), session.view.matrix_log
         if wanted != self._wanted:
             self._wanted = wanted
             self._worker.cancel()
@@ -161,7 +161,7 @@ class TokensPanel(Following):
         known = next((drawn.matrix for drawn in self._kept.values() if drawn.matrix.asked == wanted[0]), None)
 
         def work(ticket: Ticket) -> Drawing:
-            return matrices.draw(known or matrices.make(trace, wanted[0], ticket), wanted[1])
+            return matrix.draw(known or matrix.make(trace, wanted[0], ticket), wanted[1])
 
         self._worker.submit(work, lambda drawn: self._take(wanted, drawn), self._fail)
         if not self._patience.isActive():
@@ -258,7 +258,7 @@ class TokensPanel(Following):
         said = f"{layer.name}, {head}"
         if made.window is not None:
             said += f", window {made.window}"
-            if self._window is None and not matrices.rows_of(
+            if self._window is None and not matrix.rows_of(
                 trace, drawn.matrix, self._session.selection.query
             ):
                 said += " (the query is spread over all)"
@@ -289,15 +289,15 @@ class TokensPanel(Following):
         query = selection(session.view, replace(session.hover, query=None)).query
         if session.hover.query is not None and not session.view.pinned:
             query = None
-        chosen = _one(matrices.rows_of(trace, made, query)), _one(matrices.columns_of(trace, made, query))
+        chosen = _one(matrix.rows_of(trace, made, query)), _one(matrix.columns_of(trace, made, query))
         there: tuple[int | None, int | None] = (None, None)
         if patch is not None and patch != query:
-            there = _one(matrices.rows_of(trace, made, patch)), _one(matrices.columns_of(trace, made, patch))
+            there = _one(matrix.rows_of(trace, made, patch)), _one(matrix.columns_of(trace, made, patch))
         self.view.set_marks(chosen, there)
         self.figures.set_chosen(self._chosen_prefix())
         cell = self.view.hovered or (chosen[0], there[1])
         if cell[0] is not None and cell[1] is not None:
-            self.reading.set_text(matrices.weight(trace, made, cell[0], cell[1]))
+            self.reading.set_text(matrix.weight(trace, made, cell[0], cell[1]))
         else:
             self.reading.set_text(_HINT)
 
@@ -319,11 +319,11 @@ class TokensPanel(Following):
         if trace is None or drawn is None:
             return
         made = drawn.matrix
-        query = None if cell is None else matrices.query_of(trace, made, made.rows[cell[0]])
+        query = None if cell is None else matrix.query_of(trace, made, made.rows[cell[0]])
         if cell is None or query is None:
             session.point(Hover())
         else:
-            key = matrices.query_of(trace, made, made.columns[cell[1]])
+            key = matrix.query_of(trace, made, made.columns[cell[1]])
             session.point(Hover(query=query, patch=key if isinstance(key, tuple) else None))  # type: ignore[arg-type]
         self._mark()
 
@@ -331,7 +331,7 @@ class TokensPanel(Following):
         trace, drawn = self._session.trace, self._shown
         if trace is None or drawn is None:
             return
-        query = matrices.query_of(trace, drawn.matrix, drawn.matrix.rows[row])
+        query = matrix.query_of(trace, drawn.matrix, drawn.matrix.rows[row])
         if query is not None:
             self._toggle(query)
 

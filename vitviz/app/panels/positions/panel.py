@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from vitviz.app import places
-from vitviz.app.following import Following
-from vitviz.app.plate_parts import legend, row, save_plate, save_plates, show_scale
-from vitviz.app.position_pictures import (
+from vitviz.app.panels.base import Following
+from vitviz.app.panels.plate_panel import legend, row, save_plate, save_plates, show_scale
+from vitviz.app.panels.positions import compute
+from vitviz.app.panels.positions.pictures import (
     LEGEND,
     beside,
     changed,
@@ -53,7 +53,7 @@ class PositionsPanel(Following):
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
         super().__init__(session, "positions", parent)
         self._trace: Trace | None = None  # whose tables are there
-        self._tables: places.Tables | None = None
+        self._tables: compute.Tables | None = None
         self._split: Split | None = None
         self._asked: tuple[object, ...] | None = None
         self._maps: list[Picture] = []
@@ -124,7 +124,7 @@ class PositionsPanel(Following):
         if trace is not self._trace:
             self._trace, self._tables, self._split, self._asked = trace, None, None, None
             self.view.set_dimmed(True)
-            self._worker.submit(lambda _: places.tables(trace), self._take_tables, self._fail)
+            self._worker.submit(lambda _: compute.tables(trace), self._take_tables, self._fail)
             return
         if self._tables is None:
             return
@@ -136,17 +136,17 @@ class PositionsPanel(Following):
         else:
             self._show_table(trace, self._tables)
 
-    def _take_tables(self, tables: places.Tables) -> None:
+    def _take_tables(self, tables: compute.Tables) -> None:
         self._tables = tables
         self._draw()
 
     def _fail(self, problem: BaseException) -> None:
         self._session.failed.emit(failure(problem))
 
-    def _offer(self, trace: "Trace", tables: places.Tables) -> None:
+    def _offer(self, trace: "Trace", tables: compute.Tables) -> None:
         """Bar the views that this model or layer has nothing for, and leave one that it has not."""
         layer = self._session.selection.layer
-        no_split = places.split_reason(trace, layer)
+        no_split = compute.split_reason(trace, layer)
         barred = {key: tables.reason for key, _ in _VIEWS[:3]} if tables.reason else {}
         if no_split:
             barred |= dict.fromkeys(_LOGITS, no_split)
@@ -167,7 +167,7 @@ class PositionsPanel(Following):
 
     # Tables.
 
-    def _show_table(self, trace: "Trace", tables: places.Tables) -> None:
+    def _show_table(self, trace: "Trace", tables: compute.Tables) -> None:
         used, stored, change = tables.used, tables.stored, tables.change
         if used is None or stored is None or change is None:
             self._clear(
@@ -252,9 +252,9 @@ class PositionsPanel(Following):
         colormap = self._session.view.colormap
 
         def work(_: object) -> tuple["Split", "Shown"]:
-            found = places.split(trace, chosen.layer, query)
+            found = compute.split(trace, chosen.layer, query)
             shown = head if head is not None and head < len(found.content) else None
-            return found, places.split_plate(found, mode, shown, colormap)
+            return found, compute.split_plate(found, mode, shown, colormap)
 
         self._worker.submit(work, lambda made: self._take_split(made, mode), self._lack_split)
 

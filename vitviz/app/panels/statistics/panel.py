@@ -9,7 +9,16 @@ from PySide6.QtGui import QAction, QPalette, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QBoxLayout, QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from vitviz.app.dialogs import files
-from vitviz.app.quantities import QUANTITIES, Quantity, alike, even_of, number, reading, share_of, values_of
+from vitviz.app.panels.statistics.quantities import (
+    QUANTITIES,
+    Quantity,
+    alike,
+    even_of,
+    number,
+    reading,
+    share_of,
+    values_of,
+)
 from vitviz.app.session import measures
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Framing, Hover, ViewState, of_one_head

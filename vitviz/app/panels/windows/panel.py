@@ -6,9 +6,10 @@ from PySide6.QtCore import QEasingCurve, Qt, QVariantAnimation
 from PySide6.QtGui import QAction, QImage
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QSlider, QVBoxLayout, QWidget
 
-from vitviz.app import places
-from vitviz.app.following import Following
-from vitviz.app.plate_parts import legend, row, save_plate, save_plates
+from vitviz.app.panels.base import Following
+from vitviz.app.panels.plate_panel import legend, row, save_plate, save_plates
+from vitviz.app.panels.windows import compute
+from vitviz.app.panels.windows.scene import crop, focus, matrix_pictures, matrix_words, scene, sentence
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, ViewState, of_one_head, patches_in
 from vitviz.app.ui import icons, theme
@@ -19,7 +20,6 @@ from vitviz.app.widgets.messages.empty_state import Invitation
 from vitviz.app.widgets.pictures.gallery import PicturesView, Spot
 from vitviz.app.widgets.windows.scene import Focus
 from vitviz.app.widgets.windows.shift_view import ShiftView
-from vitviz.app.windows_scene import crop, focus, matrix_pictures, matrix_words, scene, sentence
 from vitviz.app.work.failure import failure
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class WindowsPanel(Following):
         self._layer = -1
         self._shown: tuple[object, ...] | None = None  # what stands out already
         self._cropped: QImage | None = None
-        self._matrices: places.Matrices | None = None
+        self._matrices: compute.Matrices | None = None
         self._matrix_layer: Layer | None = None
         self._matrix_told = ""
         self._heads: list[int] = []
@@ -311,19 +311,19 @@ class WindowsPanel(Following):
             return
         window, _ = layer.layout.windows.slot(layer.layout.token(row, column))
         self._worker.submit(
-            lambda _: places.matrices(trace, number, window),
+            lambda _: compute.matrices(trace, number, window),
             lambda found: self._take_matrices(layer, found),
             lambda problem: self._session.failed.emit(failure(problem)),
         )
 
     # The window's matrices.
 
-    def _take_matrices(self, layer: "Layer", found: places.Matrices) -> None:
+    def _take_matrices(self, layer: "Layer", found: compute.Matrices) -> None:
         self._matrices, self._matrix_layer = found, layer
         self._show_matrix_part(True)
         self._show_matrices(found)
 
-    def _show_matrices(self, found: places.Matrices) -> None:
+    def _show_matrices(self, found: compute.Matrices) -> None:
         """All heads, or the selected one large."""
         head = self._session.view.head
         one = head is not None and head < len(found.attention)

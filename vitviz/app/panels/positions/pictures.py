@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitviz.app.places import Table
+from vitviz.app.panels.positions.compute import Table
 from vitviz.app.ui import number_format
 from vitviz.app.widgets.pictures.gallery import Picture
 from vitviz.render.picture_rows import colored, tiled

@@ -1,0 +1,1 @@
+"""The Faithfulness panel: deletion and insertion curves of maps beside random orders."""

@@ -1,0 +1,1 @@
+"""The Heads panel: every layer and head of a query as a mosaic."""

@@ -1,0 +1,1 @@
+"""The Layers panel: the method after each layer, as a strip."""

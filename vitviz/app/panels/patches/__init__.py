@@ -1,0 +1,1 @@
+"""The Patches panel: patches as the model sees them, filters and embeddings."""

@@ -1,0 +1,54 @@
+"""What the Patches panel shows, computed in its thread."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitviz.errors import MethodError
+
+if TYPE_CHECKING:
+    from vitviz.attention.trace import Trace
+    from vitviz.explain.internals.patches import Embedding, Filters
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """The patches of a photo, each with its reason where there is none of it."""
+
+    tiles: NDArray[np.uint8] | None
+    """rows×cols×h×w×3, normalised and shown on one scale."""
+    ends: tuple[float, float]
+    """The least and greatest normalised value."""
+    filters: "Filters | None"
+    embedding: "Embedding | None"
+    reasons: dict[str, str]
+
+
+def cut(trace: "Trace") -> Cut:
+    """Patches, filters and embeddings of a trace."""
+    from vitviz.explain.internals import patches
+    from vitviz.explain.plates.plates import patch_tiles
+
+    reasons: dict[str, str] = {}
+
+    def attempt(name: str, compute: Any) -> Any:
+        try:
+            return compute()
+        except MethodError as problem:
+            reasons[name] = problem.message
+            return None
+
+    pictures = attempt("patches", lambda: patches.pictures(trace))
+    ends = (0.0, 0.0) if pictures is None else (float(np.nanmin(pictures)), float(np.nanmax(pictures)))
+    tiles = None if pictures is None else patch_tiles(pictures)
+    filters = attempt("filters", lambda: patches.filters(trace.model))
+    embedding = attempt("embedding", lambda: patches.embedding(trace))
+    if embedding is not None and embedding.stem is None:
+        reasons["stem"] = (
+            f"{trace.model.name} has no convolutional stem: its patches are cut from the photo itself."
+        )
+    elif embedding is None:
+        reasons["stem"] = reasons["embedding"]
+    return Cut(tiles, ends, filters, embedding, reasons)

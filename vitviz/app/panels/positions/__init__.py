@@ -1,0 +1,1 @@
+"""The Positions panel: position embeddings, and logits split into content and position."""

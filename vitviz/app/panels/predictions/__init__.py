@@ -1,0 +1,1 @@
+"""The Predictions panel: the likeliest classes; a click chooses the target."""

@@ -1,0 +1,1 @@
+"""The Statistics panel: distance, entropy, prefix tokens and similarity of heads."""

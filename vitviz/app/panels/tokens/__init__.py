@@ -1,0 +1,1 @@
+"""The Tokens panel: the attention matrix of a head."""

@@ -1,0 +1,1 @@
+"""The Windows panel: Swin's windows, their shift, matrices and merging."""
