@@ -18,7 +18,7 @@ from vitviz.app.main import make_window
 from vitviz.app.session import compute
 from vitviz.app.session.session import Session
 from vitviz.app.settings import Settings
-from vitviz.app.window import Window
+from vitviz.app.window.main_window import Window
 from vitviz.models.model import Model
 
 

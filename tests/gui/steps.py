@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vitviz.app.window import Window
+from vitviz.app.window.main_window import Window
 from vitviz.models.model import Model
 
 

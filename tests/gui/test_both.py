@@ -10,9 +10,9 @@ from PySide6.QtCore import QMimeData
 from PySide6.QtGui import QImage
 from steps import picture, show
 
-from vitviz.app import opening
 from vitviz.app.session import compute
 from vitviz.app.sources import mime
+from vitviz.app.stage import opening
 from vitviz.app.ui.pixels import levels
 from vitviz.errors import RefusedError
 from vitviz.images.photo import SUFFIXES

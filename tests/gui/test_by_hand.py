@@ -10,13 +10,13 @@ from PySide6.QtWidgets import QApplication, QComboBox, QMenu, QSlider, QWhatsThi
 from steps import picture, show
 from test_heads import middle
 
-from vitviz.app.docks import PanelDock
 from vitviz.app.main import make_window
 from vitviz.app.settings import Settings
 from vitviz.app.ui import number_format
 from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.app.widgets.mosaic.layout import Target
-from vitviz.app.window import Window
+from vitviz.app.window.docks import PanelDock
+from vitviz.app.window.main_window import Window
 from vitviz.explain.measures.statistics import statistics
 from vitviz.models.loading import load_model
 

@@ -7,10 +7,10 @@ from PySide6.QtWidgets import QApplication, QComboBox, QFileDialog
 from steps import picture
 from test_open import drop, files
 
-from vitviz.app import docks
-from vitviz.app.presentation import LARGER
 from vitviz.app.sources import mime
 from vitviz.app.sources.folder import FolderEnd, Walk, natural, photos_in, walk
+from vitviz.app.window import docks
+from vitviz.app.window.presentation import LARGER
 from vitviz.errors import PhotoError
 
 ALT, CONTROL, SHIFT = (

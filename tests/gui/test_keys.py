@@ -4,7 +4,7 @@ import hands
 import pytest
 from PySide6.QtWidgets import QApplication
 
-from vitviz.app.actions import COMMANDS
+from vitviz.app.commands import COMMANDS
 from vitviz.explain.registry import METHODS
 
 KEYS = [(command.name, key) for command in COMMANDS for key in (*command.keys, *command.stage_keys)]

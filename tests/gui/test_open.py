@@ -143,7 +143,7 @@ def test_a_fault_is_told_with_details_folded_and_a_report_to_copy(shown, qtbot, 
     def broken(*_):
         raise ZeroDivisionError("a fault of ours")
 
-    monkeypatch.setattr("vitviz.app.session.compute.open_image", broken)
+    monkeypatch.setattr("vitviz.app.session.load.open_image", broken)
     with qtbot.waitSignal(shown.session.failed):
         shown.open_path(tmp_path / "any.png")
     notice = shown.notice

@@ -5,9 +5,9 @@ import torch
 from PySide6.QtCore import QPoint, Qt
 from steps import picture, show
 
-from vitviz.app import docks
 from vitviz.app.panels.positions.panel import PositionsPanel
 from vitviz.app.widgets.pictures.gallery import Spot
+from vitviz.app.window import docks
 from vitviz.explain.internals import positions
 from vitviz.models.loading import load_model
 from vitviz.render.picture_rows import colored

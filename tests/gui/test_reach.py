@@ -5,7 +5,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAccessible, QImage
 from PySide6.QtWidgets import QAbstractButton, QAbstractSlider, QApplication, QComboBox, QLineEdit, QWidget
 
-from vitviz.app import docks
+from vitviz.app.window import docks
 
 _CONTROLS = (QAbstractButton, QAbstractSlider, QComboBox, QLineEdit)
 

@@ -7,10 +7,10 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QFileDialog
 from steps import picture, show
 
-from vitviz.app.panels.photo import PhotoPanel
 from vitviz.app.session import colour_scale
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState
+from vitviz.app.stage.photo_view import PhotoPanel
 from vitviz.app.widgets.photo.colour_bar import ColorBar
 from vitviz.explain import explain
 from vitviz.render.colors import bar, lookup_table, to_unit

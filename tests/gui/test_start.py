@@ -9,10 +9,10 @@ import hands
 import pytest
 from PySide6.QtCore import Qt
 
-from vitviz.app import docks
 from vitviz.app.main import make_window
 from vitviz.app.settings import Settings
 from vitviz.app.sources.samples import models, samples
+from vitviz.app.window import docks
 
 SCRIPT = """
 import sys

@@ -7,9 +7,9 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QLabel, QSlider
 from steps import picture, show
 
-from vitviz.app.options import OptionsForm
 from vitviz.app.session import compute
 from vitviz.app.sources.samples import models, samples
+from vitviz.app.window.method_options import OptionsForm
 from vitviz.explain.registry import METHODS, find
 
 

@@ -14,7 +14,7 @@ from PySide6.QtGui import QColor, QFontMetricsF, QPalette
 from PySide6.QtWidgets import QAbstractButton, QComboBox, QFileDialog, QLineEdit, QSlider, QTableView, QWidget
 from steps import show
 
-from vitviz.app import actions
+from vitviz.app import commands
 from vitviz.app.main import make_window, remembered_view
 from vitviz.app.session import compute
 from vitviz.app.settings import Settings
@@ -119,14 +119,14 @@ def test_everything_that_takes_the_focus_has_a_name(shown, qtbot):
 
 
 def test_no_key_is_given_twice():
-    keys = [key for command in actions.COMMANDS for key in command.keys]
+    keys = [key for command in commands.COMMANDS for key in command.keys]
     assert len(keys) == len(set(keys))
 
 
 def test_the_sheet_of_keys_lists_the_table(shown, qtbot):
     shown.commands["keys"].trigger()
     names = [child.accessibleName() for child in shown.keys.findChildren(QWidget)]
-    for _, what, keys in actions.sheet():
+    for _, what, keys in commands.sheet():
         assert f"{what}: {keys}" in names
     assert {"Add a rectangle of patches: Shift+Drag", "Zoom photo or matrix: Wheel"} <= set(names)
     shown.keys.reject()
@@ -279,7 +279,7 @@ def test_no_widget_of_any_panel_keeps_the_theme_before(shown, qtbot):
 
 
 def test_recent_photos_are_offered_while_they_exist(shown, qtbot, photo, tmp_path):
-    from vitviz.app import menus
+    from vitviz.app.window import menus
 
     menu = shown.menu_bar.actions()[0].menu()
     asked: list[Path] = []

@@ -12,7 +12,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
-from vitviz.app import PYTHONS_IMPORT, opening
+from vitviz.app import PYTHONS_IMPORT
 from vitviz.app.session.load import Picture
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import TileScale, ViewState
@@ -21,7 +21,8 @@ from vitviz.app.sources.folder import Walk
 from vitviz.app.sources.samples import models, samples
 from vitviz.app.ui import theme
 from vitviz.app.ui.pixels import levels
-from vitviz.app.window import Window
+from vitviz.app.window import welcome
+from vitviz.app.window.main_window import Window
 from vitviz.app.work.failure import catch_the_rest
 from vitviz.errors import VitvizError
 from vitviz.explain.heatmap import read_raw
@@ -114,7 +115,7 @@ def start(window: Window, photo: str | None, model: str | None) -> None:
         # Of a whole model rollout says most at a glance.
         if not window.settings.text("method"):
             window.session.change(method="rollout")
-        opening.greet(window)
+        welcome.greet(window)
         show_first(window, samples()[0].path)
         window.session.open(photo=samples()[0].path, model=models()[0])
 

@@ -16,13 +16,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from vitviz.app.actions import of_stage
+from vitviz.app.commands import of_stage
 from vitviz.app.session.session import Session
 from vitviz.app.ui import theme
 from vitviz.app.widgets.base.title_bar import TitleBar
 
 if TYPE_CHECKING:
-    from vitviz.app.window import Window
+    from vitviz.app.window.main_window import Window
 from vitviz.app.panels.catalog import PANELS, Ending, PanelKind, Pictured
 
 

@@ -7,7 +7,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QDockWidget, QWidget
 
 if TYPE_CHECKING:
-    from vitviz.app.window import Window
+    from vitviz.app.window.main_window import Window
 
 LARGER = 1.6
 """How much larger type is: 13 pixels become 21, which are read from the last row on 720 lines."""

@@ -17,23 +17,25 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from vitviz.app import actions, docks, menus, opening, saving
+from vitviz.app import commands
 from vitviz.app.dialogs.model_chooser import ModelChooser
-from vitviz.app.panels.photo import PhotoPanel
-from vitviz.app.panels.status import StatusPanel
-from vitviz.app.panels.tools import ToolsPanel
-from vitviz.app.presentation import Presentation
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState, moved_head, moved_layer, moved_query, reversible
 from vitviz.app.settings import REMEMBERED, Settings
 from vitviz.app.sources import mime
 from vitviz.app.sources.samples import MODELS, is_bundled, samples
-from vitviz.app.split import SplitStage
+from vitviz.app.stage import opening
+from vitviz.app.stage.photo_view import PhotoPanel
+from vitviz.app.stage.stage import SplitStage
 from vitviz.app.ui import theme
 from vitviz.app.widgets.messages.first_start import Greeting
 from vitviz.app.widgets.messages.notice import Notice
 from vitviz.app.widgets.messages.shortcuts_sheet import KeysSheet
 from vitviz.app.widgets.messages.toast import Toast
+from vitviz.app.window import docks, menus, save_png, welcome
+from vitviz.app.window.presentation import Presentation
+from vitviz.app.window.status_bar import StatusPanel
+from vitviz.app.window.tool_bar import ToolsPanel
 from vitviz.app.work.failure import Failure
 from vitviz.explain.registry import METHODS
 
@@ -63,7 +65,7 @@ class Window(QMainWindow):
         self.setDockNestingEnabled(True)
         self.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         self.presentation = Presentation(self)
-        self.commands = actions.build(self, self._handlers())
+        self.commands = commands.build(self, self._handlers())
         self.menu_bar = QMenuBar()
         self.notice = Notice()
         self.tools = ToolsPanel(session, self.commands)
@@ -129,7 +131,7 @@ class Window(QMainWindow):
     def _build_menus(self) -> None:
         # On the window itself too: keys of a menu bar that is hidden would be lost.
         self.addActions(
-            [self.commands[command.name] for command in actions.COMMANDS if command.scope == "window"]
+            [self.commands[command.name] for command in commands.COMMANDS if command.scope == "window"]
         )
         made = menus.fill(self.menu_bar, self.commands, [*self.docks])
         recent = made["&File"].addMenu("Open &recent")
@@ -159,7 +161,7 @@ class Window(QMainWindow):
             "previous_photo": lambda: self.stage.walk(-1),
             "paste": partial(opening.paste, self),
             "copy": self._copy,
-            "save": partial(saving.save, self),
+            "save": partial(save_png.save, self),
             "close_photo": self._close_photo,
             "quit": self.close,
             "choose_model": self._choose_model,
@@ -200,7 +202,7 @@ class Window(QMainWindow):
 
     def _welcome(self) -> None:
         if self.session.photo is None:
-            opening.fill_welcome(self, self.photo.welcome)
+            welcome.fill_welcome(self, self.photo.welcome)
 
     # Commands.
 
@@ -255,7 +257,7 @@ class Window(QMainWindow):
         self.chooser.open()
 
     def _show_keys(self) -> None:
-        self.keys = KeysSheet(actions.sheet(), self)
+        self.keys = KeysSheet(commands.sheet(), self)
         self.keys.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.keys.open()
 

@@ -13,11 +13,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from vitviz.app.actions import of_stage
-from vitviz.app.controls import Controls
+from vitviz.app.commands import of_stage
 from vitviz.app.session import colour_scale, describe
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, Patch, ViewState, patches_in, query_of, rectangle
+from vitviz.app.stage.appearance_bar import Controls
 from vitviz.app.ui import number_format, theme
 from vitviz.app.ui.pixels import grid_area, smooth_size
 from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 from vitviz.app.dialogs import files
 from vitviz.app.session import colour_scale
 from vitviz.app.session.session import Session
-from vitviz.app.sides import said_of
 from vitviz.app.sources.samples import is_bundled
+from vitviz.app.stage.side import said_of
 from vitviz.render.export import save_png, with_legend
 from vitviz.render.pair import Side, levelled, paired
 
 if TYPE_CHECKING:
-    from vitviz.app.window import Window
+    from vitviz.app.window.main_window import Window
     from vitviz.explain.heatmap import Heatmap
 
 _LEGEND = ("colormap", "opacity", "style", "log", "temperature")

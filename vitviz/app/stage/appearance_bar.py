@@ -6,9 +6,9 @@ from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QSlider, QToolButton, QWidget
 
-from vitviz.app.scales import ScaleButton
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState
+from vitviz.app.stage.scale_popup import ScaleButton
 from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.render.colors import COLORMAPS, STYLES

@@ -7,17 +7,17 @@ from PySide6.QtCore import QPointF, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPalette, QPixmap
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QWidget
 
-from vitviz.app import opening
 from vitviz.app.dialogs import files
 from vitviz.app.dialogs.model_chooser import ModelChooser
-from vitviz.app.panels.photo import PhotoPanel
 from vitviz.app.session.comparison import Comparison
 from vitviz.app.session.session import Session
-from vitviz.app.sides import ACTIVE, Caption, ComparedPhoto, Side, column_of
+from vitviz.app.stage import opening
+from vitviz.app.stage.photo_view import PhotoPanel
+from vitviz.app.stage.side import ACTIVE, Caption, ComparedPhoto, Side, column_of
 from vitviz.app.widgets.photo.canvas import Canvas
 
 if TYPE_CHECKING:
-    from vitviz.app.window import Window
+    from vitviz.app.window.main_window import Window
 
 
 class SplitStage(QWidget):

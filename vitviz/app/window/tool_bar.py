@@ -6,12 +6,12 @@ from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QAction, QPalette
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QToolButton, QWidget
 
-from vitviz.app.options import OptionsButton
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState, reversible
 from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.controls.picker import Pick, Picker
 from vitviz.app.widgets.controls.segmented import Segmented
+from vitviz.app.window.method_options import OptionsButton
 from vitviz.explain.registry import METHODS, find
 
 _ICONS = {"open": "open", "choose_model": "model", "save": "save"}

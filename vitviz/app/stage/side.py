@@ -19,10 +19,10 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWi
 
 from vitviz.app.dialogs import files
 from vitviz.app.dialogs.model_chooser import ModelChooser
-from vitviz.app.panels.photo import PhotoPanel
 from vitviz.app.session.comparison import Comparison
 from vitviz.app.session.session import Session
 from vitviz.app.sources import mime
+from vitviz.app.stage.photo_view import PhotoPanel
 from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet
 

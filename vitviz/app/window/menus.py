@@ -6,7 +6,7 @@ from pathlib import Path
 from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import QDockWidget, QMenu, QMenuBar
 
-from vitviz.app.actions import COMMANDS
+from vitviz.app.commands import COMMANDS
 from vitviz.app.sources.samples import Sample
 
 
