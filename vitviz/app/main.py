@@ -99,6 +99,7 @@ def remembered_view(settings: Settings) -> ViewState:
         tile_scale=one_of("tile_scale", get_args(TileScale), default.tile_scale),
         method=one_of("method", [method.name for method in METHODS], default.method),
         fusion=one_of("fusion", ("mean", "max", "min"), default.fusion),
+        panels=settings.choices("panels"),
     )
 
 

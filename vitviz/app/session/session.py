@@ -25,6 +25,7 @@ from vitviz.app.session.view_state import (
     selection,
     settled,
     with_option,
+    with_panel,
 )
 from vitviz.app.sources.folder import FolderEnd, Walk
 from vitviz.app.work.failure import Failure, failure
@@ -329,6 +330,10 @@ class Session(QObject):
     def change(self, **changes: Any) -> None:
         """Change fields of the view; panels are told what it was and what it is."""
         self.show_view(replace(self.view, **changes))
+
+    def change_panel(self, panel: str, **changes: object) -> None:
+        """Change what a panel shows: choices by their names, as in its own view (see `view_state.panel_view`)."""
+        self.show_view(with_panel(self.view, panel, **changes))
 
     def show_view(self, view: ViewState, remembered: bool = True) -> None:
         """Replace the view; where the selection before need not be `remembered`, undoing goes past it."""

@@ -378,6 +378,7 @@ class Window(QMainWindow):
         self.settings.put("layout", self.saveState(_LAYOUT))
         for key in REMEMBERED:
             self.settings.put(key, getattr(view, key))
+        self.settings.put_choices("panels", view.panels)
         self.settings.save()
         self.hide()
         self.stage.end()
