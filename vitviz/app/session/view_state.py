@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -117,17 +118,22 @@ def with_option(view: ViewState, method: str, option: str, value: object) -> Vie
 
 def panel_view(view: ViewState, panel: str, kind: type[V]) -> V:
     """What a panel shows, as its own frozen dataclass `kind`; a choice that it does not know is at its default."""
-    hints = get_type_hints(kind)
-    chosen = view.panels.get(panel, {})
-    known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
+    known, chosen = _types_of(kind), view.panels.get(panel, {})  # type: ignore[arg-type]
     return kind(
-        **{name: value for name, value in chosen.items() if name in known and _fits(value, hints[name])}
+        **{name: value for name, value in chosen.items() if name in known and _fits(value, known[name])}
     )
 
 
 def with_panel(view: ViewState, panel: str, **changes: object) -> ViewState:
     """The view with some of a panel's choices changed."""
     return replace(view, panels={**view.panels, panel: {**view.panels.get(panel, {}), **changes}})
+
+
+@lru_cache
+def _types_of(kind: Any) -> dict[str, Any]:
+    """The types of a dataclass's fields by their names; reading them takes long for what is asked at every move."""
+    hints = get_type_hints(kind)
+    return {one.name: hints[one.name] for one in fields(kind)}
 
 
 def _fits(value: object, hint: Any) -> bool:
