@@ -41,5 +41,5 @@ def dock_of(window: Window, name: str):
 
 
 def settled(panel) -> bool:
-    """Whether a panel of numbers has those of the trace that is shown."""
-    return not panel._worker.busy and panel._of is panel.session.trace
+    """Whether nothing is loaded and nothing is computed for a panel: it shows what is asked for."""
+    return not panel.busy and panel.session.busy is None

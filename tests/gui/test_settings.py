@@ -32,6 +32,7 @@ def test_everything_that_is_promised_survives(shown, qtbot, qapp, photo):
         "tile_scale": "all",
         "method": "rollout",
         "fusion": "max",
+        "class_head": "class",
     }
     assert set(wanted) == set(REMEMBERED)
     shown.session.change(**wanted)

@@ -21,6 +21,7 @@ REMEMBERED = (
     "tile_scale",
     "method",
     "fusion",
+    "class_head",
 )
 """Fields of the view that survive."""
 

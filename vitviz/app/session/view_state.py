@@ -14,6 +14,7 @@ Direction = Literal["to", "by"]
 MapScale = Literal["auto", "zero", "range", "fixed", "shared"]
 TileScale = Literal["each", "layer", "all"]
 Framing = Literal["crop", "squash", "fit"]
+ClassHead = Literal["both", "class", "distillation"]
 
 
 Choice = tuple[str, str, object]
@@ -70,8 +71,8 @@ class ViewState:
     """Whether the filmstrip's frames lie over the photo."""
     matrix_log: bool = True
     """Whether the matrix of tokens is drawn on a logarithmic scale."""
-    class_head: Literal["both", "class", "distillation"] = "both"
-    """Which head of a distilled model the predictions show."""
+    class_head: ClassHead = "both"
+    """Which head of a distilled model the predictions and the logit lens read; other models have one head only."""
     compared: tuple[str, ...] = ()
     """Methods whose deletion and insertion curves are drawn beside those of the selected one."""
     replacement: Literal["mean", "blur"] = "mean"
@@ -90,6 +91,7 @@ SELECTED = (
     "method",
     "target",
     "choices",
+    "class_head",
     "panels",
 )
 """The fields that say what is asked for; going back through past selections restores these and leaves the drawing."""

@@ -1,0 +1,96 @@
+"""What is chosen in the panels of numbers: by a real click or key, undone, and there again in the next window."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from PySide6.QtCore import QEvent, Qt
+from steps import opened, settled, show
+
+from vitviz.app.main import make_window
+from vitviz.app.settings import Settings
+from vitviz.models.loading import load_model
+from vitviz.models.model import Model
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+@pytest.fixture(scope="module")
+def distilled() -> Model:
+    """A DeiT with a class head and a distillation head."""
+    import timm
+    import torch
+
+    torch.manual_seed(4)
+    options = {"img_size": 64, "patch_size": 16, "depth": 2, "num_classes": 9}
+    return load_model(timm.create_model("deit_tiny_distilled_patch16_224", **options), device="cpu")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A panel, how something is chosen in it, and what then holds: in the view, at the control, in what is drawn."""
+
+    panel: str
+    choose: Callable[[Any, Any], None]
+    held: Callable[[Any], object]
+    """What the view has of it."""
+    control: Callable[[Any], object]
+    drawn: Callable[[Any], object]
+    model: str = "model"
+
+
+def press(control: str, key: str) -> Callable[[Any, Any], None]:
+    """A click on one of several choices side by side."""
+
+    def click(panel, qtbot) -> None:
+        choices = getattr(panel, control)
+        qtbot.mouseClick(choices, LEFT, pos=choices.cell(key).center().toPoint())
+
+    return click
+
+
+CASES = {
+    "the head of a distilled model": Case(
+        "predictions",
+        press("heads", "distillation"),
+        lambda view: view.class_head,
+        lambda panel: panel.heads.current,
+        lambda panel: [bar.share for bar in panel.shown().bars],
+        model="distilled",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_choice_is_kept_undone_and_remembered(window, qtbot, qapp, photo, request, name):
+    case = CASES[name]
+    model = request.getfixturevalue(case.model)
+    show(window, qtbot, photo, model)
+    panel = opened(window, qtbot, case.panel)
+
+    def state(of) -> tuple[object, object, object]:
+        there = of.panel(case.panel)
+        qtbot.waitUntil(lambda: settled(there), timeout=20_000)
+        return case.held(of.session.view), case.control(there), case.drawn(there)
+
+    before = state(window)
+    case.choose(panel, qtbot)
+    chosen = state(window)
+    assert all(one != other for one, other in zip(before, chosen, strict=True))
+    window.session.undo()
+    assert state(window) == before
+    window.session.redo()
+    assert state(window) == chosen
+    window.close()
+    again = make_window(Settings(window.settings.path), "cpu")
+    try:
+        again.show()
+        qtbot.waitExposed(again)
+        show(again, qtbot, photo, model)
+        opened(again, qtbot, case.panel)
+        assert state(again) == chosen
+    finally:
+        again.close()
+        again.deleteLater()
+        qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
