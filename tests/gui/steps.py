@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PySide6.QtWidgets import QApplication
 
 from vitviz.app.window.main_window import Window
 from vitviz.models.model import Model
@@ -32,6 +33,7 @@ def opened(window: Window, qtbot, name: str):
     panel.resize(520, 520)
     qtbot.waitUntil(lambda: panel.isVisible())
     qtbot.waitUntil(lambda: settled(panel))
+    QApplication.processEvents()  # a caption of two lines has its room
     return panel
 
 

@@ -50,6 +50,13 @@ def press(control: str, key: str) -> Callable[[Any, Any], None]:
     return click
 
 
+def read_by_class_head(panel, qtbot) -> None:
+    """The head is chosen in the panel of predictions, which lies in the same place as the logit lens."""
+    window = panel.window()
+    press("heads", "class")(opened(window, qtbot, "predictions"), qtbot)
+    opened(window, qtbot, "lens")
+
+
 CASES = {
     "the head of a distilled model": Case(
         "predictions",
@@ -58,6 +65,21 @@ CASES = {
         lambda panel: panel.heads.current,
         lambda panel: [bar.share for bar in panel.shown().bars],
         model="distilled",
+    ),
+    "the head that the logit lens reads": Case(
+        "lens",
+        read_by_class_head,
+        lambda view: view.class_head,
+        lambda panel: panel.shown().head,
+        lambda panel: (panel.shown().caption, panel.shown().cells.words[:3]),
+        model="distilled",
+    ),
+    "the quantity of the statistics": Case(
+        "statistics",
+        lambda panel, qtbot: qtbot.keyClick(panel.quantity, Qt.Key.Key_End),
+        lambda view: view.panels.get("statistics", {}).get("quantity", "distance"),
+        lambda panel: panel.quantity.currentText(),
+        lambda panel: (panel.shown().quantity, [layer.tolist() for layer in panel.shown().dots.values]),
     ),
 }
 

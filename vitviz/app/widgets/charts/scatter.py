@@ -75,6 +75,11 @@ class ScatterView(ChartView):
             self._preview = preview
             self.mark()
 
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The heads, layer by layer, those without a number included."""
+        return tuple(self._targets)
+
     def place(self, target: Target) -> Any:
         """The middle of a head's dot, a QPointF."""
         number = self._targets.index(target)

@@ -1,4 +1,4 @@
-"""A table of coloured cells with named rows and numbered columns: a heat map that can be pointed at, clicked and walked."""
+"""A table of coloured cells with named rows and numbered columns, used by mouse and keyboard."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,15 +42,15 @@ _STEPS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell by row and column; None is the header: (row, None) a row's name, (None, column) a column's number."""
+    """A cell by row and column, or a header: (row, None) is a row's name, (None, column) a column's number."""
 
     row: int | None
     column: int | None
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
-    """What is shown: `values` (rows, columns) from 0 to 1, NaN for no cell."""
+class HeatCells:
+    """The content of a table: `values` (rows, columns) from 0 to 1, NaN for no cell."""
 
     values: Floats
     rows: tuple[str, ...]
@@ -62,15 +62,15 @@ class Table:
     words: tuple[tuple[str, ...], ...] = ()
     """What is written into each cell where there is room; empty for nothing."""
     marks: tuple[Mark, ...] = ()
-    """Per row: "dot" for the one that was chosen, "ring" for what holds without choice."""
+    """Per row: "dot" for the one that was chosen, "ring" for the default."""
     dotted: tuple[tuple[int, int], ...] = ()
     """The (row, column) of cells with a dot."""
 
 
-EMPTY = Table(np.zeros((0, 0)), (), ())
+EMPTY = HeatCells(np.zeros((0, 0)), (), ())
 
 
-class CellTable(Pointed):
+class HeatTable(Pointed):
     """The table. Arrow keys move, Enter picks; names of rows can be picked where `names_pickable`."""
 
     clicked = Signal(object)  # Cell
@@ -92,7 +92,7 @@ class CellTable(Pointed):
         self._colors = [QColor(int(r), int(g), int(b)) for r, g, b in table]
         self.update()
 
-    def set_table(self, table: Table) -> None:
+    def set_table(self, table: HeatCells) -> None:
         """New content."""
         self.table = table
         self._hovered = None
@@ -112,10 +112,15 @@ class CellTable(Pointed):
             self.update()
 
     def set_lit(self, column: int | None) -> None:
-        """The column that is pointed at elsewhere."""
+        """The column that is pointed at in another view."""
         if column != self._lit:
             self._lit = column
             self.update()
+
+    @property
+    def selected(self) -> tuple[frozenset[int], frozenset[int]]:
+        """The rows and the columns that are outlined in the accent."""
+        return self._rows, self._columns
 
     @property
     def room(self) -> int:
@@ -341,7 +346,7 @@ class CellTable(Pointed):
             super().keyPressEvent(event)
 
     def focusOutEvent(self, event: QFocusEvent) -> None:  # noqa: N802
-        """What the keys pointed at is not pointed at any more."""
+        """The cell at the keyboard's position is not pointed at any more."""
         if self._ring:
             self.pointed.emit(None)
         super().focusOutEvent(event)
