@@ -83,7 +83,7 @@ def test_a_colour_map_is_put_on_in_every_panel(shown, qtbot):
     tokens = dock_of(shown, "tokens")
     tokens.show()
     tokens.raise_()
-    qtbot.waitUntil(lambda: tokens.built and tokens.panel._shown is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: tokens.built and tokens.panel.shown().picture is not None, timeout=20_000)
     places = {
         "photo": shown.photo.canvas,
         "bar": shown.photo.bar,

@@ -81,7 +81,41 @@ CASES = {
         lambda panel: panel.quantity.currentText(),
         lambda panel: (panel.shown().quantity, [layer.tolist() for layer in panel.shown().dots.values]),
     ),
+    "the scale of the matrix of tokens": Case(
+        "tokens",
+        press("scale", "linear"),
+        lambda view: view.panels.get("tokens", {}).get("log", True),
+        lambda panel: panel.scale.current,
+        lambda panel: panel.shown().picture.cells.tolist(),
+    ),
+    "the window of the matrix of tokens": Case(
+        "tokens",
+        lambda panel, qtbot: qtbot.keyClick(panel.windows, Qt.Key.Key_End),
+        lambda view: view.panels.get("tokens", {}).get("window"),
+        lambda panel: panel.windows.currentText(),
+        lambda panel: (panel.shown().picture.matrix.asked, panel.shown().caption),
+        model="swin",
+    ),
 }
+
+
+def test_a_window_that_a_layer_lacks_is_the_querys_own_and_is_not_lost(window, qtbot, photo, swin):
+    show(window, qtbot, photo, swin)
+    panel, session = opened(window, qtbot, "tokens"), window.session
+    session.change(layer=0)
+    qtbot.waitUntil(lambda: settled(panel))
+    qtbot.keyClick(panel.windows, Qt.Key.Key_End)
+    qtbot.waitUntil(lambda: settled(panel))
+    last = panel.shown().picture.matrix.asked.window
+    assert last == len(session.trace.layers[0].layout.windows.index) - 1
+    session.change(layer=3)  # of fewer windows
+    qtbot.waitUntil(lambda: settled(panel))
+    assert panel.shown().picture.matrix.asked.window == 0
+    assert panel.windows.currentText() == "the query's window"
+    session.change(layer=0)
+    qtbot.waitUntil(lambda: settled(panel))
+    assert panel.shown().picture.matrix.asked.window == last
+    assert panel.windows.currentText() == f"window {last}"
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -69,8 +69,6 @@ class ViewState:
     """Whether each frame of the filmstrip has its own scale."""
     strip_photo: bool = True
     """Whether the filmstrip's frames lie over the photo."""
-    matrix_log: bool = True
-    """Whether the matrix of tokens is drawn on a logarithmic scale."""
     class_head: ClassHead = "both"
     """Which head of a distilled model the predictions and the logit lens read; other models have one head only."""
     compared: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""A square of colours with its first rows and columns large: zoomed by wheel, moved by dragging. Knows cells, not models."""
+"""A large matrix in colours, its first rows and columns drawn larger; the wheel zooms, dragging moves it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,18 +25,16 @@ from vitviz.app.widgets.base.hover_view import Pointed
 from vitviz.app.widgets.matrix.axis import LARGEST, Axis, fitted
 from vitviz.app.widgets.matrix.image import composed
 
-_CLICK = 4  # pixels that a click may wander
+_CLICK = 4  # pixels of movement from which a press is a drag
 _GAP = 4
 _LARGE = 40  # pixels of a cell in a small matrix
 _TOP = 20
 _MARGIN = 12
 _APART = 15  # pixels between two words at the side
 
-Cell = tuple[int, int]
-
 
 class MatrixView(Pointed):
-    """Shows indices 0 … 255 (rows × columns) in a table's colours; tells which cell is pointed at and which row clicked."""
+    """Shows indices 0 … 255 (rows × columns) in a table's colours; tells the cell pointed at and the row clicked."""
 
     clicked = Signal(int)  # row
     zoom_changed = Signal()
@@ -90,10 +88,25 @@ class MatrixView(Pointed):
     def set_marks(
         self, selected: tuple[int | None, int | None], marked: tuple[int | None, int | None]
     ) -> None:
-        """The selected row and column, and those of what is pointed at elsewhere."""
+        """The selected row and column, and those of what is pointed at in another view."""
         if (selected, marked) != (self._selected, self._marked):
             self._selected, self._marked = selected, marked
             self.update()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the rows that are drawn large."""
+        return self._names
+
+    @property
+    def selected(self) -> tuple[int | None, int | None]:
+        """The selected row and column."""
+        return self._selected
+
+    @property
+    def marked(self) -> tuple[int | None, int | None]:
+        """The row and column of what is pointed at in another view."""
+        return self._marked
 
     @property
     def axes(self) -> tuple[Axis, Axis] | None:
@@ -138,7 +151,7 @@ class MatrixView(Pointed):
         if scale <= self._fit * 1.001:
             self.fit()
             return
-        # In the room that the whole took: so what the pointer is on stays where it is.
+        # The axes keep the room of the whole matrix, so that the cell at `at` stays where it is.
         self._axes = rows.zoomed(scale, at.y()), columns.zoomed(scale, at.x())
         self._redraw()
         self.zoom_changed.emit()
@@ -289,7 +302,7 @@ class MatrixView(Pointed):
 
     # Events.
 
-    def at(self, position: QPointF) -> Cell | None:
+    def at(self, position: QPointF) -> tuple[int, int] | None:
         """The cell at a point of the widget."""
         if self._axes is None:
             return None
