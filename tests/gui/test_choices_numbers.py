@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from PySide6.QtCore import QEvent, Qt
+from PySide6.QtCore import QEvent, QPoint, Qt
 from steps import opened, settled, show
 
 from vitviz.app.main import make_window
@@ -57,6 +57,18 @@ def read_by_class_head(panel, qtbot) -> None:
     opened(window, qtbot, "lens")
 
 
+def curves(panel) -> list[tuple[str, tuple[float, ...]]]:
+    """Each curve that is drawn, as a name and its values."""
+    return [(line.label, tuple(line.ys)) for chart in panel.shown().charts for line in chart.lines]
+
+
+def compare_rollout(panel, qtbot) -> None:
+    """A click on its check mark."""
+    place = [row.key for row in panel.shown().rows].index("rollout")
+    box = panel.list.visualItemRect(panel.list.topLevelItem(place))
+    qtbot.mouseClick(panel.list.viewport(), LEFT, pos=QPoint(10, box.center().y()))
+
+
 CASES = {
     "the head of a distilled model": Case(
         "predictions",
@@ -95,6 +107,20 @@ CASES = {
         lambda panel: panel.windows.currentText(),
         lambda panel: (panel.shown().picture.matrix.asked, panel.shown().caption),
         model="swin",
+    ),
+    "what stands where patches are removed": Case(
+        "faithfulness",
+        press("replacement", "blur"),
+        lambda view: view.panels.get("faithfulness", {}).get("replacement", "mean"),
+        lambda panel: panel.replacement.current,
+        curves,
+    ),
+    "the methods whose curves are drawn": Case(
+        "faithfulness",
+        compare_rollout,
+        lambda view: view.panels.get("faithfulness", {}).get("compared", ()),
+        lambda panel: [row.key for row in panel.shown().rows if row.checked],
+        curves,
     ),
 }
 

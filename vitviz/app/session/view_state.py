@@ -71,10 +71,6 @@ class ViewState:
     """Whether the filmstrip's frames lie over the photo."""
     class_head: ClassHead = "both"
     """Which head of a distilled model the predictions and the logit lens read; other models have one head only."""
-    compared: tuple[str, ...] = ()
-    """Methods whose deletion and insertion curves are drawn beside those of the selected one."""
-    replacement: Literal["mean", "blur"] = "mean"
-    """What stands where these curves remove patches: the mean colour or the blurred photo."""
     panels: Mapping[str, PanelChoices] = field(default_factory=dict)
     """What each panel shows, by the panel's name; never changed in place. See `panel_view` and `with_panel`."""
 

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,8 @@ from vitviz.render.export import save_png, write_whole
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
     from vitviz.explain.measures.faithfulness import Baseline, Scores
-from vitviz.app.panels.faithfulness.scoring import LABELS, NAMES, ORDERS, STEPS, Question
+from vitviz.app.panels.faithfulness.scoring import LABELS, NAMES, ORDERS, STEPS
+from vitviz.app.panels.faithfulness.view import Replacement
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,21 +35,19 @@ class Sheet:
 
 def sheet(
     trace: "Trace",
-    asked: Sequence[Question],
-    scores: "Mapping[Question, Scores]",
+    found: "Sequence[Scores]",
     chance: "Baseline | None",
-) -> Sheet | None:
-    """What is known of the questions, as it can be saved; None where that is nothing yet."""
-    found = {one.selection.method: scores[one] for one in asked if one in scores}
-    if not found:
-        return None
-    instead = "the mean colour" if asked[0].replacement == "mean" else "the blurred photo"
+    replacement: Replacement,
+) -> Sheet:
+    """The scores of a trace's maps, at least one, as they can be saved."""
+    of_method = {one.method: one for one in found}
+    instead = "the mean colour" if replacement == "mean" else "the blurred photo"
     return Sheet(
         title=f"Faithfulness of heatmaps of {trace.model.full_name} for {trace.photo.name}",
         note=f"Area under each curve, {STEPS} steps, removed patches show {instead}. Random order: mean of "
         f"{ORDERS} with its 95 % confidence interval.",
-        label=trace.model.labels[asked[0].target],
-        scores=tuple(found[name] for name in NAMES if name in found),
+        label=trace.model.labels[found[0].target],
+        scores=tuple(of_method[name] for name in NAMES if name in of_method),
         baseline=chance,
     )
 
@@ -63,7 +62,7 @@ def save(sheet: Sheet, path: Path) -> None:
 
 
 def table(sheet: Sheet) -> str:
-    """A line per method and step."""
+    """CSV with a line per method and step."""
     text = io.StringIO(newline="")
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(
