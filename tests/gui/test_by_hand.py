@@ -242,7 +242,7 @@ def test_a_window_of_a_swin_is_chosen_by_keys(window, qtbot, swin, tmp_path):
     dock.raise_()
     qtbot.waitUntil(lambda: dock.built and dock.panel._shown is not None, timeout=20_000)
     panel = dock.panel
-    pick(qtbot, panel.window_, "window 2")
+    pick(qtbot, panel.windows, "window 2")
     qtbot.waitUntil(lambda: panel._shown.matrix.asked.window == 2, timeout=20_000)
     assert "window 2" in panel.says.whole
 
@@ -286,8 +286,8 @@ def test_registers_are_queries_in_the_margin_of_the_photo_and_in_the_matrix(
     assert chips["register 4"].isChecked()
     dock.setFloating(True)
     dock.resize(620, 900)  # high enough for a line of each
-    qtbot.waitUntil(lambda: list(dock.panel.figures.buttons) == names)
-    qtbot.mouseClick(dock.panel.figures.buttons["register 1"], LEFT)
+    qtbot.waitUntil(lambda: list(dock.panel.numbers.buttons) == names)
+    qtbot.mouseClick(dock.panel.numbers.buttons["register 1"], LEFT)
     assert session.view.query == "register 1"
 
 

@@ -53,7 +53,7 @@ def test_nothing_is_computed_while_a_panel_is_closed(shown, qtbot, monkeypatch):
 
 
 def test_a_closed_panel_keeps_no_old_trace(shown, qtbot):
-    for name in ("lens", "statistics"):
+    for name in ("predictions", "lens", "statistics", "tokens", "faithfulness"):
         opened(shown, qtbot, name)
         dock_of(shown, name).close()
     trace = weakref.ref(shown.session.trace)

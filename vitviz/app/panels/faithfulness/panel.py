@@ -52,7 +52,7 @@ class ShownCurves(Shown):
 
 
 class FaithfulnessPanel(Panel):
-    """Deletion and insertion curves, live; a check mark adds a method, pointing shows what the model was given."""
+    """Deletion and insertion curves; a check mark adds a method, pointing shows the model's input at a step."""
 
     name = "faithfulness"
 
@@ -140,7 +140,7 @@ class FaithfulnessPanel(Panel):
         self._behind = True
 
     def tint(self) -> None:
-        """Take colours from the palette, the curves' too."""
+        """Take the colours of the progress bar and of the curves from the palette."""
         theme.calm(self.bar)
         self.follow()
 
@@ -160,11 +160,11 @@ class FaithfulnessPanel(Panel):
         return panel_view(self.session.view, self.name, FaithfulnessView)
 
     def draw(self) -> None:
-        """Show what is known of what is asked for, and score the rest once the view has not changed for a while."""
+        """Show the scores that are known, and compute the missing ones once the view has not changed for a while."""
         session, store = self.session, self.store
         store.ask(session.view, self._chosen, session.methods())
         self.replacement.set_current(self._chosen.replacement)
-        # A photo or model that is loading comes first; its maps will be others.
+        # While a photo or model is loading nothing is scored: its maps will replace these.
         if store.missing != store.running or session.busy is not None:
             self._stop()
         if store.missing and not store.running and session.busy is None:
@@ -375,7 +375,7 @@ class FaithfulnessPanel(Panel):
         self.view.setAccessibleDescription(", ".join(words))
 
     def sheet(self) -> Sheet | None:
-        """What is drawn, as it can be saved; None where nothing is."""
+        """The curves that are drawn, to be saved; None where none are."""
         trace, selected = self.store.trace, self.store.selected
         scores, baseline = self._drawn
         if trace is None or selected is None or not scores:

@@ -23,12 +23,12 @@ from vitviz.app.panels.faithfulness.view import Replacement
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """What the panel shows, to be written to a file: scores in the order of the methods, and random orders."""
+    """What is written to a file: scores in the order of the methods, and random orders."""
 
     title: str
     note: str
     label: str
-    """The target's."""
+    """The name of the target class."""
     scores: "tuple[Scores, ...]"
     baseline: "Baseline | None"
 
@@ -39,7 +39,7 @@ def sheet(
     chance: "Baseline | None",
     replacement: Replacement,
 ) -> Sheet:
-    """The scores of a trace's maps, at least one, as they can be saved."""
+    """The sheet of the scores of a trace's maps, of which there is at least one."""
     of_method = {one.method: one for one in found}
     instead = "the mean colour" if replacement == "mean" else "the blurred photo"
     return Sheet(
@@ -53,7 +53,7 @@ def sheet(
 
 
 def save(sheet: Sheet, path: Path) -> None:
-    """Write the curves as a picture or as numbers, by the ending of the name."""
+    """Write the curves as a picture or as numbers, by the suffix of the path."""
     if path.suffix.lower() == ".csv":
         text = table(sheet).encode()
         write_whole(path, lambda file: file.write(text))
@@ -100,7 +100,7 @@ def picture(sheet: Sheet) -> Image.Image:
 def charts(
     found: "Iterable[Scores]", chance: "Baseline | None", label: str, selected: str = "", dark: bool = False
 ) -> tuple[plot.Chart, ...]:
-    """Deletion and insertion, on a light or a dark ground; the line of the selected method is strong."""
+    """Deletion and insertion, on a light or a dark background; the line of the selected method is strong."""
     made = []
     found = tuple(found)
     for name, what, better in (("deletion", "removed", "lower"), ("insertion", "revealed", "higher")):

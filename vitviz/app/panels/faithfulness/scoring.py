@@ -123,7 +123,7 @@ def _aim(trace: "Trace", heatmap: "Heatmap", target: int) -> "OnObject | None":
 
 
 def aim_in_short(aim: "OnObject | None", label: str) -> str:
-    """The pointing game and the share of a map on the object, each beside chance, in a line."""
+    """The share of a map on the object and the pointing game, each with its value by chance, in a line."""
     if aim is None:
         return ""
     hottest = "hit" if aim.points else "missed"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ScoreStore:
-    """The scores of a trace's maps, as they come in; another trace has a store of its own."""
+    """The scores of the maps of one trace; another trace needs a new store."""
 
     def __init__(self, trace: "Trace | None" = None) -> None:
         self.trace = trace
@@ -79,7 +79,7 @@ class ScoreStore:
         return RandomOrders(found.patches, one.target, one.replacement)
 
     def take(self, news: Scored) -> None:
-        """Keep an answer; random orders that have become necessary by it are computed next."""
+        """Keep an answer. While work runs, the random orders of a map follow its scores."""
         if isinstance(news.key, RandomOrders):
             if news.baseline is not None:
                 self.baselines[news.key] = news.baseline
@@ -93,7 +93,7 @@ class ScoreStore:
             self.running = self.missing
 
     def fail(self, problem: str) -> None:
-        """What runs has ended with a problem: it is not asked for again."""
+        """End what runs with a problem, so that it is not asked for again."""
         for one in self.running:
             if isinstance(one, Question):
                 self.problems.setdefault(one, problem)

@@ -61,7 +61,7 @@ class LensPanel(Panel):
         self.view = HeatTable()
         self.view.setAccessibleName("Logit lens, classes by layers")
         self.view.names_pickable = True
-        # Arrow keys go from cell to cell here.
+        # Arrow keys move between cells here, not between patches.
         self.view.addActions([key for key in keys if key.objectName() not in _ARROWS])
         self.empty = Invitation(self.view, [])
         column = QVBoxLayout(self)
@@ -98,7 +98,7 @@ class LensPanel(Panel):
             return
         if trace is not self._of:
             if self._of is None or self._of.model is not trace.model:
-                self._lens = None  # another model's layers and classes cannot be pointed at
+                self._lens = None  # the pointer must not find layers and classes of the model before
                 self._wipe()
             self._of = trace
             self.worker.submit(lambda ticket: compute.lens_of(trace, ticket), self._take, self._fail)

@@ -1,4 +1,4 @@
-"""Statistics of attention: a dot per head by layer, and how alike the heads of a layer are."""
+"""Statistics of attention: a dot per head by layer, and how similar the heads of a layer are."""
 
 import math
 from dataclasses import dataclass
@@ -63,13 +63,13 @@ class ShownStatistics(Shown):
     similarity: HeatCells
     """Heads × heads."""
     photos: int
-    """Over how many photos of a folder the numbers are means; 0 for the numbers of the photo at hand."""
+    """The number of photos of a folder that the values are means over; 0 for the values of the photo that is open."""
     note: str
-    """What else is to be known of these photos."""
+    """The sentence about these photos below the table."""
 
 
 class StatisticsPanel(Panel):
-    """Pointing at a dot previews the head on the photo, a click selects it; over the photo at hand or a folder."""
+    """Pointing at a dot previews the head on the photo, a click selects it. Values are of the photo or of a folder."""
 
     name = "statistics"
 
@@ -79,7 +79,7 @@ class StatisticsPanel(Panel):
         self._found: Statistics | None = None
         self._quantities: tuple[Quantity, ...] = ()
         self._drawn: tuple[Statistics, Quantity] | None = None  # what the dots are of
-        self._compared: tuple[Statistics, int] | None = None  # and the table
+        self._compared: tuple[Statistics, int] | None = None  # what the table is of
         self.folder = FolderStatistics(self)
         self.says = Quiet()
         self.quantity = QComboBox()
@@ -88,7 +88,7 @@ class StatisticsPanel(Panel):
         self.plot.setAccessibleName("Statistics, one dot per head")
         self.alike = Quiet()
         self.matrix = HeatTable()
-        self.matrix.setAccessibleName("How alike heads are, heads by heads")
+        self.matrix.setAccessibleName("Similarity of heads, heads by heads")
         self.empty = Invitation(self.plot, [])
         self.card = ProgressCard(self.plot)
         self.note = QLabel()
@@ -162,7 +162,7 @@ class StatisticsPanel(Panel):
         self.folder.end()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """The two pictures side by side where there is room, else one below the other; what can be done fills the rest."""
+        """Put the chart and the table side by side where there is room, else one below the other."""
         super().resizeEvent(event)
         wide = event.size().width() > 1.25 * event.size().height()
         aside, below = QBoxLayout.Direction.LeftToRight, QBoxLayout.Direction.TopToBottom
@@ -181,7 +181,7 @@ class StatisticsPanel(Panel):
         self.follow()
 
     def draw(self) -> None:
-        """Show the numbers of the trace or of a folder, and ask for those of the trace where they are not known yet."""
+        """Show the numbers of a folder or of the trace; these are computed first where they are not known yet."""
         trace = self.session.trace
         if trace is None:
             self._clear(
@@ -192,7 +192,7 @@ class StatisticsPanel(Panel):
         if trace is not self._of:
             heads = [layer.heads for layer in trace.layers]
             if self._found is not None and heads != [layer.heads for layer in self._found.layers]:
-                self._found = None  # heads that are not there cannot be pointed at
+                self._found = None  # the pointer must not find heads that this model does not have
             self._of = trace
             self.worker.submit(lambda ticket: compute.statistics_of(trace, ticket), self._take, self._fail)
         self._dim()
@@ -275,7 +275,7 @@ class StatisticsPanel(Panel):
         return self._found if summary is None else summary.mean
 
     def _fill(self) -> None:
-        """Draw what is known, and nothing anew that is drawn already."""
+        """Draw the numbers that are known; what is drawn already is not drawn again."""
         numbers = self._numbers
         self._offer_buttons()
         if numbers is None:
@@ -387,7 +387,7 @@ class StatisticsPanel(Panel):
         if self._compared is None:
             return
         numbers, layer = self._compared
-        text = f"Layer {layer}: how alike its heads are, cosine of their rows · 0 to 1"
+        text = f"Layer {layer}: similarity of its heads, cosine of their rows · 0 to 1"
         if pair is not None:
             text = f"Layer {layer}, {alike(numbers.layers[layer], pair)}"
         self.alike.set_text(text)

@@ -14,7 +14,7 @@ from vitviz.render.colors import is_signed, to_index, to_unit, value_range
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
 
-    # Only named here: the module imports torch.
+    # For type checking only: the module imports torch.
     from vitviz.explain.internals.matrix import PrefixShare
 
 PADDING = -1
@@ -35,7 +35,7 @@ class Asked:
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """A matrix with what its rows and columns are."""
+    """A matrix and the tokens of its rows and columns."""
 
     asked: Asked
     values: NDArray[np.float32]
@@ -45,7 +45,7 @@ class Matrix:
     first: tuple[int, int]
     """How many rows and columns at the beginning are prefix tokens (or the pool)."""
     names: tuple[str, ...]
-    """Of those rows."""
+    """The names of these rows."""
     ticks: tuple[tuple[int, str], ...]
     """The first column of each row of patches, with its number."""
     shares: "list[PrefixShare]"

@@ -1,4 +1,4 @@
-"""The whole attention of the chosen layer and head: every token to every token."""
+"""The whole attention matrix of the chosen layer and head: every token to every token."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -54,11 +54,11 @@ class ShownTokens(Shown):
     marked: tuple[int | None, int | None]
     """The row and the column of the patch that is pointed at in another view."""
     weight: str
-    """What is said of one weight."""
+    """The sentence about one weight."""
 
 
 class TokensPanel(Panel):
-    """Queries are rows, keys are columns; prefix tokens are drawn large, as they are few and matter most."""
+    """Queries are rows, keys are columns; prefix tokens are drawn larger, as they are few and get much attention."""
 
     name = "tokens"
 
@@ -132,7 +132,7 @@ class TokensPanel(Panel):
         column.addWidget(self.numbers)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """More or fewer prefix tokens have a line of their own."""
+        """Show a line per prefix token where there is room, else their mean."""
         super().resizeEvent(event)
         self._show_numbers()
 
@@ -160,7 +160,7 @@ class TokensPanel(Panel):
         self.follow()
 
     def draw(self) -> None:
-        """Ask for the matrix of what is selected; its drawing comes from the thread, or from those that are kept."""
+        """Show the matrix of what is selected, from those that are kept or computed in the thread."""
         session = self.session
         trace = session.trace
         if trace is None:

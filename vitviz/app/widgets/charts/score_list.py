@@ -37,7 +37,7 @@ class LegendRow:
 
 
 class _Heads(QHeaderView):
-    """Quiet words over the columns, without the bars and gradients of a table."""
+    """Small titles of the columns, without the bars and gradients of a table."""
 
     def paintSection(self, painter: QPainter, rect: QRect, column: int) -> None:  # noqa: N802
         painter.setFont(theme.small())
@@ -55,7 +55,7 @@ class ScoreList(QTreeWidget):
     def __init__(self, name: str, heads: Sequence[str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._rows: tuple[LegendRow, ...] = ()
-        self._touched = False  # by the user since the rows were set
+        self._touched = False  # whether the user changed a check mark since the rows were set
         self._swatches: dict[tuple[object, ...], QIcon] = {}
         self.setAccessibleName(name)
         self.setHeader(_Heads(Qt.Orientation.Horizontal, self))
@@ -113,11 +113,11 @@ class ScoreList(QTreeWidget):
         super().changeEvent(event)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """The first four; the others are scrolled to."""
+        """Room for four rows; the others are reached by scrolling."""
         return QSize(200, self._height(4))
 
     def _dress(self) -> None:
-        # Fusion draws the frame of a check box in a darker Window, which a dark window swallows.
+        # Fusion draws the frame of a check box darker than the window, so it cannot be seen in a dark one.
         theme.quieten(self, QPalette.ColorRole.Window)
 
     def sizeHint(self) -> QSize:  # noqa: N802

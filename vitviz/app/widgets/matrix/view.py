@@ -30,7 +30,7 @@ _GAP = 4
 _LARGE = 40  # pixels of a cell in a small matrix
 _TOP = 20
 _MARGIN = 12
-_APART = 15  # pixels between two words at the side
+_APART = 15  # pixels between two words beside the rows
 
 
 class MatrixView(Pointed):
@@ -115,7 +115,7 @@ class MatrixView(Pointed):
 
     @property
     def merged(self) -> int:
-        """How many cells along a side one of the screen's pixels shows, at most; 1 where each cell is seen."""
+        """The number of cells along a side that share one pixel of the screen, at most; 1 where each cell is visible."""
         if self._axes is None or not self._axes[1].others:
             return 1
         return max(1, int(np.ceil(1 / (self._axes[1].scale * self.devicePixelRatioF()) - 1e-6)))
@@ -142,7 +142,7 @@ class MatrixView(Pointed):
         self.zoom_changed.emit()
 
     def zoom(self, factor: float, at: QPointF | None = None) -> None:
-        """Larger or smaller cells, with what lies at a point (the middle by default) held still."""
+        """Make cells larger or smaller; the cell at a point (the middle by default) stays there."""
         if self._axes is None:
             return
         rows, columns = self._axes
@@ -195,11 +195,11 @@ class MatrixView(Pointed):
         ]
         scale = min([*sides, float(_LARGE)])
         pixels = scale * self.devicePixelRatioF()
-        if int(pixels) > 0.88 * pixels:  # whole pixels look even, if they do not cost much of the room
+        if int(pixels) > 0.88 * pixels:  # whole pixels look even; not where they would waste much room
             scale = int(pixels) / self.devicePixelRatioF()
         down = fitted(rows, self._first[0], _TOP, band, _GAP, 1, scale)
         across = fitted(columns, self._first[1], left, band, _GAP, 1, scale)
-        # The whole lies in the middle of the width.
+        # The matrix is centred in the width.
         used = across.begin + across.others * scale
         spare = max(0.0, (self.width() - used - _MARGIN) / 2)
         return (
@@ -230,7 +230,7 @@ class MatrixView(Pointed):
         painter.setOpacity(1.0)
         scheme = theme.colors(self.palette())
         hovered = self._marked if self._hovered is None else self._hovered
-        # On the colours of the map, which are the same in every theme.
+        # White, as it lies over the colours of the map, which are the same in every theme.
         self._draw_lines(painter, hovered, QColor(255, 255, 255, 210), 1)
         self._draw_lines(painter, self._selected, QColor(scheme.accent), 2)
         if self._hovered is not None:
@@ -283,7 +283,7 @@ class MatrixView(Pointed):
     def _draw_lines(
         self, painter: QPainter, at: tuple[int | None, int | None], color: QColor, width: int
     ) -> None:
-        """A row and a column, outlined where they are thin."""
+        """Outline a row and a column."""
         assert self._axes is not None
         rows, columns = self._axes
         painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -314,7 +314,7 @@ class MatrixView(Pointed):
         self.fit()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Another screen has other pixels, another theme other colours."""
+        """Draw again for other colours, fonts or pixels."""
         if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.FontChange):
             self._redraw()
         elif event.type() == QEvent.Type.DevicePixelRatioChange:
@@ -337,7 +337,7 @@ class MatrixView(Pointed):
         self.point(self.at(event.position()))
 
     def enterEvent(self, event: QEnterEvent) -> None:  # noqa: N802
-        """Point at once, not only after the next move."""
+        """Point at the cell where the pointer enters."""
         self.point(self.at(event.position()))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
@@ -346,7 +346,7 @@ class MatrixView(Pointed):
             self._press, self._dragged = event.position(), False
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """A click is a press that did not become a drag; names beside the rows count as rows."""
+        """Click a row where the press did not become a drag; the names beside the rows belong to them."""
         was_click = self._press is not None and not self._dragged
         self._press = None
         if was_click and event.button() == Qt.MouseButton.LeftButton and self._axes is not None:
