@@ -144,6 +144,21 @@ def test_a_window_that_a_layer_lacks_is_the_querys_own_and_is_not_lost(window, q
     assert panel.windows.currentText() == f"window {last}"
 
 
+def test_a_quantity_that_a_model_lacks_is_the_first_one_and_is_not_lost(window, qtbot, photo, model, swin):
+    show(window, qtbot, photo, model)
+    panel = opened(window, qtbot, "statistics")
+    qtbot.keyClick(panel.quantity, Qt.Key.Key_End)
+    assert panel.shown().quantity == "prefix 0"
+    for other, quantity, entry in (
+        (swin, "distance", "mean attention distance"),
+        (model, "prefix 0", "share on the class token"),
+    ):
+        show(window, qtbot, photo, other)
+        qtbot.waitUntil(lambda: settled(panel))
+        assert panel.shown().quantity == quantity
+        assert panel.quantity.currentText() == entry
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_choice_is_kept_undone_and_remembered(window, qtbot, qapp, photo, request, name):
     case = CASES[name]
