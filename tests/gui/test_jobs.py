@@ -110,3 +110,19 @@ def test_closing_cancels_all_jobs_and_ends_the_thread(queue):
     assert {job.state for job in jobs} == {"cancelled"}
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("vitviz-test")]
     assert queue.start("late", lambda _: None).state == "cancelled"
+
+
+def test_files_that_wait_to_be_written_are_written_when_the_window_closes(queue):
+    started, go, written = threading.Event(), threading.Event(), []
+
+    def first(_):
+        started.set()
+        go.wait(5)
+        written.append("first")
+
+    queue.start("Saving", first)
+    queue.start("Saving", lambda _: written.append("second"))
+    assert started.wait(5)
+    go.set()
+    queue.close(finish=True)
+    assert written == ["first", "second"]

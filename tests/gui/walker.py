@@ -237,7 +237,7 @@ class Walker:
     def open_photo(self, way=None):
         """Drop, paste or pick a photo, or go to the next one."""
         way, photo = way or next(self.ways), self.chance.choice(self.photos)
-        before = self.window.session._wanted
+        before = self.window.session.opening.wanted
         if way in ("file", "folder"):
             hands.drop(self.stage(), hands.files(photo.parent if way == "folder" else photo))
         elif way == "picture":
@@ -253,7 +253,7 @@ class Walker:
             self.pick("File", "Open recent", self.chance.choice(self.photos).name)
         else:
             hands.press(self.window, "Alt+Right" if way == "next" else "Alt+Left")
-        self.happened[f"photo: {way}"] += self.window.session._wanted is not before
+        self.happened[f"photo: {way}"] += self.window.session.opening.wanted is not before
 
     def open_weights(self):
         """Drop a file of weights."""

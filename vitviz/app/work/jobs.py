@@ -93,12 +93,18 @@ class JobQueue(QObject):
             self._waiting.remove(job)
             self._end(job, "cancelled")
 
-    def close(self) -> None:
-        """Cancel all jobs and wait for the thread to end; none can follow."""
+    def close(self, finish: bool = False) -> None:
+        """Cancel all jobs and wait for the thread to end; none can follow. With `finish` those that wait are done first."""
         self._closed = True
+        waiting = list(self._waiting)
         for job in reversed(self.jobs):
             self.cancel(job)
         self._worker.close()
+        for job in waiting if finish else ():
+            try:
+                job.work(Ticket(0, lambda *_: None))
+            except Exception as problem:
+                self.failed.emit(failure(problem))
 
     def _next(self) -> None:
         if self._running is None and self._waiting:
