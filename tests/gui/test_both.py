@@ -13,7 +13,6 @@ from steps import picture, show
 from vitviz.app.dialogs import files
 from vitviz.app.session import load, model_list
 from vitviz.app.sources import mime
-from vitviz.app.stage import opening
 from vitviz.app.ui.pixels import levels
 from vitviz.errors import RefusedError
 from vitviz.images.photo import SUFFIXES
@@ -118,7 +117,7 @@ def test_the_images_of_a_large_photo_are_made_off_the_gui_thread(window, qtbot, 
     data = QMimeData()
     data.setImageData(QImage(30, 20, QImage.Format.Format_RGB32))
     with qtbot.waitSignal(window.session.photo_changed):
-        opening.receive(window, data)
+        window.opener.receive(data, window.stage.into)
     assert here == [False, False]
     found = levels(np.zeros((3400, 4000, 3), np.uint8))
     assert [(one.width(), one.height()) for one in found] == [(4000, 3400), (2000, 1700), (1000, 850)]

@@ -1,6 +1,6 @@
 """Every command of the window with its keys, in one table: menus, shortcuts and the sheet of keys come from it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -164,8 +164,8 @@ POINTER: tuple[tuple[str, str], ...] = (
 """What the pointer does on a photo, and how."""
 
 
-def build(owner: QObject, handlers: Mapping[str, Callable[[], object]]) -> dict[str, QAction]:
-    """A QAction per command, triggering the handler of its name; KeyError for a command without one."""
+def build(owner: QObject) -> dict[str, QAction]:
+    """A QAction per command, by name."""
     actions = {}
     for command in COMMANDS:
         action = QAction(command.text, owner)
@@ -177,8 +177,6 @@ def build(owner: QObject, handlers: Mapping[str, Callable[[], object]]) -> dict[
         shown = f" ({QKeySequence(command.keys[0]).toString()})" if command.keys else ""
         plain = command.text.replace("&", "").rstrip("…")
         action.setToolTip((command.tip or plain) + shown)
-        handler = handlers[command.name]
-        action.triggered.connect(lambda _=False, handler=handler: handler())
         actions[command.name] = action
         if command.stage_keys:
             extra = QAction(command.text, owner)

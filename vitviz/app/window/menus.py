@@ -10,7 +10,7 @@ from vitviz.app.commands import COMMANDS
 from vitviz.app.sources.samples import Sample
 
 
-def fill(bar: QMenuBar, actions: Mapping[str, QAction], docks: list[QDockWidget]) -> dict[str, QMenu]:
+def fill(bar: QMenuBar, actions: Mapping[str, QAction], docks: Sequence[QDockWidget]) -> dict[str, QMenu]:
     """One menu per name in the table, in its order; the Panels menu also opens and closes each dock."""
     menus: dict[str, QMenu] = {}
     for command in COMMANDS:

@@ -56,7 +56,6 @@ class ToolsPanel(QWidget):
         session.trace_changed.connect(self._show_methods)
         session.trace_changed.connect(self._show_target)
         session.model_changed.connect(self._show_model)
-        session.heatmap_changed.connect(self._allow)
         self._follow(session.view, session.view)
         self._show_model()
         self._show_methods()
