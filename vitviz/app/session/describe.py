@@ -102,9 +102,6 @@ def _strongest(heat: "Heatmap") -> tuple[int, int]:
     return int(row), int(column)
 
 
-_IN_ONE = ("gradient_attention", "gradcam")  # these show one layer, the others all layers up to one
-
-
 def where(trace: "Trace", chosen: Selection, heat: "Heatmap | None" = None) -> str:
     """Layer and head as the model names them; for other methods which, for which class, and how far through the model."""
     layer = trace.layers[chosen.layer]
@@ -118,7 +115,7 @@ def where(trace: "Trace", chosen: Selection, heat: "Heatmap | None" = None) -> s
     if target is not None:
         said += f" for {class_of(trace, target)}"
     if method.takes("layer"):
-        said += f" · {place}" if chosen.method in _IN_ONE else f" · up to {place}"
+        said += f" · {place}" if method.one_layer else f" · up to {place}"
     if method.takes("head") and chosen.head is not None:
         said += f", {head}"
     return said

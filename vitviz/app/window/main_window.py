@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 from vitviz.app import commands
 from vitviz.app.dialogs.model_chooser import ModelChooser
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import ViewState, moved_head, moved_layer, moved_query, reversible
+from vitviz.app.session.view_state import ViewState, moved_head, moved_layer, moved_query
 from vitviz.app.settings import REMEMBERED, Settings
 from vitviz.app.sources import mime
 from vitviz.app.sources.samples import MODELS, is_bundled, samples
@@ -37,7 +37,7 @@ from vitviz.app.window.presentation import Presentation
 from vitviz.app.window.status_bar import StatusPanel
 from vitviz.app.window.tool_bar import ToolsPanel
 from vitviz.app.work.failure import Failure
-from vitviz.explain.registry import METHODS
+from vitviz.explain.registry import METHODS, find
 
 _FRAMINGS = {
     "crop": "As the model was trained (crop)",
@@ -131,7 +131,7 @@ class Window(QMainWindow):
     def _build_menus(self) -> None:
         # On the window itself too: keys of a menu bar that is hidden would be lost.
         self.addActions(
-            [self.commands[command.name] for command in commands.COMMANDS if command.scope == "window"]
+            [self.commands[command.name] for command in commands.commands() if command.scope == "window"]
         )
         made = menus.fill(self.menu_bar, self.commands, [*self.docks])
         recent = made["&File"].addMenu("Open &recent")
@@ -331,7 +331,7 @@ class Window(QMainWindow):
             "compare_end": self.stage.comparison is not None,
             "next_photo": active.photo is not None and active.photo.path is not None,
             "previous_photo": active.photo is not None and active.photo.path is not None,
-            "direction": traced and reversible(session.view.method),
+            "direction": traced and find(session.view.method).reversible,
             "free": traced or self.presentation.on,
             "choose_target": traced,
             "undo": traced and session.history.can_undo,
