@@ -59,7 +59,7 @@ def export_photo(
         style["field"] = heatmap.pixels
     query = choices.get("query")
     if isinstance(query, tuple) and len(patches_of(query)) == 1:
-        style["mark"] = traced.cell(heatmap.patches, *query)
+        style["mark"] = traced.patches.nearest_in(heatmap.patches, *query)
     heatmap.save(picture, legend=asked.legend, **style)
     if raw is not None:
         heatmap.save_raw(raw)

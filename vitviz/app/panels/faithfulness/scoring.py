@@ -179,14 +179,12 @@ def given(trace: "Trace", replacement: Replacement) -> Given:
 
 def at_step(pictures: Given, scores: "Scores", step: int, revealed: bool) -> NDArray[np.uint8]:
     """What the model is given at a step, uint8 (height, width, 3): patches removed, or all but the revealed ones."""
-    from vitviz.explain.measures.faithfulness import cells
-
     grid = scores.patches
     taken = np.zeros(grid.rows * grid.cols + 1, bool)
     taken[scores.order[: scores.counts[step]]] = True
     gone = ~taken if revealed else taken
     gone[-1] = False  # pixels of no cell find the last one
-    cell = cells(grid, (pictures.photo.shape[0], pictures.photo.shape[1]))
+    cell = grid.of_pixels((pictures.photo.shape[0], pictures.photo.shape[1]))
     return np.where(gone[cell][:, :, None], pictures.instead, pictures.photo)
 
 
