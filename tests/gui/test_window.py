@@ -119,7 +119,7 @@ def test_everything_that_takes_the_focus_has_a_name(shown, qtbot):
 
 
 def test_no_key_is_given_twice():
-    keys = [key for command in commands.COMMANDS for key in command.keys]
+    keys = [key for command in commands.commands() for key in command.keys]
     assert len(keys) == len(set(keys))
 
 

@@ -43,7 +43,7 @@ class Walker:
         self.weights.write_bytes(b"no weights")
         self.keys = [
             key
-            for command in commands.COMMANDS
+            for command in commands.commands()
             if command.name not in DIALOGS
             for key in (*command.keys, *command.stage_keys)
         ] + ["Tab", "Shift+Tab", "F6", "Shift+F6"]
@@ -154,7 +154,7 @@ class Walker:
 
     def command(self, name):
         """Give a command by its keys, or by the menu."""
-        command = next(one for one in commands.COMMANDS if one.name == name)
+        command = next(one for one in commands.commands() if one.name == name)
         if command.keys and self.chance.random() < 0.7:
             hands.press(self.window, command.keys[0])
         else:

@@ -26,7 +26,7 @@ Handler = Callable[[], object]
 
 
 class CommandHandlers:
-    """The handler of each command in `commands.COMMANDS`, with the dialogs that they open."""
+    """The handler of each command in `commands.commands`, with the dialogs that they open."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class CommandHandlers:
     def connect(self, actions: Mapping[str, QAction]) -> None:
         """Let each action do what its command is for. Raises KeyError for a command without a handler."""
         handlers = self._handlers()
-        for command in commands.COMMANDS:
+        for command in commands.commands():
             handler = handlers[command.name]
             actions[command.name].triggered.connect(lambda _=False, handler=handler: handler())
 

@@ -118,7 +118,7 @@ class Window(QMainWindow):
     def _build_menus(self) -> None:
         # On the window itself too: keys of a menu bar that is hidden would be lost.
         self.addActions(
-            [self.commands[command.name] for command in commands.COMMANDS if command.scope == "window"]
+            [self.commands[command.name] for command in commands.commands() if command.scope == "window"]
         )
         made = menus.fill(self.menu_bar, self.commands, self.docks)
         recent = made["&File"].addMenu("Open &recent")
