@@ -11,13 +11,19 @@ from vitviz.attention.layout import Footprint, Layout
 from vitviz.attention.windows import Box
 from vitviz.images.framing import Framing
 from vitviz.images.photo import Photo
-from vitviz.render.colors import DEFAULT_COLORMAP, SIGNED_COLORMAP, is_signed, lookup_table, to_index, to_unit
+from vitviz.render.colors import (
+    DEFAULT_COLORMAP,
+    REGIONS,
+    SIGNED_COLORMAP,
+    is_signed,
+    lookup_table,
+    to_index,
+    to_unit,
+)
 from vitviz.render.lettering import INK, PAPER, QUIET, wrapped, write
 
 NOTHING = (176, 179, 186)
 """The colour of cells that hold nothing: padding, and keys that a query cannot see."""
-REGIONS = ((0, 114, 178), (0, 158, 115), (204, 121, 167), (240, 228, 66))
-"""Four colours for the regions of a window, told apart by colour-blind people too (Okabe & Ito 2008)."""
 
 Pixels = NDArray[np.uint8]
 

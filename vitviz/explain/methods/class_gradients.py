@@ -38,11 +38,6 @@ def gradients(trace: Trace, target: int | None, cancel: Callable[[], bool] | Non
         return found
 
 
-def has_gradients(trace: Trace, target: int | None) -> bool:
-    """Whether `gradients` would answer at once."""
-    return class_index(trace, target) in _kept.get(trace, {})
-
-
 def class_index(trace: Trace, target: int | None) -> int:
     """The class asked for; None is the top prediction. Raises MethodError for a class that the model does not have."""
     reason = refusal(trace)
