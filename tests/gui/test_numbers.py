@@ -15,7 +15,7 @@ from steps import dock_of, opened, picture, settled, show
 
 import vitviz
 from vitviz.app.panels.lens import compute as lens
-from vitviz.app.panels.statistics import compute as statistics
+from vitviz.app.session import measures
 from vitviz.app.session.view_state import Hover
 from vitviz.app.ui import theme
 from vitviz.app.widgets.matrix.heat_table import Cell
@@ -34,10 +34,10 @@ def spot(plot, layer, head):
 
 def test_nothing_is_computed_while_a_panel_is_closed(shown, qtbot, monkeypatch):
     asked = []
-    lens_of, statistics_of = lens.lens_of, statistics.statistics_of
+    lens_of, statistics_of = lens.lens_of, measures.statistics_of
     monkeypatch.setattr(lens, "lens_of", lambda *what: asked.append("lens") or lens_of(*what))
     monkeypatch.setattr(
-        statistics, "statistics_of", lambda *what: asked.append("statistics") or statistics_of(*what)
+        measures, "statistics_of", lambda *what: asked.append("statistics") or statistics_of(*what)
     )
     for name in ("lens", "statistics"):
         assert not shown.panel(name).isVisible()
@@ -286,7 +286,7 @@ def test_another_models_numbers_cannot_be_pointed_at_while_the_new_ones_are_awai
     view = panel.view if name == "lens" else panel.plot
     place = middle(view, 0, 3) if name == "lens" else spot(view, 2, 2)
     go = threading.Event()
-    for module, function in ((lens, "lens_of"), (statistics, "statistics_of")):
+    for module, function in ((lens, "lens_of"), (measures, "statistics_of")):
         real = getattr(module, function)
         monkeypatch.setattr(module, function, lambda *what, real=real: go.wait(20) and real(*what))
     options = {"img_size": 64, "patch_size": 8, "num_heads": 2, "num_classes": 50}

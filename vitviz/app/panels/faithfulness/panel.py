@@ -14,7 +14,7 @@ from vitviz.app.dialogs import files
 from vitviz.app.panels.base import Panel, Shown
 from vitviz.app.panels.faithfulness import save, scoring
 from vitviz.app.panels.faithfulness.save import Sheet
-from vitviz.app.panels.faithfulness.scoring import LABELS, NAMES, Scored
+from vitviz.app.panels.faithfulness.scoring import Scored
 from vitviz.app.panels.faithfulness.store import ScoreStore
 from vitviz.app.panels.faithfulness.view import FaithfulnessView
 from vitviz.app.session.session import Session
@@ -27,7 +27,9 @@ from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.app.widgets.messages.empty_state import Invitation
 from vitviz.app.work.failure import failure
 from vitviz.app.work.progress import Progress
-from vitviz.render.plot import RANDOM, STROKES, Chart, Stroke
+from vitviz.explain.registry import METHODS, find, stroke_of
+from vitviz.render.plot import Chart
+from vitviz.render.strokes import RANDOM, Stroke
 
 if TYPE_CHECKING:
     from vitviz.explain.measures.faithfulness import Baseline, Scores
@@ -283,7 +285,7 @@ class FaithfulnessPanel(Panel):
             return
         beside = "" if store.baseline is None else f", random orders {store.baseline.deletion.area}"
         self.view.setAccessibleDescription(
-            f"{LABELS[found.method]}: area under deletion {found.deletion.area:.3f}, under insertion "
+            f"{find(found.method).label}: area under deletion {found.deletion.area:.3f}, under insertion "
             f"{found.insertion.area:.3f}{beside}"
         )
 
@@ -308,7 +310,8 @@ class FaithfulnessPanel(Panel):
         by_method = {one.selection.method: one for one in store.questions}
         selected = None if store.selected is None else store.scores.get(store.selected)
         rows = []
-        for name, stroke in zip(NAMES, STROKES, strict=True):
+        for method in METHODS:
+            name, stroke = method.name, stroke_of(method.name)
             one, current = by_method.get(name), name == view.method
             found = None if one is None else store.scores.get(one)
             numbers = ("…", "…") if one is not None and one in store.running else ("", "")
@@ -325,7 +328,7 @@ class FaithfulnessPanel(Panel):
             rows.append(
                 LegendRow(
                     name,
-                    LABELS[name],
+                    method.label,
                     numbers,
                     (color, dashes),
                     checked=one is not None,

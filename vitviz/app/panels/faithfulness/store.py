@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from vitviz.app.panels.faithfulness import scoring
-from vitviz.app.panels.faithfulness.scoring import NAMES, Question, RandomOrders, Scored
+from vitviz.app.panels.faithfulness.scoring import Question, RandomOrders, Scored
 from vitviz.app.panels.faithfulness.view import FaithfulnessView
 from vitviz.app.session.view_state import ViewState
+from vitviz.explain.registry import METHODS
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
@@ -38,7 +39,7 @@ class ScoreStore:
             return
         names = [
             name
-            for name in NAMES
+            for name in (method.name for method in METHODS)
             if name in chosen.compared and name != view.method and reasons.get(name, "") is None
         ]
         self.questions = tuple(

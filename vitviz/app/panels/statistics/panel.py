@@ -11,7 +11,6 @@ from PySide6.QtWidgets import QBoxLayout, QComboBox, QHBoxLayout, QLabel, QPushB
 
 from vitviz.app.dialogs import files
 from vitviz.app.panels.base import Panel, Shown
-from vitviz.app.panels.statistics import compute
 from vitviz.app.panels.statistics.folder import FolderStatistics
 from vitviz.app.panels.statistics.quantities import (
     QUANTITIES,
@@ -23,6 +22,7 @@ from vitviz.app.panels.statistics.quantities import (
     share_of,
     values_of,
 )
+from vitviz.app.session import measures
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, ViewState, of_one_head, panel_view
 from vitviz.app.ui import theme
@@ -194,7 +194,7 @@ class StatisticsPanel(Panel):
             if self._found is not None and heads != [layer.heads for layer in self._found.layers]:
                 self._found = None  # the pointer must not find heads that this model does not have
             self._of = trace
-            self.worker.submit(lambda ticket: compute.statistics_of(trace, ticket), self._take, self._fail)
+            self.worker.submit(lambda ticket: measures.statistics_of(trace, ticket), self._take, self._fail)
         self._dim()
         self._fill()
         self._preview()

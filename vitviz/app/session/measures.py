@@ -1,4 +1,4 @@
-"""The statistics of a trace, computed in the panel's thread."""
+"""The statistics of a trace, computed in a panel's thread."""
 
 from typing import TYPE_CHECKING
 
