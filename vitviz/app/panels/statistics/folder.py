@@ -7,8 +7,9 @@ from PySide6.QtCore import QObject, Signal
 
 from vitviz.app.session.view_state import Framing
 from vitviz.app.sources.folder import photos_in
+from vitviz.app.work.jobs import Job, JobQueue
 from vitviz.app.work.progress import Progress
-from vitviz.app.work.worker import Stopped, Ticket, Worker
+from vitviz.app.work.worker import Stopped, Ticket
 from vitviz.errors import PhotoError
 
 if TYPE_CHECKING:
@@ -20,45 +21,46 @@ class FolderStatistics(QObject):
     """Computes mean and standard deviation over a folder and keeps them for one model and framing."""
 
     changed = Signal()  # `summary` is another one, or None
-    progressed = Signal(object)  # Progress while the job runs, None when it has ended
-    failed = Signal(object)  # the exception that ended the job
+    progressed = Signal(object)  # Progress while the job waits or runs, None when it has ended
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, jobs: JobQueue, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.summary: Summary | None = None
         self.folder = ""
         """The name of the folder that `summary` is of."""
         self._basis: tuple[Model, Framing] | None = None
-        self._worker = Worker("folder", self, behind=True)
+        self._jobs = jobs
+        self._job: Job | None = None
 
     @property
     def busy(self) -> bool:
-        """Whether the job runs."""
-        return self._worker.busy
+        """Whether the job waits or runs."""
+        return self._job is not None and self._job.active
 
     def start(self, model: "Model", framing: Framing, folder: Path) -> None:
-        """Start the job; one that runs already is cancelled. The summary before stays until there is another."""
+        """Start the job; one that runs already is cancelled. The summary before stays until there is another.
+
+        A failure is told by the queue.
+        """
 
         def work(ticket: Ticket) -> "Summary":
             return over_folder(model, folder, framing, ticket)
 
         def take(summary: "Summary") -> None:
             self.summary, self.folder = summary, folder.name
-            self.progressed.emit(None)
             self.changed.emit()
 
-        def fail(problem: BaseException) -> None:
-            self.progressed.emit(None)
-            self.failed.emit(problem)
-
+        self.cancel()
         self._basis = model, framing
-        self.progressed.emit(Progress(f"Statistics over {folder.name}"))
-        self._worker.submit(work, take, fail, self.progressed.emit)
+        self._job = self._jobs.start(f"Statistics over {folder.name}", work, take)
+        self._job.progressed.connect(self.progressed)
+        self._job.ended.connect(lambda: self.progressed.emit(None))
+        self.progressed.emit(self._job.progress)
 
     def cancel(self) -> None:
-        """Cancel the job, if one runs."""
-        self._worker.cancel()
-        self.progressed.emit(None)
+        """Cancel the job, if one waits or runs."""
+        if self._job is not None:
+            self._job.cancel()
 
     def forget(self) -> None:
         """Drop the summary."""
@@ -75,10 +77,6 @@ class FolderStatistics(QObject):
             self._basis = None
             self.cancel()
             self.forget()
-
-    def end(self) -> None:
-        """Cancel the job and end its thread."""
-        self._worker.close()
 
 
 def over_folder(model: "Model", folder: Path, framing: Framing, ticket: Ticket) -> "Summary":

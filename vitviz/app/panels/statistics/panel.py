@@ -80,7 +80,7 @@ class StatisticsPanel(Panel):
         self._quantities: tuple[Quantity, ...] = ()
         self._drawn: tuple[Statistics, Quantity] | None = None  # what the dots are of
         self._compared: tuple[Statistics, int] | None = None  # what the table is of
-        self.folder = FolderStatistics(self)
+        self.folder = FolderStatistics(session.jobs, self)
         self.says = Quiet()
         self.quantity = QComboBox()
         self.quantity.setAccessibleName("What the dots show")
@@ -117,7 +117,6 @@ class StatisticsPanel(Panel):
         self.card.cancelled.connect(self.folder.cancel)
         self.folder.changed.connect(self.follow)
         self.folder.progressed.connect(self._show_progress)
-        self.folder.failed.connect(lambda problem: session.failed.emit(failure(problem)))
         session.trace_changed.connect(self._take_trace)
         session.model_changed.connect(self._take_trace)
         session.view_changed.connect(self._change_view)
@@ -157,9 +156,9 @@ class StatisticsPanel(Panel):
         column.addLayout(self._halves, 1)
 
     def end(self) -> None:
-        """Stop all work and end the threads."""
+        """Stop all work and end the thread."""
+        self.folder.cancel()
         super().end()
-        self.folder.end()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Put the chart and the table side by side where there is room, else one below the other."""
