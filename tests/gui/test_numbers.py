@@ -224,6 +224,11 @@ def test_work_over_a_folder_is_stopped_and_a_folder_without_photos_is_told(shown
     qtbot.wait(50)
     assert panel.folder.summary is None
     assert panel.shown().photos == 0
+    panel.over_folder(folder)
+    assert [job.title for job in shown.session.jobs.jobs] == ["Statistics over many"]
+    qtbot.mouseClick(shown.jobs.cancel, Qt.MouseButton.LeftButton)  # in the status bar, like any job
+    assert not panel.card.isVisible()
+    assert not panel.folder.busy
     (tmp_path / "none").mkdir()
     with qtbot.waitSignal(shown.session.failed) as caught:
         panel.over_folder(tmp_path / "none")
