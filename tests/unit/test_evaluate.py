@@ -125,7 +125,7 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_table(folder, tmp_path, ca
 
     monkeypatch.setattr(ScoreTable, "add", once)
     assert run(folder, parts) == 130
-    assert "goes on" in capsys.readouterr().err
+    assert "continues from" in capsys.readouterr().err
     assert {Path(row["photo"]).name for row in lines(parts)} == {"a.png"}
     monkeypatch.setattr(ScoreTable, "add", add)
     with open(parts, "ab") as file:  # killed while it wrote the next line

@@ -293,7 +293,7 @@ def test_options_that_do_not_exist_are_refused_with_a_sentence(options):
 
 def test_a_map_of_another_shape_is_a_fault():
     framing = frame((32, 32), config((32, 32)), "crop")
-    with pytest.raises(ValueError, match="does not lie on"):
+    with pytest.raises(ValueError, match="does not fit"):
         overlay(black(32, 32), np.ones((3, 3)), framing, grid_of(framing, 8))
 
 
