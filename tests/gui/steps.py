@@ -42,4 +42,4 @@ def dock_of(window: Window, name: str):
 
 def settled(panel) -> bool:
     """Whether a panel of numbers has those of the trace that is shown."""
-    return not panel._worker.busy and panel._of is panel._session.trace
+    return not panel._worker.busy and panel._of is panel.session.trace

@@ -19,6 +19,7 @@ from vitviz.app.session.view_state import ViewState
 from vitviz.app.ui import theme
 from vitviz.explain import explain
 from vitviz.explain.measures import faithfulness
+from vitviz.explain.registry import METHODS
 
 
 @pytest.fixture(autouse=True)
@@ -45,8 +46,8 @@ def panel(qtbot):
 
 
 def opened(panel, qtbot, photo, model):
-    with qtbot.waitSignal(panel._session.trace_changed, timeout=60_000):
-        panel._session.open(photo=photo, model=model)
+    with qtbot.waitSignal(panel.session.trace_changed, timeout=60_000):
+        panel.session.open(photo=photo, model=model)
     settled(panel, qtbot)
     return panel
 
@@ -58,23 +59,23 @@ def scored(panel, qtbot, model, photo):
 
 def settled(panel, qtbot):
     qtbot.waitUntil(
-        lambda: panel._questions() and not panel._lacking() and not panel._worker.busy, timeout=30_000
+        lambda: panel._questions() and not panel._lacking() and not panel.worker.busy, timeout=30_000
     )
 
 
 def plots(panel):
-    keys = {label: name for name, label in scoring.LABELS.items()} | {"Random order": "random"}
+    keys = {method.label: method.name for method in METHODS} | {"Random order": "random"}
     return {
         plot.title.split(":")[0]: {keys[line.label]: line for line in plot.lines} for plot in panel.view.plots
     }
 
 
 def row(panel, name):
-    return panel.list.topLevelItem((*scoring.NAMES, "random").index(name))
+    return panel.list.topLevelItem([*(method.name for method in METHODS), "random"].index(name))
 
 
 def test_it_shows_the_curves_of_the_selected_map_and_random_orders(scored):
-    trace = scored._session.trace
+    trace = scored.session.trace
     best = trace.predictions(1)[0]
     own = faithfulness.scores(trace, explain(trace, "rollout"), best.index, steps=8)
     chance = faithfulness.baseline(trace, trace.patches, best.index, steps=8, orders=3)
@@ -107,16 +108,16 @@ def test_the_selected_curve_has_the_accent_and_lies_where_its_numbers_are(scored
 
 def test_another_map_another_class_and_other_replacement_are_scored_at_once(scored, qtbot):
     before = plots(scored)["Deletion"]["rollout"].ys
-    scored._session.change(method="attention", layer=0)
+    scored.session.change(method="attention", layer=0)
     settled(scored, qtbot)
     assert set(plots(scored)["Deletion"]) == {"random", "attention"}
-    scored._session.change(target=4)
+    scored.session.change(target=4)
     assert scored.view.dimmed
     settled(scored, qtbot)
     assert not scored.view.dimmed
     assert plots(scored)["Deletion"]["attention"].ys[0] == pytest.approx(
-        scored._session.trace.predictions(None)[
-            [p.index for p in scored._session.trace.predictions(None)].index(4)
+        scored.session.trace.predictions(None)[
+            [p.index for p in scored.session.trace.predictions(None)].index(4)
         ].probability,
         abs=1e-6,
     )
@@ -124,16 +125,16 @@ def test_another_map_another_class_and_other_replacement_are_scored_at_once(scor
     qtbot.mouseClick(
         scored.replacement, Qt.MouseButton.LeftButton, pos=scored.replacement.cell("blur").center().toPoint()
     )
-    assert scored._session.view.replacement == "blur"
+    assert scored.session.view.replacement == "blur"
     settled(scored, qtbot)
     assert plots(scored)["Deletion"]["attention"].ys[-1] != pytest.approx(mean[-1], abs=1e-4)
     # What was scored before is kept: nothing runs.
-    scored._session.show_view(
-        ViewState(colormap="viridis", method="rollout", layer=scored._session.trace.layers[-1].step)
+    scored.session.show_view(
+        ViewState(colormap="viridis", method="rollout", layer=scored.session.trace.layers[-1].step)
     )
     assert not scored._lacking()
     assert plots(scored)["Deletion"]["rollout"].ys == before
-    assert not scored._worker.busy
+    assert not scored.worker.busy
 
 
 def test_a_check_mark_adds_a_method_by_mouse_and_space_takes_it_away(scored, qtbot):
@@ -142,7 +143,7 @@ def test_a_check_mark_adds_a_method_by_mouse_and_space_takes_it_away(scored, qtb
     )  # held, so that its wrapper tells if Qt's item was deleted in its own event
     box = scored.list.visualItemRect(item)
     qtbot.mouseClick(scored.list.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(10, box.center().y()))
-    assert scored._session.view.compared == ("attention",)
+    assert scored.session.view.compared == ("attention",)
     assert isValid(item)
     assert item is row(scored, "attention")
     settled(scored, qtbot)
@@ -151,7 +152,7 @@ def test_a_check_mark_adds_a_method_by_mouse_and_space_takes_it_away(scored, qtb
     scored.list.setFocus()
     scored.list.setCurrentItem(row(scored, "attention"))
     qtbot.keyClick(scored.list, Qt.Key.Key_Space)
-    assert scored._session.view.compared == ()
+    assert scored.session.view.compared == ()
     assert set(plots(scored)["Deletion"]) == {"random", "rollout"}
     assert not row(scored, "attention").text(1)
     # The selected method cannot be unchecked.
@@ -161,9 +162,9 @@ def test_a_check_mark_adds_a_method_by_mouse_and_space_takes_it_away(scored, qtb
 
 
 def test_a_method_that_does_not_apply_is_barred_with_the_reason(scored, monkeypatch):
-    reasons = {**scored._session.methods(), "relevance": "does not apply, because it is Monday"}
+    reasons = {**scored.session.methods(), "relevance": "does not apply, because it is Monday"}
     monkeypatch.setattr(Session, "methods", lambda self: reasons)
-    scored._session.change(compared=("relevance",))
+    scored.session.change(compared=("relevance",))
     item = row(scored, "relevance")
     assert not item.flags() & Qt.ItemFlag.ItemIsEnabled
     assert "because it is Monday" in item.toolTip(0)
@@ -171,7 +172,7 @@ def test_a_method_that_does_not_apply_is_barred_with_the_reason(scored, monkeypa
 
 
 def test_pointing_shows_the_step_and_what_the_model_was_given(scored, qtbot):
-    view, trace = scored.view, scored._session.trace
+    view, trace = scored.view, scored.session.trace
     scores = scored._scores[scored._questions()[0]]
     qtbot.mouseMove(view, view.place(0, 0.5, 0.2).toPoint() + QPoint(1, 0))
     assert (view.hovered.plot, view.hovered.step) == (0, 4)
@@ -205,9 +206,9 @@ def test_pointing_shows_the_step_and_what_the_model_was_given(scored, qtbot):
 
 def test_nobody_looks_nothing_runs(scored, qtbot):
     scored.hide()
-    scored._session.change(method="attention")
+    scored.session.change(method="attention")
     qtbot.wait(300)
-    assert not scored._worker.busy
+    assert not scored.worker.busy
     assert scored._lacking()
     scored.show()
     settled(scored, qtbot)
@@ -215,7 +216,7 @@ def test_nobody_looks_nothing_runs(scored, qtbot):
 
 
 def test_random_orders_that_were_stopped_are_drawn_when_somebody_looks_again(scored, qtbot):
-    scored._session.change(target=3)
+    scored.session.change(target=3)
     qtbot.waitUntil(lambda: scored._questions()[0] in scored._scores, timeout=30_000)
     scored.hide()
     scored._chances.clear()
@@ -225,13 +226,13 @@ def test_random_orders_that_were_stopped_are_drawn_when_somebody_looks_again(sco
 
 
 def test_a_photo_that_is_opened_comes_first(scored, qtbot, photo):
-    scored._session.change(target=5)
-    with qtbot.waitSignal(scored._session.trace_changed, timeout=60_000):
-        scored._session.open(photo=photo)
-        assert not scored._worker.busy
+    scored.session.change(target=5)
+    with qtbot.waitSignal(scored.session.trace_changed, timeout=60_000):
+        scored.session.open(photo=photo)
+        assert not scored.worker.busy
         assert not scored._rest.isActive()
     settled(scored, qtbot)
-    assert scored._trace is scored._session.trace
+    assert scored._trace is scored.session.trace
     assert "rollout" in plots(scored)["Deletion"]
 
 
@@ -250,9 +251,9 @@ def test_a_new_selection_stops_what_runs(scored, qtbot, monkeypatch):
         return real(trace, heatmap, target, cancel=cancel, **options)
 
     monkeypatch.setattr(faithfulness, "scores", slow)
-    scored._session.change(method="attention")
+    scored.session.change(method="attention")
     qtbot.waitUntil(lambda: began.is_set() and scored.bar.isVisible())
-    scored._session.change(method="rollout", layer=0)
+    scored.session.change(method="rollout", layer=0)
     settled(scored, qtbot)
     assert stopped == [True]
     assert not scored.bar.isVisible()
@@ -261,11 +262,11 @@ def test_a_new_selection_stops_what_runs(scored, qtbot, monkeypatch):
 
 def test_swins_coarse_map_has_random_orders_of_its_own_grid(panel, qtbot, swin, tmp_path):
     opened(panel, qtbot, picture(tmp_path / "square.png", (64, 64)), swin)
-    panel._session.change(method="attention")
+    panel.session.change(method="attention")
     settled(panel, qtbot)
     assert {chance.grid.rows for chance in panel._chances} == {16, 8}
     assert panel._scores[panel._questions()[0]].patches.rows == 8
-    panel._session.change(compared=("rollout",))
+    panel.session.change(compared=("rollout",))
     settled(panel, qtbot)
     assert (
         row(panel, "rollout").toolTip(1) == "In patches of 16×16; the random orders that are drawn are of 8×8"
@@ -278,7 +279,7 @@ def test_on_a_bundled_scene_it_says_how_the_map_lies_on_the_object(panel, qtbot)
     from vitviz.resources_path import resource
 
     opened(panel, qtbot, resource("scenes/two-objects.png"), "demo/vit")
-    session, trace = panel._session, panel._session.trace
+    session, trace = panel.session, panel.session.trace
     masses = []
     for number, kind in enumerate(("heart", "star"), 1):
         target = trace.model.labels.index(kind)
@@ -320,8 +321,8 @@ def test_without_a_photo_and_without_classes_it_says_what_to_do(panel, qtbot, ph
     from vitviz.models.loading import load_model
 
     bare = timm.create_model("vit_tiny_patch16_224", img_size=64, patch_size=16, depth=1, num_classes=0)
-    with qtbot.waitSignal(panel._session.trace_changed, timeout=60_000):
-        panel._session.open(photo=photo, model=load_model(bare, device="cpu"))
+    with qtbot.waitSignal(panel.session.trace_changed, timeout=60_000):
+        panel.session.open(photo=photo, model=load_model(bare, device="cpu"))
     assert "no classifier" in panel.empty.hint.text()
 
 
@@ -329,13 +330,13 @@ def test_without_a_photo_and_without_classes_it_says_what_to_do(panel, qtbot, ph
 def test_curves_are_saved_as_picture_or_numbers(scored, qtbot, tmp_path, monkeypatch, name):
     path = tmp_path / name
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
-    with qtbot.waitSignal(scored._session.noted) as told:
+    with qtbot.waitSignal(scored.session.noted) as told:
         qtbot.mouseClick(scored.save, Qt.MouseButton.LeftButton)
     assert name in told.args[0]
     if path.suffix == ".png":
         with Image.open(path) as image:
             assert image.width == 1600
-            assert scored._session.trace.model.name in image.text["Title"]
+            assert scored.session.trace.model.name in image.text["Title"]
         return
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))

@@ -83,7 +83,7 @@ def test_attention_follows_the_pointer_without_a_thread(shown, panel, qtbot, at)
     before = panel.strip.frames
     qtbot.mouseMove(shown.photo.canvas, at(shown, 3, 6))
     assert panel.strip.frames is not before
-    assert not panel._worker.busy
+    assert not panel.worker.busy
     assert panel.says.whole.startswith("What patch (3, 6) attends to in each layer, mean of heads")
 
 
@@ -229,7 +229,7 @@ def test_a_strip_nobody_sees_does_no_work_and_catches_up(shown, panel, qtbot):
     shown.session.pin((6, 1))
     shown.session.change(method="rollout")
     assert panel.strip.frames is frames
-    assert not panel._worker.busy
+    assert not panel.worker.busy
     dock.show()
     qtbot.waitUntil(lambda: panel._shown == in_strip(selection(shown.session.view, Hover())))
 

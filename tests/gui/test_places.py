@@ -20,7 +20,7 @@ LAYERS = [f"layers.{stage}.blocks.{block}.attn" for stage in (0, 1) for block in
 
 def test_patches_are_pulled_apart_and_a_hovered_one_is_large(opened, model, qtbot):
     panel = opened(PatchesPanel, model)
-    session = panel._session
+    session = panel.session
     qtbot.waitUntil(lambda: len(panel.view.pictures) > 0)
     qtbot.mouseMove(panel.view, panel.view.cell_box(Spot(0, 6, 1)).center().toPoint())
     assert session.hover.patch == (6, 1)
@@ -56,7 +56,7 @@ def test_a_token_is_outlined_on_a_hybrids_finer_stem(opened, qtbot):
     assert picture.cells == (2, 2)  # the tokens
     assert "8×8 to a token" in picture.caption
     qtbot.mouseMove(panel.view, panel.view.cell_box(Spot(0, 1, 0)).center().toPoint())
-    assert panel._session.hover.patch == (1, 0)
+    assert panel.session.hover.patch == (1, 0)
     box = panel.view.cell_box(Spot(0, 1, 0))
     assert box.width() == pytest.approx(panel.view.boxes()[0].width() / 2)
 
@@ -68,10 +68,10 @@ def test_what_is_shown_is_saved_as_png(opened, swin, qtbot, tmp_path, monkeypatc
     target = tmp_path / "saved.png"
     monkeypatch.setattr("vitviz.app.panels.plate_panel.ask_target", lambda *_: target)
     panel = opened(kind, swin)
-    panel._session.pin((3, 3))
+    panel.session.pin((3, 3))
     if kind is not WindowsPanel:
         qtbot.waitUntil(lambda: len(panel.view.pictures) > 0)
-    with qtbot.waitSignal(panel._session.noted, timeout=20_000) as told:
+    with qtbot.waitSignal(panel.session.noted, timeout=20_000) as told:
         qtbot.mouseClick(panel.export, Qt.MouseButton.LeftButton)
     assert told.args == [f"Saved saved.png in {tmp_path}"]
     with Image.open(target) as image:
@@ -95,7 +95,7 @@ def test_all_of_a_panel_is_saved_into_a_folder(opened, swin, qtbot, tmp_path, mo
     folder = tmp_path / "all"
     monkeypatch.setattr("vitviz.app.panels.plate_panel.ask_folder", lambda *_: folder)
     panel = opened(kind, swin)
-    with qtbot.waitSignal(panel._session.noted, timeout=60_000) as told:
+    with qtbot.waitSignal(panel.session.noted, timeout=60_000) as told:
         qtbot.mouseClick(panel.export_all, Qt.MouseButton.LeftButton)
     assert told.args == [f"Saved {len(names)} pictures in {folder}"]
     assert {file.name for file in folder.iterdir()} == {f"photo-{name}.png" for name in names}
@@ -153,10 +153,10 @@ def test_a_hidden_panel_keeps_nothing_of_an_old_trace(opened, swin, model, qtbot
     from weakref import ref
 
     panel = opened(kind, swin)
-    session = panel._session
+    session = panel.session
     session.change(layer=1)
     session.pin((3, 3))
-    qtbot.waitUntil(lambda: not panel._worker.busy)
+    qtbot.waitUntil(lambda: not panel.worker.busy)
     old = ref(session.trace)
     panel.hide()
     with qtbot.waitSignal(session.trace_changed, timeout=60_000):

@@ -7,7 +7,6 @@ from steps import picture, show
 
 from vitviz.app.panels.positions.panel import PositionsPanel
 from vitviz.app.widgets.pictures.gallery import Spot
-from vitviz.app.window import docks
 from vitviz.explain.internals import positions
 from vitviz.models.loading import load_model
 from vitviz.render.picture_rows import colored
@@ -15,7 +14,7 @@ from vitviz.render.picture_rows import colored
 
 def test_similarity_shows_the_map_of_the_position_that_is_pointed_at(opened, model, qtbot):
     panel = opened(PositionsPanel, model)
-    session = panel._session
+    session = panel.session
     qtbot.waitUntil(lambda: len(panel.view.pictures) > 0)
     qtbot.mouseMove(panel.view, panel.view.cell_box(Spot(0, 2, 6)).center().toPoint())
     assert session.hover.patch == (2, 6)
@@ -43,7 +42,7 @@ def test_similarity_shows_the_map_of_the_position_that_is_pointed_at(opened, mod
 
 def test_a_resized_table_is_shown_beside_the_stored_one(opened, model, qtbot, tmp_path):
     panel = opened(PositionsPanel, model)
-    session = panel._session
+    session = panel.session
     with qtbot.waitSignal(session.trace_changed, timeout=60_000):
         session.open(photo=picture(tmp_path / "tall.png", (60, 120)), framing="fit")
     qtbot.waitUntil(lambda: panel.which.isVisible())
@@ -77,10 +76,10 @@ def test_logits_over_prefix_tokens_are_numbers(opened, qtbot):
     with torch.no_grad():
         module.blocks[0].attn.relative_position_bias_table.normal_()
     panel = opened(PositionsPanel, load_model(module, device="cpu"))
-    panel._session.change(head=2)
-    panel._session.pin((1, 2))
+    panel.session.change(head=2)
+    panel.session.pin((1, 2))
     qtbot.waitUntil(lambda: panel._split is not None and panel._split.subject == "patch (1, 2)")
-    found = positions.split(panel._session.trace, 0, (1, 2))
+    found = positions.split(panel.session.trace, 0, (1, 2))
     numbers = f"class {found.content[2, 0]:+.2f} {found.position[2, 0]:+.2f} = {found.logits[2, 0]:+.2f}"
     assert numbers.replace("-", "−") in panel.changed.text().replace("\u00a0", " ")
     assert panel.changed.isVisible()
@@ -90,7 +89,7 @@ def test_logits_over_prefix_tokens_are_numbers(opened, qtbot):
 
 def test_logits_follow_the_query_and_a_key_is_read_in_numbers(opened, swin, qtbot):
     panel = opened(PositionsPanel, swin)
-    session = panel._session
+    session = panel.session
     session.change(layer=1, head=1)
     session.pin((5, 9))
     qtbot.waitUntil(lambda: panel._split is not None and panel._split.subject == "patch (5, 9)")
@@ -122,7 +121,7 @@ def test_arrow_keys_read_the_keys_of_a_query_and_enter_makes_one_the_query(windo
     session = window.session
     session.change(layer=1, head=1)
     session.pin((5, 9))
-    panel = docks.reveal(window, "positions")
+    panel = window.docks.reveal("positions")
     qtbot.waitUntil(lambda: panel._split is not None and panel._split.subject == "patch (5, 9)")
     found = panel._split
     window.activateWindow()
@@ -154,7 +153,7 @@ def test_arrow_keys_read_the_keys_of_a_query_and_enter_makes_one_the_query(windo
 def test_arrow_keys_still_move_the_query_where_there_are_no_keys_to_read(window, qtbot, photo, model):
     show(window, qtbot, photo, model)
     window.session.pin((3, 3))
-    panel = docks.reveal(window, "positions")
+    panel = window.docks.reveal("positions")
     qtbot.waitUntil(lambda: len(panel.view.pictures) > 0)
     window.activateWindow()
     qtbot.waitUntil(panel.view.isVisible)
@@ -166,7 +165,7 @@ def test_arrow_keys_still_move_the_query_where_there_are_no_keys_to_read(window,
 
 def test_position_of_every_head_is_shown_and_a_click_takes_its_head_apart(opened, swin, qtbot):
     panel = opened(PositionsPanel, swin)
-    session = panel._session
+    session = panel.session
     session.change(layer=1)
     session.pin((5, 9))
     qtbot.waitUntil(lambda: panel._split is not None and panel._split.subject == "patch (5, 9)")

@@ -43,7 +43,7 @@ def settle(panel, qtbot) -> None:
             panel._shown is not None
             and panel._wanted is not None
             and panel._shown.matrix.asked == panel._wanted[0]
-            and not panel._worker.busy
+            and not panel.worker.busy
         ),
         timeout=20_000,
     )
@@ -248,7 +248,7 @@ def test_passing_over_heads_computes_nothing_and_resting_does(shown, panel, qtbo
     assert [(asked.layer, asked.head) for asked in made] == [(1, 1)]
     shown.session.point(Hover())
     assert panel._shown.matrix.asked.head is None  # the selected one was kept
-    assert not panel._worker.busy
+    assert not panel.worker.busy
 
 
 def test_a_closed_panel_computes_nothing_and_catches_up(shown, panel, qtbot):
@@ -257,7 +257,7 @@ def test_a_closed_panel_computes_nothing_and_catches_up(shown, panel, qtbot):
     before = panel._shown
     shown.session.change(layer=0, head=0)
     assert panel._shown is before
-    assert not panel._worker.busy
+    assert not panel.worker.busy
     dock.show()
     dock.raise_()
     settle(panel, qtbot)

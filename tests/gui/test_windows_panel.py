@@ -46,7 +46,7 @@ def test_models_without_windows_say_so_in_a_sentence(opened, model):
 
 def test_pointing_at_a_token_shows_its_wrapped_window_and_moves_the_common_query(opened, swin, qtbot):
     panel = opened(WindowsPanel, swin)
-    session = panel._session
+    session = panel.session
     session.change(layer=1)
     trace = session.trace
     windows = trace.layers[1].layout.windows
@@ -69,23 +69,23 @@ def test_pointing_at_a_token_shows_its_wrapped_window_and_moves_the_common_query
 
 def test_the_shift_carries_every_token_to_where_the_window_cuts_it(opened, swin, qtbot):
     panel = opened(WindowsPanel, swin)
-    panel._session.change(layer=1)
-    windows = panel._session.trace.layers[1].layout.windows
+    panel.session.change(layer=1)
+    windows = panel.session.trace.layers[1].layout.windows
     after = windows.picture()
     panel.slider.setValue(100)
     for row, column in ((0, 0), (3, 9), (15, 15), (14, 2)):
         token = int(after[row, column])
         qtbot.mouseMove(panel.view, QPoint(1, 1))
         qtbot.mouseMove(panel.view, middle(panel.view, QRectF(column, row, 1, 1)))
-        assert panel._session.hover.patch == divmod(token, 16)
+        assert panel.session.hover.patch == divmod(token, 16)
     panel.slider.setValue(0)
     qtbot.mouseMove(panel.view, middle(panel.view, QRectF(9, 3, 1, 1)))
-    assert panel._session.hover.patch == (3, 9)
+    assert panel.session.hover.patch == (3, 9)
 
 
 def test_playing_runs_from_the_photo_to_the_windows_and_back(opened, swin, qtbot):
     panel = opened(WindowsPanel, swin)
-    panel._session.change(layer=1)
+    panel.session.change(layer=1)
     panel._animation.setDuration(120)
     seen = []
     panel.slider.valueChanged.connect(seen.append)
@@ -101,7 +101,7 @@ def test_playing_runs_from_the_photo_to_the_windows_and_back(opened, swin, qtbot
 
 def test_a_click_opens_the_windows_matrices_and_a_matrix_selects_its_head(opened, swin, qtbot):
     panel = opened(WindowsPanel, swin)
-    session = panel._session
+    session = panel.session
     session.change(layer=1)
     panel.view.set_progress(0)
     qtbot.mouseClick(panel.view, Qt.MouseButton.LeftButton, pos=token_at(panel.view, 0, 0))
@@ -135,14 +135,14 @@ def test_a_click_opens_the_windows_matrices_and_a_matrix_selects_its_head(opened
 
 def test_enter_opens_the_window_of_the_selected_token_and_its_legend(opened, swin, qtbot):
     panel = opened(WindowsPanel, swin)
-    panel._session.change(layer=1)
+    panel.session.change(layer=1)
     qtbot.keyClick(panel.view, Qt.Key.Key_Return)
     assert not panel.matrix.isVisible()  # nothing is selected
-    panel._session.pin((0, 5))
+    panel.session.pin((0, 5))
     about = panel.legend.text()
     qtbot.keyClick(panel.view, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: panel.matrix.isVisible())
-    windows = panel._session.trace.layers[1].layout.windows
+    windows = panel.session.trace.layers[1].layout.windows
     assert panel.matrix_says.whole.startswith(f"Window {windows.slot(5)[0]} of layers.0.blocks.1.attn: bias ")
     assert "column: one that is looked at" in panel.legend.text()
     panel.close_matrix.click()
@@ -151,7 +151,7 @@ def test_enter_opens_the_window_of_the_selected_token_and_its_legend(opened, swi
 
 def test_a_padded_layer_says_all_of_its_caption_and_merges_on_the_photo_alone(opened, qtbot):
     panel = opened(WindowsPanel, padded_swin())
-    panel._session.change(layer=1)
+    panel.session.change(layer=1)
     panel.both.click()
     qtbot.waitUntil(lambda: panel.other.width() > 100)
     for view in (panel.view, panel.other):
@@ -171,7 +171,7 @@ def test_a_padded_layer_says_all_of_its_caption_and_merges_on_the_photo_alone(op
 
 def test_a_cell_of_a_matrix_is_read_by_pointer_and_keys(opened, swin, qtbot):
     panel = opened(WindowsPanel, swin)
-    session = panel._session
+    session = panel.session
     session.change(layer=1)
     session.pin((0, 0))
     qtbot.keyClick(panel.view, Qt.Key.Key_Return)
@@ -204,18 +204,18 @@ def test_a_cell_of_a_matrix_is_read_by_pointer_and_keys(opened, swin, qtbot):
 
 def test_a_pointer_within_one_cell_draws_its_window_once(opened, swin, qtbot, monkeypatch):
     panel = opened(WindowsPanel, swin)
-    panel._session.change(layer=1)
+    panel.session.change(layer=1)
     focused = []
     monkeypatch.setattr(panel.view, "set_focus", focused.append)
     qtbot.mouseMove(panel.view, token_at(panel.view, 0, 5))
     assert len(focused) == 1
-    panel._session.change(opacity=0.3)
+    panel.session.change(opacity=0.3)
     assert len(focused) == 2
 
 
 def test_the_next_layer_beside_it_and_merging_down_to_the_first_patches(opened, swin, qtbot):
     panel = opened(WindowsPanel, swin)
-    session = panel._session
+    session = panel.session
     session.change(layer=1)
     qtbot.mouseClick(panel.both, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: panel.other.width() > 100)
@@ -238,10 +238,10 @@ def test_the_next_layer_beside_it_and_merging_down_to_the_first_patches(opened, 
 
 def test_regions_are_coloured_as_the_mask_has_them(opened, swin):
     panel = opened(WindowsPanel, swin)
-    panel._session.change(layer=1)
+    panel.session.change(layer=1)
     panel.mode._pick("regions")
     assert panel.view.progress == 2
-    windows = panel._session.trace.layers[1].layout.windows
+    windows = panel.session.trace.layers[1].layout.windows
     painted = np.full(windows.padded, -1)
     for cells, shade in panel.view.scene.regions:
         painted[int(cells.top()) : int(cells.bottom()), int(cells.left()) : int(cells.right())] = shade
@@ -256,7 +256,7 @@ def test_hovering_is_done_within_a_frame(opened, swin, qtbot):
     from time import process_time  # other programs' time is not counted
 
     panel = opened(WindowsPanel, swin)
-    panel._session.change(layer=1)
+    panel.session.change(layer=1)
     times = []
     for column in range(12):
         start = process_time()
@@ -268,7 +268,7 @@ def test_hovering_is_done_within_a_frame(opened, swin, qtbot):
 
 def test_following_the_pointer_draws_only_what_stands_out(opened, swin, qtbot, monkeypatch):
     panel = opened(WindowsPanel, swin)
-    panel._session.change(layer=1)
+    panel.session.change(layer=1)
     panel.view.repaint()
     drawn = []
     monkeypatch.setattr(panel.view, "_draw_pieces", lambda *_: drawn.append("photo"))
@@ -292,7 +292,7 @@ def painted(view: ShiftView) -> QImage:
 
 def test_what_is_kept_for_the_pointer_is_never_stale(opened, qtbot):
     panel = opened(WindowsPanel, padded_swin())
-    session = panel._session
+    session = panel.session
     session.change(layer=1)
     session.pin((4, 9))
 
@@ -325,7 +325,7 @@ def test_what_is_kept_for_the_pointer_is_never_stale(opened, qtbot):
 
 def test_what_is_saved_is_what_is_shown(opened, swin, qtbot, tmp_path, monkeypatch):
     panel = opened(WindowsPanel, swin)
-    session = panel._session
+    session = panel.session
     session.change(layer=2)
     session.pin((3, 3))
 

@@ -9,7 +9,7 @@ How it hangs together:
   there, after the window's first paint.
 - `following.Following` is what panels with work of their own are made of: drawn while seen, caught up when seen again.
 - `cores` shares out torch's threads, and lets work that nobody waits for make way for the pointer.
-- `window.Window` builds the window; `docks.PANELS` is the one table of panels, `actions.COMMANDS` that of commands and
+- `window.Window` builds the window; `docks.PANELS` is the one table of panels, `commands.commands()` that of commands and
   keys.
 - `widgets/` draw rectangles, tiles, bars and choices, and know nothing of models; `panels/` translate the session.
 

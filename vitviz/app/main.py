@@ -21,7 +21,6 @@ from vitviz.app.sources.folder import Walk
 from vitviz.app.sources.samples import models, samples
 from vitviz.app.ui import theme
 from vitviz.app.ui.pixels import levels
-from vitviz.app.window import welcome
 from vitviz.app.window.main_window import Window
 from vitviz.app.work.failure import catch_the_rest
 from vitviz.errors import VitvizError
@@ -99,6 +98,7 @@ def remembered_view(settings: Settings) -> ViewState:
         tile_scale=one_of("tile_scale", get_args(TileScale), default.tile_scale),
         method=one_of("method", [method.name for method in METHODS], default.method),
         fusion=one_of("fusion", ("mean", "max", "min"), default.fusion),
+        panels=settings.choices("panels"),
     )
 
 
@@ -115,7 +115,7 @@ def start(window: Window, photo: str | None, model: str | None) -> None:
         # Of a whole model rollout says most at a glance.
         if not window.settings.text("method"):
             window.session.change(method="rollout")
-        welcome.greet(window)
+        window.first_start.greet()
         show_first(window, samples()[0].path)
         window.session.open(photo=samples()[0].path, model=models()[0])
 

@@ -1,6 +1,8 @@
 """What is remembered between starts, in one INI file; a damaged file is set aside and told, never a crash."""
 
+import json
 import zlib
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -73,6 +75,24 @@ class Settings:
         if isinstance(value, QByteArray):
             value = f"{_check(value)}:{bytes(value.toBase64().data()).decode()}"
         self._store.setValue(key, str(value))
+
+    def choices(self, key: str) -> dict[str, dict[str, object]]:
+        """Choices by name in named groups, as `put_choices` wrote them; lists are tuples. Empty where the file differs."""
+        try:
+            found = json.loads(self.text(key) or "{}")
+            return {
+                str(group): {
+                    str(name): tuple(value) if isinstance(value, list) else value
+                    for name, value in chosen.items()
+                }
+                for group, chosen in found.items()
+            }
+        except (ValueError, AttributeError, RecursionError):
+            return {}
+
+    def put_choices(self, key: str, groups: Mapping[str, Mapping[str, object]]) -> None:
+        """Remember named choices in named groups."""
+        self.put(key, json.dumps({group: dict(chosen) for group, chosen in groups.items()}))
 
     def names(self, key: str) -> list[str]:
         """A list of names, newest first."""

@@ -19,6 +19,7 @@ from vitviz.attention.recording.autograd_graph import Graph, hold, record
 from vitviz.attention.recording.operations import Operation
 from vitviz.attention.recording.recorder import Cancelled, attending, run
 from vitviz.attention.self_check.outputs import Check, check_layers
+from vitviz.attention.softmax import softmax
 from vitviz.errors import MethodError, RefusedError
 from vitviz.images.framing import Framing, FramingMode, PatchGrid, frame
 from vitviz.images.photo import Photo
@@ -81,10 +82,7 @@ class Trace:
         if head != "both" and head not in self.heads_logits:
             known = ", ".join(["both", *self.heads_logits])
             raise MethodError(f"{self.model.name} has no head {head!r}; it has: {known}.")
-        logits = (self.logits if head == "both" else self.heads_logits[head]).astype(np.float64)
-        exponentials = np.exp(logits - logits.max(initial=-np.inf))
-        shares: NDArray[np.float64] = exponentials / exponentials.sum()
-        return shares
+        return softmax(self.logits if head == "both" else self.heads_logits[head])
 
     def predictions(self, top: int | None = 5, head: str = "both") -> list[Prediction]:
         """The most probable classes (softmax of the logits), best first; all of them for top=None.
@@ -99,23 +97,14 @@ class Trace:
         return [Prediction(int(i), self.model.labels[i], float(probabilities[i])) for i in order]
 
     def token(self, layer: Layer, row: int, col: int) -> int:
-        """The token of `layer` in whose cell the middle of patch (row, col) of `patches` lies; on Swin's later stages
-        the token that the patch was merged into.
+        """The token of `layer` whose patch holds the middle of patch (row, col) of `patches`; on Swin's later stages the
+        token that the patch was merged into.
         """
         if not (0 <= row < self.patches.rows and 0 <= col < self.patches.cols):
             raise MethodError(
                 f"There is no patch ({row}, {col}): the photo is {self.patches.rows} rows × {self.patches.cols} columns."
             )
-        return layer.layout.token(*self.cell(layer.layout.patches, row, col))
-
-    def cell(self, grid: PatchGrid, row: int, col: int) -> tuple[int, int]:
-        """The cell of another grid, a later stage's, in which the middle of patch (row, col) of `patches` lies."""
-        if grid == self.patches:
-            return row, col
-        left, top, right, bottom = self.patches.box(row, col)
-        down = int(((top + bottom) / 2 - grid.origin[0]) // grid.cell[0])
-        across = int(((left + right) / 2 - grid.origin[1]) // grid.cell[1])
-        return min(max(down, 0), grid.rows - 1), min(max(across, 0), grid.cols - 1)
+        return layer.layout.token(*self.patches.nearest_in(layer.layout.patches, row, col))
 
     def query_weights(self, layer: Layer, query: Query) -> Floats | None:
         """A query as weights over the layer's tokens (sum 1), or None if the layer has no such prefix token."""

@@ -8,13 +8,14 @@ from vitviz.app.sources.mime import WEIGHTS
 from vitviz.images.photo import SUFFIXES
 
 
-def _filter(name: str, suffixes: tuple[str, ...]) -> str:
+def name_filter(name: str, suffixes: tuple[str, ...]) -> str:
+    """The name filter of a file dialog: files of these suffixes, or all."""
     return f"{name} ({' '.join(f'*{suffix}' for suffix in suffixes)});;All files (*)"
 
 
 def ask_photo(parent: QWidget, folder: str) -> Path | None:
     """Ask for a photo; None where the user thought better of it."""
-    name, _ = QFileDialog.getOpenFileName(parent, "Open photo", folder, _filter("Pictures", SUFFIXES))
+    name, _ = QFileDialog.getOpenFileName(parent, "Open photo", folder, name_filter("Pictures", SUFFIXES))
     return Path(name) if name else None
 
 
@@ -26,7 +27,9 @@ def ask_folder(parent: QWidget, folder: str, title: str = "Open folder") -> Path
 
 def ask_weights(parent: QWidget, folder: str) -> Path | None:
     """Ask for a weights file."""
-    name, _ = QFileDialog.getOpenFileName(parent, "Open weights file", folder, _filter("Weights", WEIGHTS))
+    name, _ = QFileDialog.getOpenFileName(
+        parent, "Open weights file", folder, name_filter("Weights", WEIGHTS)
+    )
     return Path(name) if name else None
 
 

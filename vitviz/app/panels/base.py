@@ -1,53 +1,88 @@
-"""A panel that follows the session, but only while somebody can see it."""
+"""The base of all panels: they follow the session while they can be seen, and compute in a thread of their own."""
+
+from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent
-from PySide6.QtGui import QShowEvent
+from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QWidget
 
 from vitviz.app.session.session import Session
 from vitviz.app.work.worker import Worker
 
 
-class Following(QWidget):
-    """A panel draws at once while it can be seen, otherwise when it is seen next; what it computes runs in its worker.
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What a panel has drawn. Each panel adds the values; copying, saving, accessibility and tests read them here."""
 
-    Panels connect what concerns them to `_follow`, show it in `_draw`, and tint in `_dress` what the palette does not reach.
+    caption: str
+    """The sentence that says what is drawn; empty where nothing is."""
+    dimmed: bool
+    """Whether something newer is being computed while this stays."""
+
+
+class Panel(QWidget):
+    """Draws at once while it can be seen, otherwise when it is seen next.
+
+    A panel connects the signals that concern it to `follow`, draws in `draw`, stops in `rest` what nobody waits for while it
+    is hidden, and sets in `tint` the colours that the palette does not reach. What the user chooses in it (a mode, a
+    quantity) is part of the session's view: a frozen dataclass of the panel's own, read by `view_state.panel_view` and
+    changed by `Session.change_panel`, never kept in a widget.
     """
 
-    def __init__(self, session: Session, work: str, parent: QWidget | None = None) -> None:
+    name = ""
+    """The panel's name in `catalog.PANELS`, and in the view's `panels`."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._session = session
-        self._worker = Worker(work, self, behind=True)
+        self.session = session
+        self.worker = Worker(self.name, self, behind=True)
         self._behind = True
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being computed for this panel."""
+        return self.worker.busy
+
+    def shown(self) -> Shown:
+        """What is drawn now."""
+        return Shown("", False)
 
     def end(self) -> None:
         """Stop all work and end the thread."""
-        self._worker.close()
+        self.worker.close()
 
-    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
-        """Catch up with what changed while nobody looked."""
-        super().showEvent(event)
-        if self._behind:
-            self._catch_up()
-
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Tint again."""
-        if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
-        super().changeEvent(event)
-
-    def _follow(self) -> None:
-        """Something has changed: show it now, or when somebody looks."""
+    def follow(self) -> None:
+        """Something has changed: draw it now, or when the panel is seen next."""
         self._behind = True
         if self.isVisible():
             self._catch_up()
 
+    def draw(self) -> None:
+        """Draw what the session asks for now."""
+
+    def rest(self) -> None:
+        """The panel is hidden: stop what only it waits for."""
+
+    def tint(self) -> None:
+        """Take colours for icons and the like from the palette."""
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Draw what changed while the panel was hidden."""
+        super().showEvent(event)
+        if self._behind:
+            self._catch_up()
+
+    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
+        """Stop what only this panel waits for."""
+        super().hideEvent(event)
+        self.rest()
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Take the colours of another palette."""
+        if event.type() == QEvent.Type.PaletteChange:
+            self.tint()
+        super().changeEvent(event)
+
     def _catch_up(self) -> None:
         self._behind = False
-        self._draw()
-
-    def _draw(self) -> None:
-        """Show what the session asks for now."""
-
-    def _dress(self) -> None:
-        """Tint icons and the like after the palette."""
+        self.draw()

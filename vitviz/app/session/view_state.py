@@ -1,8 +1,9 @@
 """What the window shows, as frozen data, and the pure functions that change it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, fields, replace
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from vitviz.explain.registry import find
 
@@ -17,8 +18,10 @@ Framing = Literal["crop", "squash", "fit"]
 Choice = tuple[str, str, object]
 """(method, option, value): an option of a method that is not at its default."""
 
-REVERSIBLE = ("attention", "gradient_attention")
-"""Methods that can be read the other way round; the others follow what tokens attend to."""
+PanelChoices = Mapping[str, object]
+"""What a panel shows, by the name of the choice: text, numbers, flags, None, or tuples of these, as JSON can keep them."""
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,22 @@ class ViewState:
     """Methods whose deletion and insertion curves are drawn beside those of the selected one."""
     replacement: Literal["mean", "blur"] = "mean"
     """What stands where these curves remove patches: the mean colour or the blurred photo."""
+    panels: Mapping[str, PanelChoices] = field(default_factory=dict)
+    """What each panel shows, by the panel's name; never changed in place. See `panel_view` and `with_panel`."""
 
 
-SELECTED = ("query", "pinned", "layer", "head", "fusion", "direction", "method", "target", "choices")
+SELECTED = (
+    "query",
+    "pinned",
+    "layer",
+    "head",
+    "fusion",
+    "direction",
+    "method",
+    "target",
+    "choices",
+    "panels",
+)
 """The fields that say what is asked for; going back through past selections restores these and leaves the drawing."""
 
 
@@ -94,6 +110,42 @@ def with_option(view: ViewState, method: str, option: str, value: object) -> Vie
     """The view with an option of a method set; a value of None is the default again."""
     others = tuple(choice for choice in view.choices if choice[:2] != (method, option))
     return replace(view, choices=others if value is None else (*others, (method, option, value)))
+
+
+def panel_view(view: ViewState, panel: str, kind: type[V]) -> V:
+    """What a panel shows, as its own frozen dataclass `kind`; a choice that it does not know is at its default."""
+    hints = get_type_hints(kind)
+    chosen = view.panels.get(panel, {})
+    known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
+    return kind(
+        **{name: value for name, value in chosen.items() if name in known and _fits(value, hints[name])}
+    )
+
+
+def with_panel(view: ViewState, panel: str, **changes: object) -> ViewState:
+    """The view with some of a panel's choices changed."""
+    return replace(view, panels={**view.panels, panel: {**view.panels.get(panel, {}), **changes}})
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value is of a type: Literal, str, int, float, bool, None, unions of these and tuples of one of them."""
+    origin = get_origin(hint)
+    if origin is Literal:
+        return value in get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(value, one) for one in get_args(hint))
+    if origin is tuple:
+        inside = get_args(hint)
+        if not isinstance(value, tuple):
+            return False
+        if inside[-1] is Ellipsis:
+            return all(_fits(one, inside[0]) for one in value)
+        return len(value) == len(inside) and all(map(_fits, value, inside))
+    if hint is float:
+        return isinstance(value, float | int) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return value is None if hint is type(None) else isinstance(value, hint)
 
 
 def patches_in(query: Query) -> tuple[Patch, ...]:
@@ -212,11 +264,6 @@ def settled(view: ViewState, shape: Shape, methods: Mapping[str, str | None]) ->
     """The view as a new trace can show it; attention where the method does not apply (`methods` gives the reason)."""
     view = fitted(view, shape)
     return view if methods.get(view.method, "unknown") is None else replace(view, method="attention")
-
-
-def reversible(method: str) -> bool:
-    """Whether a method can be read the other way round: rollout follows what tokens attend to, and nothing else."""
-    return method in REVERSIBLE
 
 
 def of_one_head(method: str) -> str:

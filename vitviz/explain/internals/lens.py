@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitviz.attention.recording.recorder import Cancelled
+from vitviz.attention.softmax import softmax
 from vitviz.attention.trace import DISTILLED_HEADS, Prediction, Trace, logits_of
 from vitviz.errors import MethodError, VitvizError
 from vitviz.models.devices import memory_guard
@@ -59,10 +60,7 @@ class Lens:
         if head != "both" and head not in self.heads_logits:
             known = ", ".join(["both", *self.heads_logits])
             raise MethodError(f"{self.model_name} has no head {head!r}; it has: {known}.")
-        logits = (self.logits if head == "both" else self.heads_logits[head]).astype(np.float64)
-        exponentials = np.exp(logits - logits.max(1, keepdims=True))
-        shares: NDArray[np.float64] = exponentials / exponentials.sum(1, keepdims=True)
-        return shares
+        return softmax(self.logits if head == "both" else self.heads_logits[head])
 
     def predictions(self, row: int = -1, top: int = 5, head: str = "both") -> list[Prediction]:
         """The most probable classes of a row, best first."""

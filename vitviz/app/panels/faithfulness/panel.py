@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayou
 from vitviz.app.dialogs import files
 from vitviz.app.panels.faithfulness import save, scoring
 from vitviz.app.panels.faithfulness.save import Sheet
-from vitviz.app.panels.faithfulness.scoring import LABELS, NAMES, Chance, Found, Question
+from vitviz.app.panels.faithfulness.scoring import Chance, Found, Question
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState, same_selection
 from vitviz.app.ui import theme
@@ -22,7 +22,9 @@ from vitviz.app.widgets.messages.empty_state import Invitation
 from vitviz.app.work.failure import failure
 from vitviz.app.work.progress import Progress
 from vitviz.app.work.worker import Worker
-from vitviz.render.plot import RANDOM, STROKES, Chart, Stroke
+from vitviz.explain.registry import METHODS, find, stroke_of
+from vitviz.render.plot import Chart
+from vitviz.render.strokes import RANDOM, Stroke
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
@@ -39,8 +41,8 @@ class FaithfulnessPanel(QWidget):
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.addActions(keys)
-        self._session = session
-        self._worker = Worker("scores", self, behind=True)
+        self.session = session
+        self.worker = Worker("scores", self, behind=True)
         self._trace: Trace | None = None
         self._scores: dict[Question, Scores] = {}
         self._chances: dict[Chance, Baseline] = {}
@@ -75,12 +77,12 @@ class FaithfulnessPanel(QWidget):
         self.list.toggled.connect(self._check)
         self.replacement.chosen.connect(lambda key: session.change(replacement=key))
         self.save.clicked.connect(self._save)
-        session.trace_changed.connect(self._follow)
+        session.trace_changed.connect(self.follow)
         session.view_changed.connect(self._change_view)
-        session.busy_changed.connect(self._follow)
-        self._dress()
+        session.busy_changed.connect(self.follow)
+        self.tint()
         self._tell(None)
-        self._follow()
+        self.follow()
 
     def _lay_out(self) -> None:
         line, charts, middle = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
@@ -112,14 +114,14 @@ class FaithfulnessPanel(QWidget):
     def end(self) -> None:
         """Stop all work and end the thread."""
         self._rest.stop()
-        self._worker.close()
+        self.worker.close()
 
     # Following the session.
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """Catch up with what changed while nobody looked."""
         super().showEvent(event)
-        self._follow()
+        self.follow()
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
         """Nobody looks: stop."""
@@ -129,11 +131,12 @@ class FaithfulnessPanel(QWidget):
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Take the new colours."""
         if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
+            self.tint()
             self._show()
         super().changeEvent(event)
 
-    def _dress(self) -> None:
+    def tint(self) -> None:
+        """Take colours from the palette."""
         theme.calm(self.bar)
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
@@ -141,34 +144,34 @@ class FaithfulnessPanel(QWidget):
             now.compared,
             now.replacement,
         ):
-            self._follow()
+            self.follow()
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
         """Show what is known of what is asked for, and ask for the rest once the user has come to rest."""
-        trace = self._session.trace
+        trace = self.session.trace
         if trace is not self._trace:
             self._stop()
             self._trace, self._given = trace, None
             self._scores, self._chances, self._aims, self._problems = {}, {}, {}, {}
-        self.replacement.set_current(self._session.view.replacement)
+        self.replacement.set_current(self.session.view.replacement)
         lacking = self._lacking()
         # What is loading comes first; its maps will be others.
-        if lacking != self._running or self._session.busy is not None:
+        if lacking != self._running or self.session.busy is not None:
             self._stop()
-        if lacking and not self._running and self.isVisible() and self._session.busy is None:
+        if lacking and not self._running and self.isVisible() and self.session.busy is None:
             self._rest.start()
         self._show()
 
     def _questions(self) -> tuple[Question, ...]:
         """What is to be drawn: the selected method first, then those with a check mark that apply."""
-        trace, view = self._trace, self._session.view
+        trace, view = self._trace, self.session.view
         target = None if trace is None else scoring.target_of(trace, view)
         if target is None:
             return ()
-        apply = self._session.methods()
+        apply = self.session.methods()
         names = [
             name
-            for name in NAMES
+            for name in (method.name for method in METHODS)
             if name in view.compared and name != view.method and apply.get(name, "") is None
         ]
         return tuple(scoring.question(view, name, target) for name in (view.method, *names))
@@ -186,7 +189,7 @@ class FaithfulnessPanel(QWidget):
             return
         self._running = lacking
         known = set(self._chances)
-        self._worker.submit(
+        self.worker.submit(
             lambda ticket: scoring.answer(trace, lacking, known, ticket),
             lambda _: self._settle(),
             self._fail,
@@ -197,7 +200,7 @@ class FaithfulnessPanel(QWidget):
 
     def _stop(self) -> None:
         self._rest.stop()
-        self._worker.cancel()
+        self.worker.cancel()
         self._settle()
 
     def _settle(self) -> None:
@@ -210,7 +213,7 @@ class FaithfulnessPanel(QWidget):
                 self._problems.setdefault(one, failure(problem).message)
         self._settle()
         self._show()
-        self._session.failed.emit(failure(problem))
+        self.session.failed.emit(failure(problem))
 
     def _hear(self, news: Any) -> None:
         if isinstance(news, Progress):
@@ -301,23 +304,24 @@ class FaithfulnessPanel(QWidget):
             return
         beside = "" if chance is None else f", random orders {chance.deletion.area}"
         self.view.setAccessibleDescription(
-            f"{LABELS[found.method]}: area under deletion {found.deletion.area:.3f}, under insertion "
+            f"{find(found.method).label}: area under deletion {found.deletion.area:.3f}, under insertion "
             f"{found.insertion.area:.3f}{beside}"
         )
 
     def _dim(self) -> None:
         asked = self._questions()
-        waiting = self._session.busy is not None or (bool(asked) and asked[0] not in self._scores)
+        waiting = self.session.busy is not None or (bool(asked) and asked[0] not in self._scores)
         self.view.set_dimmed(waiting)
 
     # The list of methods.
 
     def _rows(self, asked: tuple[Question, ...]) -> list[Row]:
         """A row per method, and the random orders of the selected one's grid."""
-        view, apply = self._session.view, self._session.methods()
+        view, apply = self.session.view, self.session.methods()
         by_method = {one.selection.method: one for one in asked}
         rows = []
-        for name, stroke in zip(NAMES, STROKES, strict=True):
+        for method in METHODS:
+            name, stroke = method.name, stroke_of(method.name)
             one, current = by_method.get(name), name == view.method
             found = None if one is None else self._scores.get(one)
             numbers = ("…", "…") if one is not None and one in self._running else ("", "")
@@ -334,7 +338,7 @@ class FaithfulnessPanel(QWidget):
             rows.append(
                 Row(
                     name,
-                    LABELS[name],
+                    method.label,
                     numbers,
                     (color, dashes),
                     checked=one is not None,
@@ -353,8 +357,8 @@ class FaithfulnessPanel(QWidget):
         ]
 
     def _check(self, name: str, checked: bool) -> None:
-        others = tuple(one for one in self._session.view.compared if one != name)
-        self._session.change(compared=(*others, name) if checked else others)
+        others = tuple(one for one in self.session.view.compared if one != name)
+        self.session.change(compared=(*others, name) if checked else others)
 
     # Pointing and saving.
 
@@ -390,13 +394,13 @@ class FaithfulnessPanel(QWidget):
         return save.sheet(self._trace, asked, self._scores, self._chance(asked[0]))
 
     def _save(self) -> None:
-        sheet, photo = self.sheet(), self._session.photo
+        sheet, photo = self.sheet(), self.session.photo
         if sheet is None or photo is None:
             return
         path = files.ask_curves(self, f"{photo.path.stem if photo.path else photo.name}-faithfulness.png")
         if path is None:
             return
-        self._session.save(
+        self.session.save(
             lambda: save.save(sheet, path),
-            lambda: self._session.noted.emit(f"Saved {path.name} in {path.parent}"),
+            lambda: self.session.noted.emit(f"Saved {path.name} in {path.parent}"),
         )

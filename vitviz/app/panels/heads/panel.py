@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Following
+from vitviz.app.panels.base import Panel
 from vitviz.app.session import describe
 from vitviz.app.session.heatmaps import Tiles
 from vitviz.app.session.session import Session
@@ -81,14 +81,16 @@ def order_of(numbers: list[list[float]]) -> list[list[int]]:
     return [np.argsort(np.array(layer), kind="stable").tolist() for layer in numbers]
 
 
-class HeadsPanel(Following):
+class HeadsPanel(Panel):
     """Layers × heads; pointing previews a head on the photo, a click selects it.
 
     A layer's number selects all its heads fused; a head's number selects that head of the selected layer.
     """
 
+    name = "heads"
+
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
-        super().__init__(session, "marks", parent)
+        super().__init__(session, parent)
         self._tiles: Tiles | None = None
         self._measured: Measured | None = None
         self._order: list[list[int]] | None = None
@@ -134,24 +136,25 @@ class HeadsPanel(Following):
         self.view.clicked.connect(self._click)
         self.view.place_clicked.connect(self._click_place)
         session.trace_changed.connect(self._forget)
-        session.selection_changed.connect(self._follow)
+        session.selection_changed.connect(self.follow)
         session.view_changed.connect(self._change_view)
         session.hover_changed.connect(self._say)
         session.busy_changed.connect(self._dim)
-        session.maps.tiles_changed.connect(self._follow)
+        session.maps.tiles_changed.connect(self.follow)
         session.maps.late_changed.connect(self._dim)
         self.view.set_colors(lookup_table(session.view.colormap))
         self._show_choices(session.view)
-        self._follow()
+        self.follow()
 
     def _forget(self) -> None:
         """Another trace: what was measured is of the one before."""
-        self._worker.cancel()
+        self.worker.cancel()
         self._measured = self._order = None
-        self._follow()
+        self.follow()
 
-    def _draw(self) -> None:
-        session, view = self._session, self._session.view
+    def draw(self) -> None:
+        """Draw what the session asks for now."""
+        session, view = self.session, self.session.view
         trace = session.trace
         for box in (self.scale, self.marks):
             box.setVisible(trace is not None)
@@ -188,14 +191,14 @@ class HeadsPanel(Following):
 
     def _sort(self) -> Labels:
         """Marks and order from what was measured; where nothing was yet, have it measured."""
-        session, view = self._session, self._session.view
+        session, view = self.session, self.session.view
         trace, measured = session.trace, self._measured
         self._order = None
         if trace is None or not view.head_mark:
             return Labels()
         if measured is None or measured.trace is not trace:
-            if not self._worker.busy:
-                self._worker.submit(lambda ticket: measure(trace, ticket), self._take, self._have_none)
+            if not self.worker.busy:
+                self.worker.submit(lambda ticket: measure(trace, ticket), self._take, self._have_none)
             return Labels()
         numbers = measured.of(view.head_mark)
         known = [value for layer in numbers for value in layer if not np.isnan(value)]
@@ -213,11 +216,11 @@ class HeadsPanel(Following):
 
     def _take(self, measured: Measured) -> None:
         self._measured = measured
-        self._follow()
+        self.follow()
 
     def _have_none(self, problem: BaseException) -> None:
-        self._session.change(head_mark="", heads_sorted=False)
-        self._session.failed.emit(failure(problem))
+        self.session.change(head_mark="", heads_sorted=False)
+        self.session.failed.emit(failure(problem))
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
         if before.colormap != now.colormap:
@@ -225,7 +228,7 @@ class HeadsPanel(Following):
         drawn = ("tile_scale", "head_mark", "heads_sorted", "log", "temperature")
         if any(getattr(before, name) != getattr(now, name) for name in drawn):
             self._show_choices(now)
-            self._follow()
+            self.follow()
         self._mark()
         self._say()
 
@@ -238,7 +241,7 @@ class HeadsPanel(Following):
 
     def _choose_marks(self, index: int) -> None:
         mark, ordered = list(_MARKS)[index]
-        self._session.change(head_mark=mark, heads_sorted=ordered)
+        self.session.change(head_mark=mark, heads_sorted=ordered)
 
     def _place_of(self, layer: int, head: int | None) -> int | None:
         """Where a head is drawn."""
@@ -249,13 +252,13 @@ class HeadsPanel(Following):
         return place if place is None or self._order is None else self._order[layer][place]
 
     def _mark(self) -> None:
-        view = self._session.view
-        known = self._session.trace is not None and self._tiles is not None
+        view = self.session.view
+        known = self.session.trace is not None and self._tiles is not None
         self.view.set_selected(Target(view.layer, self._place_of(view.layer, view.head)) if known else None)
 
     def _say(self) -> None:
-        session = self._session
-        tiles, trace = self._tiles, self._session.trace
+        session = self.session
+        tiles, trace = self._tiles, self.session.trace
         if trace is None or tiles is None:
             self.says.set_text("")
             return
@@ -274,7 +277,7 @@ class HeadsPanel(Following):
     def _numbers(self, layer: int, head: int | None) -> str:
         """What was measured of a head, or on average of a layer's heads."""
         measured = self._measured
-        if measured is None or measured.trace is not self._session.trace or not self._session.view.head_mark:
+        if measured is None or measured.trace is not self.session.trace or not self.session.view.head_mark:
             return ""
         pair = [measured.distance[layer], measured.entropy[layer]]
         distance, entropy = (float(np.mean(one)) if head is None else one[head] for one in pair)
@@ -285,25 +288,25 @@ class HeadsPanel(Following):
         )
 
     def _dim(self) -> None:
-        self.view.set_dimmed(self._session.busy is not None or self._session.maps.tiles_late)
+        self.view.set_dimmed(self.session.busy is not None or self.session.maps.tiles_late)
 
     def _point(self, target: Target | None) -> None:
         if target is None:
-            self._session.point(Hover())
+            self.session.point(Hover())
         else:
-            self._session.point(Hover(tile=(target.layer, self._head_at(target.layer, target.head))))
+            self.session.point(Hover(tile=(target.layer, self._head_at(target.layer, target.head))))
 
     def _click(self, target: Target) -> None:
         self._select(target.layer, self._head_at(target.layer, target.head))
 
     def _click_place(self, place: int) -> None:
         """The number of a head: that head of the selected layer, or its last one."""
-        tiles, layer = self._tiles, self._session.view.layer
+        tiles, layer = self._tiles, self.session.view.layer
         if tiles is not None:
             self._select(layer, self._head_at(layer, min(place, len(tiles.maps[layer]) - 1)))
 
     def _select(self, layer: int, head: int | None) -> None:
         self.view.setFocus(Qt.FocusReason.MouseFocusReason)
-        method = self._session.view.method
+        method = self.session.view.method
         method = method if head is None else of_one_head(method)
-        self._session.change(layer=layer, head=head, method=method)
+        self.session.change(layer=layer, head=head, method=method)

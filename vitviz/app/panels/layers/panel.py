@@ -7,7 +7,7 @@ from PySide6.QtCore import QRect, QSize, Qt, QTimer
 from PySide6.QtGui import QAction, QHideEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Following
+from vitviz.app.panels.base import Panel
 from vitviz.app.panels.layers.strip import (
     Still,
     box,
@@ -46,14 +46,16 @@ _DRAWN = (
 )
 
 
-class LayersPanel(Following):
+class LayersPanel(Panel):
     """A frame per layer: pointing previews it on the photo, a click selects it, playing goes through them.
 
     Playing changes the layer that all panels show, and is one step of undo: back to where it began.
     """
 
+    name = "layers"
+
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
-        super().__init__(session, "strip", parent)
+        super().__init__(session, parent)
         self._wanted: Selection | None = None  # what the strip is to show
         self._shown: Selection | None = None
         self._stills: list[Still] = []
@@ -87,7 +89,7 @@ class LayersPanel(Following):
         self.strip.addActions([key for key in keys if key.objectName() not in _ARROWS])
         self.empty = Invitation(self.strip, [])
         self._lay_out()
-        self._dress()
+        self.tint()
         self.play.clicked.connect(self.toggle)
         self.speed.currentIndexChanged.connect(lambda _: self._clock.setInterval(self.speed.currentData()))
         self.over.chosen.connect(lambda key: session.change(strip_photo=key == "photo"))
@@ -97,11 +99,11 @@ class LayersPanel(Following):
         session.play_asked.connect(self.toggle)
         session.trace_changed.connect(self._take_trace)
         session.photo_changed.connect(self._show_backdrop)
-        session.selection_changed.connect(self._follow)
+        session.selection_changed.connect(self.follow)
         session.view_changed.connect(self._change_view)
         session.hover_changed.connect(self._mark)
         session.busy_changed.connect(self._dim)
-        session.maps.tiles_changed.connect(self._follow)
+        session.maps.tiles_changed.connect(self.follow)
         session.maps.late_changed.connect(self._dim)
         self._change_view(ViewState(), session.view)
         self._take_trace()
@@ -131,30 +133,31 @@ class LayersPanel(Following):
         super().hideEvent(event)
         self._set_playing(False)
 
-    def _dress(self) -> None:
+    def tint(self) -> None:
+        """Take colours from the palette."""
         self.play.setIcon(icons.icon("pause" if self.playing else "play", self.palette()))
         self.loop.setIcon(icons.icon("loop", self.palette()))
 
     # What to show.
 
     def _take_trace(self) -> None:
-        self._worker.cancel()
+        self.worker.cancel()
         self._set_playing(False)
         self._kept, self._shown, self._wanted, self._stills, self._problem = {}, None, None, [], ""
-        there = self._session.trace is not None
+        there = self.session.trace is not None
         for widget in (self.play, self.speed, self.loop, self.over, self.scale):
             widget.setVisible(there)
         self._show_backdrop()
-        self._follow()
+        self.follow()
 
     def _show_backdrop(self) -> None:
         """The part of the photo that the finest grid covers."""
-        trace, picture = self._session.trace, self._session.picture
+        trace, picture = self.session.trace, self.session.picture
         if (
             trace is None
             or picture is None
             or trace.photo is not picture.photo
-            or not self._session.view.strip_photo
+            or not self.session.view.strip_photo
         ):
             self.strip.set_backdrop(None)
             return
@@ -164,9 +167,9 @@ class LayersPanel(Following):
         (x0, y0), (x1, y1) = trace.framing.to_photo([[left, top], [left + width, top + height]]) * scale
         self.strip.set_backdrop(level.copy(QRect(round(x0), round(y0), round(x1 - x0), round(y1 - y0))))
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
         """Show the strip of what is asked for; hovered frames and tiles leave it as it is."""
-        session = self._session
+        session = self.session
         trace = session.trace
         if trace is None:
             self.strip.set_frames((), 1.0)
@@ -182,32 +185,32 @@ class LayersPanel(Following):
             return
         if wanted != self._wanted:
             self._wanted, self._problem = wanted, ""
-            self._worker.cancel()
+            self.worker.cancel()
             self._rest.stop()
         if wanted in self._kept:
             self._show(wanted, self._kept[wanted])
         elif wanted.method == "attention":
             self._show_tiles(wanted)
-        elif not self._worker.busy and not self._rest.isActive():
+        elif not self.worker.busy and not self._rest.isActive():
             self._rest.start()
             self._wait()
         if self._shown != wanted:
             self._say()
 
     def _show_tiles(self, wanted: Selection) -> None:
-        tiles = self._session.maps.tiles()
+        tiles = self.session.maps.tiles()
         if tiles is not None and (tiles.query, tiles.direction) == (wanted.query, wanted.direction):
             self._show(wanted, from_tiles(tiles.maps, wanted))
-        elif self._session.maps.tiles_problem:
-            self._fail(self._session.maps.tiles_problem)
+        elif self.session.maps.tiles_problem:
+            self._fail(self.session.maps.tiles_problem)
         else:
             self._wait()
 
     def _compute(self) -> None:
-        trace, wanted = self._session.trace, self._wanted
+        trace, wanted = self.session.trace, self._wanted
         if trace is None or wanted is None or wanted == self._shown:
             return
-        self._worker.submit(
+        self.worker.submit(
             lambda ticket: walk(trace, wanted, ticket),
             lambda stills: self._take(wanted, stills),
             lambda problem: self._fail(failure(problem).message),
@@ -239,17 +242,17 @@ class LayersPanel(Following):
 
     def _show_frames(self) -> None:
         """Frames in the colours of the view."""
-        trace = self._session.trace
+        trace = self.session.trace
         if trace is None or not self._stills:
             return
         finest = trace.patches
         aspect = finest.cols * finest.cell[1] / (finest.rows * finest.cell[0])
-        self.strip.set_frames(frames(trace, self._stills, self._session.view), aspect)
+        self.strip.set_frames(frames(trace, self._stills, self.session.view), aspect)
         self._mark()
         self._say()
 
     def _say(self) -> None:
-        session = self._session
+        session = self.session
         trace = session.trace
         if trace is None or self._wanted is None:
             return
@@ -258,7 +261,7 @@ class LayersPanel(Following):
             return
         base = selection(session.view, replace(session.hover, tile=None))
         said = sentence(trace, base)
-        if self._worker.busy and self._patience.isActive() is False and self._shown != self._wanted:
+        if self.worker.busy and self._patience.isActive() is False and self._shown != self._wanted:
             layers = len(trace.layers)
             self.says.set_text(f"{said} · computing, {round(self._part * layers)} of {layers} layers")
             return
@@ -278,7 +281,7 @@ class LayersPanel(Following):
         self._say()
 
     def _mark(self) -> None:
-        session = self._session
+        session = self.session
         if session.trace is None:
             return
         tile = session.hover.tile
@@ -301,25 +304,25 @@ class LayersPanel(Following):
 
     def _dim(self) -> None:
         late = self._shown != self._wanted and not self._patience.isActive()
-        self.strip.set_dimmed(self._session.busy is not None or late)
+        self.strip.set_dimmed(self.session.busy is not None or late)
 
     # From the user.
 
     def _tile(self, layer: int) -> tuple[int, int | None]:
         """What pointing at a frame previews: the head that is chosen, as long as it is attention that is shown."""
-        session = self._session
+        session = self.session
         head = session.view.head if session.view.method == "attention" else None
         most = 0 if session.trace is None else session.trace.layers[layer].heads
         return layer, head if head is not None and head < most else None
 
     def _point(self, layer: int | None) -> None:
-        self._session.point(Hover() if layer is None else Hover(tile=self._tile(layer)))
+        self.session.point(Hover() if layer is None else Hover(tile=self._tile(layer)))
 
     def _pick(self, layer: int) -> None:
-        shape = self._session.shape
+        shape = self.session.shape
         if shape is not None:
             self.strip.setFocus(Qt.FocusReason.MouseFocusReason)
-            self._session.show_view(moved_layer(self._session.view, shape, layer - self._session.view.layer))
+            self.session.show_view(moved_layer(self.session.view, shape, layer - self.session.view.layer))
 
     # Playing.
 
@@ -330,7 +333,7 @@ class LayersPanel(Following):
 
     def toggle(self) -> None:
         """Play, from the first layer where the last is chosen, or stop."""
-        self._set_playing(not self.playing and self._session.trace is not None)
+        self._set_playing(not self.playing and self.session.trace is not None)
 
     def _set_playing(self, playing: bool) -> None:
         if playing == self.playing:
@@ -343,10 +346,10 @@ class LayersPanel(Following):
             self._clock.stop()
         self.play.setToolTip("Stop (Space)" if playing else "Play through the layers (Space)")
         self.play.setAccessibleName(self.play.toolTip())
-        self._dress()
+        self.tint()
 
     def _advance(self) -> None:
-        session = self._session
+        session = self.session
         shape, shown = session.shape, session.maps.shown
         if shape is None:
             return

@@ -32,7 +32,7 @@ class LensPanel(QWidget):
 
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._session = session
+        self.session = session
         self._worker = Worker("lens", self, behind=True)
         self._of: Trace | None = None
         self._lens: Lens | None = None
@@ -76,7 +76,7 @@ class LensPanel(QWidget):
     # From the session.
 
     def _follow(self) -> None:
-        trace = self._session.trace
+        trace = self.session.trace
         if trace is None:
             self._worker.cancel()
             self._of = self._lens = None
@@ -118,7 +118,7 @@ class LensPanel(QWidget):
         self.note.hide()
 
     def _dim(self) -> None:
-        self.view.set_dimmed(self._worker.busy or self._session.busy is not None)
+        self.view.set_dimmed(self._worker.busy or self.session.busy is not None)
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
         if before.colormap != now.colormap:
@@ -130,14 +130,14 @@ class LensPanel(QWidget):
     @property
     def _head(self) -> str:
         """The head of a distilled model that the predictions show."""
-        wanted = self._session.view.class_head
+        wanted = self.session.view.class_head
         return wanted if self._lens is not None and wanted in self._lens.heads_logits else "both"
 
     def _draw(self) -> None:
         lens = self._lens
         if lens is None:
             return
-        target = self._session.view.target
+        target = self.session.view.target
         leaders = lens.leaders(TOP, self._head)
         room = max(self.view.room, 3)
         shown = leaders[:room]
@@ -175,7 +175,7 @@ class LensPanel(QWidget):
         self._say(None)
 
     def _mark(self) -> None:
-        lens, layer = self._lens, self._session.view.layer
+        lens, layer = self._lens, self.session.view.layer
         column = None if lens is None else self._column(layer)
         self.view.set_selected(columns=() if column is None else (column,))
 
@@ -186,14 +186,14 @@ class LensPanel(QWidget):
         return next((index for index, last in after if layer <= last), None)
 
     def _light(self) -> None:
-        tile = self._session.hover.tile
+        tile = self.session.hover.tile
         self.view.set_lit(None if tile is None or self._lens is None else self._column(tile[0]))
 
     # From the user.
 
     def _point(self, cell: Cell | None) -> None:
         layer = None if cell is None else self._layer(cell)
-        self._session.point(Hover() if layer is None else Hover(tile=(layer, None)))
+        self.session.point(Hover() if layer is None else Hover(tile=(layer, None)))
         self._say(cell)
 
     def _layer(self, cell: Cell) -> int | None:
@@ -202,11 +202,11 @@ class LensPanel(QWidget):
     def _click(self, cell: Cell) -> None:
         if cell.column is None and cell.row is not None:
             index = self._classes[cell.row]
-            self._session.change(target=None if index == self._session.view.target else index)
+            self.session.change(target=None if index == self.session.view.target else index)
             return
         layer = self._layer(cell)
         if layer is not None:
-            self._session.change(layer=layer, head=None)
+            self.session.change(layer=layer, head=None)
 
     def _say(self, cell: Cell | None) -> None:
         lens, trace = self._lens, self._of

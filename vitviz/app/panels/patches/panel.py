@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtGui import QAction, QColor
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Following
+from vitviz.app.panels.base import Panel
 from vitviz.app.panels.patches import compute
 from vitviz.app.panels.plate_panel import legend, row, save_plate, save_plates, show_scale
 from vitviz.app.session.session import Session
@@ -38,11 +38,13 @@ _LEGEND = {
 _PLATES = ["patches", "filters", "embedding", "stem"]
 
 
-class PatchesPanel(Following):
+class PatchesPanel(Panel):
     """What the model is given of the photo."""
 
+    name = "patches"
+
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
-        super().__init__(session, "patches", parent)
+        super().__init__(session, parent)
         self._trace: Trace | None = None
         self._cut: compute.Cut | None = None
         self._shown: list[Picture] = []
@@ -70,12 +72,13 @@ class PatchesPanel(Following):
         self.view.pointed.connect(self._point)
         self.view.clicked.connect(self._click)
         session.trace_changed.connect(self._forget)
-        session.selection_changed.connect(self._follow)
+        session.selection_changed.connect(self.follow)
         session.view_changed.connect(self._change_view)
-        self._dress()
-        self._follow()
+        self.tint()
+        self.follow()
 
-    def _dress(self) -> None:
+    def tint(self) -> None:
+        """Take colours from the palette."""
         self.export.setIcon(icons.icon("save", self.palette()))
         if self._cut is not None:
             self._show()  # the ground between patches
@@ -85,14 +88,15 @@ class PatchesPanel(Following):
     def _forget(self) -> None:
         """Another trace: nothing of the old one is kept, even where nobody looks."""
         self._trace = self._cut = None
-        self._follow()
+        self.follow()
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
         if before.colormap != now.colormap and self._cut is not None:
             self._show()
 
-    def _draw(self) -> None:
-        trace = self._session.trace
+    def draw(self) -> None:
+        """Draw what the session asks for now."""
+        trace = self.session.trace
         if trace is None:
             self._trace = self._cut = None
             self._clear(
@@ -102,7 +106,7 @@ class PatchesPanel(Following):
         if trace is not self._trace:
             self._trace, self._cut = trace, None
             self.view.set_dimmed(True)
-            self._worker.submit(lambda _: compute.cut(trace), self._take, self._fail)
+            self.worker.submit(lambda _: compute.cut(trace), self._take, self._fail)
         elif self._cut is not None:
             self._show_patch()
 
@@ -115,7 +119,7 @@ class PatchesPanel(Following):
         self._show()
 
     def _fail(self, problem: BaseException) -> None:
-        self._session.failed.emit(failure(problem))
+        self.session.failed.emit(failure(problem))
 
     def _clear(self, headline: str, hint: str) -> None:
         self._shown = []
@@ -167,7 +171,7 @@ class PatchesPanel(Following):
         values = cut.embedding.stem if stem else cut.embedding.norms
         assert values is not None
         low, high = float(values.min()), float(values.max())
-        name = self._session.view.colormap
+        name = self.session.view.colormap
         show_scale(self.bar, low, high, "length", name)
         grid = self._trace.patches if self._trace is not None else None
         rows, cols = values.shape if grid is None else (grid.rows, grid.cols)
@@ -181,9 +185,9 @@ class PatchesPanel(Following):
         return [Picture(pixels, what, (rows, cols), aspect=values.shape[1] / values.shape[0])]
 
     def _patch(self) -> tuple[int, int] | None:
-        if self._session.hover.patch is not None:
-            return self._session.hover.patch
-        chosen = patches_in(self._session.selection.query)
+        if self.session.hover.patch is not None:
+            return self.session.hover.patch
+        chosen = patches_in(self.session.selection.query)
         return chosen[0] if chosen else None
 
     def _show_patch(self) -> None:
@@ -199,9 +203,8 @@ class PatchesPanel(Following):
             self.view.set_pictures(pictures)
         marks = []
         if patch is not None and mode != "filters":
-            rows, cols = self._shown[0].cells
-            place = (patch[0] * rows // trace.patches.rows, patch[1] * cols // trace.patches.cols)
-            marks = [(Spot(0, *place), True)]
+            cells = trace.patches.divided(*self._shown[0].cells)
+            marks = [(Spot(0, *trace.patches.nearest_in(cells, *patch)), True)]
         self.view.set_marks(marks)
         self.says.set_text(self._words(trace, cut, patch))
 
@@ -230,22 +233,19 @@ class PatchesPanel(Following):
         trace = self._trace
         if trace is None or self.mode.current == "filters" or spot.picture != 0:
             return None
-        rows, cols = self._shown[0].cells
-        return (
-            min(int((spot.row + 0.5) * trace.patches.rows / rows), trace.patches.rows - 1),
-            min(int((spot.column + 0.5) * trace.patches.cols / cols), trace.patches.cols - 1),
-        )
+        cells = trace.patches.divided(*self._shown[0].cells)
+        return cells.nearest_in(trace.patches, spot.row, spot.column)
 
     def _point(self, spot: Spot | None) -> None:
-        self._session.point(Hover(patch=None if spot is None else self._at(spot)))
+        self.session.point(Hover(patch=None if spot is None else self._at(spot)))
 
     def _click(self, spot: Spot) -> None:
         patch = self._at(spot)
         if patch is not None:
-            self._session.pin(patch)
+            self.session.pin(patch)
 
     def _save(self) -> None:
-        trace, session = self._trace, self._session
+        trace, session = self._trace, self.session
         if trace is None or not self._shown:
             return
         options: dict[str, Any] = {"colormap": session.view.colormap}

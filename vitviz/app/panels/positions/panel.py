@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Following
+from vitviz.app.panels.base import Panel
 from vitviz.app.panels.plate_panel import legend, row, save_plate, save_plates, show_scale
 from vitviz.app.panels.positions import compute
 from vitviz.app.panels.positions.pictures import (
@@ -47,11 +47,13 @@ _LOGITS = ("split", "bias")
 _PLATES = ["similarity", "prefix", "components", "norm", "split", "bias"]
 
 
-class PositionsPanel(Following):
+class PositionsPanel(Panel):
     """What the model knows of places."""
 
+    name = "positions"
+
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
-        super().__init__(session, "positions", parent)
+        super().__init__(session, parent)
         self._trace: Trace | None = None  # whose tables are there
         self._tables: compute.Tables | None = None
         self._split: Split | None = None
@@ -70,16 +72,16 @@ class PositionsPanel(Following):
         self._lay_out()
         self.empty = Invitation(self.view, [])
         self.mode.chosen.connect(self._pick)
-        self.which.chosen.connect(lambda _: self._draw())
+        self.which.chosen.connect(lambda _: self.draw())
         self.export.clicked.connect(self._save)
         self.export_all.clicked.connect(lambda: save_plates(self, session, _PLATES))
         self.view.pointed.connect(self._point)
         self.view.clicked.connect(self._click)
         session.trace_changed.connect(self._forget)
-        session.selection_changed.connect(self._follow)
+        session.selection_changed.connect(self.follow)
         session.view_changed.connect(self._change_view)
-        self._dress()
-        self._follow()
+        self.tint()
+        self.follow()
 
     def _lay_out(self) -> None:
         column = QVBoxLayout(self)
@@ -93,7 +95,8 @@ class PositionsPanel(Following):
         column.addWidget(self.changed)
         column.addWidget(self.legend)
 
-    def _dress(self) -> None:
+    def tint(self) -> None:
+        """Take colours from the palette."""
         self.export.setIcon(icons.icon("save", self.palette()))
 
     # From the session.
@@ -101,19 +104,20 @@ class PositionsPanel(Following):
     def _forget(self) -> None:
         """Another trace: nothing of the old one is kept, even where nobody looks."""
         self._trace = self._tables = self._split = self._asked = None
-        self._follow()
+        self.follow()
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
         if before.colormap != now.colormap:
             self._asked = None
-            self._follow()
+            self.follow()
 
     def _pick(self, _: str) -> None:
         self._asked = None
-        self._draw()
+        self.draw()
 
-    def _draw(self) -> None:
-        session = self._session
+    def draw(self) -> None:
+        """Draw what the session asks for now."""
+        session = self.session
         trace = session.trace
         if trace is None:
             self._trace = self._tables = None
@@ -124,7 +128,7 @@ class PositionsPanel(Following):
         if trace is not self._trace:
             self._trace, self._tables, self._split, self._asked = trace, None, None, None
             self.view.set_dimmed(True)
-            self._worker.submit(lambda _: compute.tables(trace), self._take_tables, self._fail)
+            self.worker.submit(lambda _: compute.tables(trace), self._take_tables, self._fail)
             return
         if self._tables is None:
             return
@@ -138,14 +142,14 @@ class PositionsPanel(Following):
 
     def _take_tables(self, tables: compute.Tables) -> None:
         self._tables = tables
-        self._draw()
+        self.draw()
 
     def _fail(self, problem: BaseException) -> None:
-        self._session.failed.emit(failure(problem))
+        self.session.failed.emit(failure(problem))
 
     def _offer(self, trace: "Trace", tables: compute.Tables) -> None:
         """Bar the views that this model or layer has nothing for, and leave one that it has not."""
-        layer = self._session.selection.layer
+        layer = self.session.selection.layer
         no_split = compute.split_reason(trace, layer)
         barred = {key: tables.reason for key, _ in _VIEWS[:3]} if tables.reason else {}
         if no_split:
@@ -175,7 +179,7 @@ class PositionsPanel(Following):
             )
             return
         self.empty.hide()
-        mode, colormap = self.mode.current, self._session.view.colormap
+        mode, colormap = self.mode.current, self.session.view.colormap
         resized = change.stored_grid != change.used_grid
         self.which.setVisible(resized)
         self.changed.setVisible(resized)
@@ -229,13 +233,13 @@ class PositionsPanel(Following):
             self.bar.hide()
 
     def _patch(self) -> tuple[int, int] | None:
-        chosen = patches_in(self._session.selection.query)
+        chosen = patches_in(self.session.selection.query)
         return chosen[0] if chosen else None
 
     # Logits.
 
     def _ask_split(self, trace: "Trace") -> None:
-        chosen = self._session.selection
+        chosen = self.session.selection
         self.which.hide()
         self.changed.hide()
         query: Query = chosen.query
@@ -249,14 +253,14 @@ class PositionsPanel(Following):
         if key == self._asked:
             return
         self._asked = key
-        colormap = self._session.view.colormap
+        colormap = self.session.view.colormap
 
         def work(_: object) -> tuple["Split", "Shown"]:
             found = compute.split(trace, chosen.layer, query)
             shown = head if head is not None and head < len(found.content) else None
             return found, compute.split_plate(found, mode, shown, colormap)
 
-        self._worker.submit(work, lambda made: self._take_split(made, mode), self._lack_split)
+        self.worker.submit(work, lambda made: self._take_split(made, mode), self._lack_split)
 
     def _lack_split(self, problem: BaseException) -> None:
         if isinstance(problem, MethodError):
@@ -281,13 +285,13 @@ class PositionsPanel(Following):
         told = prefix_keys(found, self._head(found)) if mode == "split" else ""
         self.changed.setText(told)
         self.changed.setVisible(bool(told))
-        show_scale(self.bar, -limit, limit, "logits", self._session.view.colormap)
+        show_scale(self.bar, -limit, limit, "logits", self.session.view.colormap)
         self.legend.setText(" ".join([LEGEND["bias" if mode == "bias" else found.kind], note]).strip())
         self._read(self.view.hovered)
 
     def _head(self, found: "Split") -> int | None:
         """The selected head, if the layer has it; None for the mean of all."""
-        head = self._session.selection.head
+        head = self.session.selection.head
         return head if head is not None and head < len(found.content) else None
 
     # Pointing.
@@ -306,14 +310,14 @@ class PositionsPanel(Following):
         if place is None:
             return None
         grid = layer.layout.patches
-        return on_photo((grid.rows, grid.cols), trace, *place)
+        return grid.nearest_in(trace.patches, *place)
 
     def _point(self, spot: Spot | None) -> None:
         if self.mode.current in _LOGITS:
             self._read(spot)  # the keys of one query: pointing at them must not change the query
             return
         patch = None if spot is None else self._patch_at(spot)
-        self._session.point(Hover(patch=patch))
+        self.session.point(Hover(patch=patch))
 
     def _read(self, spot: Spot | None) -> None:
         """Say the numbers of a key, and outline it in each picture beside the query itself."""
@@ -338,15 +342,15 @@ class PositionsPanel(Following):
     def _click(self, spot: Spot) -> None:
         if self.mode.current == "bias":
             self.mode.set_current("split")
-            self._session.change(head=spot.picture)
-            self._draw()
+            self.session.change(head=spot.picture)
+            self.draw()
             return
         patch = self._patch_at(spot)
         if patch is not None:
-            self._session.pin(patch)
+            self.session.pin(patch)
 
     def _save(self) -> None:
-        trace, session = self._trace, self._session
+        trace, session = self._trace, self.session
         if trace is None or not self.view.pictures:
             return
         chosen = session.selection

@@ -28,7 +28,7 @@ class PredictionsPanel(QWidget):
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.addActions(keys)
-        self._session = session
+        self.session = session
         self._of: tuple[Trace, str] | None = None  # what the shares are of
         self._shares: NDArray[np.float64] = np.zeros(0)
         self._order: NDArray[np.intp] = np.zeros(0, np.intp)  # classes, likeliest first
@@ -85,7 +85,7 @@ class PredictionsPanel(QWidget):
     # From the session.
 
     def _follow_trace(self) -> None:
-        trace = self._session.trace
+        trace = self.session.trace
         if trace is not None and trace.model.labels != self._labels:
             self.search.clear()
         self._show()
@@ -97,11 +97,11 @@ class PredictionsPanel(QWidget):
             self._list()
 
     def _dim(self) -> None:
-        self.list.setEnabled(self._session.busy is None)
+        self.list.setEnabled(self.session.busy is None)
 
     def _show(self) -> None:
         """Take the shares of another trace, or of another of its heads."""
-        trace, view = self._session.trace, self._session.view
+        trace, view = self.session.trace, self.session.view
         distilled = trace is not None and len(trace.heads_logits) > 1
         self.heads.setVisible(distilled)
         self.heads.set_current(view.class_head)
@@ -145,7 +145,7 @@ class PredictionsPanel(QWidget):
         if self._of is None:
             return
         words = self.search.text().split()
-        target = self._session.view.target
+        target = self.session.view.target
         count = len(self._shares)
         if words:
             found = self.matches(words)
@@ -181,7 +181,7 @@ class PredictionsPanel(QWidget):
         return found
 
     def _bar(self, index: int, searched: bool, place: int) -> Bar:
-        rank, share, target = int(self._ranks[index]), float(self._shares[index]), self._session.view.target
+        rank, share, target = int(self._ranks[index]), float(self._shares[index]), self.session.view.target
         note = f"{index} · rank {rank + 1:,}" if searched else f"rank {rank + 1:,}" if rank != place else ""
         tip = f"class {index}: {self._labels[index]}, {share:.4g}, rank {rank + 1:,} of {len(self._shares):,}"
         return Bar(
@@ -195,12 +195,12 @@ class PredictionsPanel(QWidget):
     @property
     def _explained(self) -> int:
         """The class that is explained without a choice: what the model itself finds likeliest, whatever head is shown."""
-        trace = self._session.trace
+        trace = self.session.trace
         assert trace is not None
         return int(np.argmax(trace.logits))
 
     def _say_target(self) -> None:
-        target = self._session.view.target
+        target = self.session.view.target
         self.likeliest.setVisible(target is not None)
         if target is None:
             name = self._labels[self._explained]
@@ -217,7 +217,7 @@ class PredictionsPanel(QWidget):
     def _pick(self, row: int) -> None:
         if 0 <= row < len(self._listed):
             index = self._listed[row]
-            self._session.change(target=None if index == self._session.view.target else index)
+            self.session.change(target=None if index == self.session.view.target else index)
 
     def _go_down(self) -> None:
         if self._listed:

@@ -48,7 +48,7 @@ class StatisticsPanel(QWidget):
 
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._session = session
+        self.session = session
         self._worker = Worker("statistics", self, behind=True)
         self._folder_worker = Worker("folder", self, behind=True)
         self._of: Trace | None = None
@@ -149,7 +149,7 @@ class StatisticsPanel(QWidget):
     # From the session.
 
     def _follow(self) -> None:
-        session, trace = self._session, self._session.trace
+        session, trace = self.session, self.session.trace
         if self._basis is not None and self._basis != (session.model, session.framing):
             self._stop_folder()
             self._summary = self._basis = None  # by the model itself: another one may have its name
@@ -224,7 +224,7 @@ class StatisticsPanel(QWidget):
         return [self.quantity.itemData(index) for index in range(self.quantity.count())]
 
     def _dim(self) -> None:
-        dimmed = self._worker.busy or self._session.busy is not None
+        dimmed = self._worker.busy or self.session.busy is not None
         self.plot.set_dimmed(dimmed)
         self.matrix.set_dimmed(dimmed)
 
@@ -236,7 +236,7 @@ class StatisticsPanel(QWidget):
         self._mark()
 
     def _preview(self) -> None:
-        tile = self._session.hover.tile
+        tile = self.session.hover.tile
         self.plot.set_preview(None if tile is None else Target(*tile))
 
     # Drawing.
@@ -266,7 +266,7 @@ class StatisticsPanel(QWidget):
         self._say(None)
 
     def _draw_matrix(self) -> None:
-        shown, layer = self._shown, self._session.view.layer
+        shown, layer = self._shown, self.session.view.layer
         if shown is None or not 0 <= layer < len(shown.layers):
             return
         one = shown.layers[layer]
@@ -276,7 +276,7 @@ class StatisticsPanel(QWidget):
         self._say_alike(None)
 
     def _mark(self) -> None:
-        view = self._session.view
+        view = self.session.view
         self.plot.set_selected(None if self._shown is None else Target(view.layer, view.head))
         self.matrix.set_selected(rows=() if view.head is None else (view.head,))
 
@@ -321,7 +321,7 @@ class StatisticsPanel(QWidget):
         self.plot.setAccessibleDescription(text)
 
     def _say_alike(self, pair: tuple[int, int] | None) -> None:
-        layer, shown = self._session.view.layer, self._shown
+        layer, shown = self.session.view.layer, self._shown
         if shown is None:
             return
         text = f"Layer {layer}: how alike its heads are, cosine of their rows · 0 to 1"
@@ -333,27 +333,27 @@ class StatisticsPanel(QWidget):
     # From the user.
 
     def _point(self, target: Target | None) -> None:
-        self._session.point(Hover() if target is None else Hover(tile=(target.layer, target.head)))
+        self.session.point(Hover() if target is None else Hover(tile=(target.layer, target.head)))
         self._say(target)
 
     def _click(self, target: Target) -> None:
-        method = self._session.view.method
+        method = self.session.view.method
         method = method if target.head is None else of_one_head(method)
-        self._session.change(layer=target.layer, head=target.head, method=method)
+        self.session.change(layer=target.layer, head=target.head, method=method)
 
     def _point_pair(self, cell: Cell | None) -> None:
         head = None if cell is None else cell.row if cell.row is not None else cell.column
-        layer = self._session.view.layer
-        self._session.point(Hover() if head is None else Hover(tile=(layer, head)))
+        layer = self.session.view.layer
+        self.session.point(Hover() if head is None else Hover(tile=(layer, head)))
         pair = None if cell is None or cell.row is None or cell.column is None else (cell.row, cell.column)
         self._say_alike(pair)
 
     def _click_pair(self, cell: Cell) -> None:
         head = cell.row if cell.row is not None else cell.column
-        self._session.change(head=head, method=of_one_head(self._session.view.method))
+        self.session.change(head=head, method=of_one_head(self.session.view.method))
 
     def _ask_folder(self) -> None:
-        photo = self._session.photo
+        photo = self.session.photo
         start = "" if photo is None or photo.path is None else str(photo.path.parent)
         folder = files.ask_folder(self, start, "Statistics over the photos of a folder")
         if folder is not None:
@@ -361,7 +361,7 @@ class StatisticsPanel(QWidget):
 
     def over_folder(self, folder: Path) -> None:
         """Compute mean and standard deviation over the photos of a folder, and show them."""
-        session = self._session
+        session = self.session
         model, framing = session.model, session.framing
         if model is None:
             return
@@ -405,7 +405,7 @@ class StatisticsPanel(QWidget):
         """Write what is shown as a table."""
         shown = self._summary or self._found
         if shown is not None:
-            self._session.save(
+            self.session.save(
                 lambda: shown.save(path),
-                lambda: self._session.noted.emit(f"Saved {path.name} in {path.parent}"),
+                lambda: self.session.noted.emit(f"Saved {path.name} in {path.parent}"),
             )

@@ -7,7 +7,7 @@ from PySide6.QtCore import QTimer
 from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Following
+from vitviz.app.panels.base import Panel
 from vitviz.app.panels.tokens import matrix
 from vitviz.app.panels.tokens.matrix import Asked, Drawing
 from vitviz.app.session.session import Session
@@ -33,11 +33,13 @@ _TALL = 540  # pixels of the panel from which there is room for a line per prefi
 _HINT = "Point at a cell to see its weight; a click picks the query"
 
 
-class TokensPanel(Following):
+class TokensPanel(Panel):
     """Queries are rows, keys are columns; prefix tokens are drawn large, as they are few and matter most."""
 
+    name = "tokens"
+
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
-        super().__init__(session, "matrix", parent)
+        super().__init__(session, parent)
         self._wanted: tuple[Asked, bool] | None = None
         self._shown: Drawing | None = None
         self._kept: dict[tuple[Asked, bool], Drawing] = {}
@@ -65,7 +67,7 @@ class TokensPanel(Following):
         self.figures = Figures(("receives on average", "keeps", "to patches", "to other prefix"))
         self.empty = Invitation(self.view, [])
         self._lay_out()
-        self._dress()
+        self.tint()
         self.scale.chosen.connect(lambda key: session.change(matrix_log=key == "log"))
         self.window_.activated.connect(self._choose_window)
         self.into.clicked.connect(lambda: self.view.zoom(1.5))
@@ -76,7 +78,7 @@ class TokensPanel(Following):
         self.view.clicked.connect(self._click)
         self.figures.picked.connect(self._pick)
         session.trace_changed.connect(self._take_trace)
-        session.selection_changed.connect(self._follow)
+        session.selection_changed.connect(self.follow)
         session.view_changed.connect(self._change_view)
         session.hover_changed.connect(self._mark)
         session.busy_changed.connect(self._dim)
@@ -112,15 +114,16 @@ class TokensPanel(Following):
         super().resizeEvent(event)
         self._show_figures()
 
-    def _dress(self) -> None:
+    def tint(self) -> None:
+        """Take colours from the palette."""
         self.whole.setIcon(icons.icon("fit", self.palette()))
 
     # What to show.
 
     def _take_trace(self) -> None:
-        self._worker.cancel()
+        self.worker.cancel()
         self._kept, self._shown, self._wanted, self._problem, self._window = {}, None, None, "", None
-        there = self._session.trace is not None
+        there = self.session.trace is not None
         for widget in (self.scale, self.bar, self.out, self.into, self.whole, self.reading):
             widget.setVisible(there)
         if not there:
@@ -132,18 +135,18 @@ class TokensPanel(Following):
                 "Token to token",
                 "Open a photo and choose a model: each row will be what one token attends to.",
             )
-        self._follow()
+        self.follow()
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
         """Ask for the matrix of what is selected; its drawing comes from the thread, or from those that are kept."""
-        session = self._session
+        session = self.session
         trace = session.trace
         if trace is None:
             return
         wanted = matrix.asked(trace, session.selection, self._window), session.view.matrix_log
         if wanted != self._wanted:
             self._wanted = wanted
-            self._worker.cancel()
+            self.worker.cancel()
             self._rest.stop()
             if wanted in self._kept:
                 self._show(self._kept[wanted])
@@ -155,7 +158,7 @@ class TokensPanel(Following):
         self._mark()
 
     def _compute(self) -> None:
-        trace, wanted = self._session.trace, self._wanted
+        trace, wanted = self.session.trace, self._wanted
         if trace is None or wanted is None:
             return
         known = next((drawn.matrix for drawn in self._kept.values() if drawn.matrix.asked == wanted[0]), None)
@@ -163,7 +166,7 @@ class TokensPanel(Following):
         def work(ticket: Ticket) -> Drawing:
             return matrix.draw(known or matrix.make(trace, wanted[0], ticket), wanted[1])
 
-        self._worker.submit(work, lambda drawn: self._take(wanted, drawn), self._fail)
+        self.worker.submit(work, lambda drawn: self._take(wanted, drawn), self._fail)
         if not self._patience.isActive():
             self._patience.start()
 
@@ -200,12 +203,12 @@ class TokensPanel(Following):
 
     def _show_colors(self) -> None:
         signed = self._shown is not None and self._shown.signed
-        table = colors.lookup_table(colors.SIGNED_COLORMAP if signed else self._session.view.colormap)
+        table = colors.lookup_table(colors.SIGNED_COLORMAP if signed else self.session.view.colormap)
         self.view.set_colors(table)
         self.bar.set_colors(table)
 
     def _show_windows(self) -> None:
-        trace, drawn = self._session.trace, self._shown
+        trace, drawn = self.session.trace, self._shown
         windows = None
         if trace is not None and drawn is not None:
             windows = trace.layers[drawn.matrix.asked.layer].layout.windows
@@ -245,11 +248,11 @@ class TokensPanel(Following):
         return Row(share.name, (number_format.compared(share.received, uniform), *gives), told)
 
     def _chosen_prefix(self) -> str | None:
-        query = self._session.selection.query
+        query = self.session.selection.query
         return query if isinstance(query, str) else None
 
     def _say(self) -> None:
-        trace, drawn = self._session.trace, self._shown
+        trace, drawn = self.session.trace, self._shown
         if trace is None or drawn is None:
             return
         made = drawn.matrix.asked
@@ -258,9 +261,7 @@ class TokensPanel(Following):
         said = f"{layer.name}, {head}"
         if made.window is not None:
             said += f", window {made.window}"
-            if self._window is None and not matrix.rows_of(
-                trace, drawn.matrix, self._session.selection.query
-            ):
+            if self._window is None and not matrix.rows_of(trace, drawn.matrix, self.session.selection.query):
                 said += " (the query is spread over all)"
         rows, columns = drawn.matrix.values.shape
         said += f" · {rows:,} × {columns:,} tokens"
@@ -275,12 +276,12 @@ class TokensPanel(Following):
         if before.colormap != now.colormap:
             self._show_colors()
         if before.matrix_log != now.matrix_log:
-            self._follow()
+            self.follow()
         self._mark()
 
     def _mark(self) -> None:
         """Row and column of the query and of the patch under the pointer, and their weight in a line."""
-        session, drawn = self._session, self._shown
+        session, drawn = self.session, self._shown
         trace = session.trace
         if trace is None or drawn is None or not self.isVisible():
             return
@@ -308,13 +309,13 @@ class TokensPanel(Following):
         self._dim()
 
     def _dim(self) -> None:
-        late = self._worker.busy and not self._patience.isActive()
-        self.view.set_dimmed(self._session.busy is not None or late)
+        late = self.worker.busy and not self._patience.isActive()
+        self.view.set_dimmed(self.session.busy is not None or late)
 
     # From the user.
 
     def _point(self, cell: tuple[int, int] | None) -> None:
-        session, drawn = self._session, self._shown
+        session, drawn = self.session, self._shown
         trace = session.trace
         if trace is None or drawn is None:
             return
@@ -328,7 +329,7 @@ class TokensPanel(Following):
         self._mark()
 
     def _click(self, row: int) -> None:
-        trace, drawn = self._session.trace, self._shown
+        trace, drawn = self.session.trace, self._shown
         if trace is None or drawn is None:
             return
         query = matrix.query_of(trace, drawn.matrix, drawn.matrix.rows[row])
@@ -336,23 +337,23 @@ class TokensPanel(Following):
             self._toggle(query)
 
     def _pick(self, name: str) -> None:
-        trace = self._session.trace
+        trace = self.session.trace
         if trace is not None and name in trace.prefix:
             self._toggle(name)
         else:
             self._mark()
 
     def _toggle(self, query: object) -> None:
-        view = self._session.view
+        view = self.session.view
         if view.pinned and view.query == query:
-            self._session.free()
+            self.session.free()
         else:
-            self._session.pin(query)  # type: ignore[arg-type]
+            self.session.pin(query)  # type: ignore[arg-type]
         self._mark()
 
     def _choose_window(self, place: int) -> None:
         self._window = self.window_.itemData(place)
-        self._follow()
+        self.follow()
 
 
 def _one(places: list[int]) -> int | None:

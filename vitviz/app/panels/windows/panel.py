@@ -6,7 +6,7 @@ from PySide6.QtCore import QEasingCurve, Qt, QVariantAnimation
 from PySide6.QtGui import QAction, QImage
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QSlider, QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Following
+from vitviz.app.panels.base import Panel
 from vitviz.app.panels.plate_panel import legend, row, save_plate, save_plates
 from vitviz.app.panels.windows import compute
 from vitviz.app.panels.windows.scene import crop, focus, matrix_pictures, matrix_words, scene, sentence
@@ -42,11 +42,13 @@ _PADDED = " On a padded grid mask and pieces are out of step: some from opposite
 _PLATES = ["windows", "shifted", "merge", "matrix"]
 
 
-class WindowsPanel(Following):
+class WindowsPanel(Panel):
     """Windows of the selected layer, and of the next one beside it."""
 
+    name = "windows"
+
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
-        super().__init__(session, "windows", parent)
+        super().__init__(session, parent)
         self._trace: Trace | None = None
         self._layer = -1
         self._shown: tuple[object, ...] | None = None  # what stands out already
@@ -84,10 +86,10 @@ class WindowsPanel(Following):
         self._lay_out()
         self.empty = Invitation(self, [])
         self._connect()
-        self._dress()
+        self.tint()
         self._show_matrix_part(False)
         self._change_mode()
-        self._follow()
+        self.follow()
 
     def _lay_out(self) -> None:
         self._views = QBoxLayout(QBoxLayout.Direction.LeftToRight)
@@ -112,13 +114,13 @@ class WindowsPanel(Following):
         whole.addWidget(self._body)
 
     def _connect(self) -> None:
-        session = self._session
+        session = self.session
         self.mode.chosen.connect(lambda _: self._change_mode())
         self.slider.valueChanged.connect(self._set_progress)
         self.slider.sliderPressed.connect(self._animation.stop)
         self.play.clicked.connect(self._play)
         self._animation.valueChanged.connect(lambda value: self.slider.setValue(round(value)))
-        self._animation.stateChanged.connect(lambda *_: self._dress())
+        self._animation.stateChanged.connect(lambda *_: self.tint())
         self.both.toggled.connect(self._show_both)
         self.export.clicked.connect(self._save)
         self.export_all.clicked.connect(lambda: save_plates(self, session, _PLATES))
@@ -129,8 +131,8 @@ class WindowsPanel(Following):
             view.pointed.connect(lambda cell, view=view: self._point(view, cell))
             view.clicked.connect(lambda row, column, view=view: self._click(view, row, column))
         session.trace_changed.connect(self._forget)
-        session.selection_changed.connect(self._follow)
-        session.hover_changed.connect(self._follow)
+        session.selection_changed.connect(self.follow)
+        session.hover_changed.connect(self.follow)
         session.view_changed.connect(self._change_view)
 
     def end(self) -> None:
@@ -138,7 +140,8 @@ class WindowsPanel(Following):
         self._animation.stop()
         super().end()
 
-    def _dress(self) -> None:
+    def tint(self) -> None:
+        """Take colours from the palette."""
         playing = self._animation.state() == QVariantAnimation.State.Running
         self.play.setIcon(icons.icon("pause" if playing else "play", self.palette()))
         self.export.setIcon(icons.icon("save", self.palette()))
@@ -153,16 +156,17 @@ class WindowsPanel(Following):
         self._show_matrix_part(False)
         for view in (self.view, self.other):
             view.set_scene(None)
-        self._follow()
+        self.follow()
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
         if before.colormap != now.colormap or before.opacity != now.opacity:
-            self._follow()
+            self.follow()
         if self._matrices is not None and (before.colormap, before.head) != (now.colormap, now.head):
             self._show_matrices(self._matrices)
 
-    def _draw(self) -> None:
-        session = self._session
+    def draw(self) -> None:
+        """Draw what the session asks for now."""
+        session = self.session
         trace = session.trace
         if trace is None:
             self._clear(
@@ -185,13 +189,13 @@ class WindowsPanel(Following):
     def _clear(self, headline: str, hint: str) -> None:
         self._trace, self._layer, self._shown = None, -1, None
         self._animation.stop()
-        self._worker.cancel()
+        self.worker.cancel()
         self._body.hide()
         self.empty.invite(headline, hint)
 
     def _show_layer(self, trace: "Trace", layer: int) -> None:
         if trace is not self._trace or self._cropped is None:
-            picture = self._session.picture
+            picture = self.session.picture
             self._cropped = crop(trace, [] if picture is None else picture.levels)
         self._trace, self._layer, self._shown = trace, layer, None
         self.view.set_scene(scene(trace, layer, self._cropped))
@@ -210,7 +214,7 @@ class WindowsPanel(Following):
         self._change_mode()
 
     def _show_focus(self, trace: "Trace") -> None:
-        patch, session = self._patch(), self._session
+        patch, session = self._patch(), self.session
         style = {"colormap": session.view.colormap, "opacity": session.view.opacity}
         shown = (patch, self.mode.current, session.selection.head, self.both.isChecked(), *style.values())
         if shown == self._shown:
@@ -227,7 +231,7 @@ class WindowsPanel(Following):
 
     def _patch(self) -> tuple[int, int] | None:
         """The patch that stands out: under the pointer, else the query."""
-        session = self._session
+        session = self.session
         if session.hover.patch is not None:
             return session.hover.patch
         chosen = patches_in(session.selection.query)
@@ -287,17 +291,14 @@ class WindowsPanel(Following):
             self._show_focus(self._trace)
 
     def _point(self, view: ShiftView, cell: tuple[int, int] | None) -> None:
-        self._session.point(Hover() if cell is None else Hover(patch=self._finest(view, *cell)))
+        self.session.point(Hover() if cell is None else Hover(patch=self._finest(view, *cell)))
 
     def _finest(self, view: ShiftView, row: int, column: int) -> tuple[int, int]:
         """The patch of the photo in the middle of a token's cell."""
         assert self._trace is not None
         number = self._layer if view is self.view else self._layer + 1
         grid, finest = self._trace.layers[number].layout.patches, self._trace.patches
-        return (
-            min(int((row + 0.5) * grid.cell[0] / finest.cell[0]), finest.rows - 1),
-            min(int((column + 0.5) * grid.cell[1] / finest.cell[1]), finest.cols - 1),
-        )
+        return grid.nearest_in(finest, row, column)
 
     def _click(self, view: ShiftView, row: int, column: int) -> None:
         trace = self._trace
@@ -305,15 +306,15 @@ class WindowsPanel(Following):
             return
         view.setFocus(Qt.FocusReason.MouseFocusReason)
         number = self._layer if view is self.view else self._layer + 1
-        self._session.pin(self._finest(view, row, column))
+        self.session.pin(self._finest(view, row, column))
         layer = trace.layers[number]
         if layer.layout.windows is None:
             return
         window, _ = layer.layout.windows.slot(layer.layout.token(row, column))
-        self._worker.submit(
+        self.worker.submit(
             lambda _: compute.matrices(trace, number, window),
             lambda found: self._take_matrices(layer, found),
-            lambda problem: self._session.failed.emit(failure(problem)),
+            lambda problem: self.session.failed.emit(failure(problem)),
         )
 
     # The window's matrices.
@@ -325,10 +326,10 @@ class WindowsPanel(Following):
 
     def _show_matrices(self, found: compute.Matrices) -> None:
         """All heads, or the selected one large."""
-        head = self._session.view.head
+        head = self.session.view.head
         one = head is not None and head < len(found.attention)
         self._heads = [head] if one and head is not None else list(range(len(found.attention)))
-        pictures, told = matrix_pictures(found, self._heads, self._session.view.colormap)
+        pictures, told = matrix_pictures(found, self._heads, self.session.view.colormap)
         self.matrix.set_pictures(pictures)
         name = "" if self._matrix_layer is None else self._matrix_layer.name
         self._matrix_told = f"Window {found.window} of {name}: {told}"
@@ -367,11 +368,11 @@ class WindowsPanel(Following):
             return
         # The head that is shown alone gives way to all of them again.
         alone = len(self._heads) == 1 and len(found.attention) > 1
-        method = of_one_head(self._session.view.method)
-        self._session.change(head=None if alone else self._heads[place], method=method)
+        method = of_one_head(self.session.view.method)
+        self.session.change(head=None if alone else self._heads[place], method=method)
 
     def _save(self) -> None:
-        trace, session = self._trace, self._session
+        trace, session = self._trace, self.session
         if trace is None:
             return
         rolled = self.mode.current == "regions" or self.slider.value() >= _STEPS // 2
