@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
@@ -62,6 +62,7 @@ def middle(panel, row: int, column: int) -> QPoint:
     zooms=st.lists(st.tuples(st.floats(0.5, 4), st.integers(0, 900)), max_size=4),
     ratio=st.sampled_from([1.0, 1.25, 2.0]),
 )
+@example(first=0, others=38, room=900, zooms=[], ratio=1.25)
 def test_cells_are_found_where_they_lie(first, others, room, zooms, ratio):
     axis = fitted(first + others, first, 30, 14, 4, room, room / others)
     for factor, place in zooms:
