@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -61,6 +60,8 @@ class Trace:
     """For distilled models the two heads' own logits, "class" and "distillation"; otherwise empty."""
     check: Check | None = None
     """The self-check of this model at this input size."""
+    kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    """What is computed of this trace and kept as long as it, by the name of what it is; a copy starts without."""
 
     @property
     def patches(self) -> PatchGrid:
@@ -171,7 +172,7 @@ def trace(
     # The caller may be in inference_mode, whose tensors would let no gradient through later.
     with memory_guard(model.name, model.device), model.lock, torch.inference_mode(False):
         model = _sized(model, framed.input_size)
-        known = _checks.setdefault(model.module, {}).get(framed.input_size)
+        known: Check | None = model.kept.get("check")
         checking = check or known is None
         inputs = torch.from_numpy(framed.apply(photo))[None].to(model.device, model.dtype)
         passed = _forward(model, inputs, checking, gradients and not checking, cancel, progress)
@@ -179,7 +180,7 @@ def trace(
         anatomy = dissect(model, passed.operations)
         if checking:
             known = check_layers(anatomy.layers, model.module, inputs)
-            _checks[model.module][framed.input_size] = known
+            model.kept["check"] = known
         if checking or passed.graph is not None:
             anatomy = _without_outputs(anatomy)
     assert known is not None
@@ -206,23 +207,20 @@ def trace(
     return traced
 
 
-_checks: "WeakKeyDictionary[nn.Module, dict[tuple[int, int], Check]]" = WeakKeyDictionary()
-_twins: "WeakKeyDictionary[Model, dict[tuple[int, int], Model]]" = WeakKeyDictionary()
-
-TWINS_KEPT = 4
-"""How many other input sizes of a model are kept ready; their weights are shared."""
+SIZES_KEPT = 4
+"""For how many other input sizes a model is kept ready; the weights are shared."""
 
 
 def _sized(model: Model, size: tuple[int, int]) -> Model:
     """The model at another input size, the same one each time, so that its plan and its check are found again."""
     if size == model.input_size:
         return model
-    twins = _twins.setdefault(model, {})
-    if size not in twins:
-        while len(twins) >= TWINS_KEPT:
-            twins.pop(next(iter(twins)))
-        twins[size] = at_size(model, size)
-    return twins[size]
+    sized: dict[tuple[int, int], Model] = model.kept.setdefault("sized", {})
+    if size not in sized:
+        while len(sized) >= SIZES_KEPT:
+            sized.pop(next(iter(sized)))
+        sized[size] = at_size(model, size)
+    return sized[size]
 
 
 def dissect(model: Model, operations: list[Operation]) -> Anatomy:

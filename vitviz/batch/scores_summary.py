@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitviz.batch.scores_table import RANDOM, Row
+from vitviz.batch.scores_table import RANDOM, ScoreRow
 from vitviz.explain.measures.intervals import half_width, interval
 from vitviz.explain.registry import METHODS, find, stroke_of
 from vitviz.render import plot
@@ -39,7 +39,7 @@ class Column:
     """Of random orders of a single photo: half the confidence interval of the deletion curve over the orders."""
 
 
-def columns(rows: Sequence[Row], shares: Numbers) -> list[Column]:
+def columns(rows: Sequence[ScoreRow], shares: Numbers) -> list[Column]:
     """The methods in the order of their first lines, then the random orders, one per grid."""
     scored = [row for row in rows if not row.note]
     randoms = {(row.photo, row.asked, row.grid): row for row in scored if row.method == RANDOM}
@@ -56,7 +56,7 @@ def columns(rows: Sequence[Row], shares: Numbers) -> list[Column]:
 
 
 def _column(
-    name: str, rows: Sequence[Row], randoms: dict[tuple[str, str, str], Row], shares: Numbers
+    name: str, rows: Sequence[ScoreRow], randoms: dict[tuple[str, str, str], ScoreRow], shares: Numbers
 ) -> Column:
     beside = [randoms.get((row.photo, row.asked, row.grid)) for row in rows]
     numbers = {

@@ -44,6 +44,9 @@ class Enablement(QObject):
         ):
             signal.connect(self.update)
         session.heatmap_changed.connect(self._look_at_map)
+        for action in commands.values():
+            if action.isCheckable():
+                action.triggered.connect(self.update)  # Qt has changed its mark by itself
         self.update()
 
     def update(self, *_: object) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -75,9 +74,6 @@ class Lens:
         return list(dict.fromkeys([*final, *logits.argmax(1)[::-1].tolist()]))
 
 
-_lenses: "WeakKeyDictionary[Trace, Lens]" = WeakKeyDictionary()
-
-
 def lens(trace: Trace, *, cancel: Callable[[], bool] | None = None) -> Lens:
     """The logit lens of a trace, by one more forward pass of its photo; kept as long as the trace.
 
@@ -86,12 +82,15 @@ def lens(trace: Trace, *, cancel: Callable[[], bool] | None = None) -> Lens:
     Cancelled is raised. Raises MethodError with the reason where the lens does not apply (see `refusal`), and where its
     last row would not be the model's own prediction; DeviceMemoryError.
     """
-    if trace not in _lenses:
-        reason = refusal(trace)
-        if reason is not None:
-            raise _does_not_apply(trace, reason)
-        _lenses[trace] = _computed(trace, cancel)
-    return _lenses[trace]
+    known: Lens | None = trace.kept.get("lens")
+    if known is not None:
+        return known
+    reason = refusal(trace)
+    if reason is not None:
+        raise _does_not_apply(trace, reason)
+    found = _computed(trace, cancel)
+    trace.kept["lens"] = found
+    return found
 
 
 def refusal(trace: Trace) -> str | None:
