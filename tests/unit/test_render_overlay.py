@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -84,7 +84,6 @@ def test_one_hot_map_heats_exactly_the_pixels_of_its_patch(size, data, mode, sty
     mode=st.sampled_from(["crop", "squash", "fit"]),
     at=st.tuples(st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True)),
 )
-@settings(max_examples=150, deadline=None)
 def test_any_framing_puts_a_patch_where_the_framing_says(height, width, cell, side, crop_pct, mode, at):
     framing = frame((height, width), config(side, crop_pct), mode)
     patches = grid_of(framing, cell)

@@ -107,6 +107,8 @@ def differentiate(trace: Trace, target: int, cancel: Callable[[], bool] | None =
     scale = HALF_SCALE if model.dtype == torch.float16 else 1.0
     # The caller may be in no_grad or inference_mode.
     with memory_guard(name, model.device), model.lock, torch.inference_mode(False):
+        if cancel is not None:  # it may have been long until the model was free
+            _stop(cancel)
         graph = kept(trace, module)
         if graph is None:
             graph = _again(trace, cancel)

@@ -77,7 +77,7 @@ def known() -> dict[str, Architecture]:
     """Every architecture in scope of the installed timm, by name; those missing from the index are measured."""
     import timm
 
-    index = _read_index()
+    index = read_index()
     return {name: index.get(name) or measure(name) for name in timm.list_models(module=list(SCOPE))}
 
 
@@ -185,7 +185,8 @@ def write_index(path: Path, names: Iterable[str] | None = None) -> int:
 
 
 @lru_cache(maxsize=1)
-def _read_index() -> dict[str, Architecture]:
+def read_index() -> dict[str, Architecture]:
+    """The architectures in the index that comes with vitviz, by name; none without it."""
     path = resource(INDEX)
     if not path.is_file():
         return {}
