@@ -38,7 +38,7 @@ class ShiftView(Pointed):
         self._show_regions = False
         self._padded = True
         self._scaled: QPixmap | None = None
-        self._backdrop: QPixmap | None = None  # all that stays while the pointer moves
+        self._backdrop: QPixmap | None = None
 
     @property
     def scene(self) -> Scene | None:
@@ -54,6 +54,11 @@ class ShiftView(Pointed):
     def progress(self) -> float:
         """0 the photo, 1 shifted, 2 cut into windows."""
         return self._progress
+
+    @property
+    def backdrop(self) -> QPixmap | None:
+        """All that is drawn but what stands out, kept while only the pointer moves; None where it has to be drawn anew."""
+        return self._backdrop
 
     def set_scene(self, scene: Scene | None) -> None:
         """Another grid."""
