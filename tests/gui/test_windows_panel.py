@@ -149,7 +149,7 @@ def test_enter_opens_the_window_of_the_selected_token_and_its_legend(opened, swi
     qtbot.waitUntil(lambda: panel.matrix.view.isVisible())
     windows = panel.session.trace.layers[1].layout.windows
     assert panel.matrix.says.whole.startswith(f"Window {windows.slot(5)[0]} of layers.0.blocks.1.attn: bias ")
-    assert "column: one that is looked at" in panel.legend.text()
+    assert "Row: query; column: key." in panel.legend.text()
     panel.matrix.close.click()
     assert panel.legend.text() == about
 

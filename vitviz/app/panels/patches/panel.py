@@ -1,4 +1,4 @@
-"""Patches pulled apart as the model sees them, the filters that embed them, and how long their embeddings are."""
+"""The patches as the model sees them, the filters that embed them, and the lengths of their embeddings."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal

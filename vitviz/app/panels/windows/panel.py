@@ -1,4 +1,4 @@
-"""Swin's windows over the photo: the cyclic shift as it happens, regions, padding, merging, a window's matrices."""
+"""Swin's windows over the photo: the cyclic shift, the mask's regions, padding, merging, and a window's matrices."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -30,16 +30,16 @@ _MODES = [("shift", "shift"), ("regions", "regions"), ("merge", "merge")]
 _STEPS = 200  # of the slider: half of it shifts, the other half closes the windows
 _DURATION = 2600  # milliseconds from the photo to the windows
 _LEGEND = {
-    "shift": "A, B, C: pieces that go round the edges (down, across, both), so that shifted windows join what regular ones "
-    "cut apart. Hatched: padding. Heat: what the outlined token attends to inside its window.",
+    "shift": "A, B, C: pieces that wrap around the edges (down, across, both), so that shifted windows join what regular "
+    "ones separate. Hatched: padding. Heat: what the outlined token attends to inside its window.",
     "regions": "Colours: regions of one window, as the model's mask has them. Tokens of different colours may not see each "
     "other: −100 is added to their logits, so their attention is 0.",
     "merge": "Between stages 2 × 2 tokens become one. Nested cells: the tokens of earlier stages that became the outlined "
     "token, down to the first patches.",
-    "matrix": "Row: a token that looks; column: one that is looked at. Attention: to its own maximum. Bias: red adds to a "
-    "logit, blue takes from it. White: masked; grey: padding.",
+    "matrix": "Row: query; column: key. Attention: each to its own maximum. Bias: red adds to a logit, blue subtracts "
+    "from it. White: masked; grey: padding.",
 }
-_PADDED = " On a padded grid mask and pieces are out of step: some from opposite edges of the photo do see each other."
+_PADDED = " On a padded grid the model's mask does not follow the pieces: some tokens from opposite edges do see each other."
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class WindowsShown(Shown):
     scenes: tuple[Scene, ...]
     """Of the selected layer and, if it is shown, the next one."""
     focus: Focus
-    """What stands out of the selected layer."""
+    """What is highlighted in the selected layer."""
     matrices: WindowMatrices | None
     pictures: tuple[GalleryPicture, ...]
     """Of the matrices."""
@@ -85,11 +85,11 @@ class WindowsPanel(PlatePanel[WindowsView]):
         self._cropped: QImage | None = None
         self._controlled: tuple[object, ...] | None = None  # what the controls and views were set for
         self._progress = 0.0  # as it was chosen last
-        self._focused: tuple[object, ...] | None = None  # what stands out already
+        self._focused: tuple[object, ...] | None = None  # what the highlight was drawn for
         self._asked: tuple[int, int] | None = None  # the (layer, window) whose matrices are there or computed
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, _STEPS)
-        self.slider.setAccessibleName("From the photo over the shift to the windows")
+        self.slider.setAccessibleName("From the photo through the shift to the windows")
         self.slider.setToolTip("Left: as on the photo. Middle: shifted. Right: cut into windows.")
         self.play = tool("Play the shift")
         self.both = tool("Show the next layer beside this one", checkable=True, text="next layer too")
@@ -227,9 +227,9 @@ class WindowsPanel(PlatePanel[WindowsView]):
         self._body.show()
         if trace is not self._trace or session.selection.layer != self._layer:
             self._show_layer(trace, session.selection.layer)
+        self._show_matrices(trace)
         self._show_choices(trace)
         self._show_focus(trace)
-        self._show_matrices(trace)
 
     def _clear(self, headline: str, hint: str) -> None:
         self._leave_layer()
@@ -268,6 +268,10 @@ class WindowsPanel(PlatePanel[WindowsView]):
             with QSignalBlocker(self.slider):
                 self.slider.setValue(0 if merges else round(chosen.progress * _STEPS / 2))
             self._draw_progress()
+        # Beside the matrices there is room for one view above the other.
+        direction = QBoxLayout.Direction
+        alone = self.matrix.found is None
+        self._views.setDirection(direction.LeftToRight if alone else direction.TopToBottom)
         self.both.setChecked(chosen.both)
         self.both.setEnabled(self.other.scene is not None)
         self.other.setVisible(chosen.both and self.other.scene is not None)
@@ -278,10 +282,6 @@ class WindowsPanel(PlatePanel[WindowsView]):
         out_of_step = regions and scene is not None and bool(scene.padding) and bool(scene.regions)
         about = _LEGEND[chosen.mode] + (_PADDED if out_of_step else "")
         self.legend.setText(about if self.matrix.found is None else _LEGEND["matrix"])
-        # Beside the matrices there is room for one view above the other.
-        direction = QBoxLayout.Direction
-        alone = self.matrix.found is None
-        self._views.setDirection(direction.LeftToRight if alone else direction.TopToBottom)
 
     def _layers(self) -> list[int]:
         """The numbers of the layers that are shown."""
@@ -302,7 +302,7 @@ class WindowsPanel(PlatePanel[WindowsView]):
         self._say(trace, patch)
 
     def _patch(self) -> tuple[int, int] | None:
-        """The patch that stands out: under the pointer, else the query."""
+        """The highlighted patch: under the pointer, otherwise the query."""
         session = self.session
         if session.hover.patch is not None:
             return session.hover.patch
@@ -406,7 +406,6 @@ class WindowsPanel(PlatePanel[WindowsView]):
             if self._asked is not None:
                 self.worker.cancel()
                 self._close_matrices()
-                self._show_choices(trace)
         elif chosen != self._asked:
             self._asked = chosen
             self.worker.submit(lambda _: window_matrices(trace, *chosen), self._take_matrices, self.fail)

@@ -1,4 +1,4 @@
-"""A layer's windows as what the panel draws: rectangles in cells, a crop of the photo, one sentence."""
+"""A layer's windows as scene and focus of a `ShiftView`, and as a sentence."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ _SIDE = 900  # pixels of the picture that the pieces are cut from
 
 
 def crop(trace: "Trace", levels: list[QImage]) -> QImage:
-    """The part of the photo that the patches cover, small enough to be moved about."""
+    """The part of the photo that the patches cover, small enough to be drawn in pieces quickly."""
     grid = trace.patches
     polygon = Layout(grid).polygon(trace.framing, Box(0, 0, grid.rows, grid.cols))
     (left, top), (right, bottom) = polygon[0], polygon[2]
@@ -91,7 +91,7 @@ def scene(trace: "Trace", number: int, cropped: QImage) -> Scene | None:
 def focus(
     trace: "Trace", number: int, patch: tuple[int, int], mode: str, head: int | None, style: Mapping[str, Any]
 ) -> Focus:
-    """What stands out of a layer: a patch's window with its attention, or what its token was merged from."""
+    """The highlight in a layer: a patch's window with its attention, or what its token was merged from."""
     layer = trace.layers[number]
     windows = layer.layout.windows
     assert windows is not None
