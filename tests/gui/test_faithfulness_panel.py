@@ -19,6 +19,7 @@ from vitviz.app.session.view_state import ViewState
 from vitviz.app.ui import theme
 from vitviz.explain import explain
 from vitviz.explain.measures import faithfulness
+from vitviz.explain.registry import METHODS
 
 
 @pytest.fixture(autouse=True)
@@ -63,14 +64,14 @@ def settled(panel, qtbot):
 
 
 def plots(panel):
-    keys = {label: name for name, label in scoring.LABELS.items()} | {"Random order": "random"}
+    keys = {method.label: method.name for method in METHODS} | {"Random order": "random"}
     return {
         plot.title.split(":")[0]: {keys[line.label]: line for line in plot.lines} for plot in panel.view.plots
     }
 
 
 def row(panel, name):
-    return panel.list.topLevelItem((*scoring.NAMES, "random").index(name))
+    return panel.list.topLevelItem([*(method.name for method in METHODS), "random"].index(name))
 
 
 def test_it_shows_the_curves_of_the_selected_map_and_random_orders(scored):

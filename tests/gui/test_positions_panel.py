@@ -8,7 +8,6 @@ from steps import picture, show
 
 from vitviz.app.panels.positions.panel import PositionsPanel
 from vitviz.app.widgets.pictures.gallery import Spot
-from vitviz.app.window import docks
 from vitviz.explain.internals import positions
 from vitviz.models.loading import load_model
 from vitviz.render.picture_rows import colored
@@ -129,7 +128,7 @@ def test_arrow_keys_read_the_keys_of_a_query_and_enter_makes_one_the_query(windo
     session = window.session
     session.change(layer=1, head=1)
     session.pin((5, 9))
-    panel = docks.reveal(window, "positions")
+    panel = window.docks.reveal("positions")
     qtbot.waitUntil(lambda: subject(panel) == "patch (5, 9)")
     found = panel.shown().split
     window.activateWindow()
@@ -161,7 +160,7 @@ def test_arrow_keys_read_the_keys_of_a_query_and_enter_makes_one_the_query(windo
 def test_arrow_keys_still_move_the_query_where_there_are_no_keys_to_read(window, qtbot, photo, model):
     show(window, qtbot, photo, model)
     window.session.pin((3, 3))
-    panel = docks.reveal(window, "positions")
+    panel = window.docks.reveal("positions")
     qtbot.waitUntil(lambda: len(panel.view.pictures) > 0)
     window.activateWindow()
     qtbot.waitUntil(panel.view.isVisible)

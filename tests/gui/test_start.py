@@ -12,7 +12,6 @@ from PySide6.QtCore import Qt
 from vitviz.app.main import make_window
 from vitviz.app.settings import Settings
 from vitviz.app.sources.samples import models, samples
-from vitviz.app.window import docks
 
 SCRIPT = """
 import sys
@@ -64,7 +63,7 @@ def test_the_window_is_painted_before_torch_is_imported_and_ends_in_order(photo,
 def test_a_panel_of_charts_that_was_left_open_waits_for_the_first_paint(qtbot, photo, tmp_path):
     left = make_window(Settings(tmp_path / "vitviz" / "window.ini"), "cpu")
     left.show()
-    docks.reveal(left, "statistics")
+    left.docks.reveal("statistics")
     left.close()
     left.deleteLater()
     said = start(tmp_path, "photo_opened", str(photo))

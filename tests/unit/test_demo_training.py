@@ -12,7 +12,7 @@ from vitviz.demo.initial_weights import grow_distillation
 from vitviz.demo.learners import PlainLearner, SwinLearner
 from vitviz.demo.muon import Muon, orthogonal
 from vitviz.demo.pool import CELLS, SIDE, Pool, training_pool
-from vitviz.demo.scenes import cover_by_class, scene
+from vitviz.demo.scenes import scene
 from vitviz.demo.score import score
 from vitviz.demo.shapes import CLASSES
 from vitviz.demo.views import varied, whole
@@ -33,12 +33,24 @@ def pool():
     return Pool(pictures, kinds, cover)
 
 
+def cover_by_class(drawn, cells):
+    """The share of each patch that each class covers, cells×cells×(classes + 1); the last is background."""
+    shares = np.zeros((cells, cells, len(CLASSES) + 1))
+    side = SIDE // cells
+    for row, col in np.ndindex(cells, cells):
+        for kind, mask in zip(drawn.kinds, drawn.masks, strict=True):
+            part = mask[row * side : (row + 1) * side, col * side : (col + 1) * side]
+            shares[row, col, CLASSES.index(kind)] += part.mean() / 255
+    shares[..., -1] = np.clip(1 - shares.sum(axis=-1), 0, 1)
+    return shares
+
+
 def test_whole_scenes_carry_their_labels(pool):
     batch = whole(pool, np.arange(24), 12)
     for n in range(24):
         drawn = scene(n, SIDE)
         assert torch.allclose(batch.weights[n], torch.from_numpy(drawn.weights))
-        assert np.allclose(batch.dense[n].numpy(), cover_by_class(drawn, 12, 12), atol=0.01)
+        assert np.allclose(batch.dense[n].numpy(), cover_by_class(drawn, 12), atol=0.01)
 
 
 @pytest.mark.parametrize(("patches", "grid"), [(None, 12), (None, 6), (8, 12), (6, 12)])

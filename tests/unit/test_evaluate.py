@@ -17,7 +17,7 @@ from small_models import VIT, small
 
 import vitviz
 from vitviz.batch import evaluate, subjects
-from vitviz.batch.scores_table import Table
+from vitviz.batch.scores_table import ScoreTable
 from vitviz.cli import evaluate as command
 from vitviz.cli import main
 from vitviz.errors import VitvizError
@@ -117,17 +117,17 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_table(folder, tmp_path, ca
     (folder / "b.png").unlink()
     whole, parts = tmp_path / "whole.csv", tmp_path / "parts.csv"
     assert run(folder, whole) == 0
-    add = Table.add
+    add = ScoreTable.add
 
     def once(self, rows):
         add(self, rows)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Table, "add", once)
+    monkeypatch.setattr(ScoreTable, "add", once)
     assert run(folder, parts) == 130
     assert "goes on" in capsys.readouterr().err
     assert {Path(row["photo"]).name for row in lines(parts)} == {"a.png"}
-    monkeypatch.setattr(Table, "add", add)
+    monkeypatch.setattr(ScoreTable, "add", add)
     with open(parts, "ab") as file:  # killed while it wrote the next line
         file.write(b"photos/c.jpg,predic")
     seen = []

@@ -200,24 +200,6 @@ def test_equal_patches_are_not_taken_in_reading_order():
     assert tuple(range(9)) not in orders
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    st.integers(1, 5),
-    st.integers(1, 5),
-    st.floats(0.7, 7),
-    st.floats(0.7, 7),
-    st.floats(-3, 9),
-    st.floats(-3, 9),
-)
-def test_a_pixel_belongs_to_the_cell_that_holds_its_centre(rows, cols, high, wide, top, left):
-    grid = PatchGrid(rows, cols, (high, wide), (top, left))
-    found = faithfulness.cells(grid, (11, 13))
-    for y in range(11):
-        for x in range(13):
-            place = grid.at(x + 0.5, y + 0.5)
-            assert found[y, x] == (-1 if place is None else place[0] * cols + place[1])
-
-
 def test_pixels_of_no_cell_stay(traced):
     grid = PatchGrid(2, 2, (16.0, 16.0), (16.0, 16.0))
     heat = SimpleNamespace(values=np.zeros((2, 2)), patches=grid, method="none")

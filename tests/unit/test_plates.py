@@ -16,7 +16,7 @@ from vitviz.cli import main
 from vitviz.errors import MethodError
 from vitviz.explain.plates.plates import PLATES, bias_pictures, plate, split_pictures
 from vitviz.render.colors import SIGNED_COLORMAP, lookup_table
-from vitviz.render.picture_rows import NOTHING, Picture, colored, common, enlarged, side_by_side, tiled
+from vitviz.render.picture_rows import NOTHING, PlatePicture, colored, common, enlarged, side_by_side, tiled
 
 
 def test_zero_is_the_middle_and_nothing_is_grey() -> None:
@@ -33,7 +33,7 @@ def test_tiles_lie_apart_in_order() -> None:
     assert whole[0:2, 5:8].max() == whole[0:2, 5:8].min() == 1
     assert whole[4:6, 10:13].min() == 5
     assert (whole[2:4] == 255).all()
-    image = side_by_side([Picture(whole, "one", "+"), Picture(whole, "two")], 60)
+    image = side_by_side([PlatePicture(whole, "one", "+"), PlatePicture(whole, "two")], 60)
     assert np.asarray(image).shape[0] > 60
 
 
@@ -42,7 +42,7 @@ def test_small_pictures_become_large_in_whole_steps() -> None:
     image = np.asarray(enlarged(Image.fromarray(pixels), 100))
     np.testing.assert_array_equal(image, pixels.repeat(12, 0).repeat(12, 1))
     assert enlarged(Image.new("RGB", (300, 900)), 500).size == (300, 900)
-    plain, named = (side_by_side([Picture(pixels, caption)], 80) for caption in ("", "one"))
+    plain, named = (side_by_side([PlatePicture(pixels, caption)], 80) for caption in ("", "one"))
     assert plain.height < named.height  # no room for words where there are none
 
 

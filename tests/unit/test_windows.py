@@ -224,9 +224,9 @@ def test_a_wrapped_window_has_several_polygons_on_the_photo() -> None:
     layer = trace.layers[1]
     windows = layer.layout.windows
     corner = windows.slot(0)[0]  # the top left token has gone round both edges
-    polygons = layer.layout.window_polygons(trace.framing, corner)
+    polygons = [layer.layout.polygon(trace.framing, part.box) for part in windows.parts(corner)]
     assert len(polygons) == 4
     areas = sum(np.ptp(polygon[:, 0]) * np.ptp(polygon[:, 1]) for polygon in polygons)
     cell = np.ptp(trace.framing.polygon(layer.layout.patches, 0, 0), axis=0).prod()
     assert areas == pytest.approx(cell * windows.size[0] * windows.size[1])
-    assert len(trace.layers[0].layout.window_polygons(trace.framing, 0)) == 1
+    assert len(trace.layers[0].layout.windows.parts(0)) == 1

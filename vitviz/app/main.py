@@ -21,7 +21,6 @@ from vitviz.app.sources.folder import Walk
 from vitviz.app.sources.samples import models, samples
 from vitviz.app.ui import theme
 from vitviz.app.ui.pixels import levels
-from vitviz.app.window import welcome
 from vitviz.app.window.main_window import Window
 from vitviz.app.work.failure import catch_the_rest
 from vitviz.errors import VitvizError
@@ -116,7 +115,7 @@ def start(window: Window, photo: str | None, model: str | None) -> None:
         # Of a whole model rollout says most at a glance.
         if not window.settings.text("method"):
             window.session.change(method="rollout")
-        welcome.greet(window)
+        window.first_start.greet()
         show_first(window, samples()[0].path)
         window.session.open(photo=samples()[0].path, model=models()[0])
 

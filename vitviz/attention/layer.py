@@ -1,9 +1,9 @@
 """A layer: one attention operation, from which rows, columns and whole maps are computed when they are asked for."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -44,6 +44,8 @@ class Layer:
     """Whether this is an attention pool: one learned query outside the tokens reads them all."""
     step: int = 0
     """Layers with the same step read the same tokens, side by side."""
+    kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    """What is computed of this layer and kept as long as it, by the name of what it is; a copy starts without."""
 
     @property
     def heads(self) -> int:

@@ -91,12 +91,6 @@ class Layout:
         top, bottom = y + box.top * height, y + box.bottom * height
         return framing.to_photo([(left, top), (right, top), (right, bottom), (left, bottom)])
 
-    def window_polygons(self, framing: Framing, window: int) -> list[NDArray[np.float64]]:
-        """A window as it lies on the photo: one polygon per part, several where it wraps round the edges."""
-        if self.windows is None:
-            return []
-        return [self.polygon(framing, part.box) for part in self.windows.parts(window)]
-
 
 @dataclass(frozen=True)
 class Footprint:

@@ -19,7 +19,7 @@ TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class RowLogits:
     """One row of one layer's logits."""
 
     logits: Tensor
@@ -30,7 +30,7 @@ class Row:
     """heads×N×d: its right factor."""
 
 
-def replay(trace: Trace, layer: Layer, row: int, window: int = 0) -> Row:
+def replay(trace: Trace, layer: Layer, row: int, window: int = 0) -> RowLogits:
     """A row of a layer's logits, from a pass that ends with that layer and of which nothing else is kept.
 
     Raises MethodError where the pass gives other weights than were recorded, DeviceMemoryError.
@@ -60,7 +60,7 @@ def replay(trace: Trace, layer: Layer, row: int, window: int = 0) -> Row:
         seen, recorded, rtol=0, atol=TOLERANCE * float(recorded.max())
     ):
         raise MethodError(f"{layer.name} gave other weights when it was run once more; it cannot be split.")
-    return Row(logits[window, :, row], query[window], key[window].transpose(-2, -1))
+    return RowLogits(logits[window, :, row], query[window], key[window].transpose(-2, -1))
 
 
 class _EnoughError(Exception):

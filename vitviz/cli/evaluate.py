@@ -11,7 +11,7 @@ from vitviz.cli.options import SOURCE, add_framing, add_loading, clear_progress,
 from vitviz.errors import ExportError, VitvizError
 
 if TYPE_CHECKING:
-    from vitviz.batch.scores_table import Row
+    from vitviz.batch.scores_table import ScoreRow
     from vitviz.batch.subjects import Subject
     from vitviz.models.model import Model
 
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Fill the table and print its means; 0 if every photo was scored, 1 if some could not be, 130 if stopped."""
     _require(arguments)
     from vitviz.batch.evaluate import Scoring, fill, settings_of
-    from vitviz.batch.scores_table import RANDOM, Table
+    from vitviz.batch.scores_table import RANDOM, ScoreTable
     from vitviz.explain.registry import METHODS, find
 
     names = arguments.methods.split(",") if arguments.methods else [method.name for method in METHODS]
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
         framing=arguments.framing,
         batch=arguments.batch,
     )
-    table = Table(arguments.out, settings_of(model, scoring))
+    table = ScoreTable(arguments.out, settings_of(model, scoring))
 
     def failed(error: VitvizError) -> None:
         clear_progress()
@@ -170,7 +170,7 @@ def _tell(what: str, share: float) -> None:
         print(what, file=sys.stderr, flush=True)
 
 
-def conclude(rows: "Sequence[Row]", arguments: argparse.Namespace, model: "Model", scenes: bool) -> None:
+def conclude(rows: "Sequence[ScoreRow]", arguments: argparse.Namespace, model: "Model", scenes: bool) -> None:
     """Print the means, and what did not apply; draw the curves if that was asked for."""
     import numpy as np
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vitviz.batch.export import ExportOptions, export_photo, sample_photo, targets
 from vitviz.cli import report
-from vitviz.cli.methods import add_method, choices_of, listed
+from vitviz.cli.methods import add_method, choices_of, listed, with_pixels
 from vitviz.cli.options import (
     SOURCE,
     add_framing,
@@ -89,7 +89,9 @@ def _add_look(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--grid", action="store_true", help="draw the patch borders")
     group.add_argument(
-        "--pixels", action="store_true", help="input_gradient: each pixel's value instead of the patches'"
+        "--pixels",
+        action="store_true",
+        help=f"each pixel's value instead of the patches'; {with_pixels()}",
     )
     group.add_argument(
         "--legend", action="store_true", help="add a strip below the picture: what it shows, and the scale"

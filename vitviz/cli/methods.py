@@ -59,6 +59,11 @@ def choices_of(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
 
 
+def with_pixels() -> str:
+    """For help texts: which methods have a value for each pixel."""
+    return f"for {', '.join(method.name for method in METHODS if method.pixels)}"
+
+
 def listed() -> str:
     """Every method with a sentence that says what it is, for the end of a help text."""
     width = max(len(method.name) for method in METHODS)

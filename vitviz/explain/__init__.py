@@ -1,4 +1,4 @@
-"""From a trace to what is shown of it: heatmaps by seven methods, measures of heads and maps, and what a model holds.
+"""From a trace to what is shown of it: heatmaps by every method, measures of heads and maps, and what a model holds.
 
 `heatmap` is what every method gives: raw values per patch with their grid, title, unit and what lies on no patch (weight on
 prefix tokens, leak to padding). `query` gives the rows and columns of attention that a query asks for, `registry` names and

@@ -1,7 +1,8 @@
 """All methods by name, with their options. No torch is imported before a method computes: the window reads this at once.
 
 To add a method, write `vitviz/explain/methods/<name>.py` with a function `<name>(trace, **options)` and a `refusal(trace)`,
-and describe it in METHODS.
+and describe it in METHODS. A method of another package states its `module` and is appended to METHODS before the window or
+a command is started.
 """
 
 import inspect
@@ -12,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from vitviz.errors import MethodError
+from vitviz.render.strokes import Stroke, spare
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
@@ -50,6 +52,19 @@ class Method:
     """Its other options, in the order in which they are offered."""
     gradient: bool = False
     """Whether it is class-specific: it explains a target and needs a backward pass."""
+    one_layer: bool = False
+    """Whether its map is of the chosen layer alone; otherwise of all layers up to it."""
+    pixels: bool = False
+    """Whether its heatmaps have a value for each pixel too."""
+    stroke: Stroke | None = None
+    """How its curves are drawn in charts; without one `stroke_of` gives one that no other method has."""
+    module: str = ""
+    """Where its function and its `refusal` are; empty for `vitviz.explain.methods.<name>`."""
+
+    @property
+    def reversible(self) -> bool:
+        """Whether it has the direction "attended by" too; the others follow what tokens attend to."""
+        return "direction" in self.axes
 
     def takes(self, name: str) -> bool:
         """Whether it has an option of this name."""
@@ -79,7 +94,7 @@ class Method:
 
     @property
     def _module(self) -> Any:
-        return import_module(f"vitviz.explain.methods.{self.name}")
+        return import_module(self.module or f"vitviz.explain.methods.{self.name}")
 
 
 def _without_padding(trace: "Trace") -> str | None:
@@ -125,12 +140,14 @@ START = Option(
     0,
 )
 
-METHODS: tuple[Method, ...] = (
+METHODS: list[Method] = [
     Method(
         "attention",
         "Attention",
         "One layer's own weights: what a token attends to, or what attends to it.",
         ("layer", "head", "fusion", "query", "direction"),
+        one_layer=True,
+        stroke=Stroke((0, 100, 190), (92, 178, 245)),
     ),
     Method(
         "rollout",
@@ -151,6 +168,7 @@ METHODS: tuple[Method, ...] = (
                 refusal=_unlike_script,
             ),
         ),
+        stroke=Stroke((0, 132, 92), (46, 196, 144), (5.0, 2.5)),
     ),
     Method(
         "gradient_rollout",
@@ -159,6 +177,7 @@ METHODS: tuple[Method, ...] = (
         ("layer", "query", "target"),
         (DISCARD, RESIDUAL, START, RENORMALISE),
         gradient=True,
+        stroke=Stroke((128, 120, 0), (222, 212, 90)),
     ),
     Method(
         "relevance",
@@ -176,6 +195,7 @@ METHODS: tuple[Method, ...] = (
             ),
         ),
         gradient=True,
+        stroke=Stroke((150, 30, 70), (244, 138, 150)),
     ),
     Method(
         "gradient_attention",
@@ -183,6 +203,8 @@ METHODS: tuple[Method, ...] = (
         "One layer's weights that speak for a class: each weight times what the class gains by it.",
         ("layer", "head", "query", "direction", "target"),
         gradient=True,
+        one_layer=True,
+        stroke=Stroke((46, 40, 140), (158, 158, 255), (11.0, 2.5)),
     ),
     Method(
         "gradcam",
@@ -190,6 +212,8 @@ METHODS: tuple[Method, ...] = (
         "Where the features that speak for a class are, by the tokens that a layer is given and their mean gradient.",
         ("layer", "target"),
         gradient=True,
+        one_layer=True,
+        stroke=Stroke((0, 122, 140), (110, 214, 214), (5.0, 2.0, 1.5, 2.0, 1.5, 2.0)),
     ),
     Method(
         "input_gradient",
@@ -206,9 +230,11 @@ METHODS: tuple[Method, ...] = (
             ),
         ),
         gradient=True,
+        pixels=True,
+        stroke=Stroke((150, 60, 150), (224, 148, 214), (8.0, 2.5, 2.0, 2.5)),
     ),
-)
-"""Every method, in the order in which the window shows them."""
+]
+"""Every method, in the order in which the window shows them; the first nine have the number keys 1 to 9."""
 
 
 def find(name: str) -> Method:
@@ -217,6 +243,13 @@ def find(name: str) -> Method:
     if name not in methods:
         raise MethodError(f"There is no method {name!r}; there are: {', '.join(methods)}.")
     return methods[name]
+
+
+def stroke_of(name: str) -> Stroke:
+    """How a method's curves are drawn: as it states, else by its place among the methods that state nothing."""
+    method = find(name)
+    silent = [one.name for one in METHODS if one.stroke is None]
+    return spare(silent.index(name)) if method.stroke is None else method.stroke
 
 
 def heatmap(trace: "Trace", name: str, options: dict[str, Any]) -> "Heatmap":

@@ -186,25 +186,59 @@ class PatchGrid:
         (top, bottom), (left, right) = self._span(0, row), self._span(1, col)
         return left, top, right, bottom
 
+    def indices(self, axis: int, positions: ArrayLike) -> NDArray[np.intp]:
+        """The row (axis 0) or column (axis 1) whose boxes hold each position in input pixels; −1 for none.
+
+        Left and top edges belong to a box. The edges themselves decide: a division could round over one.
+        """
+        count = (self.rows, self.cols)[axis]
+        edges = self.origin[axis] + np.arange(count + 1) * self.cell[axis]
+        found = np.searchsorted(edges, positions, side="right") - 1
+        return np.where(found < count, found, -1)
+
     def at(self, x: float, y: float) -> tuple[int, int] | None:
-        """The patch (row, col) whose box holds a point in input pixels; left and top edges belong to it."""
-        row, col = self._index(0, y, self.rows), self._index(1, x, self.cols)
-        return None if row is None or col is None else (row, col)
+        """The patch (row, col) whose box holds a point in input pixels; None for none."""
+        row, col = int(self.indices(0, y)), int(self.indices(1, x))
+        return None if row < 0 or col < 0 else (row, col)
+
+    def of_pixels(self, size: tuple[int, int]) -> NDArray[np.intp]:
+        """For each pixel of an input of (height, width) the patch that holds its centre, counted row by row; −1 for none."""
+        down, across = (self.indices(axis, np.arange(size[axis]) + 0.5) for axis in (0, 1))
+        inside = (down >= 0)[:, None] & (across >= 0)
+        return np.where(inside, down[:, None] * self.cols + across, -1)
+
+    def cell_in(self, other: "PatchGrid", row: int, col: int) -> tuple[int, int] | None:
+        """The patch of `other`, a grid of the same input, that holds the middle of patch (row, col); None for none.
+
+        A middle on an edge belongs to the lower or right patch. Raises IndexError outside this grid.
+        """
+        return other.at(*self._middle(row, col))
+
+    def nearest_in(self, other: "PatchGrid", row: int, col: int) -> tuple[int, int]:
+        """As `cell_in`, but where the middle is outside `other` the patch of `other` that is nearest to it."""
+        low = other._middle(0, 0)
+        high = other._middle(other.rows - 1, other.cols - 1)
+        x, y = (
+            min(max(place, first), last)
+            for place, first, last in zip(self._middle(row, col), low, high, strict=True)
+        )
+        found = other.at(x, y)
+        assert found is not None
+        return found
+
+    def divided(self, rows: int, cols: int) -> "PatchGrid":
+        """A grid of rows × cols patches over the same part of the input."""
+        cell = self.rows * self.cell[0] / rows, self.cols * self.cell[1] / cols
+        return PatchGrid(rows, cols, cell, self.origin)
+
+    def _middle(self, row: int, col: int) -> tuple[float, float]:
+        """The middle (x, y) of a patch, a millionth of it to the lower right, so that no rounding decides on an edge."""
+        left, top, right, bottom = self.box(row, col)
+        return (left + right) / 2 + 1e-6 * self.cell[1], (top + bottom) / 2 + 1e-6 * self.cell[0]
 
     def _span(self, axis: int, index: int) -> tuple[float, float]:
         start, step = self.origin[axis], self.cell[axis]
         return start + index * step, start + (index + 1) * step
-
-    def _index(self, axis: int, position: float, count: int) -> int | None:
-        if not math.isfinite(position):
-            return None
-        guess = math.floor((position - self.origin[axis]) / self.cell[axis])
-        # The division may round over an edge; the boxes decide.
-        for index in (guess - 1, guess, guess + 1):
-            start, end = self._span(axis, index)
-            if start <= position < end:
-                return index if 0 <= index < count else None
-        return None
 
 
 @dataclass(frozen=True)

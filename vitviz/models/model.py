@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from threading import RLock
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,6 +35,9 @@ class Model:
     """Rows and columns of `stored_position` if `at_size` has resized the table since; otherwise None."""
     lock: RLock = field(default_factory=RLock, repr=False)
     """Held for each forward pass: while one thread records, its hooks must not hear another thread's pass."""
+
+    kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    """What is computed of this model and kept as long as it, by the name of what it is; a copy starts without."""
 
     @property
     def input_size(self) -> tuple[int, int]:

@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from vitviz.errors import MethodError
 
+REGIONS = ((0, 114, 178), (0, 158, 115), (204, 121, 167), (240, 228, 66))
+"""Four colours for the regions of a window, which colour-blind people can tell apart (Okabe & Ito 2008)."""
 DEFAULT_COLORMAP = "viridis"
 COLORMAPS: tuple[str, ...] = ("viridis", "inferno", "magma", "cividis", "batlow", "mako", "gray")
 """From little to much; the default and cividis are safe for colour-blind people."""

@@ -11,19 +11,25 @@ from vitviz.attention.layout import Footprint, Layout
 from vitviz.attention.windows import Box
 from vitviz.images.framing import Framing
 from vitviz.images.photo import Photo
-from vitviz.render.colors import DEFAULT_COLORMAP, SIGNED_COLORMAP, is_signed, lookup_table, to_index, to_unit
+from vitviz.render.colors import (
+    DEFAULT_COLORMAP,
+    REGIONS,
+    SIGNED_COLORMAP,
+    is_signed,
+    lookup_table,
+    to_index,
+    to_unit,
+)
 from vitviz.render.lettering import INK, PAPER, QUIET, wrapped, write
 
 NOTHING = (176, 179, 186)
 """The colour of cells that hold nothing: padding, and keys that a query cannot see."""
-REGIONS = ((0, 114, 178), (0, 158, 115), (204, 121, 167), (240, 228, 66))
-"""Four colours for the regions of a window, told apart by colour-blind people too (Okabe & Ito 2008)."""
 
 Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class PlatePicture:
     """A small picture of a plate: rows×cols×3 colours, what it is, and what stands between it and the next ("+", "=")."""
 
     pixels: Pixels
@@ -60,7 +66,7 @@ def tiled(tiles: Pixels, gap: int = 1, ground: tuple[int, int, int] = PAPER) -> 
     return whole.reshape(rows * (height + gap), cols * (width + gap), 3)[: -gap or None, : -gap or None]
 
 
-def side_by_side(pictures: Sequence[Picture], side: int = 320) -> Image.Image:
+def side_by_side(pictures: Sequence[PlatePicture], side: int = 320) -> Image.Image:
     """The pictures in a row, each about `side` pixels high in whole steps, captions below and joints between."""
     size, gap = max(12, side // 22), max(12, side // 16)
     images = []
@@ -95,7 +101,7 @@ def enlarged(image: Image.Image, side: int) -> Image.Image:
     return image.resize((image.width * step, image.height * step), Image.Resampling.NEAREST)
 
 
-def in_rows(pictures: Sequence[Picture], columns: int, side: int = 320) -> Image.Image:
+def in_rows(pictures: Sequence[PlatePicture], columns: int, side: int = 320) -> Image.Image:
     """Rows of `columns` pictures side by side, one row below the other."""
     rows = [
         side_by_side(pictures[first : first + columns], side) for first in range(0, len(pictures), columns)

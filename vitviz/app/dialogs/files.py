@@ -9,7 +9,7 @@ from vitviz.images.photo import SUFFIXES
 
 
 def name_filter(name: str, suffixes: tuple[str, ...]) -> str:
-    """The filter of a file dialog: files of some endings, or all."""
+    """The name filter of a file dialog: files of these suffixes, or all."""
     return f"{name} ({' '.join(f'*{suffix}' for suffix in suffixes)});;All files (*)"
 
 

@@ -23,9 +23,6 @@ PanelChoices = Mapping[str, object]
 
 V = TypeVar("V")
 
-REVERSIBLE = ("attention", "gradient_attention")
-"""Methods that can be read the other way round; the others follow what tokens attend to."""
-
 
 @dataclass(frozen=True)
 class ViewState:
@@ -267,11 +264,6 @@ def settled(view: ViewState, shape: Shape, methods: Mapping[str, str | None]) ->
     """The view as a new trace can show it; attention where the method does not apply (`methods` gives the reason)."""
     view = fitted(view, shape)
     return view if methods.get(view.method, "unknown") is None else replace(view, method="attention")
-
-
-def reversible(method: str) -> bool:
-    """Whether a method can be read the other way round: rollout follows what tokens attend to, and nothing else."""
-    return method in REVERSIBLE
 
 
 def of_one_head(method: str) -> str:

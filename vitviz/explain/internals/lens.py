@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitviz.attention.recording.recorder import Cancelled
+from vitviz.attention.softmax import softmax
 from vitviz.attention.trace import DISTILLED_HEADS, Prediction, Trace, logits_of
 from vitviz.errors import MethodError, VitvizError
 from vitviz.models.devices import memory_guard
@@ -59,10 +59,7 @@ class Lens:
         if head != "both" and head not in self.heads_logits:
             known = ", ".join(["both", *self.heads_logits])
             raise MethodError(f"{self.model_name} has no head {head!r}; it has: {known}.")
-        logits = (self.logits if head == "both" else self.heads_logits[head]).astype(np.float64)
-        exponentials = np.exp(logits - logits.max(1, keepdims=True))
-        shares: NDArray[np.float64] = exponentials / exponentials.sum(1, keepdims=True)
-        return shares
+        return softmax(self.logits if head == "both" else self.heads_logits[head])
 
     def predictions(self, row: int = -1, top: int = 5, head: str = "both") -> list[Prediction]:
         """The most probable classes of a row, best first."""
@@ -77,9 +74,6 @@ class Lens:
         return list(dict.fromkeys([*final, *logits.argmax(1)[::-1].tolist()]))
 
 
-_lenses: "WeakKeyDictionary[Trace, Lens]" = WeakKeyDictionary()
-
-
 def lens(trace: Trace, *, cancel: Callable[[], bool] | None = None) -> Lens:
     """The logit lens of a trace, by one more forward pass of its photo; kept as long as the trace.
 
@@ -88,12 +82,15 @@ def lens(trace: Trace, *, cancel: Callable[[], bool] | None = None) -> Lens:
     Cancelled is raised. Raises MethodError with the reason where the lens does not apply (see `refusal`), and where its
     last row would not be the model's own prediction; DeviceMemoryError.
     """
-    if trace not in _lenses:
-        reason = refusal(trace)
-        if reason is not None:
-            raise _does_not_apply(trace, reason)
-        _lenses[trace] = _computed(trace, cancel)
-    return _lenses[trace]
+    known: Lens | None = trace.kept.get("lens")
+    if known is not None:
+        return known
+    reason = refusal(trace)
+    if reason is not None:
+        raise _does_not_apply(trace, reason)
+    found = _computed(trace, cancel)
+    trace.kept["lens"] = found
+    return found
 
 
 def refusal(trace: Trace) -> str | None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from vitviz.attention.layer import Layer
 from vitviz.attention.recording.operations import Operation
 from vitviz.attention.replay import replay
+from vitviz.attention.softmax import softmax
 from vitviz.attention.trace import Query, Trace
 from vitviz.attention.windows import MASKED
 from vitviz.errors import MethodError
@@ -58,9 +59,7 @@ class Split:
     @property
     def attention(self) -> Doubles:
         """heads×keys: the softmax of the logits."""
-        exponentials = np.exp(self.logits - self.logits.max(-1, keepdims=True))
-        shares: Doubles = exponentials / exponentials.sum(-1, keepdims=True)
-        return shares
+        return softmax(self.logits)
 
     def picture(self, values: Doubles, head: int | None = None) -> Doubles:
         """rows×columns of `shape` from heads×keys: one head, or the mean of all heads; NaN where there is only padding."""

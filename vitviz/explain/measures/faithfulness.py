@@ -216,17 +216,6 @@ def band(shares: Numbers, curves: Numbers) -> Band:
     return Band(shares, curves.mean(0), half_width(curves), interval(areas))
 
 
-def cells(patches: PatchGrid, size: tuple[int, int]) -> NDArray[np.intp]:
-    """For each pixel (height, width) of an input, the cell that its centre lies in, counted row by row; −1 for none."""
-
-    def along(axis: int, count: int) -> NDArray[np.intp]:
-        places = np.floor((np.arange(size[axis]) + 0.5 - patches.origin[axis]) / patches.cell[axis])
-        return np.where((places >= 0) & (places < count), places, -1).astype(np.intp)
-
-    down, across = along(0, patches.rows)[:, None], along(1, patches.cols)[None]
-    return np.where((down >= 0) & (across >= 0), down * patches.cols + across, -1)
-
-
 def blank(trace: Trace, replacement: Replacement) -> NDArray[np.float32]:
     """What is there instead of removed patches: normalised, float32 (3, height, width) of the model's input."""
     framing = trace.framing
@@ -275,7 +264,7 @@ def _probabilities(
 
         photo, instead = there(trace.framing.apply(trace.photo)), there(blank(trace, replacement))
         # Pixels of no cell find one more column, which stays: the model does not see them, or no order counts them.
-        place = cells(patches, trace.framing.input_size)
+        place = patches.of_pixels(trace.framing.input_size)
         cell = torch.from_numpy(np.where(place < 0, gone.shape[1], place)).to(model.device)
         masks = torch.from_numpy(np.pad(gone, ((0, 0), (0, 1)))).to(model.device)
         for start in range(0, len(gone), size):

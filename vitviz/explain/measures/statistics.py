@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -90,26 +89,26 @@ class Statistics:
         return save_statistics(path, self, None)
 
 
-_kept: "WeakKeyDictionary[Trace, Statistics]" = WeakKeyDictionary()
-
-
 def statistics(trace: Trace, *, cancel: Cancel | None = None, progress: Progress | None = None) -> Statistics:
     """The statistics of every layer and head of a trace; kept as long as the trace.
 
     `cancel` is asked before each layer; if it says yes, Cancelled is raised. `progress` is told (text, part done). Raises
     DeviceMemoryError.
     """
-    if trace not in _kept:
-        layers = []
-        with memory_guard(trace.model.name, trace.model.device), torch.no_grad():
-            for number, layer in enumerate(trace.layers):
-                if cancel is not None and cancel():
-                    raise Cancelled
-                if progress is not None:
-                    progress(f"Statistics of {layer.name}", number / len(trace.layers))
-                layers.append(_layer(layer))
-        _kept[trace] = Statistics(trace.model.full_name, tuple(layers))
-    return _kept[trace]
+    known: Statistics | None = trace.kept.get("statistics")
+    if known is not None:
+        return known
+    layers = []
+    with memory_guard(trace.model.name, trace.model.device), torch.no_grad():
+        for number, layer in enumerate(trace.layers):
+            if cancel is not None and cancel():
+                raise Cancelled
+            if progress is not None:
+                progress(f"Statistics of {layer.name}", number / len(trace.layers))
+            layers.append(_layer(layer))
+    found = Statistics(trace.model.full_name, tuple(layers))
+    trace.kept["statistics"] = found
+    return found
 
 
 class _Part(NamedTuple):

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitviz.explain.heatmap import Heatmap
-from vitviz.explain.measures.faithfulness import cells
 from vitviz.images.framing import Framing
 from vitviz.images.photo import photo_from_array
 
@@ -48,7 +47,7 @@ def on_object(heatmap: Heatmap, mask: NDArray[np.uint8]) -> OnObject:
 def cover(heatmap: Heatmap, mask: NDArray[np.uint8]) -> NDArray[np.float64]:
     """The share of each patch, rows × cols, that a mask of the model's input covers."""
     grid = heatmap.patches
-    cell = cells(grid, (mask.shape[0], mask.shape[1])).reshape(-1)
+    cell = grid.of_pixels((mask.shape[0], mask.shape[1])).reshape(-1)
     real = cell >= 0
     number = grid.rows * grid.cols
     pixels = np.bincount(cell[real], minlength=number)

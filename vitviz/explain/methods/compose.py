@@ -10,7 +10,6 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -59,9 +58,6 @@ class Flow:
     leak: float
     born: dict[str, float]
     """Weight that came down to prefix tokens at the layer where they join, so that no earlier layer has them."""
-
-
-_kept: "WeakKeyDictionary[Layer, dict[Hashable, Mixed]]" = WeakKeyDictionary()
 
 
 def chosen(trace: Trace, query: Query, layer: int | str, start: int | str = 0) -> tuple[Layer, ...]:
@@ -240,7 +236,7 @@ def _fuse(weights: Tensor, fusion: Fusion) -> Tensor:
 
 
 def _kept_or_new(step: Step, mix: Callable[[Step], Mixed], kind: Hashable) -> Mixed:
-    known = _kept.setdefault(step[0], {})
+    known: dict[Hashable, Mixed] = step[0].kept.setdefault("mixed", {})
     if kind not in known:
         new = mix(step)
         while len(known) >= KEPT_KINDS:

@@ -22,7 +22,7 @@ from vitviz.render.colors import DEFAULT_COLORMAP
 from vitviz.render.export import with_legend
 from vitviz.render.picture_rows import (
     NOTHING,
-    Picture,
+    PlatePicture,
     beside,
     colored,
     common,
@@ -140,12 +140,12 @@ def _matrix(trace: Trace, options: Options) -> Image.Image:
     for head in heads:
         shares = colored(attention[head], 0, float(attention[head].max()), options.colormap)
         pictures += [
-            Picture(shares, f"head {head}: attention"),
-            Picture(
+            PlatePicture(shares, f"head {head}: attention"),
+            PlatePicture(
                 colored(bias[head] - same[head], -limit, limit),
                 "relative position bias" + (f" less {same[head].item():.2f}" if same[head] else ""),
             ),
-            Picture(masked, "masked pairs (white)"),
+            PlatePicture(masked, "masked pairs (white)"),
         ]
     image = in_rows(pictures, 3, 240)
     title = f"Window {window} of {layer.name}: query (down) by key (across)"
@@ -170,7 +170,7 @@ def _prefix(trace: Trace, options: Options) -> Image.Image:
     if not found.names:
         raise MethodError(f"{trace.model.name} gives no position to tokens without a place.")
     pictures = [
-        Picture(colored(values, -1, 1), f"{name} token")
+        PlatePicture(colored(values, -1, 1), f"{name} token")
         for name, values in zip(found.names, found.patches, strict=True)
     ]
     count = len(found.names)
@@ -185,7 +185,7 @@ def _prefix(trace: Trace, options: Options) -> Image.Image:
 
 def _components(trace: Trace, options: Options) -> Image.Image:
     found = positions.components(trace, options.stored)
-    image = side_by_side([Picture(_bytes(found.colors), "")], 480)
+    image = side_by_side([PlatePicture(_bytes(found.colors), "")], 480)
     shares = ", ".join(f"{share:.0%}" for share in found.shares)
     title = f"The position table's principal components 1, 2, 3 as red, green, blue, {_which(options.stored)}"
     return _titled(image, title, f"they explain {shares} of its variance; {positions.change(trace).sentence}")
@@ -213,7 +213,7 @@ SAME = "What position adds to all keys alike changes no attention; it is taken o
 class Shown(NamedTuple):
     """Pictures of logits on a scale from minus the limit to it, and what else has to be said of them."""
 
-    pictures: list[Picture]
+    pictures: list[PlatePicture]
     limit: float
     note: str
 
@@ -231,11 +231,11 @@ def split_pictures(found: positions.Split, head: int | None, colormap: str = DEF
     maps = [maps[0], maps[1] - same, maps[2] - same]
     limit = max(float(np.nanmax(np.abs(values))) for values in maps) or 1.0
     pictures = [
-        Picture(colored(values, -limit, limit), name + (less if number else ""), joint)
+        PlatePicture(colored(values, -limit, limit), name + (less if number else ""), joint)
         for number, (values, name, joint) in enumerate(zip(maps, names, ("+", "=", "→"), strict=True))
     ]
     shares = found.picture(found.attention, head)
-    pictures.append(Picture(colored(shares, 0, float(np.nanmax(shares)), colormap), "attention"))
+    pictures.append(PlatePicture(colored(shares, 0, float(np.nanmax(shares)), colormap), "attention"))
     return Shown(pictures, limit, SAME if same else "")
 
 
@@ -258,7 +258,7 @@ def bias_pictures(found: positions.Split) -> Shown:
     maps = [values - one for values, one in zip(maps, same, strict=True)]
     limit = max(float(np.nanmax(np.abs(values))) for values in maps) or 1.0
     pictures = [
-        Picture(colored(values, -limit, limit), f"head {head}" + (f" less {one:.2f}" if one else ""))
+        PlatePicture(colored(values, -limit, limit), f"head {head}" + (f" less {one:.2f}" if one else ""))
         for head, (values, one) in enumerate(zip(maps, same, strict=True))
     ]
     return Shown(pictures, limit, SAME if any(same) else "")
@@ -311,7 +311,7 @@ def _stem(trace: Trace, options: Options) -> Image.Image:
 
 def _map(values: NDArray[np.float32], title: str, unit: str, colormap: str) -> Image.Image:
     low, high = float(values.min()), float(values.max())
-    image = side_by_side([Picture(colored(values, low, high, colormap), "")], 480)
+    image = side_by_side([PlatePicture(colored(values, low, high, colormap), "")], 480)
     return with_legend(
         image, title=title, low=low, high=high, unit=unit, colormap=colormap, style="tint", opacity=1.0
     )

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayou
 from vitviz.app.dialogs import files
 from vitviz.app.panels.faithfulness import save, scoring
 from vitviz.app.panels.faithfulness.save import Sheet
-from vitviz.app.panels.faithfulness.scoring import LABELS, NAMES, Chance, Found, Question
+from vitviz.app.panels.faithfulness.scoring import Chance, Found, Question
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState, same_selection
 from vitviz.app.ui import theme
@@ -22,7 +22,9 @@ from vitviz.app.widgets.messages.empty_state import Invitation
 from vitviz.app.work.failure import failure
 from vitviz.app.work.progress import Progress
 from vitviz.app.work.worker import Worker
-from vitviz.render.plot import RANDOM, STROKES, Chart, Stroke
+from vitviz.explain.registry import METHODS, find, stroke_of
+from vitviz.render.plot import Chart
+from vitviz.render.strokes import RANDOM, Stroke
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
@@ -169,7 +171,7 @@ class FaithfulnessPanel(QWidget):
         apply = self.session.methods()
         names = [
             name
-            for name in NAMES
+            for name in (method.name for method in METHODS)
             if name in view.compared and name != view.method and apply.get(name, "") is None
         ]
         return tuple(scoring.question(view, name, target) for name in (view.method, *names))
@@ -302,7 +304,7 @@ class FaithfulnessPanel(QWidget):
             return
         beside = "" if chance is None else f", random orders {chance.deletion.area}"
         self.view.setAccessibleDescription(
-            f"{LABELS[found.method]}: area under deletion {found.deletion.area:.3f}, under insertion "
+            f"{find(found.method).label}: area under deletion {found.deletion.area:.3f}, under insertion "
             f"{found.insertion.area:.3f}{beside}"
         )
 
@@ -318,7 +320,8 @@ class FaithfulnessPanel(QWidget):
         view, apply = self.session.view, self.session.methods()
         by_method = {one.selection.method: one for one in asked}
         rows = []
-        for name, stroke in zip(NAMES, STROKES, strict=True):
+        for method in METHODS:
+            name, stroke = method.name, stroke_of(method.name)
             one, current = by_method.get(name), name == view.method
             found = None if one is None else self._scores.get(one)
             numbers = ("…", "…") if one is not None and one in self._running else ("", "")
@@ -335,7 +338,7 @@ class FaithfulnessPanel(QWidget):
             rows.append(
                 Row(
                     name,
-                    LABELS[name],
+                    method.label,
                     numbers,
                     (color, dashes),
                     checked=one is not None,

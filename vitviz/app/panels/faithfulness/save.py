@@ -13,11 +13,13 @@ from PIL import Image
 
 from vitviz.render import plot
 from vitviz.render.export import save_png, write_whole
+from vitviz.render.strokes import RANDOM, Stroke
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
     from vitviz.explain.measures.faithfulness import Baseline, Scores
-from vitviz.app.panels.faithfulness.scoring import LABELS, NAMES, ORDERS, STEPS, Question
+from vitviz.app.panels.faithfulness.scoring import ORDERS, STEPS, Question
+from vitviz.explain.registry import METHODS, find, stroke_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ def sheet(
         note=f"Area under each curve, {STEPS} steps, removed patches show {instead}. Random order: mean of "
         f"{ORDERS} with its 95 % confidence interval.",
         label=trace.model.labels[asked[0].target],
-        scores=tuple(found[name] for name in NAMES if name in found),
+        scores=tuple(found[method.name] for method in METHODS if method.name in found),
         baseline=chance,
     )
 
@@ -107,14 +109,14 @@ def charts(
     for name, what, better in (("deletion", "removed", "lower"), ("insertion", "revealed", "higher")):
         lines = []
         for one in found:
-            curve, stroke = getattr(one, name), plot.STROKES[NAMES.index(one.method)]
+            curve, stroke = getattr(one, name), stroke_of(one.method)
             line = _line(
-                LABELS[one.method], f"{curve.area:.3f}", stroke, dark, curve.shares, curve.probabilities
+                find(one.method).label, f"{curve.area:.3f}", stroke, dark, curve.shares, curve.probabilities
             )
             lines.append(replace(line, strong=one.method == selected))
         if chance is not None:
             band = getattr(chance, name)
-            line = _line("Random order", str(band.area), plot.RANDOM, dark, band.shares, band.mean)
+            line = _line("Random order", str(band.area), RANDOM, dark, band.shares, band.mean)
             lines.append(replace(line, half=band.half.tolist()))
         title = f"{name.capitalize()}: hottest patches {what}, {better} is better"
         made.append(plot.Chart(title, f"share of patches {what}", f"probability of {label}", tuple(lines)))
@@ -122,7 +124,7 @@ def charts(
 
 
 def _line(
-    label: str, number: str, stroke: plot.Stroke, dark: bool, xs: NDArray[np.float64], ys: NDArray[np.float64]
+    label: str, number: str, stroke: Stroke, dark: bool, xs: NDArray[np.float64], ys: NDArray[np.float64]
 ) -> plot.Line:
     color = stroke.dark if dark else stroke.light
     return plot.Line(label, number, xs.tolist(), ys.tolist(), color, stroke.dashes)

@@ -11,7 +11,7 @@ from vitviz.app.session import compute
 from vitviz.app.session.view_state import Hover, Selection, ViewState, selection
 from vitviz.app.work.progress import Progress
 from vitviz.app.work.worker import Stopped, Ticket
-from vitviz.explain.registry import METHODS
+from vitviz.explain.registry import find
 from vitviz.images.framing import PatchGrid
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 STEPS = 16
 ORDERS = 8
-NAMES = tuple(method.name for method in METHODS)
-LABELS = {method.name: method.label for method in METHODS}
 
 Replacement = Literal["mean", "blur"]
 
@@ -95,7 +93,7 @@ def _score(trace: "Trace", asked: Question, ticket: Ticket) -> Chance:
     """Tell the scores of a map; returns what they are to be compared with."""
     from vitviz.explain.measures.faithfulness import scores
 
-    what = f"Scoring {LABELS[asked.selection.method]}"
+    what = f"Scoring {find(asked.selection.method).label}"
     ticket.tell(Progress(what))
     heatmap = compute.computed(trace, asked.selection, ticket)
     found = scores(
@@ -181,14 +179,12 @@ def given(trace: "Trace", replacement: Replacement) -> Given:
 
 def at_step(pictures: Given, scores: "Scores", step: int, revealed: bool) -> NDArray[np.uint8]:
     """What the model is given at a step, uint8 (height, width, 3): patches removed, or all but the revealed ones."""
-    from vitviz.explain.measures.faithfulness import cells
-
     grid = scores.patches
     taken = np.zeros(grid.rows * grid.cols + 1, bool)
     taken[scores.order[: scores.counts[step]]] = True
     gone = ~taken if revealed else taken
     gone[-1] = False  # pixels of no cell find the last one
-    cell = cells(grid, (pictures.photo.shape[0], pictures.photo.shape[1]))
+    cell = grid.of_pixels((pictures.photo.shape[0], pictures.photo.shape[1]))
     return np.where(gone[cell][:, :, None], pictures.instead, pictures.photo)
 
 

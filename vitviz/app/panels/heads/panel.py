@@ -9,7 +9,7 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from vitviz.app.panels.base import Panel
-from vitviz.app.session import describe
+from vitviz.app.session import describe, measures
 from vitviz.app.session.heatmaps import Tiles
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, ViewState, of_one_head
@@ -19,13 +19,12 @@ from vitviz.app.widgets.mosaic.labels import Labels
 from vitviz.app.widgets.mosaic.layout import Target
 from vitviz.app.widgets.mosaic.view import MosaicView
 from vitviz.app.work.failure import failure
-from vitviz.app.work.worker import Stopped, Ticket
+from vitviz.app.work.worker import Ticket
 from vitviz.render.colors import bending, lookup_table
 from vitviz.render.mosaic import indices
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
-    from vitviz.explain.measures.statistics import Statistics
 
 _SCALES = {"each": "own scales", "layer": "layers' scales", "all": "one scale"}
 _MEANING = "Colours go from 0 to the maximum of the tile itself, of its layer, or of all tiles"
@@ -60,14 +59,7 @@ class Measured:
 
 def measure(trace: "Trace", ticket: Ticket) -> Measured:
     """The statistics of all heads of a trace; runs in a thread."""
-    from vitviz.attention.recording.recorder import Cancelled
-    from vitviz.explain.measures.statistics import statistics
-
-    try:
-        found: Statistics = statistics(trace, cancel=ticket.stopped)
-    except Cancelled as cancelled:
-        raise Stopped from cancelled
-    layers = found.layers
+    layers = measures.statistics_of(trace, ticket).layers
     return Measured(
         trace,
         [[float(value) for value in layer.distance] for layer in layers],

@@ -211,9 +211,8 @@ class PatchesPanel(PlatePanel[PatchesView]):
             self.view.set_pictures(pictures)
         marks = []
         if patch is not None and mode != "filters":
-            rows, cols = self._pictures[0].cells
-            place = (patch[0] * rows // trace.patches.rows, patch[1] * cols // trace.patches.cols)
-            marks = [(Spot(0, *place), True)]
+            cells = trace.patches.divided(*self._pictures[0].cells)
+            marks = [(Spot(0, *trace.patches.nearest_in(cells, *patch)), True)]
         self.view.set_marks(marks)
         self.says.set_text(self._words(trace, data, patch))
 
@@ -242,11 +241,8 @@ class PatchesPanel(PlatePanel[PatchesView]):
         trace = self._trace
         if trace is None or self._mode == "filters" or spot.picture != 0:
             return None
-        rows, cols = self._pictures[0].cells
-        return (
-            min(int((spot.row + 0.5) * trace.patches.rows / rows), trace.patches.rows - 1),
-            min(int((spot.column + 0.5) * trace.patches.cols / cols), trace.patches.cols - 1),
-        )
+        cells = trace.patches.divided(*self._pictures[0].cells)
+        return cells.nearest_in(trace.patches, spot.row, spot.column)
 
     def _point(self, spot: Spot | None) -> None:
         self.session.point(Hover(patch=None if spot is None else self._at(spot)))

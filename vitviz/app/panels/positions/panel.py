@@ -328,7 +328,7 @@ class PositionsPanel(PlatePanel[PositionsView]):
         if place is None:
             return None
         grid = layer.layout.patches
-        return on_photo((grid.rows, grid.cols), trace, *place)
+        return grid.nearest_in(trace.patches, *place)
 
     def _point(self, spot: Spot | None) -> None:
         if self._logits is not None:

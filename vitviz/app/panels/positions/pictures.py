@@ -157,22 +157,14 @@ def sentence(mode: str, table: PositionTable, place: Patch | None, prefix: int =
     return f"Position ({place[0]}, {place[1]}) is most like ({best[0]}, {best[1]}): cosine {values.max():.2f}"
 
 
-def on_table(cells: tuple[int, ...], trace: "Trace", patch: Patch) -> Patch:
+def on_table(cells: tuple[int, int], trace: "Trace", patch: Patch) -> Patch:
     """A patch of the photo on a table's own grid."""
-    rows, cols = trace.patches.rows, trace.patches.cols
-    return (
-        min(int((patch[0] + 0.5) * cells[0] / rows), cells[0] - 1),
-        min(int((patch[1] + 0.5) * cells[1] / cols), cells[1] - 1),
-    )
+    return trace.patches.nearest_in(trace.patches.divided(*cells), *patch)
 
 
-def on_photo(cells: tuple[int, ...], trace: "Trace", row: int, column: int) -> Patch:
+def on_photo(cells: tuple[int, int], trace: "Trace", row: int, column: int) -> Patch:
     """The patch of the photo in the middle of a cell of another grid over the same picture."""
-    rows, cols = trace.patches.rows, trace.patches.cols
-    return (
-        min(int((row + 0.5) * rows / cells[0]), rows - 1),
-        min(int((column + 0.5) * cols / cells[1]), cols - 1),
-    )
+    return trace.patches.divided(*cells).nearest_in(trace.patches, row, column)
 
 
 def _map(pixels: np.ndarray, caption: str) -> GalleryPicture:

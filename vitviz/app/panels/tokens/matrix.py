@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitviz.app.session.view_state import Patch, Query, Selection, patches_in
+from vitviz.app.session.view_state import Query, Selection, patches_in
 from vitviz.app.ui import number_format
 from vitviz.app.work.worker import Stopped, Ticket
 from vitviz.render.colors import is_signed, to_index, to_unit, value_range
@@ -167,15 +167,7 @@ def query_of(trace: "Trace", matrix: Matrix, token: int) -> Query:
     if token < 0:
         return None
     place = layout.place(token)
-    return layout.prefix[token] if place is None else _finest(trace, matrix, place)
-
-
-def _finest(trace: "Trace", matrix: Matrix, cell: Patch) -> Patch | None:
-    grid = trace.layers[matrix.asked.layer].layout.patches
-    if grid == trace.patches:
-        return cell
-    left, top, right, bottom = grid.box(*cell)
-    return trace.patches.at((left + right) / 2, (top + bottom) / 2)
+    return layout.prefix[token] if place is None else layout.patches.cell_in(trace.patches, *place)
 
 
 def name_of(trace: "Trace", matrix: Matrix, token: int) -> str:

@@ -378,10 +378,7 @@ class WindowsPanel(PlatePanel[WindowsView]):
         assert self._trace is not None
         number = self._layer if view is self.view else self._layer + 1
         grid, finest = self._trace.layers[number].layout.patches, self._trace.patches
-        return (
-            min(int((row + 0.5) * grid.cell[0] / finest.cell[0]), finest.rows - 1),
-            min(int((column + 0.5) * grid.cell[1] / finest.cell[1]), finest.cols - 1),
-        )
+        return grid.nearest_in(finest, row, column)
 
     def _click(self, view: ShiftView, row: int, column: int) -> None:
         """Select the token, and show the matrices of its window: one step for undo."""

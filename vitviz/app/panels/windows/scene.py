@@ -95,7 +95,7 @@ def focus(
     layer = trace.layers[number]
     windows = layer.layout.windows
     assert windows is not None
-    cell = trace.cell(layer.layout.patches, *patch)
+    cell = trace.patches.nearest_in(layer.layout.patches, *patch)
     if mode == "merge":
         steps = footprint([one.layout for one in trace.layers], number, *cell)
         scale = layer.layout.patches
@@ -130,7 +130,7 @@ def _heat(
 def sentence(trace: "Trace", number: int, patch: tuple[int, int], mode: str) -> str:
     """What a patch's token sees, or what it was merged from."""
     layer = trace.layers[number]
-    cell = trace.cell(layer.layout.patches, *patch)
+    cell = trace.patches.nearest_in(layer.layout.patches, *patch)
     windows = layer.layout.windows
     assert windows is not None
     name = f"token ({cell[0]}, {cell[1]})"

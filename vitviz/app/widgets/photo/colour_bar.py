@@ -47,10 +47,6 @@ class ColorBar(QWidget):
         self._tell()
         self.update()
 
-    def set_ends(self, low: str, high: str) -> None:
-        """A scale in proportion of which only the ends are told; empty is no scale."""
-        self.set_bar(Bar(0.0, 1.0, 0.0, 1.0, 0.5, 0.5) if high else None, (low, "", high))
-
     def set_marker(self, place: float | None) -> None:
         """Where along the bar (0 to 1) the value lies that is pointed at; None for none."""
         if place != self._marker:

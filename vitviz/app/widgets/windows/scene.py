@@ -8,9 +8,6 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QRectF
 from PySide6.QtGui import QImage
 
-SHADES = ((0, 114, 178), (0, 158, 115), (204, 121, 167), (240, 228, 66))
-"""Four shades that colour-blind people tell apart too (Okabe & Ito 2008), none near the accent: of pieces and of regions."""
-
 
 @dataclass(frozen=True)
 class Moved:

@@ -18,7 +18,8 @@ from PySide6.QtWidgets import QWidget
 from vitviz.app.ui import theme
 from vitviz.app.ui.pixels import rgba_image
 from vitviz.app.widgets.base.hover_view import Pointed
-from vitviz.app.widgets.windows.scene import SHADES, Focus, Scene
+from vitviz.app.widgets.windows.scene import Focus, Scene
+from vitviz.render.colors import REGIONS
 
 _MARGIN, _CAPTION = 12, 20
 
@@ -227,7 +228,7 @@ class ShiftView(Pointed):
         return self._scaled
 
     def _draw_piece_edge(self, painter: QPainter, box: QRectF, shade: int) -> None:
-        color = QColor(*SHADES[shade])
+        color = QColor(*REGIONS[shade])
         veil = QColor(color)
         fading = min(2 - self._progress, 1.0)
         veil.setAlpha(round(70 * fading))
@@ -256,7 +257,7 @@ class ShiftView(Pointed):
 
     def _draw_regions(self, painter: QPainter, scene: Scene, closed: float) -> None:
         for cells, shade in scene.regions:
-            color = QColor(*SHADES[shade % len(SHADES)])
+            color = QColor(*REGIONS[shade % len(REGIONS)])
             color.setAlpha(round(110 * closed))
             painter.fillRect(self.box(cells), color)
 
@@ -298,7 +299,7 @@ class ShiftView(Pointed):
         painter.setBrush(Qt.BrushStyle.NoBrush)
         for cells, shade in focus.parts:
             for part in self.carried(cells):
-                self._frame(painter, self.box(part).adjusted(1, 1, -1, -1), QColor(*SHADES[shade]), 3)
+                self._frame(painter, self.box(part).adjusted(1, 1, -1, -1), QColor(*REGIONS[shade]), 3)
         if focus.window is not None and closed == 1:
             self._frame(painter, self.box(focus.window), QColor(255, 255, 255), 2)
         for cells, rows, columns in focus.nested:
