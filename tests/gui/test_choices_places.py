@@ -125,12 +125,24 @@ def test_playing_the_shift_is_one_choice(made, qtbot):
     qtbot.waitUntil(lambda: panel.shown().progress == 2)
     qtbot.waitUntil(lambda: panel.choices.now.progress == 2)
     hands.click(panel.play)
+    assert (panel.playing, panel.choices.now.progress) == (True, 2)  # chosen is where it ends
     qtbot.waitUntil(lambda: panel.choices.now.progress == 0)
     hands.press(window, "Ctrl+Z")
     assert (panel.choices.now.progress, panel.shown().progress) == (2, 2)
     hands.press(window, "Ctrl+Z")
     assert window.session.view == fresh
     assert panel.shown().progress == 0
+
+
+def test_undo_while_the_shift_is_played_stops_it(made, qtbot):
+    window, panel = made("windows")
+    press(panel.slider, "End")
+    panel.animation.setDuration(20_000)
+    hands.click(panel.play)
+    qtbot.waitUntil(lambda: panel.shown().progress < 2)
+    hands.press(window, "Ctrl+Z")
+    assert not panel.playing
+    assert (panel.choices.now.progress, panel.shown().progress) == (0, 0)
 
 
 def test_a_choice_that_a_model_does_not_have_comes_back_with_one_that_has_it(made, qtbot, tmp_path, swin):
