@@ -192,3 +192,23 @@ def test_position_of_every_head_is_shown_and_a_click_takes_its_head_apart(opened
     qtbot.waitUntil(lambda: len(panel.view.pictures) == 4)
     assert panel.mode.current == "split"
     assert session.view.query == (5, 9)
+
+
+def test_logits_that_come_late_do_not_take_the_place_of_a_table(opened, qtbot):
+    import timm
+
+    torch.manual_seed(4)
+    options = {"img_size": 56, "embed_dim": 48, "depth": 1, "num_heads": 3, "num_classes": 4}
+    module = timm.create_model("eva02_tiny_patch14_224", **options)  # a table, and rotations in the logits
+    panel = opened(PositionsPanel, load_model(module, device="cpu"))
+    qtbot.waitUntil(lambda: panel.shown().mode == "similarity")
+    assert panel.mode.barred == {}
+    hands.choose(panel.mode, "split")
+    assert panel.busy
+    hands.choose(panel.mode, "norm")
+    assert not panel.busy
+    qtbot.wait(300)
+    assert (panel.shown().mode, panel.shown().split) == ("norm", None)
+    hands.choose(panel.mode, "split")
+    qtbot.waitUntil(lambda: panel.shown().mode == "split")
+    assert [one.caption for one in panel.shown().pictures][-1] == "attention"

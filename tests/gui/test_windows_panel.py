@@ -8,6 +8,7 @@ from PySide6.QtCore import QPoint, QRectF, Qt
 from PySide6.QtGui import QColor, QImage, QPalette
 from PySide6.QtWidgets import QWidget
 
+import vitviz
 from vitviz.app.panels.windows.panel import WindowsPanel
 from vitviz.app.widgets.pictures.gallery import Spot
 from vitviz.app.widgets.windows.shift_view import ShiftView
@@ -348,3 +349,26 @@ def test_what_is_saved_is_what_is_shown(opened, swin, qtbot, tmp_path, monkeypat
     assert saved("merged") == "merge"
     hands.choose(panel.mode, "regions")
     assert saved("regions") == "shifted"
+
+
+def test_the_matrices_that_are_saved_are_those_that_are_shown(opened, swin, qtbot, tmp_path, monkeypatch):
+    panel = opened(WindowsPanel, swin)
+    session = panel.session
+    session.change(layer=1, head=1)
+    hands.choose(panel.mode, "shift")
+    qtbot.mouseClick(panel.both, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.other.width() > 100)
+    qtbot.mouseClick(panel.other, Qt.MouseButton.LeftButton, pos=token_at(panel.other, 6, 6))
+    qtbot.waitUntil(lambda: panel.matrix.view.isVisible())
+    session.pin((0, 0))  # a token of another window
+    qtbot.mouseMove(panel.view, QPoint(1, 1))
+    assert panel.shown().matrices.layer is session.trace.layers[2]
+    target = tmp_path / "matrix.png"
+    monkeypatch.setattr("vitviz.app.panels.plate_panel.ask_target", lambda *_: target)
+    with qtbot.waitSignal(session.noted, timeout=20_000):
+        qtbot.mouseClick(panel.export, Qt.MouseButton.LeftButton)
+    options = {"layer": 2, "head": 1, "query": (13, 13), "colormap": session.view.colormap}
+    expected = vitviz.plate(session.trace, "matrix", **options)
+    with Image.open(target) as image:
+        assert image.info["Plate"] == "matrix"
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))

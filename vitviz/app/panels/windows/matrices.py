@@ -35,6 +35,16 @@ class WindowMatrices:
     missing: str = ""
     """Why there is no bias."""
 
+    @property
+    def cell(self) -> tuple[int, int]:
+        """The (row, column) of one of the window's tokens on the layer's grid."""
+        windows = self.layer.layout.windows
+        assert windows is not None
+        tokens = windows.index[self.window]
+        place = self.layer.layout.place(int(tokens[tokens >= 0][0]))
+        assert place is not None
+        return place
+
 
 def window_matrices(trace: "Trace", layer: int, window: int) -> WindowMatrices:
     """The matrices of a window of a layer that has windows."""

@@ -30,6 +30,12 @@ class MatrixPart(QObject):
         self.view.pointed.connect(self._read)
         self.set_visible(False)
 
+    @property
+    def head(self) -> int | None:
+        """The head that is shown alone; None for all."""
+        found = self.found
+        return self._heads[0] if found is not None and len(self._heads) < len(found.attention) else None
+
     def show(self, found: WindowMatrices, head: int | None, colormap: str) -> None:
         """Draw the matrices of all heads, or of one, larger."""
         drawn = (found, head, colormap)

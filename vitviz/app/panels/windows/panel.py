@@ -180,18 +180,18 @@ class WindowsPanel(PlatePanel[WindowsView]):
 
     def plate(self) -> Plate | None:
         """What is shown, as a plate."""
-        if self._trace is None:
+        trace, found, mode = self._trace, self.matrix.found, self.mode.current
+        if trace is None:
             return None
-        mode = self.mode.current
+        colormap = self.session.view.colormap
+        if found is not None:
+            row, column = found.cell
+            query = found.layer.layout.patches.nearest_in(trace.patches, row, column)
+            options = {"layer": found.layer.name, "query": query, "head": self.matrix.head}
+            return Plate(trace, "matrix", options | {"colormap": colormap})
         shifted = mode == "regions" or self.slider.value() >= _STEPS // 2
         kind = "merge" if mode == "merge" else "shifted" if shifted else "windows"
-        kind = "matrix" if self.matrix.found is not None else kind
-        options = {
-            "layer": self._layer,
-            "query": self._patch(),
-            "colormap": self.session.view.colormap,
-        }
-        return Plate(self._trace, kind, options)
+        return Plate(trace, kind, {"layer": self._layer, "query": self._patch(), "colormap": colormap})
 
     # From the session.
 
