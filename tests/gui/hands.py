@@ -19,6 +19,8 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QMenu, QMenuBar, QWidget
 from shiboken6 import isValid
 
+from vitviz.app.widgets.controls.segmented import Segmented
+
 LEFT = Qt.MouseButton.LeftButton
 PLAIN = Qt.KeyboardModifier.NoModifier
 _STEPS = 8  # moves of the pointer in a drag
@@ -64,6 +66,11 @@ def click(widget: QWidget, place: QPoint | None = None, held: Qt.KeyboardModifie
         QTest.mouseClick(window_of(widget), LEFT, held, place_of(widget, place))
     else:
         QTest.mouseClick(widget, LEFT, held, widget.rect().center() if place is None else place)
+
+
+def choose(control: Segmented, key: str) -> None:
+    """Click on one of the choices of a segmented control."""
+    click(control, control.cell(key).center().toPoint())
 
 
 def double_click(widget: QWidget, place: QPoint | None = None) -> None:
