@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 from small_models import VIT, small
@@ -182,7 +182,6 @@ def test_area_by_hand():
     )
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.sampled_from([0.0, 1.0, -1.0, 2.5, float("nan")]), min_size=1, max_size=40), st.integers(0, 9)
 )

@@ -239,7 +239,7 @@ def test_it_stops_when_asked(photo: Photo) -> None:
             {"img_size": 64, "depth": 1, "num_classes": 5},
             "the class token, which is read, is not there",
         ),
-        ("pit_ti_224", {"num_classes": 5}, "its blocks do not hand one stream of tokens on"),
+        ("pit_ti_224", {"num_classes": 5}, "its blocks do not pass on one tensor of tokens"),
     ],
 )
 def test_where_it_does_not_apply_it_says_why(

@@ -109,7 +109,7 @@ UPPER = {
     "gradient_attention": (0.85, 0.16),
     "input_gradient": (0.57, 0.50),
 }
-"""README's figures: a map's share in the upper half when the dog is asked for, and when the cat is."""
+"""The figures of tests/README.md: a map's share in the upper half when the dog is asked for, and when the cat is."""
 
 
 def test_class_specific_maps_go_to_the_animal_that_is_asked_for(real: Path, deit: vitviz.Model) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -46,7 +46,6 @@ def test_the_seeds_of_training_and_of_figures_do_not_meet():
             assert first.stop <= second.start or second.stop <= first.start
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**9), st.sampled_from([1, 2]))
 def test_weights_masks_and_kinds_agree(seed, things):
     drawn = scene(seed, 48, things=things)

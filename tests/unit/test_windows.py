@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from small_models import small
 from torch import Tensor, nn
@@ -133,7 +133,6 @@ WINDOWS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(windows=WINDOWS)
 def test_parts_hold_each_token_once_where_it_lies(windows: Windows) -> None:
     tokens = np.arange(windows.grid[0] * windows.grid[1]).reshape(windows.grid)
@@ -149,7 +148,6 @@ def test_parts_hold_each_token_once_where_it_lies(windows: Windows) -> None:
         np.testing.assert_array_equal(regions.reshape(-1)[real], windows.regions[window][real])
 
 
-@settings(max_examples=60, deadline=None)
 @given(windows=WINDOWS)
 def test_pieces_carry_the_picture_to_where_the_windows_cut_it(windows: Windows) -> None:
     before = windows.picture(shifted=False)
@@ -164,7 +162,6 @@ def test_pieces_carry_the_picture_to_where_the_windows_cut_it(windows: Windows) 
     np.testing.assert_array_equal(after[cells(windows.box(last))].reshape(-1), windows.index[last])
 
 
-@settings(max_examples=60, deadline=None)
 @given(windows=WINDOWS, progress=st.floats(0, 1))
 def test_on_the_way_the_pieces_cover_the_grid_once(windows: Windows, progress: float) -> None:
     shape = windows.picture(shifted=False).shape

@@ -61,7 +61,7 @@ class Trace:
     check: Check | None = None
     """The self-check of this model at this input size."""
     kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
-    """What is computed of this trace and kept as long as it, by the name of what it is; a copy starts without."""
+    """Results computed from this trace, by name; freed with it. A copy of the trace has none."""
 
     @property
     def patches(self) -> PatchGrid:
@@ -159,12 +159,12 @@ def trace(
 ) -> Trace:
     """One forward pass of `photo` through `model`, its attention recorded.
 
-    `framing`: "crop" as timm's evaluation does, "squash" the whole photo to the model's size, "fit" the whole photo with its
-    aspect kept (for models that take a non-square input). The first trace of a model at an input size checks itself: every
-    layer is recomputed and compared; `check` does so again. A model that is not exact is refused unless `refuse` is False.
-    `gradients`: keep what a backward pass needs, so that the first class to be explained costs no second forward pass (more
-    memory until then; not where the pass checks itself). `cancel` is asked before each block; if it says yes, Cancelled is
-    raised.
+    `framing`: "crop" as timm's evaluation does, "squash" the whole photo to the model's size, "fit" the whole photo with
+    its aspect kept (for models that take a non-square input). The first trace of a model at an input size checks itself:
+    every layer is recomputed and compared; `check` does so again. A model that is not exact is refused unless `refuse`
+    is False. `gradients`: keep what a backward pass needs, so that the first class to be explained costs no second
+    forward pass (more memory until then; not where the pass checks itself). `cancel` is called before each block; if it
+    returns True, Cancelled is raised.
 
     Raises RefusedError for a model whose attention cannot be shown exactly, DeviceMemoryError, ModelError.
     """
@@ -212,7 +212,7 @@ SIZES_KEPT = 4
 
 
 def _sized(model: Model, size: tuple[int, int]) -> Model:
-    """The model at another input size, the same one each time, so that its plan and its check are found again."""
+    """The model at another input size, the same object each time, so that its plan and its check are reused."""
     if size == model.input_size:
         return model
     sized: dict[tuple[int, int], Model] = model.kept.setdefault("sized", {})
@@ -224,7 +224,7 @@ def _sized(model: Model, size: tuple[int, int]) -> Model:
 
 
 def dissect(model: Model, operations: list[Operation]) -> Anatomy:
-    """Ask the model's family where the recorded operations lie. Raises RefusedError with the reason."""
+    """Map the recorded operations to the input by the model's family. Raises RefusedError with the reason."""
     if not operations:
         raise RefusedError(
             f"{model.name} cannot be shown: it has no attention (no softmax over tokens was seen in its forward pass)."
@@ -240,7 +240,7 @@ class _Pass(NamedTuple):
     output: Any
     operations: list[Operation]
     heads: dict[str, Tensor]
-    """What each head of a distilled model gave."""
+    """The output of each head of a distilled model."""
     milliseconds: float
     graph: Graph | None
 
@@ -289,7 +289,7 @@ def _keeper(heads: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Te
 
 
 def logits_of(output: Any) -> Tensor:
-    """The logits in whatever the model returned: a tensor, Hugging Face's output object, or the first of a tuple."""
+    """The logits in what the model returned: a tensor, Hugging Face's output object, or the first of a tuple."""
     logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
     if logits is None and isinstance(output, tuple | list):
         logits = output[0]

@@ -51,7 +51,7 @@ def settings_of(model: "Model", scoring: Scoring) -> Settings:
 
 
 def fingerprint(model: "Model") -> str:
-    """Eight letters that differ for other weights, so that a file trained on is not taken for what it was."""
+    """Eight hexadecimal digits of a hash of the weights, so that a file that was trained further counts as another."""
     from hashlib import sha256
 
     import torch
@@ -76,8 +76,8 @@ def fill(
 ) -> int:
     """Score what the table does not hold yet; returns how many subjects could not be scored.
 
-    `done` is told of each photo that was scored, with the share of all; `failed` of each that could not be. Ends early
-    where `cancel` says so: what was scored is in the table. Raises DeviceMemoryError and ExportError.
+    `done` is called for each photo that was scored, with the share of all; `failed` for each that could not be. Ends
+    early if `cancel` returns True: what was scored is in the table. Raises DeviceMemoryError and ExportError.
     """
     failures = 0
     for number, subject in enumerate(subjects, start=1):
@@ -171,7 +171,7 @@ def score(
 
 
 def heatmap_of(trace: "Trace", method: str, target: int) -> "Heatmap":
-    """A method's map with its own defaults, of the target where it can be asked for one."""
+    """A method's map with its own defaults, for the target if it takes one."""
     from vitviz.explain import explain
 
     return explain(trace, method, **({"target": target} if find(method).takes("target") else {}))

@@ -1,4 +1,4 @@
-"""What a table of scores comes to: means per method with their confidence intervals, in words and as curves."""
+"""Summary of a table of scores: means per method with their confidence intervals, in words and as curves."""
 
 import math
 from collections.abc import Sequence

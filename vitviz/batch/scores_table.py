@@ -1,7 +1,7 @@
-"""The table of `vitviz evaluate`: a CSV file that grows by one photo at a time and can be gone on with.
+"""The table of `vitviz evaluate`: a CSV file that grows by one photo at a time and can be continued.
 
-A line per photo, class and method, and for random orders one per grid. Each line repeats the settings: a file of others is
-refused, so that no mean is ever taken over numbers that cannot be compared.
+A line per photo, class and method, and for random orders one per grid. Each line repeats the settings: a file with
+others is refused, so that no mean is taken over numbers that cannot be compared.
 """
 
 import csv
@@ -62,7 +62,7 @@ class ScoreRow:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What a line is found by: methods by their name, random orders by their grid."""
+        """The key of a line: methods have their name, random orders their grid."""
         return self.photo, self.asked, self.method, self.grid if self.method == RANDOM else ""
 
 
@@ -87,7 +87,7 @@ class ScoreTable:
         return (photo, asked, method, "") in self.rows
 
     def add(self, rows: Sequence[ScoreRow]) -> None:
-        """Append lines in one piece, on the disk before this returns."""
+        """Append lines in one write, which is on the disk when this returns."""
         text = b"".join(_line(_cells(row, self.settings)) for row in rows)
         try:
             with open(self.path, "ab", buffering=0) as file:

@@ -1,4 +1,4 @@
-"""`vitviz evaluate`: how faithful each method's maps are, over photos, as a table that can be gone on with."""
+"""`vitviz evaluate`: how faithful each method's maps are, over photos, as a table that can be continued."""
 
 import argparse
 import sys
@@ -50,13 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=20,
         metavar="N",
-        help="in how many steps patches go or come (default: 20)",
+        help="in how many steps patches are removed and revealed (default: 20)",
     )
     asked.add_argument(
         "--baseline",
         choices=("mean", "blur"),
         default="mean",
-        help="what stands where patches are removed: the mean colour that the model was normalised by, which holds nothing "
+        help="what stands where patches are removed: the mean colour that the model was normalised by, without anything "
         "of the photo, or the blurred photo (default: mean)",
     )
     asked.add_argument(
@@ -112,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
         failures = fill(table, subjects, model, methods, scoring, _tell, failed, progress())
     except KeyboardInterrupt:
         clear_progress()
-        print(f"vitviz: stopped; the same command goes on from what is in {table.path}.", file=sys.stderr)
+        print(f"vitviz: stopped; the same command continues from what is in {table.path}.", file=sys.stderr)
         return 130
     clear_progress()
     wanted = {(subject.name, subject.asked) for subject in subjects}
@@ -128,7 +128,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _require(arguments: argparse.Namespace) -> None:
-    """Refuse what contradicts itself before a model is loaded."""
+    """Refuse contradictory options before a model is loaded."""
     scenes = arguments.sample or arguments.scenes is not None
     if bool(arguments.photos) + arguments.sample + (arguments.scenes is not None) != 1:
         raise VitvizError("Name photos or folders, or use --sample, or --scenes N: one of them.")
@@ -162,7 +162,7 @@ def subjects_of(arguments: argparse.Namespace, model: "Model") -> "list[Subject]
 
 
 def _tell(what: str, share: float) -> None:
-    """Progress as a line that is overwritten, or where nobody watches as a line of a log."""
+    """Progress as a line that is overwritten, or without a terminal as a line of a log."""
     show = progress()
     if show is not None:
         show(what, share)

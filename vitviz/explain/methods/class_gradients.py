@@ -15,10 +15,11 @@ KEPT_BYTES = 1 << 28
 
 
 def gradients(trace: Trace, target: int | None, cancel: Callable[[], bool] | None = None) -> Gradients:
-    """The gradients of a class's logit, one forward and one backward pass the first time and nothing after that.
+    """The gradients of a class's logit, by one forward and one backward pass the first time and none after that.
 
-    `target`: a class, or None for the top prediction. `cancel` is asked now and then; if it says yes, Cancelled is raised.
-    Raises MethodError where there is no such class or the model lets no gradient through, DeviceMemoryError.
+    `target`: a class, or None for the top prediction. `cancel` is called at each attending module; if it returns True,
+    Cancelled is raised. Raises MethodError where there is no such class or the model lets no gradient through,
+    DeviceMemoryError.
     """
     target = class_index(trace, target)
     known: dict[int, Gradients] = trace.kept.setdefault("gradients", {})
@@ -50,7 +51,7 @@ def class_index(trace: Trace, target: int | None) -> int:
 
 
 def find_class(trace: Trace, text: str) -> int:
-    """A class by number, label, or ImageNet's words and codes; a part of a label will do if no other has it.
+    """A class by number, label, or ImageNet's words and codes; a part of a label is enough if no other label has it.
 
     Raises MethodError with what there is.
     """

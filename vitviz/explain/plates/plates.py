@@ -39,7 +39,7 @@ from vitviz.render.picture_rows import (
 
 @dataclass(frozen=True)
 class Options:
-    """What a plate may depend on; each takes what it needs."""
+    """What a plate may depend on; each uses what it needs."""
 
     layer: int | str = -1
     head: int | None = None
@@ -161,14 +161,14 @@ def _similarity(trace: Trace, options: Options) -> Image.Image:
     own = np.arange(tiles.shape[0])[:, None], np.arange(tiles.shape[1])[None, :]
     tiles[own[0], own[1], own[0], own[1]] = (20, 20, 20)
     image = enlarged(Image.fromarray(tiled(tiles, 2)), 1100)
-    title = f"Each position's embedding beside every other's, {_which(options.stored)}"
+    title = f"Cosine of each position's embedding with every other's, {_which(options.stored)}"
     return _scaled(image, title, -1, 1, "cosine", "one map per position; dark: the position itself")
 
 
 def _prefix(trace: Trace, options: Options) -> Image.Image:
     found = positions.prefix_similarity(trace, options.stored)
     if not found.names:
-        raise MethodError(f"{trace.model.name} gives no position to tokens without a place.")
+        raise MethodError(f"{trace.model.name} adds no position to its prefix tokens.")
     pictures = [
         PlatePicture(colored(values, -1, 1), f"{name} token")
         for name, values in zip(found.names, found.patches, strict=True)
@@ -179,7 +179,7 @@ def _prefix(trace: Trace, options: Options) -> Image.Image:
         for i in range(count)
         for j in range(i + 1, count)
     ]
-    title = f"Embeddings of tokens without a place beside every position's, {_which(options.stored)}"
+    title = f"Cosine of prefix tokens' embeddings with every position's, {_which(options.stored)}"
     return _scaled(in_rows(pictures, 3), title, -1, 1, "cosine", "; ".join(pairs).replace("-", "−"))
 
 
@@ -193,7 +193,7 @@ def _components(trace: Trace, options: Options) -> Image.Image:
 
 def _norm(trace: Trace, options: Options) -> Image.Image:
     values = positions.norm(trace, options.stored)
-    title = f"How long each position's embedding is, {_which(options.stored)}"
+    title = f"Length of each position's embedding, {_which(options.stored)}"
     return _map(values, title, "length", options.colormap)
 
 
@@ -207,11 +207,13 @@ def _split(trace: Trace, options: Options) -> Image.Image:
     return _scaled(side_by_side(pictures), title, -limit, limit, "logits", note)
 
 
-SAME = "What position adds to all keys alike changes no attention; it is taken off and written below the map."
+SAME = (
+    "What position adds equally to all keys changes no attention; it is subtracted and written below the map."
+)
 
 
 class Shown(NamedTuple):
-    """Pictures of logits on a scale from minus the limit to it, and what else has to be said of them."""
+    """Pictures of logits on a scale from −limit to limit, and a note on them."""
 
     pictures: list[PlatePicture]
     limit: float
@@ -297,7 +299,7 @@ def _filters(trace: Trace, options: Options) -> Image.Image:
 
 def _embedding(trace: Trace, options: Options) -> Image.Image:
     found = patches.embedding(trace)
-    return _map(found.norms, "How long each patch's embedding is", "length", options.colormap)
+    return _map(found.norms, "Length of each patch's embedding", "length", options.colormap)
 
 
 def _stem(trace: Trace, options: Options) -> Image.Image:
@@ -306,7 +308,7 @@ def _stem(trace: Trace, options: Options) -> Image.Image:
         raise MethodError(
             f"{trace.model.name} has no convolutional stem: its patches are cut from the photo itself."
         )
-    return _map(found.stem, "How long the stem's features are", "length", options.colormap)
+    return _map(found.stem, "Length of the stem's features", "length", options.colormap)
 
 
 def _map(values: NDArray[np.float32], title: str, unit: str, colormap: str) -> Image.Image:

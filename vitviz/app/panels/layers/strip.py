@@ -76,7 +76,7 @@ def walk(trace: "Trace", chosen: Selection, ticket: Ticket) -> list[Still]:
             raise Stopped
         ticket.tell(Progress("", layer / len(trace.layers)))
         try:
-            stills.append(Still(compute.heatmap(trace, replace(chosen, layer=layer)).values))
+            stills.append(Still(compute.computed(trace, replace(chosen, layer=layer), ticket).values))
         except VitvizError as problem:
             stills.append(Still(None, problem.message))
     return stills

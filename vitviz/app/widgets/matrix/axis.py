@@ -74,7 +74,11 @@ class Axis:
         """
         per = self.scale * ratio  # pixels per cell
         many = max(0, round((self.end - self.begin) * ratio))
-        places = self.offset + (np.arange(many) + (0.5 if per >= 1 else 0.0)) / per
+        if per >= 1:
+            # Computed as in `at`, so that both give the same cell for a middle that lies on an edge.
+            places = self.offset + (self.begin + (np.arange(many) + 0.5) / ratio - self.begin) / self.scale
+        else:
+            places = self.offset + np.arange(many) / per
         cells = np.minimum(places.astype(np.intp), self.others - 1)
         after = int(cells[-1]) + 1 if many else 0
         if per < 1:
