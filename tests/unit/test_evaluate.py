@@ -1,4 +1,4 @@
-"""`vitviz evaluate`: its table, what it says of photos and labels that will not do, and going on where it was stopped."""
+"""`vitviz evaluate`: its table, its errors for unusable photos and labels, and continuing where it was stopped."""
 
 import csv
 import os
@@ -37,7 +37,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _loads(monkeypatch, weights):
-    """`--model small` is that ViT, so that the tests need no format that a weight file would have to be recognised by."""
+    """`--model small` is that ViT, so that the tests do not depend on recognising a weight file."""
     loading = import_module("vitviz.models.loading")
     real = loading.load_model
     module = small("vit_tiny_patch16_224", **VIT)
@@ -51,7 +51,7 @@ def _loads(monkeypatch, weights):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two photos and, between them in the order of names, one that is none."""
+    """Two photos and, between them in the order of names, a file that is no photo."""
     inside = tmp_path / "photos"
     inside.mkdir()
     for name, seed in (("a.png", 1), ("c.jpg", 2)):

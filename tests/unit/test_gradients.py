@@ -34,7 +34,7 @@ def traced(photo: Photo, name: str = "vit_tiny_patch16_224", **options: object) 
 
 @contextmanager
 def counted(module: nn.Module, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Each pass of the model, on the way there and back, whichever of torch's two ways back is taken."""
+    """Counts the model's forward and backward passes, by either of torch's two backward functions."""
     passes: list[str] = []
     for owner, name in ((torch.autograd, "grad"), (Tensor, "backward")):
         real = getattr(owner, name)
@@ -92,7 +92,7 @@ def test_one_backward_pass_per_class_and_none_for_another_layer_head_or_query(
 
 
 class _FusedCalls(TorchFunctionMode):
-    """Counts fused attention, and softmaxes, which there should be none of."""
+    """Counts fused attention, and softmaxes, of which there should be none."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -321,3 +321,15 @@ def test_a_method_is_described_as_it_is(method: Any) -> None:
     assert method.gradient == ("target" in method.axes)
     assert all(method.takes(name) for name in parameters)
     assert not method.takes("colour")
+
+
+def test_the_facts_of_a_method_are_those_of_its_maps(photo: Photo) -> None:
+    trace = traced(photo)
+    assert [method.name for method in METHODS if method.reversible] == ["attention", "gradient_attention"]
+    for method in METHODS:
+        assert method.reversible == ("direction" in method.options)
+        found = vitviz.explain(trace, method.name)
+        assert method.pixels == (found.pixels is not None)
+        composed = "start" in method.options
+        if "layer" in method.axes:
+            assert method.one_layer != composed, method.name

@@ -250,7 +250,7 @@ def test_where_it_does_not_apply_it_says_why(
 
 
 def test_a_last_row_that_is_not_the_models_own_is_refused(photo: Photo) -> None:
-    """Something behind the blocks that looks at the whole batch."""
+    """A module after the blocks that depends on the whole batch."""
     module: Any = small("vit_tiny_patch16_224", **VIT)
     trace = traced(module, photo)
     module.norm.register_forward_hook(lambda _m, _i, out: out - out.mean(0, keepdim=True) * (len(out) > 1))

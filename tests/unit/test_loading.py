@@ -1,4 +1,4 @@
-"""Modules that the caller made: what is read off them, and what load_model does with its options."""
+"""Modules that the caller made: what is read from them, and what load_model does with its options."""
 
 import pytest
 import timm

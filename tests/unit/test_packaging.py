@@ -1,4 +1,4 @@
-"""What an installation promises: README's commands, the wheel's contents, one version."""
+"""What an installation must have: README's commands, the wheel's contents, one version."""
 
 import os
 import re

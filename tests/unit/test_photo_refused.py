@@ -68,7 +68,7 @@ def test_pipes_and_devices_are_refused_without_waiting(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def without_privileges() -> Iterator[None]:
-    """As somebody whom permissions bind; root may read everything."""
+    """As a user without root's permission to read everything."""
     if os.geteuid() != 0:
         yield
         return

@@ -1,4 +1,4 @@
-"""Recording changes nothing: not the logits, not the model, not the fused path."""
+"""Recording changes neither the logits nor the model nor the fused path."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Drawn scenes: what they say about themselves must be what is to be seen on them."""
+"""Drawn scenes: labels and masks must agree with the picture."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Statistics: equal to loops over every pair of tokens written here, and to what is known of even and of own attention."""
+"""Statistics: equal to loops over every pair of tokens, and to known values of uniform and of identity attention."""
 
 import csv
 import math
@@ -296,7 +296,7 @@ def test_the_command_prints_each_layer_and_writes_the_table(
 
 
 def test_deit_tiny_looks_near_and_far_first_and_far_last(real: Path) -> None:
-    """As in Fig. 7 of Dosovitskiy 2021: some heads of early layers look near, those of the last all look far."""
+    """As in Fig. 7 of Dosovitskiy 2021: small distances in some heads of early layers, large ones in all of the last."""
     deit = vitviz.load_model(real / "deit_tiny_patch16_224.safetensors", device="cpu")
     photo = vitviz.open_image(next((real / "photos").glob("n02391049_zebra.*")))
     layers = vitviz.statistics(vitviz.trace(deit, photo)).layers

@@ -1,4 +1,4 @@
-"""Windows, shift, regions, pieces and merging as pure data, against timm's own blocks fed with an index picture."""
+"""Windows, shift, regions, pieces and merging as pure data, against timm's own blocks applied to a grid of indices."""
 
 from functools import lru_cache
 
@@ -52,7 +52,7 @@ def traced(case: str) -> Trace:
 
 
 class Catch(nn.Module):
-    """Stands in for a block's attention and keeps what it is given."""
+    """Replaces a block's attention and keeps its input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Catch(nn.Module):
 
 
 def pushed(trace: Trace, layer: Layer) -> np.ndarray:
-    """windows×slots: an index picture after timm's own roll, pad and partition; −1 where timm has put zeros."""
+    """windows×slots: a grid of indices after timm's own roll, pad and partition; −1 where timm has put zeros."""
     block = trace.model.module.get_submodule(layer.name.rpartition(".")[0])
     push = getattr(block, "_attn", None) or block._shifted_window_attn
     rows, cols = layer.layout.patches.rows, layer.layout.patches.cols

@@ -96,10 +96,10 @@ def _at(shares: Numbers, grid: str, curve: Sequence[float]) -> Numbers:
 
 def markdown(found: Sequence[Column], scenes: bool) -> str:
     """A Markdown table of means with their confidence intervals over photos, the random orders last."""
-    heads = ["method", "photos", "deletion ↓", "below random by", "insertion ↑", "above random by"]
+    titles = ["method", "photos", "deletion ↓", "below random by", "insertion ↑", "above random by"]
     if scenes:
-        heads += ["points at the object", "at random", "mass on the object", "uniform map"]
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+        titles += ["points at the object", "at random", "mass on the object", "uniform map"]
+    lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
     for one in found:
         chance = one.name.startswith(RANDOM)
         cells = [one.name, str(len(one.deletion)), str(interval(one.deletion))]
