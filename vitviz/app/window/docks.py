@@ -62,7 +62,7 @@ class PanelDock(QDockWidget):
             docked = other.isVisible() and not other.isFloating() and other is not self
             if docked and other.kind.area == self.kind.area:
                 self._window.tabifyDockWidget(other, self)
-                QTimer.singleShot(0, self.raise_)
+                QTimer.singleShot(0, self, self.raise_)
                 return
 
     @property

@@ -151,8 +151,8 @@ class Window(QMainWindow):
         stage.changed.connect(lambda: self.tools.choose_for(stage.session))
         self.presentation.entered.connect(self.first_start.close)
         # Once what the command line names is asked for: mostly there is a photo, and then no welcome.
-        self.first_painted.connect(lambda: QTimer.singleShot(0, self._welcome))
-        self.first_painted.connect(lambda: QTimer.singleShot(0, self.docks.wake))
+        self.first_painted.connect(lambda: QTimer.singleShot(0, self, self._welcome))
+        self.first_painted.connect(lambda: QTimer.singleShot(0, self, self.docks.wake))
 
     # What the window has.
 
@@ -243,7 +243,7 @@ class Window(QMainWindow):
         """Tell once when the window is on the screen; then look at no event any more."""
         if event.type() == QEvent.Type.UpdateRequest and self.isVisible():
             self.removeEventFilter(self)
-            QTimer.singleShot(0, self.first_painted.emit)
+            QTimer.singleShot(0, self, self.first_painted.emit)
         return False
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
