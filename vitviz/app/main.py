@@ -6,7 +6,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QIcon
@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QApplication
 from vitviz.app import PYTHONS_IMPORT
 from vitviz.app.session.load import Picture
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import TileScale, ViewState
+from vitviz.app.session.view_state import ViewState
 from vitviz.app.settings import Settings
 from vitviz.app.sources.folder import Walk
 from vitviz.app.sources.samples import models, samples
@@ -96,7 +96,6 @@ def remembered_view(settings: Settings) -> ViewState:
         grid=settings.flag("grid", default.grid),
         log=settings.flag("log", default.log),
         temperature=min(16.0, max(1.0, settings.number("temperature", default.temperature))),
-        tile_scale=one_of("tile_scale", get_args(TileScale), default.tile_scale),
         method=one_of("method", [method.name for method in METHODS], default.method),
         fusion=one_of("fusion", ("mean", "max", "min"), default.fusion),
         panels=settings.choices("panels"),

@@ -76,6 +76,16 @@ class Maps(QObject):
         """The same for the head maps."""
         return self._late and self._wanted is not None
 
+    @property
+    def preparing(self) -> bool:
+        """Whether what makes moves of the pointer quick is still being computed."""
+        return self._ready_worker.busy
+
+    @property
+    def ready(self) -> prefetch.Ready | None:
+        """The weights that lie ready for the pointer; None where there are none, or not yet."""
+        return self._ready
+
     def start(self, trace: "Trace | None", drawn: Drawn | None) -> None:
         """Go on with another trace, of which something may have been drawn already."""
         self._heat_worker.cancel()

@@ -11,7 +11,6 @@ Patch = tuple[int, int]
 Query = Patch | tuple[Patch, ...] | str | None
 Direction = Literal["to", "by"]
 MapScale = Literal["auto", "zero", "range", "fixed", "shared"]
-TileScale = Literal["each", "layer", "all"]
 Framing = Literal["crop", "squash", "fit"]
 
 
@@ -58,15 +57,6 @@ class ViewState:
     temperature: float = 1.0
     """Above 1 weak weights show more: colours follow weight^(1/temperature). Display only, never in the numbers."""
     grid: bool = False
-    tile_scale: TileScale = "each"
-    head_mark: Literal["", "distance", "entropy"] = ""
-    """The number that marks the tiles of the mosaic: the mean attention distance, or the entropy."""
-    heads_sorted: bool = False
-    """Whether the heads of each layer are in the order of that number."""
-    strip_scale: Literal["own", "common"] = "own"
-    """Whether each frame of the filmstrip has its own scale."""
-    strip_photo: bool = True
-    """Whether the filmstrip's frames lie over the photo."""
     matrix_log: bool = True
     """Whether the matrix of tokens is drawn on a logarithmic scale."""
     class_head: Literal["both", "class", "distillation"] = "both"

@@ -64,8 +64,8 @@ class PhotoPanel(QWidget):
         self._ends = (0.0, 1.0)  # of the colours
         self._has_keys = not actions["open"].shortcut().isEmpty()  # those of a second photo have none
         self._corners: tuple[Patch, Patch] | None = None  # of a rectangle that arrow keys extend
-        self._patches = QLabel()
-        self._patches.setFont(theme.body())
+        self.sums = QLabel()
+        self.sums.setFont(theme.body())
         self.controls = Controls(session, actions)
         self.welcome = Welcome(self.canvas, [actions["open"], actions["choose_model"]])
         self.no_model = Invitation(self.canvas, [actions["choose_model"], actions["open_weights"]], low=True)
@@ -110,7 +110,7 @@ class PhotoPanel(QWidget):
         numbers.addStrut(QToolButton().sizeHint().height())  # the stage must not jump when the chips come
         numbers.addWidget(self.scale, 1)
         numbers.addWidget(self.chips)
-        numbers.addWidget(self._patches)
+        numbers.addWidget(self.sums)
         heading.addWidget(self.title)
         heading.addLayout(numbers)
         head = QWidget()
@@ -245,7 +245,7 @@ class PhotoPanel(QWidget):
             f"What the {{name}} token {'gives' if given else 'receives'}; click to make it the query",
         )
         shares = {"Σ patches": patches, "padding": leak or None}
-        self._patches.setText(
+        self.sums.setText(
             " · ".join(
                 f"{name} {number_format.number(value)}" for name, value in shares.items() if value is not None
             )

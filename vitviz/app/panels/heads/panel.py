@@ -8,11 +8,12 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Panel
+from vitviz.app.panels.base import Panel, Shown
+from vitviz.app.panels.heads.view import HeadsView, Mark
 from vitviz.app.session import describe
 from vitviz.app.session.heatmaps import Tiles
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import Hover, ViewState, of_one_head
+from vitviz.app.session.view_state import Hover, PanelChoices, ViewState, of_one_head, panel_view
 from vitviz.app.widgets.base.title_bar import Quiet
 from vitviz.app.widgets.messages.empty_state import Invitation
 from vitviz.app.widgets.mosaic.labels import Labels
@@ -29,13 +30,14 @@ if TYPE_CHECKING:
 
 _SCALES = {"each": "own scales", "layer": "layers' scales", "all": "one scale"}
 _MEANING = "Colours go from 0 to the maximum of the tile itself, of its layer, or of all tiles"
-_MARKS = {
+MARKS: dict[tuple[Mark, bool], str] = {
     ("", False): "by number",
     ("distance", False): "mark distance",
     ("entropy", False): "mark entropy",
     ("distance", True): "sort by distance",
     ("entropy", True): "sort by entropy",
 }
+"""What marks the tiles and whether it sorts them, as the control says it."""
 _ABOUT_MARKS = (
     "Mark heads, or sort those of each layer, by how far they reach (mean attention distance) or how "
     "spread their attention is (entropy), as means over all patches"
@@ -81,6 +83,18 @@ def order_of(numbers: list[list[float]]) -> list[list[int]]:
     return [np.argsort(np.array(layer), kind="stable").tolist() for layer in numbers]
 
 
+@dataclass(frozen=True, eq=False)
+class HeadsShown(Shown):
+    """The mosaic as it is drawn."""
+
+    tiles: Tiles | None
+    """The maps, heads in the layers' own order; None where there are none."""
+    order: list[list[int]] | None
+    """Which head is at each place of each layer; None for their own order."""
+    measured: Measured | None
+    """What marks and sorts the heads; None where nothing was measured."""
+
+
 class HeadsPanel(Panel):
     """Layers × heads; pointing previews a head on the photo, a click selects it.
 
@@ -94,6 +108,7 @@ class HeadsPanel(Panel):
         self._tiles: Tiles | None = None
         self._measured: Measured | None = None
         self._order: list[list[int]] | None = None
+        self._choices: tuple[PanelChoices | None, HeadsView] | None = None
         self.says = Quiet()
         self.scale = QComboBox()
         self.scale.setAccessibleName("Scale of the tiles")
@@ -103,7 +118,7 @@ class HeadsPanel(Panel):
         self.marks = QComboBox()
         self.marks.setAccessibleName("Marks and order of the heads")
         self.marks.setToolTip(_ABOUT_MARKS)
-        for choice, text in _MARKS.items():
+        for choice, text in MARKS.items():
             self.marks.addItem(text, choice)
         self.view = MosaicView()
         self.view.setAccessibleName("Heads, layers by heads")
@@ -130,7 +145,9 @@ class HeadsPanel(Panel):
         tiles.setContentsMargins(0, 0, 8, 0)
         tiles.addWidget(self.view)
         column.addLayout(tiles, 1)
-        self.scale.currentIndexChanged.connect(lambda _: session.change(tile_scale=self.scale.currentData()))
+        self.scale.currentIndexChanged.connect(
+            lambda _: session.change_panel(self.name, tiles=self.scale.currentData())
+        )
         self.marks.currentIndexChanged.connect(self._choose_marks)
         self.view.pointed.connect(self._point)
         self.view.clicked.connect(self._click)
@@ -143,8 +160,20 @@ class HeadsPanel(Panel):
         session.maps.tiles_changed.connect(self.follow)
         session.maps.late_changed.connect(self._dim)
         self.view.set_colors(lookup_table(session.view.colormap))
-        self._show_choices(session.view)
+        self._show_choices()
         self.follow()
+
+    @property
+    def choices(self) -> HeadsView:
+        """What the user chose in this panel."""
+        kept = self.session.view.panels.get(self.name)
+        if self._choices is None or self._choices[0] is not kept:
+            self._choices = kept, panel_view(self.session.view, self.name, HeadsView)
+        return self._choices[1]
+
+    def shown(self) -> HeadsShown:
+        """The mosaic as it is drawn."""
+        return HeadsShown(self.says.whole, self.view.dimmed, self._tiles, self._order, self._measured)
 
     def _forget(self) -> None:
         """Another trace: what was measured is of the one before."""
@@ -171,7 +200,7 @@ class HeadsPanel(Panel):
         self.empty.hide()
         self._tiles, maps = tiles, tiles.maps
         labels = self._sort()
-        shown = indices(maps, view.tile_scale, view.log, view.temperature)
+        shown = indices(maps, self.choices.tiles, view.log, view.temperature)
         if self._order is not None:
             for layer, heads in enumerate(self._order):
                 shown[layer, : len(heads)] = shown[layer, heads]
@@ -191,26 +220,25 @@ class HeadsPanel(Panel):
 
     def _sort(self) -> Labels:
         """Marks and order from what was measured; where nothing was yet, have it measured."""
-        session, view = self.session, self.session.view
-        trace, measured = session.trace, self._measured
+        trace, measured, choices = self.session.trace, self._measured, self.choices
         self._order = None
-        if trace is None or not view.head_mark:
+        if trace is None or not choices.mark:
             return Labels()
         if measured is None or measured.trace is not trace:
             if not self.worker.busy:
                 self.worker.submit(lambda ticket: measure(trace, ticket), self._take, self._have_none)
             return Labels()
-        numbers = measured.of(view.head_mark)
+        numbers = measured.of(choices.mark)
         known = [value for layer in numbers for value in layer if not np.isnan(value)]
-        top = 1.0 if view.head_mark == "entropy" else max(known, default=1.0) or 1.0
-        order = order_of(numbers) if view.heads_sorted else [list(range(len(layer))) for layer in numbers]
-        self._order = order if view.heads_sorted else None
+        top = 1.0 if choices.mark == "entropy" else max(known, default=1.0) or 1.0
+        order = order_of(numbers) if choices.ordered else [list(range(len(layer))) for layer in numbers]
+        self._order = order if choices.ordered else None
         marks = (
             tuple(layer[head] / top for head in heads) for layer, heads in zip(numbers, order, strict=True)
         )
         return Labels(
-            order=tuple(map(tuple, order)) if view.heads_sorted else None,
-            along=_ALONG[view.head_mark] if view.heads_sorted else "heads",
+            order=tuple(map(tuple, order)) if choices.ordered else None,
+            along=_ALONG[choices.mark] if choices.ordered else "heads",
             marks=tuple(marks),
         )
 
@@ -219,29 +247,33 @@ class HeadsPanel(Panel):
         self.follow()
 
     def _have_none(self, problem: BaseException) -> None:
-        self.session.change(head_mark="", heads_sorted=False)
+        self.session.change_panel(self.name, mark="", ordered=False)
         self.session.failed.emit(failure(problem))
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
         if before.colormap != now.colormap:
             self.view.set_colors(lookup_table(now.colormap))
-        drawn = ("tile_scale", "head_mark", "heads_sorted", "log", "temperature")
-        if any(getattr(before, name) != getattr(now, name) for name in drawn):
-            self._show_choices(now)
+        chosen = before.panels.get(self.name) != now.panels.get(self.name)
+        if chosen:
+            self._show_choices()
+        if chosen or (before.log, before.temperature) != (now.log, now.temperature):
             self.follow()
         self._mark()
         self._say()
 
-    def _show_choices(self, now: ViewState) -> None:
-        self.scale.setCurrentIndex(self.scale.findData(now.tile_scale))
+    def _show_choices(self) -> None:
+        choices = self.choices
+        for box in (self.scale, self.marks):
+            box.blockSignals(True)
+        self.scale.setCurrentIndex(self.scale.findData(choices.tiles))
         # Not by findData, which compares tuples by identity.
-        self.marks.setCurrentIndex(
-            list(_MARKS).index((now.head_mark, now.heads_sorted and now.head_mark != ""))
-        )
+        self.marks.setCurrentIndex(list(MARKS).index((choices.mark, choices.ordered and choices.mark != "")))
+        for box in (self.scale, self.marks):
+            box.blockSignals(False)
 
     def _choose_marks(self, index: int) -> None:
-        mark, ordered = list(_MARKS)[index]
-        self.session.change(head_mark=mark, heads_sorted=ordered)
+        mark, ordered = list(MARKS)[index]
+        self.session.change_panel(self.name, mark=mark, ordered=ordered)
 
     def _place_of(self, layer: int, head: int | None) -> int | None:
         """Where a head is drawn."""
@@ -270,14 +302,14 @@ class HeadsPanel(Panel):
         else:
             what = f"What {describe.name_of(tiles.query, trace.readout.sentence)} {verb}"
             bent = bending(1.0, session.view.log, session.view.temperature)
-            late = "measuring heads …" if session.view.head_mark and self._measured is None else ""
+            late = "measuring heads …" if self.choices.mark and self._measured is None else ""
             self.says.set_text(" · ".join(filter(None, (what, bent, late))))
         self.view.setAccessibleDescription(where)
 
     def _numbers(self, layer: int, head: int | None) -> str:
         """What was measured of a head, or on average of a layer's heads."""
         measured = self._measured
-        if measured is None or measured.trace is not self.session.trace or not self.session.view.head_mark:
+        if measured is None or measured.trace is not self.session.trace or not self.choices.mark:
             return ""
         pair = [measured.distance[layer], measured.entropy[layer]]
         distance, entropy = (float(np.mean(one)) if head is None else one[head] for one in pair)

@@ -1,13 +1,15 @@
 """The chosen method after each layer, as a strip that can be played."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QRect, QSize, Qt, QTimer
 from PySide6.QtGui import QAction, QHideEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Panel
+from vitviz.app.panels.base import Panel, Shown
 from vitviz.app.panels.layers.strip import (
     Still,
     box,
@@ -18,8 +20,17 @@ from vitviz.app.panels.layers.strip import (
     sentence,
     walk,
 )
+from vitviz.app.panels.layers.view import LayersView, Speed
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import Hover, Selection, ViewState, moved_layer, selection
+from vitviz.app.session.view_state import (
+    Hover,
+    PanelChoices,
+    Selection,
+    ViewState,
+    moved_layer,
+    panel_view,
+    selection,
+)
 from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.base.title_bar import Quiet
 from vitviz.app.widgets.controls.segmented import Segmented
@@ -28,7 +39,13 @@ from vitviz.app.widgets.pictures.filmstrip import FilmStrip
 from vitviz.app.work.failure import failure
 from vitviz.app.work.progress import Progress
 
-_SPEEDS = {"½×": 1000, "1×": 500, "2×": 250, "4×": 125}  # milliseconds that a layer is shown
+_SPEEDS: dict[Speed, tuple[str, int]] = {
+    "0.5": ("½×", 1000),
+    "1": ("1×", 500),
+    "2": ("2×", 250),
+    "4": ("4×", 125),
+}
+# As the control says it, and the milliseconds that a layer is shown.
 _REST = 40  # milliseconds that the query rests before a strip is computed for it
 _PATIENCE = 120  # milliseconds; what comes sooner should not flicker
 _KEPT = 16  # strips
@@ -41,9 +58,17 @@ _DRAWN = (
     "fixed",
     "log",
     "temperature",
-    "strip_scale",
-    "strip_photo",
 )
+
+
+@dataclass(frozen=True, eq=False)
+class LayersShown(Shown):
+    """The strip as it is drawn."""
+
+    selection: Selection | None
+    """What it was asked for by, with layer 0; None before the first strip."""
+    maps: tuple[NDArray[np.float32] | None, ...]
+    """Each layer's map (rows, cols) of values; None where the layer has none."""
 
 
 class LayersPanel(Panel):
@@ -62,6 +87,7 @@ class LayersPanel(Panel):
         self._kept: dict[Selection, list[Still]] = {}
         self._problem = ""
         self._part = 0.0
+        self._choices: tuple[PanelChoices | None, LayersView] | None = None
         self._fresh = True  # whether playing has not moved yet
         self._rest = QTimer(self, interval=_REST, singleShot=True)
         self._rest.timeout.connect(self._compute)
@@ -75,9 +101,8 @@ class LayersPanel(Panel):
         self.speed = QComboBox()
         self.speed.setAccessibleName("Speed of playing")
         self.speed.setToolTip("Speed: at 1× two layers a second")
-        for text, pace in _SPEEDS.items():
-            self.speed.addItem(text, pace)
-        self.speed.setCurrentIndex(1)
+        for speed, (text, _) in _SPEEDS.items():
+            self.speed.addItem(text, speed)
         self.says = Quiet()
         self.over = Segmented("What frames lie on", [("photo", "photo"), ("plain", "plain")])
         self.scale = Segmented("Scale of the frames", [("own", "own scale"), ("common", "one scale")])
@@ -91,9 +116,12 @@ class LayersPanel(Panel):
         self._lay_out()
         self.tint()
         self.play.clicked.connect(self.toggle)
-        self.speed.currentIndexChanged.connect(lambda _: self._clock.setInterval(self.speed.currentData()))
-        self.over.chosen.connect(lambda key: session.change(strip_photo=key == "photo"))
-        self.scale.chosen.connect(lambda key: session.change(strip_scale=key))
+        self.speed.currentIndexChanged.connect(
+            lambda _: session.change_panel(self.name, speed=self.speed.currentData())
+        )
+        self.loop.clicked.connect(lambda on: session.change_panel(self.name, loop=on))
+        self.over.chosen.connect(lambda key: session.change_panel(self.name, photo=key == "photo"))
+        self.scale.chosen.connect(lambda key: session.change_panel(self.name, scale=key))
         self.strip.pointed.connect(self._point)
         self.strip.picked.connect(self._pick)
         session.play_asked.connect(self.toggle)
@@ -105,7 +133,7 @@ class LayersPanel(Panel):
         session.busy_changed.connect(self._dim)
         session.maps.tiles_changed.connect(self.follow)
         session.maps.late_changed.connect(self._dim)
-        self._change_view(ViewState(), session.view)
+        self._show_choices()
         self._take_trace()
 
     def _lay_out(self) -> None:
@@ -138,6 +166,19 @@ class LayersPanel(Panel):
         self.play.setIcon(icons.icon("pause" if self.playing else "play", self.palette()))
         self.loop.setIcon(icons.icon("loop", self.palette()))
 
+    @property
+    def choices(self) -> LayersView:
+        """What the user chose in this panel."""
+        kept = self.session.view.panels.get(self.name)
+        if self._choices is None or self._choices[0] is not kept:
+            self._choices = kept, panel_view(self.session.view, self.name, LayersView)
+        return self._choices[1]
+
+    def shown(self) -> LayersShown:
+        """The strip as it is drawn."""
+        maps = tuple(still.values for still in self._stills)
+        return LayersShown(self.says.whole, self.strip.dimmed, self._shown, maps)
+
     # What to show.
 
     def _take_trace(self) -> None:
@@ -153,12 +194,7 @@ class LayersPanel(Panel):
     def _show_backdrop(self) -> None:
         """The part of the photo that the finest grid covers."""
         trace, picture = self.session.trace, self.session.picture
-        if (
-            trace is None
-            or picture is None
-            or trace.photo is not picture.photo
-            or not self.session.view.strip_photo
-        ):
+        if trace is None or picture is None or trace.photo is not picture.photo or not self.choices.photo:
             self.strip.set_backdrop(None)
             return
         level = picture.levels[-1]
@@ -247,7 +283,7 @@ class LayersPanel(Panel):
             return
         finest = trace.patches
         aspect = finest.cols * finest.cell[1] / (finest.rows * finest.cell[0])
-        self.strip.set_frames(frames(trace, self._stills, self.session.view), aspect)
+        self.strip.set_frames(frames(trace, self._stills, self.session.view, self.choices), aspect)
         self._mark()
         self._say()
 
@@ -265,20 +301,30 @@ class LayersPanel(Panel):
             layers = len(trace.layers)
             self.says.set_text(f"{said} · computing, {round(self._part * layers)} of {layers} layers")
             return
-        self.says.set_text(f"{said} · {scale_words(session.view, self._stills)}")
+        self.says.set_text(f"{said} · {scale_words(session.view, self.choices, self._stills)}")
         self.strip.setAccessibleDescription(
             f"{said}; layer {session.view.layer} is chosen; arrow keys choose another"
         )
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
-        self.over.set_current("photo" if now.strip_photo else "plain")
-        self.scale.set_current(now.strip_scale)
-        if before.strip_photo != now.strip_photo:
+        chosen = before.panels.get(self.name) != now.panels.get(self.name)
+        if chosen:
+            self._show_choices()
             self._show_backdrop()
-        if any(getattr(before, name) != getattr(now, name) for name in _DRAWN):
+        if chosen or any(getattr(before, name) != getattr(now, name) for name in _DRAWN):
             self._show_frames()
         self._mark()
         self._say()
+
+    def _show_choices(self) -> None:
+        choices = self.choices
+        self.over.set_current("photo" if choices.photo else "plain")
+        self.scale.set_current(choices.scale)
+        self.loop.setChecked(choices.loop)
+        self.speed.blockSignals(True)
+        self.speed.setCurrentIndex(self.speed.findData(choices.speed))
+        self.speed.blockSignals(False)
+        self._clock.setInterval(_SPEEDS[choices.speed][1])
 
     def _mark(self) -> None:
         session = self.session
@@ -327,6 +373,11 @@ class LayersPanel(Panel):
     # Playing.
 
     @property
+    def pace(self) -> int:
+        """Milliseconds that each layer is shown while playing."""
+        return self._clock.interval()
+
+    @property
     def playing(self) -> bool:
         """Whether the layers go by."""
         return self._clock.isActive()
@@ -340,7 +391,7 @@ class LayersPanel(Panel):
             return
         if playing:
             self._fresh = True
-            self._clock.start(self.speed.currentData())
+            self._clock.start()
             self._advance()
         else:
             self._clock.stop()
@@ -356,7 +407,7 @@ class LayersPanel(Panel):
         if shown is not None and shown.selection != session.selection:
             return  # Never faster than what it shows.
         last = len(shape.heads) - 1
-        if session.view.layer == last and not (self._fresh or self.loop.isChecked()):
+        if session.view.layer == last and not (self._fresh or self.choices.loop):
             self._set_playing(False)
             return
         step = 1 if session.view.layer < last else -last

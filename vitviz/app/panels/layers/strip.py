@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vitviz.app.panels.layers.view import LayersView
 from vitviz.app.session import colour_scale, compute, describe
 from vitviz.app.session.view_state import Selection, ViewState
 from vitviz.app.ui import number_format
@@ -101,11 +102,11 @@ def sentence(trace: "Trace", asked: Selection) -> str:
     return f"{find(asked.method).label} knows no layers; instead: {said[0].lower()}{said[1:]}"
 
 
-def frames(trace: "Trace", stills: list[Still], view: ViewState) -> list[Frame]:
+def frames(trace: "Trace", stills: list[Still], view: ViewState, choices: LayersView) -> list[Frame]:
     """The strip in the colours of the view, each layer's map as it lies on the finest grid."""
     common = None
     there = [still.values.ravel() for still in stills if still.values is not None]
-    if view.strip_scale == "common" and there:
+    if choices.scale == "common" and there:
         common = colour_scale.scale(view, np.concatenate(there))
     finest = trace.patches
     made = []
@@ -120,7 +121,7 @@ def frames(trace: "Trace", stills: list[Still], view: ViewState) -> list[Frame]:
         made.append(
             Frame(
                 str(number),
-                rgba_image(_colored(view, still.values, low, high)),
+                rgba_image(_colored(view, choices.photo, still.values, low, high)),
                 "" if common else last,
                 f"{where}: colours from {first} to {last}",
                 # What is composed down to the first layer lies on the finest grid.
@@ -130,9 +131,9 @@ def frames(trace: "Trace", stills: list[Still], view: ViewState) -> list[Frame]:
     return made
 
 
-def scale_words(view: ViewState, stills: list[Still]) -> str:
+def scale_words(view: ViewState, choices: LayersView, stills: list[Still]) -> str:
     """What the colours of the frames go from and to."""
-    if view.strip_scale == "common" or view.scale == "fixed":
+    if choices.scale == "common" or view.scale == "fixed":
         there = [still.values.ravel() for still in stills if still.values is not None]
         first, last = (
             number_format.ends(*colour_scale.scale(view, np.concatenate(there))) if there else ("0", "0")
@@ -143,10 +144,12 @@ def scale_words(view: ViewState, stills: list[Still]) -> str:
     return ", ".join(filter(None, (words, bending(float(view.log), view.log, view.temperature))))
 
 
-def _colored(view: ViewState, values: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
+def _colored(
+    view: ViewState, photo: bool, values: NDArray[np.float32], low: float, high: float
+) -> NDArray[np.uint8]:
     # Contours run between patches, of which these are too small.
-    style = "tint" if not view.strip_photo else "glow" if view.style == "contour" else view.style
-    table = heat_table(view.colormap, view.opacity if view.strip_photo else 1.0, style, is_signed(low, high))
+    style = "tint" if not photo else "glow" if view.style == "contour" else view.style
+    table = heat_table(view.colormap, view.opacity if photo else 1.0, style, is_signed(low, high))
     colors: NDArray[np.uint8] = table[to_index(to_unit(values, low, high, view.log, view.temperature))]
     return colors
 

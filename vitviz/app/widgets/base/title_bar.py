@@ -129,21 +129,21 @@ class TitleBar(QWidget):
         name = QLabel(dock.windowTitle())
         name.setFont(theme.body(strong=True))
         title = dock.windowTitle()
-        self._float = self._button(
+        self.float_button = self._button(
             f"Float {title}, or put it back", "Float this panel, or put it back (Ctrl+Shift+F)"
         )
-        self._close = self._button(
+        self.close_button = self._button(
             f"Close {title}", "Close this panel (Ctrl+Shift+W); the Panels menu brings it back"
         )
-        self._float.clicked.connect(lambda: dock.setFloating(not dock.isFloating()))
-        self._close.clicked.connect(dock.close)
+        self.float_button.clicked.connect(lambda: dock.setFloating(not dock.isFloating()))
+        self.close_button.clicked.connect(dock.close)
         line = QHBoxLayout(self)
         line.setContentsMargins(12, 4, 8, 4)  # level with the title of the photo
         line.setSpacing(4)
         line.addWidget(name)
         line.addStretch(1)
-        line.addWidget(self._float)
-        line.addWidget(self._close)
+        line.addWidget(self.float_button)
+        line.addWidget(self.close_button)
         self._dress()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
@@ -162,5 +162,5 @@ class TitleBar(QWidget):
         return button
 
     def _dress(self) -> None:
-        self._float.setIcon(icons.icon("float", self.palette()))
-        self._close.setIcon(icons.icon("close", self.palette()))
+        self.float_button.setIcon(icons.icon("float", self.palette()))
+        self.close_button.setIcon(icons.icon("close", self.palette()))

@@ -86,6 +86,17 @@ class MosaicView(Pointed):
             self.update()
 
     @property
+    def selected(self) -> Target | None:
+        """The tile or layer that is outlined as selected."""
+        return self._selected
+
+    @property
+    def origin(self) -> QPointF:
+        """Where the plan's corner lies in the widget: tiles that cannot fill the room lie at its top, in the middle."""
+        placed = self.plan
+        return QPointF(0 if placed is None else max(0, (self.width() - placed.size[1]) // 2), 0)
+
+    @property
     def plan(self) -> Plan | None:
         """Where every tile lies, in logical pixels; None without tiles."""
         if self._plan is None and self._heads:
@@ -110,7 +121,7 @@ class MosaicView(Pointed):
         if self._over is None:
             self._over = self._draw_over(placed)
         painter.setOpacity(0.4 if self._dimmed else 1.0)
-        origin = self._origin(placed)
+        origin = self.origin
         painter.drawImage(origin, self._image)
         whole = self._labels.marks is not None or self._labels.order is not None
         beside = QRegion(self.rect()) if whole else labels.beside(placed, origin)
@@ -154,10 +165,6 @@ class MosaicView(Pointed):
             self._placed = (placed, ratio, found)
         return self._placed[2]
 
-    def _origin(self, placed: Plan) -> QPointF:
-        """Tiles that cannot fill the room lie at its top, in the middle."""
-        return QPointF(max(0, (self.width() - placed.size[1]) // 2), 0)
-
     def _draw_over(self, placed: Plan) -> QPixmap:
         """Numbers, names of the axes and marks: all that stays while the pointer moves."""
         ratio = self.devicePixelRatioF()
@@ -166,7 +173,7 @@ class MosaicView(Pointed):
         over.fill(Qt.GlobalColor.transparent)
         painter = QPainter(over)
         painter.setFont(theme.small())
-        painter.translate(self._origin(placed))
+        painter.translate(self.origin)
         labels.draw(painter, placed, self._labels, theme.colors(self.palette()))
         painter.end()
         return over
@@ -179,7 +186,7 @@ class MosaicView(Pointed):
         painter.save()
         painter.setFont(theme.small())
         painter.setPen(QColor(theme.colors(self.palette()).text))
-        painter.translate(self._origin(placed))
+        painter.translate(self.origin)
         labels.draw_layer_number(painter, placed, marked.layer)
         if marked.head is not None and self._labels.order is None:
             place = marked.head % placed.fold
@@ -191,7 +198,7 @@ class MosaicView(Pointed):
         heads = range(self._heads[target.layer]) if head is None else [head]
         boxes = [QRectF(*placed.box(target.layer, one)) for one in heads]
         whole = reduce(QRectF.united, boxes)
-        box = whole.translated(self._origin(placed)).adjusted(-1, -1, 1, 1)
+        box = whole.translated(self.origin).adjusted(-1, -1, 1, 1)
         scheme = theme.colors(self.palette())
         painter.setBrush(Qt.BrushStyle.NoBrush)
         color = QColor(scheme.accent) if strong else QColor(scheme.text)
@@ -216,7 +223,7 @@ class MosaicView(Pointed):
         placed = self.plan
         if placed is None or self._tiles is None:
             return None
-        point = position - self._origin(placed)
+        point = position - self.origin
         return placed.at(point.x(), point.y())
 
     def place_at(self, position: QPointF) -> int | None:
@@ -224,7 +231,7 @@ class MosaicView(Pointed):
         placed = self.plan
         if placed is None or self._tiles is None:
             return None
-        point = position - self._origin(placed)
+        point = position - self.origin
         return placed.place_at(point.x(), point.y())
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802

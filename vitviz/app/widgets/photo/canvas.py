@@ -135,6 +135,21 @@ class Canvas(Ringed):
             self.update(self._view.rect(area).toAlignedRect().adjusted(-_EDGE, -_EDGE, _EDGE, _EDGE))
 
     @property
+    def heat(self) -> QImage | None:
+        """The heat as it lies over the photo, one pixel per value; None for none."""
+        return self._heat
+
+    @property
+    def grid(self) -> Grid | None:
+        """The patch grid, whether or not it is drawn."""
+        return self._grid
+
+    @property
+    def dimmed(self) -> bool:
+        """Whether what is shown is about to be replaced."""
+        return self._dimmed
+
+    @property
     def marked(self) -> frozenset[Cell]:
         """The cells that are outlined as selected."""
         return self._query

@@ -58,6 +58,16 @@ class ColorBar(QWidget):
             self.update()
 
     @property
+    def texts(self) -> tuple[str, str, str]:
+        """The numbers: lowest, between, highest; empty for none."""
+        return self._texts
+
+    @property
+    def caption(self) -> str:
+        """How colours follow values; empty for in proportion."""
+        return self._caption
+
+    @property
     def marker(self) -> float | None:
         """Where along the bar the marker is."""
         return self._marker

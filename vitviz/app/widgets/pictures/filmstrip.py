@@ -109,6 +109,16 @@ class FilmStrip(Pointed):
             self.update()
 
     @property
+    def selected(self) -> int | None:
+        """The frame that is selected."""
+        return self._selected
+
+    @property
+    def marked(self) -> int | None:
+        """The frame that is pointed at elsewhere."""
+        return self._marked
+
+    @property
     def frames(self) -> tuple[Frame, ...]:
         """What is shown."""
         return self._frames
