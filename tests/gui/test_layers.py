@@ -58,10 +58,10 @@ def test_frames_fill_a_low_strip(count, least):
 def test_frames_of_attention_are_each_layers_attention(shown, head, fusion):
     trace = shown.session.trace
     chosen = in_strip(Selection((2, 5), 1, head, fusion, "to", "attention"))
-    stills = from_tiles(compute.head_maps(trace, (2, 5), "to"), chosen)
-    for layer, still in enumerate(stills):
+    strip = from_tiles(compute.stacked(compute.head_maps(trace, (2, 5), "to")), chosen)
+    for layer, values in enumerate(strip.maps):
         asked = {"layer": layer, "head": head, "fusion": fusion, "query": (2, 5)}
-        np.testing.assert_allclose(still.values, explain(trace, "attention", **asked).values, rtol=1e-6)
+        np.testing.assert_allclose(values, explain(trace, "attention", **asked).values, rtol=1e-6)
 
 
 def test_frames_are_drawn_in_the_colours_of_the_view(shown, panel):

@@ -1,6 +1,7 @@
 """What runs in threads: from what the user asked for to a trace and its first maps. torch is first imported here."""
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ from vitviz.app.session.view_state import (
 )
 from vitviz.app.work.worker import Stopped, Ticket
 from vitviz.errors import VitvizError
+from vitviz.explain import explain
 from vitviz.explain.registry import find, idle_options
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from vitviz.explain.heatmap import Heatmap
 
 Maps = list[NDArray[np.float32]]
+"""The maps of all heads of a query: per layer (heads, rows, cols)."""
+
+Stacks = tuple[NDArray[np.float32], ...]
+"""The same in few arrays: (layers, heads, rows, cols) for consecutive layers that are alike."""
 
 # Weights that are computed between two frames: a few hundredths of a second on one core.
 _INSTANT = 1 << 21
@@ -70,8 +76,6 @@ def methods(trace: "Trace") -> dict[str, str | None]:
 
 def heatmap(trace: "Trace", chosen: Selection) -> "Heatmap":
     """The heatmap of a selection; what `vitviz.explain` gives."""
-    from vitviz.explain import explain
-
     taken = find(chosen.method).options
     asked = {name: getattr(chosen, name) for name in _AXES if name in taken}
     return explain(trace, chosen.method, **asked, **dict(chosen.choices))
@@ -100,6 +104,11 @@ def head_maps(trace: "Trace", query: Query, direction: Direction) -> Maps:
 
     with memory_guard(trace.model.name, trace.model.device):
         return head_maps(trace, query, direction)
+
+
+def stacked(maps: Maps) -> Stacks:
+    """Maps per layer, consecutive layers of one shape as one array."""
+    return tuple(np.array(list(alike)) for _, alike in groupby(maps, lambda layer: layer.shape))
 
 
 def warm(trace: "Trace", ticket: Ticket) -> None:

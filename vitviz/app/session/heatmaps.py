@@ -1,6 +1,7 @@
 """Heatmap and head maps of what is asked for: at once where that is quick, else from a thread while the old ones stay."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -30,11 +31,20 @@ class Shown:
 
 @dataclass(frozen=True, eq=False)
 class Tiles:
-    """The mosaic's content: per layer float32 (heads, rows, cols) of one query."""
+    """The maps of all layers and heads of one query: what the mosaic and the strip of layers are made of.
+
+    Layers that are alike lie in one array (layers, heads, rows, cols), so that what panels need of every layer and head
+    (ranges, means over heads, colours) is computed for all at once.
+    """
 
     query: Query
     direction: Direction
-    maps: compute.Maps
+    stacks: compute.Stacks
+
+    @cached_property
+    def maps(self) -> compute.Maps:
+        """Per layer float32 (heads, rows, cols)."""
+        return [layer for stack in self.stacks for layer in stack]
 
 
 class Maps(QObject):
@@ -53,7 +63,7 @@ class Maps(QObject):
         self.tiles_problem = ""
         self._asked: Selection | None = None
         self._heats: dict[Selection, Heatmap] = {}
-        self._readouts: dict[tuple[Query, Direction], compute.Maps] = {}
+        self._readouts: dict[tuple[Query, Direction], Tiles] = {}
         self._latest: Tiles | None = None
         self._ready: prefetch.Ready | None = None
         self._wanted: tuple[Query, Direction] | None = None  # tiles that are being computed
@@ -97,7 +107,7 @@ class Maps(QObject):
         self._wanted, self._lacking, self._warm = None, None, False
         if drawn is not None:
             chosen = drawn.selection
-            self._latest = Tiles(chosen.query, chosen.direction, drawn.maps)
+            self._latest = Tiles(chosen.query, chosen.direction, compute.stacked(drawn.maps))
             self._keep_tiles(self._latest)
             if drawn.heatmap is not None:
                 self._heats[chosen] = drawn.heatmap
@@ -147,8 +157,7 @@ class Maps(QObject):
         key = chosen.query, chosen.direction
         latest = self._latest
         if latest is None or (latest.query, latest.direction) != key:
-            kept = self._readouts.get(key)
-            latest = None if kept is None else Tiles(*key, kept)
+            latest = self._readouts.get(key)
         if latest is None and key == self._lacking:
             return None
         if latest is None and self._ready is not None:
@@ -156,7 +165,7 @@ class Maps(QObject):
             latest = None if ready is None else Tiles(*key, ready)
         if latest is None and compute.quick(trace, trace.layers, *key, self._warm):
             try:
-                latest = Tiles(*key, compute.head_maps(trace, *key))
+                latest = Tiles(*key, compute.stacked(compute.head_maps(trace, *key)))
             except Exception as problem:
                 self._lack_tiles(key, problem)
                 return None
@@ -176,7 +185,7 @@ class Maps(QObject):
         def work(ticket: Ticket) -> Tiles:
             if direction == "by":
                 compute.warm(trace, ticket)
-            return Tiles(query, direction, compute.head_maps(trace, query, direction))
+            return Tiles(query, direction, compute.stacked(compute.head_maps(trace, query, direction)))
 
         self._wanted = query, direction
         self._tiles_worker.submit(
@@ -203,7 +212,7 @@ class Maps(QObject):
 
     def _keep_tiles(self, tiles: Tiles) -> None:
         if tiles.query is None:
-            self._readouts[tiles.query, tiles.direction] = tiles.maps
+            self._readouts[tiles.query, tiles.direction] = tiles
 
     def _prepare(self, prepared: tuple[list[Tiles], prefetch.Ready | None]) -> None:
         self._warm = True
@@ -264,5 +273,6 @@ def _prepared(trace: "Trace", ticket: Ticket) -> tuple[list[Tiles], prefetch.Rea
     for direction in directions:
         if ticket.stopped():
             raise Stopped
-        found.append(Tiles(None, direction, compute.head_maps(trace, None, direction)))
+        maps = compute.head_maps(trace, None, direction)
+        found.append(Tiles(None, direction, compute.stacked(maps)))
     return found, prefetch.prepare(trace, ticket)

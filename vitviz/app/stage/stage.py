@@ -12,7 +12,7 @@ from vitviz.app.dialogs.model_chooser import ModelChooser
 from vitviz.app.session.comparison import Comparison
 from vitviz.app.session.session import Session
 from vitviz.app.stage import opening
-from vitviz.app.stage.photo_view import PhotoPanel
+from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.stage.side import ACTIVE, Caption, ComparedPhoto, Side, column_of
 from vitviz.app.widgets.photo.canvas import Canvas
 
@@ -30,7 +30,7 @@ class SplitStage(QWidget):
         Signal()
     )  # a comparison began or ended, its second side began or ended to work, or the other side is active
 
-    def __init__(self, window: "Window", photo: PhotoPanel) -> None:
+    def __init__(self, window: "Window", photo: PhotoView) -> None:
         super().__init__()
         self._window = window
         self._photo = photo

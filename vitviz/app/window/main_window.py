@@ -25,7 +25,7 @@ from vitviz.app.settings import REMEMBERED, Settings
 from vitviz.app.sources import mime
 from vitviz.app.sources.samples import MODELS, is_bundled, samples
 from vitviz.app.stage import opening
-from vitviz.app.stage.photo_view import PhotoPanel
+from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.stage.stage import SplitStage
 from vitviz.app.ui import theme
 from vitviz.app.widgets.messages.first_start import Greeting
@@ -69,7 +69,7 @@ class Window(QMainWindow):
         self.menu_bar = QMenuBar()
         self.notice = Notice()
         self.tools = ToolsPanel(session, self.commands)
-        self.photo = PhotoPanel(session, self.commands)
+        self.photo = PhotoView(session, self.commands)
         self.stage = SplitStage(self, self.photo)
         self.status = StatusPanel(session)
         self.toast = Toast(self.photo.canvas)

@@ -108,6 +108,8 @@ class HeadsPanel(Panel):
         self._tiles: Tiles | None = None
         self._measured: Measured | None = None
         self._order: list[list[int]] | None = None
+        self._drawn: tuple[object, ...] | None = None  # what the tiles were made of
+        self._said: tuple[object, ...] | None = None  # what the sentence was made of
         self._choices: tuple[PanelChoices | None, HeadsView] | None = None
         self.says = Quiet()
         self.scale = QComboBox()
@@ -197,37 +199,45 @@ class HeadsPanel(Panel):
             if session.maps.tiles_problem:
                 self._clear("No heads to show", session.maps.tiles_problem)
             return  # The old tiles stay, dimmed after a moment, until the new ones are there.
-        self.empty.hide()
-        self._tiles, maps = tiles, tiles.maps
-        labels = self._sort()
-        shown = indices(maps, self.choices.tiles, view.log, view.temperature)
-        if self._order is not None:
-            for layer, heads in enumerate(self._order):
-                shown[layer, : len(heads)] = shown[layer, heads]
-        grid = trace.patches
-        aspect = (grid.cols * grid.cell[1]) / (grid.rows * grid.cell[0])
-        self.view.set_tiles(shown, tuple(len(layer) for layer in maps), aspect)
-        grids = tuple(f"{layer.shape[1]}×{layer.shape[2]}" for layer in maps)
-        self.view.set_labels(replace(labels, stages=grids if len(set(grids)) > 1 else ()))
+        drawn = tiles, self.choices, view.log, view.temperature, self._measured
+        if drawn != self._drawn:
+            self.empty.hide()
+            self._drawn, self._tiles = drawn, tiles
+            self._show_tiles(trace, tiles)
         self._mark()
         self._say()
 
+    def _show_tiles(self, trace: "Trace", tiles: Tiles) -> None:
+        view = self.session.view
+        labels = self._sort(tiles)
+        shown = indices(tiles.stacks, self.choices.tiles, view.log, view.temperature)
+        if self._order is not None:
+            for layer, order in enumerate(self._order):
+                shown[layer, : len(order)] = shown[layer, order]
+        grid = trace.patches
+        aspect = (grid.cols * grid.cell[1]) / (grid.rows * grid.cell[0])
+        heads = tuple([stack.shape[1] for stack in tiles.stacks for _ in stack])
+        self.view.set_tiles(shown, heads, aspect)
+        self.view.set_labels(labels)
+
     def _clear(self, headline: str, hint: str) -> None:
-        self._tiles = None
+        self._tiles = self._drawn = None
         self.view.set_tiles(None, (), 1.0)
         self.empty.invite(headline, hint)
         self._say()
 
-    def _sort(self) -> Labels:
-        """Marks and order from what was measured; where nothing was yet, have it measured."""
+    def _sort(self, tiles: Tiles) -> Labels:
+        """Labels, with marks and order from what was measured; where nothing was yet, have it measured."""
+        grids = [f"{stack.shape[2]}×{stack.shape[3]}" for stack in tiles.stacks for _ in stack]
+        plain = Labels(tuple(grids)) if len(set(grids)) > 1 else Labels()
         trace, measured, choices = self.session.trace, self._measured, self.choices
         self._order = None
         if trace is None or not choices.mark:
-            return Labels()
+            return plain
         if measured is None or measured.trace is not trace:
             if not self.worker.busy:
                 self.worker.submit(lambda ticket: measure(trace, ticket), self._take, self._have_none)
-            return Labels()
+            return plain
         numbers = measured.of(choices.mark)
         known = [value for layer in numbers for value in layer if not np.isnan(value)]
         top = 1.0 if choices.mark == "entropy" else max(known, default=1.0) or 1.0
@@ -236,7 +246,8 @@ class HeadsPanel(Panel):
         marks = (
             tuple(layer[head] / top for head in heads) for layer, heads in zip(numbers, order, strict=True)
         )
-        return Labels(
+        return replace(
+            plain,
             order=tuple(map(tuple, order)) if choices.ordered else None,
             along=_ALONG[choices.mark] if choices.ordered else "heads",
             marks=tuple(marks),
@@ -292,8 +303,13 @@ class HeadsPanel(Panel):
         session = self.session
         tiles, trace = self._tiles, self.session.trace
         if trace is None or tiles is None:
+            self._said = None
             self.says.set_text("")
             return
+        said = tiles, session.selection, session.hover, self.choices, self._measured, session.view
+        if said == self._said:
+            return
+        self._said = said
         where = describe.where(trace, session.selection)
         verb = "attends to" if tiles.direction == "to" else "is attended by"
         if session.hover.tile is not None:

@@ -11,7 +11,8 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, 
 
 from vitviz.app.panels.base import Panel, Shown
 from vitviz.app.panels.layers.strip import (
-    Still,
+    NOTHING,
+    Strip,
     box,
     frames,
     from_tiles,
@@ -83,8 +84,8 @@ class LayersPanel(Panel):
         super().__init__(session, parent)
         self._wanted: Selection | None = None  # what the strip is to show
         self._shown: Selection | None = None
-        self._stills: list[Still] = []
-        self._kept: dict[Selection, list[Still]] = {}
+        self._strip = NOTHING
+        self._kept: dict[Selection, Strip] = {}
         self._problem = ""
         self._part = 0.0
         self._choices: tuple[PanelChoices | None, LayersView] | None = None
@@ -176,15 +177,14 @@ class LayersPanel(Panel):
 
     def shown(self) -> LayersShown:
         """The strip as it is drawn."""
-        maps = tuple(still.values for still in self._stills)
-        return LayersShown(self.says.whole, self.strip.dimmed, self._shown, maps)
+        return LayersShown(self.says.whole, self.strip.dimmed, self._shown, self._strip.maps)
 
     # What to show.
 
     def _take_trace(self) -> None:
         self.worker.cancel()
         self._set_playing(False)
-        self._kept, self._shown, self._wanted, self._stills, self._problem = {}, None, None, [], ""
+        self._kept, self._shown, self._wanted, self._strip, self._problem = {}, None, None, NOTHING, ""
         there = self.session.trace is not None
         for widget in (self.play, self.speed, self.loop, self.over, self.scale):
             widget.setVisible(there)
@@ -215,7 +215,7 @@ class LayersPanel(Panel):
             )
             return
         self.empty.hide()
-        wanted = in_strip(selection(session.view, replace(session.hover, tile=None)))
+        wanted = in_strip(self._asked)
         if wanted == self._shown and self._wanted == wanted:
             self._say()
             return
@@ -233,10 +233,18 @@ class LayersPanel(Panel):
         if self._shown != wanted:
             self._say()
 
+    @property
+    def _asked(self) -> Selection:
+        """What is asked for, but for the layer or head that the pointer previews."""
+        session = self.session
+        if session.hover.tile is None:
+            return session.selection
+        return selection(session.view, replace(session.hover, tile=None))
+
     def _show_tiles(self, wanted: Selection) -> None:
         tiles = self.session.maps.tiles()
         if tiles is not None and (tiles.query, tiles.direction) == (wanted.query, wanted.direction):
-            self._show(wanted, from_tiles(tiles.maps, wanted))
+            self._show(wanted, from_tiles(tiles.stacks, wanted))
         elif self.session.maps.tiles_problem:
             self._fail(self.session.maps.tiles_problem)
         else:
@@ -248,7 +256,7 @@ class LayersPanel(Panel):
             return
         self.worker.submit(
             lambda ticket: walk(trace, wanted, ticket),
-            lambda stills: self._take(wanted, stills),
+            lambda found: self._take(wanted, found),
             lambda problem: self._fail(failure(problem).message),
             self._hear,
         )
@@ -258,32 +266,32 @@ class LayersPanel(Panel):
             self._part = news.done or 0.0
             self._say()
 
-    def _take(self, wanted: Selection, stills: list[Still]) -> None:
+    def _take(self, wanted: Selection, found: Strip) -> None:
         while len(self._kept) >= _KEPT:
             self._kept.pop(next(iter(self._kept)))
-        self._kept[wanted] = stills
-        self._show(wanted, stills)
+        self._kept[wanted] = found
+        self._show(wanted, found)
 
     def _fail(self, told: str) -> None:
         self._problem = told
-        self._shown, self._stills = self._wanted, []
+        self._shown, self._strip = self._wanted, NOTHING
         self._settle()
         self.strip.set_frames((), 1.0)
         self._say()
 
-    def _show(self, wanted: Selection, stills: list[Still]) -> None:
-        self._shown, self._stills = wanted, stills
+    def _show(self, wanted: Selection, found: Strip) -> None:
+        self._shown, self._strip = wanted, found
         self._settle()
         self._show_frames()
 
     def _show_frames(self) -> None:
         """Frames in the colours of the view."""
         trace = self.session.trace
-        if trace is None or not self._stills:
+        if trace is None or not self._strip.layers:
             return
         finest = trace.patches
         aspect = finest.cols * finest.cell[1] / (finest.rows * finest.cell[0])
-        self.strip.set_frames(frames(trace, self._stills, self.session.view, self.choices), aspect)
+        self.strip.set_frames(frames(trace, self._strip, self.session.view, self.choices), aspect)
         self._mark()
         self._say()
 
@@ -295,13 +303,12 @@ class LayersPanel(Panel):
         if self._problem:
             self.says.set_text(self._problem)
             return
-        base = selection(session.view, replace(session.hover, tile=None))
-        said = sentence(trace, base)
+        said = sentence(trace, self._asked)
         if self.worker.busy and self._patience.isActive() is False and self._shown != self._wanted:
             layers = len(trace.layers)
             self.says.set_text(f"{said} · computing, {round(self._part * layers)} of {layers} layers")
             return
-        self.says.set_text(f"{said} · {scale_words(session.view, self.choices, self._stills)}")
+        self.says.set_text(f"{said} · {scale_words(session.view, self.choices, self._strip)}")
         self.strip.setAccessibleDescription(
             f"{said}; layer {session.view.layer} is chosen; arrow keys choose another"
         )
