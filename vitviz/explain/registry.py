@@ -77,7 +77,7 @@ class Method:
         parameters = list(inspect.signature(self.compute).parameters.values())[1:]
         return {parameter.name: parameter.default for parameter in parameters}
 
-    @property
+    @cached_property
     def _module(self) -> Any:
         return import_module(f"vitviz.explain.methods.{self.name}")
 
@@ -252,10 +252,12 @@ def idle_options(trace: "Trace") -> dict[tuple[str, str], str]:
 
 def _plain(value: Any) -> Any:
     """NumPy's numbers, as argmax gives them, as Python's own."""
-    import numpy as np
-
+    if value is None or type(value) in (str, int, float, bool):
+        return value
     if isinstance(value, tuple):
         return tuple(map(_plain, value))
+    import numpy as np
+
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -118,8 +118,7 @@ def to_units(
     temperature: float = 1.0,
 ) -> NDArray[np.float32]:
     """`to_unit` for several maps (maps, rows, cols), each with its own (low, high)."""
-    in_proportion = not log and temperature == 1
-    if in_proportion and not [low for low, high in ends if not low < high or is_signed(low, high)]:
+    if not log and temperature == 1 and not [low for low, high in ends if not low < high or low < 0]:
         # All at once, because this follows the pointer.
         lows, highs = np.array(ends, np.float64).T[..., None, None]
         unit = (maps.astype(np.float64) - lows) / (highs - lows)

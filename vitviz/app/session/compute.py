@@ -20,8 +20,7 @@ from vitviz.app.session.view_state import (
 )
 from vitviz.app.work.worker import Stopped, Ticket
 from vitviz.errors import VitvizError
-from vitviz.explain import explain
-from vitviz.explain.registry import find, idle_options
+from vitviz.explain import registry
 
 if TYPE_CHECKING:
     from vitviz.attention.layer import Layer
@@ -63,22 +62,20 @@ def shape_of(trace: "Trace") -> Shape:
     """What the trace has to choose from."""
     grid = trace.patches
     heads = tuple(layer.heads for layer in trace.layers)
-    idle = frozenset(idle_options(trace))
+    idle = frozenset(registry.idle_options(trace))
     return Shape(heads, (grid.rows, grid.cols), trace.prefix, len(trace.logits), idle)
 
 
 def methods(trace: "Trace") -> dict[str, str | None]:
     """Each method, with None if it applies to the trace and else the reason it does not."""
-    from vitviz.explain.registry import methods
-
-    return methods(trace)
+    return registry.methods(trace)
 
 
 def heatmap(trace: "Trace", chosen: Selection) -> "Heatmap":
     """The heatmap of a selection; what `vitviz.explain` gives."""
-    taken = find(chosen.method).options
+    taken = registry.find(chosen.method).options
     asked = {name: getattr(chosen, name) for name in _AXES if name in taken}
-    return explain(trace, chosen.method, **asked, **dict(chosen.choices))
+    return registry.heatmap(trace, chosen.method, {**asked, **dict(chosen.choices)})
 
 
 def computed(trace: "Trace", chosen: Selection, ticket: Ticket) -> "Heatmap":
@@ -86,7 +83,7 @@ def computed(trace: "Trace", chosen: Selection, ticket: Ticket) -> "Heatmap":
     from vitviz.attention.recording.recorder import Cancelled
     from vitviz.explain.methods.class_gradients import gradients
 
-    method = find(chosen.method)
+    method = registry.find(chosen.method)
     if method.gradient and method.refusal(trace) is None:
         try:
             gradients(trace, chosen.target, ticket.stopped)

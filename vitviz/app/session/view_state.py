@@ -145,7 +145,7 @@ def patches_in(query: Query) -> tuple[Patch, ...]:
     """The patches of a query: one, several, or none for a prefix token and the readout."""
     if not isinstance(query, tuple):
         return ()
-    return tuple(part for part in query if isinstance(part, tuple)) or (query,)  # type: ignore[return-value]
+    return query if isinstance(query[0], tuple) else (query,)
 
 
 def rectangle(corner: Patch, other: Patch) -> set[Patch]:

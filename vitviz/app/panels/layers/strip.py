@@ -192,7 +192,7 @@ def _colored(view: ViewState, photo: bool, maps: NDArray[np.float32], ends: list
     opacity = view.opacity if photo else 1.0
     index = to_index(to_units(maps, ends, view.log, view.temperature))
     colors: NDArray[np.uint8] = heat_table(view.colormap, opacity, style)[index]
-    signed = [is_signed(low, high) for low, high in ends]
+    signed = [low < 0 and is_signed(low, high) for low, high in ends]
     if any(signed):
         colors[signed] = heat_table(view.colormap, opacity, style, signed=True)[index[signed]]
     return colors

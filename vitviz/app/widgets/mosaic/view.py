@@ -1,6 +1,6 @@
 """The mosaic: every tile of layers × heads in one picture, with numbers, a selection and a preview under the pointer."""
 
-from functools import reduce
+from functools import lru_cache, reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,8 @@ class MosaicView(Pointed):
         self._placed: tuple[Plan, float, list[tuple[int, int, int, int]]] | None = None
         self._image: QImage | None = None
         self._over: QPixmap | None = None
+        self._room_of_over = QRegion()
+        self._outlines: dict[Target, QRectF] = {}  # where `_plan` puts the outlines of what was pointed at
         self._selected: Target | None = None
         self._place: int | None = None
 
@@ -100,6 +102,7 @@ class MosaicView(Pointed):
     def plan(self) -> Plan | None:
         """Where every tile lies, in logical pixels; None without tiles."""
         if self._plan is None and self._heads:
+            self._outlines = {}
             self._plan = plan(self._heads, self._aspect, self.width() - _RIM, self.height() - _RIM)
         return self._plan
 
@@ -121,11 +124,8 @@ class MosaicView(Pointed):
         if self._over is None:
             self._over = self._draw_over(placed)
         painter.setOpacity(0.4 if self._dimmed else 1.0)
-        origin = self.origin
-        painter.drawImage(origin, self._image)
-        whole = self._labels.marks is not None or self._labels.order is not None
-        beside = QRegion(self.rect()) if whole else labels.beside(placed, origin)
-        painter.setClipRegion(beside)
+        painter.drawImage(self.origin, self._image)
+        painter.setClipRegion(self._room_of_over)
         painter.drawPixmap(0, 0, self._over)
         painter.setClipping(False)
         self._draw_current_numbers(painter, placed)
@@ -176,6 +176,8 @@ class MosaicView(Pointed):
         painter.translate(self.origin)
         labels.draw(painter, placed, self._labels, theme.colors(self.palette()))
         painter.end()
+        whole = self._labels.marks is not None or self._labels.order is not None
+        self._room_of_over = QRegion(self.rect()) if whole else labels.beside(placed, self.origin)
         return over
 
     def _draw_current_numbers(self, painter: QPainter, placed: Plan) -> None:
@@ -194,11 +196,13 @@ class MosaicView(Pointed):
         painter.restore()
 
     def _draw_outline(self, painter: QPainter, placed: Plan, target: Target, strong: bool) -> None:
-        head = target.head
-        heads = range(self._heads[target.layer]) if head is None else [head]
-        boxes = [QRectF(*placed.box(target.layer, one)) for one in heads]
-        whole = reduce(QRectF.united, boxes)
-        box = whole.translated(self.origin).adjusted(-1, -1, 1, 1)
+        box = self._outlines.get(target)
+        if box is None:
+            head = target.head
+            heads = range(self._heads[target.layer]) if head is None else [head]
+            boxes = [QRectF(*placed.box(target.layer, one)) for one in heads]
+            box = reduce(QRectF.united, boxes).translated(self.origin).adjusted(-1, -1, 1, 1)
+            self._outlines[target] = box
         scheme = theme.colors(self.palette())
         painter.setBrush(Qt.BrushStyle.NoBrush)
         color = QColor(scheme.accent) if strong else QColor(scheme.text)
@@ -255,11 +259,17 @@ class MosaicView(Pointed):
 
 def _stretched(tiles: NDArray[np.uint8], length: int, axis: int) -> NDArray[np.uint8]:
     """An axis at another length: patches repeated as they are, or where there is less room the strongest of several."""
-    patches = tiles.shape[axis]
+    first, *others = _taken(tiles.shape[axis], length)
+    shown: NDArray[np.uint8] = tiles.take(first, axis)
+    # Several times faster than np.maximum.reduceat, and this follows the pointer.
+    for further in others:
+        np.maximum(shown, tiles.take(further, axis), out=shown)
+    return shown
+
+
+@lru_cache(maxsize=8)
+def _taken(patches: int, length: int) -> list[NDArray[np.intp]]:
+    """For each place of a length its first patch, then its second, and so on; the last again where there is none."""
     starts = (np.arange(length) * patches) // length
     ends = np.maximum(np.append(starts[1:], patches), starts + 1)
-    shown: NDArray[np.uint8] = np.take(tiles, starts, axis)
-    # Several times faster than np.maximum.reduceat, and this follows the pointer.
-    for further in range(1, int((ends - starts).max())):
-        np.maximum(shown, np.take(tiles, np.minimum(starts + further, ends - 1), axis), out=shown)
-    return shown
+    return [np.minimum(starts + further, ends - 1) for further in range(int((ends - starts).max()))]

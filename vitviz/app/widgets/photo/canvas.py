@@ -4,7 +4,7 @@ from collections.abc import Iterable, Set
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QEvent, QLineF, QPointF, QRectF, QSize, QSizeF, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, QSizeF, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QEnterEvent,
@@ -308,7 +308,7 @@ class Canvas(Ringed):
     def _outline(
         self, painter: QPainter, grid: Grid, view: Viewport, cells: Set[Cell], color: QColor, width: int
     ) -> None:
-        lines = [QLineF(view.point(line.p1()), view.point(line.p2())) for line in grid.border(cells)]
+        lines = [view.transform.map(line) for line in grid.border(cells)]
         # A dark line outside keeps the outline visible on bright heat and bright photos alike.
         for shade, thick in ((QColor(0, 0, 0, 150), width + 2), (color, width)):
             painter.setPen(QPen(shade, thick, c=Qt.PenCapStyle.SquareCap))

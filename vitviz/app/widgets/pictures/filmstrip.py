@@ -24,6 +24,7 @@ from vitviz.app.widgets.base.hover_view import Pointed
 
 _MARGIN = 12
 _LABEL = 18
+_RIGHT = Qt.AlignmentFlag.AlignRight
 _DIMMED = 0.4  # opacity
 _NOTE_FROM = 44  # a frame as wide as this has room for its note
 
@@ -93,7 +94,8 @@ class FilmStrip(Pointed):
         self._backdrop: QImage | None = None
         self._scaled: QPixmap | None = None
         self._places: Places | None = None
-        self._boxes: list[QRectF] = []  # where `_places` puts each frame
+        self._boxes: list[QRectF] = []  # where `_places` puts each frame …
+        self._below: list[QRectF] = []  # … and its words
         self._fixed: list[
             tuple[str, bool, bool]
         ] = []  # of each frame: name, whether it lacks a picture, and a note
@@ -146,6 +148,9 @@ class FilmStrip(Pointed):
         if self._places is None and self._frames:
             self._places = places(len(self._frames), self._aspect, (self.width(), self.height()))
             self._boxes = [QRectF(*self._places.box(number)) for number in range(len(self._frames))]
+            self._below = [
+                QRectF(box.left(), box.bottom() + 3, box.width(), _LABEL - 3) for box in self._boxes
+            ]
         return self._places
 
     def sizeHint(self) -> QSize:  # noqa: N802
@@ -172,9 +177,9 @@ class FilmStrip(Pointed):
         if placed.width >= _NOTE_FROM:
             painter.setFont(theme.small())
             painter.setPen(QColor(theme.colors(self.palette()).quiet))
-            for frame, box in zip(self._frames, self._boxes, strict=True):
+            for frame, below in zip(self._frames, self._below, strict=True):
                 if frame.note:
-                    painter.drawText(_below(box), Qt.AlignmentFlag.AlignRight, frame.note)
+                    painter.drawText(below, _RIGHT, frame.note)
         painter.setOpacity(1.0)
         self._draw_outlines(painter)
         self.draw_focus(painter)
@@ -201,8 +206,8 @@ class FilmStrip(Pointed):
                 on = number in (self._selected, self._marked, self._hovered)
                 painter.setPen(QColor(scheme.text if on else scheme.quiet))
                 side = Qt.AlignmentFlag.AlignLeft if words and frame.note else Qt.AlignmentFlag.AlignHCenter
-                below = _below(box) if words else _below(box).adjusted(-4, 0, 4, 0)
-                painter.drawText(below, side, frame.name)
+                below = self._below[number]
+                painter.drawText(below if words else below.adjusted(-4, 0, 4, 0), side, frame.name)
         painter.end()
         return under
 
@@ -299,8 +304,3 @@ class FilmStrip(Pointed):
             super().keyPressEvent(event)
         elif 0 <= goal <= last:
             self.picked.emit(goal)
-
-
-def _below(box: QRectF) -> QRectF:
-    """Where the words of a frame lie."""
-    return QRectF(box.left(), box.bottom() + 3, box.width(), _LABEL - 3)
