@@ -161,7 +161,7 @@ def test_the_newest_query_wins_and_strips_are_kept(shown, panel, qtbot, gate):
 def test_a_method_without_layers_says_what_is_shown_instead(shown, panel, qtbot):
     shown.session.change(method="input_gradient")
     assert panel.says.whole.startswith(
-        "Input gradient knows no layers; instead: what the class token attends to"
+        "Input gradient has no map per layer; instead: what the class token attends to"
     )
     np.testing.assert_allclose(
         panel.shown().maps[0], explain(shown.session.trace, "attention", layer=0).values, rtol=1e-6

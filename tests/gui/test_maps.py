@@ -186,3 +186,22 @@ def test_weights_that_are_too_many_or_of_windows_are_not_laid_ready(shown, swin,
     monkeypatch.setattr(prefetch, "BYTES", 1 << 30)
     show(shown, qtbot, photo, swin)
     assert prefetch.prepare(shown.session.trace, ticket) is None
+
+
+def test_head_maps_of_layers_that_are_alike_lie_in_one_array(shown, swin, photo, qtbot):
+    for query in (None, (3, 3)):
+        assert [stack.shape for stack in tiles_of(shown, qtbot, query).stacks] == [(3, 3, 8, 8)]
+    show(shown, qtbot, photo, swin)
+    tiles = tiles_of(shown, qtbot, (3, 3))
+    assert [stack.shape for stack in tiles.stacks] == [(2, 2, 16, 16), (2, 4, 8, 8)]
+    known = compute.head_maps(shown.session.trace, (3, 3), "to")
+    assert len(tiles.maps) == len(known)
+    for values, right in zip(tiles.maps, known, strict=True):
+        np.testing.assert_array_equal(values, right)
+
+
+def tiles_of(window, qtbot, query):
+    """The head maps of a query, once they are there."""
+    window.session.change(query=query, pinned=query is not None)
+    qtbot.waitUntil(lambda: window.panel("heads").shown().tiles.query == query)
+    return window.session.maps.tiles()

@@ -298,3 +298,16 @@ def test_a_map_of_zeros_says_so(shown, qtbot):
     shown.session.change(query=None, pinned=False)
     qtbot.waitUntil(lambda: shown.session.heatmap.total > 0)
     assert "every patch" not in shown.photo.scale.whole
+
+
+def test_ranges_of_several_maps_are_those_of_each_and_leave_out_what_is_no_number():
+    maps = np.random.default_rng(1).random((4, 3, 5), np.float32)
+    expected = [(float(one.min()), float(one.max())) for one in maps]
+    assert colour_scale.extents(maps) == expected
+    assert [colour_scale.extent(one) for one in maps] == expected
+    assert colour_scale.united(expected) == (float(maps.min()), float(maps.max()))
+    maps[1, 0, 0], maps[2, 1, 1], maps[3] = np.nan, np.inf, np.nan
+    known = [one[np.isfinite(one)] for one in maps[:3]]
+    expected = [(float(one.min()), float(one.max())) for one in known]
+    assert colour_scale.extents(maps) == [*expected, (0.0, 0.0)]
+    assert colour_scale.united([]) is None

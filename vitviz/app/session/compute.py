@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
     from vitviz.explain.heatmap import Heatmap
 
-Maps = list[NDArray[np.float32]]
+HeadMaps = list[NDArray[np.float32]]
 """The maps of all heads of a query: per layer (heads, rows, cols)."""
 
 Stacks = tuple[NDArray[np.float32], ...]
@@ -44,7 +44,7 @@ class Drawn:
     """What was drawn of a trace before it was handed over; no heatmap where the selection has none."""
 
     selection: Selection
-    maps: Maps
+    maps: HeadMaps
     heatmap: "Heatmap | None"
 
 
@@ -94,7 +94,7 @@ def computed(trace: "Trace", chosen: Selection, ticket: Ticket) -> "Heatmap":
     return heatmap(trace, chosen)
 
 
-def head_maps(trace: "Trace", query: Query, direction: Direction) -> Maps:
+def head_maps(trace: "Trace", query: Query, direction: Direction) -> HeadMaps:
     """The mosaic of a query: per layer float32 (heads, rows, cols)."""
     from vitviz.explain.query import head_maps
     from vitviz.models.devices import memory_guard
@@ -103,8 +103,8 @@ def head_maps(trace: "Trace", query: Query, direction: Direction) -> Maps:
         return head_maps(trace, query, direction)
 
 
-def stacked(maps: Maps) -> Stacks:
-    """Maps per layer, consecutive layers of one shape as one array."""
+def stacked(maps: HeadMaps) -> Stacks:
+    """HeadMaps per layer, consecutive layers of one shape as one array."""
     return tuple(np.array(list(alike)) for _, alike in groupby(maps, lambda layer: layer.shape))
 
 

@@ -22,7 +22,7 @@ _KEPT = 64  # heatmaps of the readout that are kept: its layers and heads
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class ShownHeat:
     """A heatmap with what it was asked for by."""
 
     selection: Selection
@@ -42,7 +42,7 @@ class Tiles:
     stacks: compute.Stacks
 
     @cached_property
-    def maps(self) -> compute.Maps:
+    def maps(self) -> compute.HeadMaps:
         """Per layer float32 (heads, rows, cols)."""
         return [layer for stack in self.stacks for layer in stack]
 
@@ -58,7 +58,7 @@ class Maps(QObject):
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self.trace: Trace | None = None
-        self.shown: Shown | None = None
+        self.shown: ShownHeat | None = None
         self.problem = ""  # why there is no heatmap for this selection
         self.tiles_problem = ""
         self._asked: Selection | None = None
@@ -221,14 +221,14 @@ class Maps(QObject):
             self._keep_tiles(tiles)
 
     def _ignore(self, _: BaseException) -> None:
-        """What was prepared for later is asked for again when it is needed, and then a problem is told."""
+        """Nothing to report: what could not be prepared is computed when it is needed, and then a problem is reported."""
 
     def _show(self, chosen: Selection, found: "Heatmap") -> None:
         if chosen.query is None and chosen not in self._heats:
             while len(self._heats) >= _KEPT:
                 self._heats.pop(next(iter(self._heats)))
             self._heats[chosen] = found
-        self.shown, self.problem = Shown(chosen, found), ""
+        self.shown, self.problem = ShownHeat(chosen, found), ""
         self._settle()
         self.heat_changed.emit()
 
@@ -254,7 +254,7 @@ class Maps(QObject):
         self.late_changed.emit()
 
     def _settle(self) -> None:
-        """Nothing keeps the user waiting once both are there."""
+        """End being late once both heatmap and head maps are there."""
         if self._heat_worker.busy or self._wanted is not None:
             if self._late:
                 self.late_changed.emit()

@@ -78,12 +78,12 @@ class PhotoView(QWidget):
         self.no_model = Invitation(self.canvas, [actions["choose_model"], actions["open_weights"]], low=True)
         self.progress = ProgressCard(self.canvas)
         self.progress.cancelled.connect(session.cancel)
-        # What is done at once should not flash a card.
+        # Work that ends at once shows no progress card.
         self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)
         self._patience.timeout.connect(self._show_progress)
         self._lay_out()
         self.canvas.addActions(of_stage(actions))
-        # Contours are drawn for the screen's own pixels, once zooming or resizing has come to rest.
+        # Contours are drawn for the screen's own pixels, once zooming or resizing has ended.
         self._rest = QTimer(self, interval=_REST, singleShot=True)
         self._rest.timeout.connect(self._show_heat)
         self.canvas.zoom_changed.connect(self._follow_zoom)
@@ -200,7 +200,7 @@ class PhotoView(QWidget):
             heat_rgba(values, **colour_scale.style(view, ends), size=size), area, size is not None
         )
         self._show_bar(*ends)
-        # Said of the values per patch; with pixels shown it is the next line that says what is drawn.
+        # The title is that of the values per patch; where pixels are drawn, the line below says so.
         self.title.set_text(heat.title.removesuffix(", summed over each patch") if fine else heat.title)
         what = f"{heat.unit}, each pixel" if fine else heat.unit
         self.scale.set_text(f"{what} · {colour_scale.scale_words(view, extent, shared, session.sharers)}")

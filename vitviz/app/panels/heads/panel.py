@@ -56,7 +56,7 @@ class Measured:
     """Each layer's distance if attention were even: what distances compare to."""
 
     def of(self, name: str) -> list[list[float]]:
-        """One of the two."""
+        """The distances or the entropies."""
         return self.distance if name == "distance" else self.entropy
 
 
@@ -178,7 +178,7 @@ class HeadsPanel(Panel):
         return HeadsShown(self.says.whole, self.view.dimmed, self._tiles, self._order, self._measured)
 
     def _forget(self) -> None:
-        """Another trace: what was measured is of the one before."""
+        """Another trace: forget what was measured of the one before."""
         self.worker.cancel()
         self._measured = self._order = None
         self.follow()
@@ -227,7 +227,7 @@ class HeadsPanel(Panel):
         self._say()
 
     def _sort(self, tiles: Tiles) -> Labels:
-        """Labels, with marks and order from what was measured; where nothing was yet, have it measured."""
+        """Labels, with marks and order by what was measured; starts measuring where nothing was yet."""
         grids = [f"{stack.shape[2]}×{stack.shape[3]}" for stack in tiles.stacks for _ in stack]
         plain = Labels(tuple(grids)) if len(set(grids)) > 1 else Labels()
         trace, measured, choices = self.session.trace, self._measured, self.choices

@@ -40,13 +40,13 @@ from vitviz.app.widgets.pictures.filmstrip import FilmStrip
 from vitviz.app.work.failure import failure
 from vitviz.app.work.progress import Progress
 
+# Text in the control, and milliseconds that a layer is shown.
 _SPEEDS: dict[Speed, tuple[str, int]] = {
     "0.5": ("½×", 1000),
     "1": ("1×", 500),
     "2": ("2×", 250),
     "4": ("4×", 125),
 }
-# As the control says it, and the milliseconds that a layer is shown.
 _REST = 40  # milliseconds that the query rests before a strip is computed for it
 _PATIENCE = 120  # milliseconds; what comes sooner should not flicker
 _KEPT = 16  # strips
@@ -67,7 +67,7 @@ class LayersShown(Shown):
     """The strip as it is drawn."""
 
     selection: Selection | None
-    """What it was asked for by, with layer 0; None before the first strip."""
+    """The selection that it is of (with layer 0); None before the first strip."""
     maps: tuple[NDArray[np.float32] | None, ...]
     """Each layer's map (rows, cols) of values; None where the layer has none."""
 
@@ -158,7 +158,7 @@ class LayersPanel(Panel):
         super().end()
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
-        """Nothing plays where it cannot be stopped."""
+        """Stop playing: a hidden panel has no button to stop it."""
         super().hideEvent(event)
         self._set_playing(False)
 
@@ -386,7 +386,7 @@ class LayersPanel(Panel):
 
     @property
     def playing(self) -> bool:
-        """Whether the layers go by."""
+        """Whether the layers are being played."""
         return self._clock.isActive()
 
     def toggle(self) -> None:
@@ -412,7 +412,7 @@ class LayersPanel(Panel):
         if shape is None:
             return
         if shown is not None and shown.selection != session.selection:
-            return  # Never faster than what it shows.
+            return  # The map of this layer is still being computed.
         last = len(shape.heads) - 1
         if session.view.layer == last and not (self._fresh or self.choices.loop):
             self._set_playing(False)

@@ -71,7 +71,7 @@ NOTHING = Strip(0, (), {})
 
 @lru_cache(maxsize=64)
 def in_strip(chosen: Selection) -> Selection:
-    """What a strip depends on: attention where the method knows no layers, nothing that the method does not take."""
+    """What a strip depends on: attention where the method has no map per layer, and only options that the method takes."""
     if not find(chosen.method).takes("layer"):
         chosen = replace(chosen, method="attention", choices=())
     method = find(chosen.method)
@@ -126,7 +126,7 @@ def walk(trace: "Trace", chosen: Selection, ticket: Ticket) -> Strip:
 
 
 def sentence(trace: "Trace", asked: Selection) -> str:
-    """What the strip shows of what; and what it shows instead where the method has no layers."""
+    """What the strip shows, in words; where the method has no map per layer, what is shown instead."""
     chosen = in_strip(asked)
     method = find(chosen.method)
     name = describe.name_of(chosen.query, trace.readout.sentence)
@@ -141,7 +141,7 @@ def sentence(trace: "Trace", asked: Selection) -> str:
         said = f"{method.label} of {name} {where}"
     if asked.method == chosen.method:
         return said
-    return f"{find(asked.method).label} knows no layers; instead: {said[0].lower()}{said[1:]}"
+    return f"{find(asked.method).label} has no map per layer; instead: {said[0].lower()}{said[1:]}"
 
 
 def frames(trace: "Trace", strip: Strip, view: ViewState, choices: LayersView) -> list[Frame]:
@@ -160,7 +160,7 @@ def frames(trace: "Trace", strip: Strip, view: ViewState, choices: LayersView) -
         for place, (number, pair) in enumerate(zip(block.layers, ends, strict=True)):
             first, last = number_format.ends(*pair)
             grid = trace.layers[number].layout.patches
-            # What is composed down to the first layer lies on the finest grid.
+            # Maps that are composed down to the first layer lie on the finest grid.
             whole = grid is finest or (rows, cols) != (grid.rows, grid.cols)
             made[number] = Frame(
                 str(number),

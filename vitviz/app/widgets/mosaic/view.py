@@ -218,7 +218,7 @@ class MosaicView(Pointed):
         self._plan = self._image = self._over = None
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Another screen has other pixels, another theme other colours, another font other room."""
+        """Draw again for another screen, theme or font."""
         self._image = self._over = None
         super().changeEvent(event)
 

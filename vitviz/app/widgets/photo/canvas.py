@@ -29,7 +29,7 @@ from vitviz.app.widgets.photo.viewport import Viewport, fit, panned, zoomed
 
 MARGIN = 24
 _EDGE = 4  # pixels that an outline reaches beyond its cell
-_CLICK = 4  # pixels that a click may wander
+_CLICK = 4  # pixels that the pointer may move during a click
 _ARROWS = {
     Qt.Key.Key_Up: (-1, 0),
     Qt.Key.Key_Down: (1, 0),
@@ -89,7 +89,7 @@ class Canvas(Ringed):
     # What to show.
 
     def set_photo(self, levels: list[QImage]) -> None:
-        """Another photo, as `vitviz.app.pixels.levels` made it, fitted; or none. The same one stays as it lies."""
+        """Another photo, as `vitviz.app.ui.pixels.levels` makes it, fitted; or none. The same one stays as it lies."""
         if levels is self._levels:
             return
         self._levels = levels
@@ -317,7 +317,7 @@ class Canvas(Ringed):
     # Events.
 
     def resizeEvent(self, _: QResizeEvent) -> None:  # noqa: N802
-        """Keep the photo fitted as long as nobody zoomed."""
+        """Keep the photo fitted until the user zooms."""
         if self._fitted and self._levels:
             self._view = fit(self.photo_size, self._room())
         self._redraw()
@@ -378,7 +378,7 @@ class Canvas(Ringed):
             self.clicked.emit(*self._view.to_photo(event.position()))
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Two clicks are two clicks here."""
+        """A double click counts as two clicks."""
         self.mousePressEvent(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802

@@ -96,12 +96,10 @@ class FilmStrip(Pointed):
         self._places: Places | None = None
         self._boxes: list[QRectF] = []  # where `_places` puts each frame …
         self._below: list[QRectF] = []  # … and its words
-        self._fixed: list[
-            tuple[str, bool, bool]
-        ] = []  # of each frame: name, whether it lacks a picture, and a note
-        self._under: tuple[tuple[object, ...], QPixmap] | None = (
-            None  # what was drawn of what, to be used again
-        )
+        # Of each frame: name, whether it lacks a picture, whether it lacks a note.
+        self._fixed: list[tuple[str, bool, bool]] = []
+        # Backdrops and names, and what they were drawn for.
+        self._under: tuple[tuple[object, ...], QPixmap] | None = None
         self._selected: int | None = None
         self._marked: int | None = None
 
