@@ -46,8 +46,8 @@ def assert_nothing_is_stale(window):
         if session.trace is not None:
             assert_side_holds(session, panel)
     heads, chosen = window.panel("heads"), window.session.selection
-    if heads.isVisible() and heads._tiles is not None:
-        assert (heads._tiles.query, heads._tiles.direction) == (chosen.query, chosen.direction)
+    if heads.isVisible() and heads.shown().tiles is not None:
+        assert (heads.shown().tiles.query, heads.shown().tiles.direction) == (chosen.query, chosen.direction)
 
 
 def assert_side_holds(session, panel):
@@ -55,7 +55,7 @@ def assert_side_holds(session, panel):
     assert trace.photo is session.photo is session.picture.photo
     assert trace.model is session.model
     assert panel.canvas._levels is session.picture.levels
-    assert not panel.canvas._dimmed
+    assert not panel.canvas.dimmed
     assert not panel.progress.isVisible()
     if session.maps.problem:
         assert session.maps.shown is None

@@ -262,11 +262,11 @@ def test_a_slow_method_can_be_cancelled_and_what_was_shown_comes_back(shown, qtb
     progress = shown.photo.progress
     qtbot.waitUntil(progress.isVisible)
     assert "relevance" in progress.text.text()
-    assert shown.photo.canvas._dimmed
+    assert shown.photo.canvas.dimmed
     qtbot.mouseClick(progress.cancel, Qt.MouseButton.LeftButton)
     assert shown.session.view.method == shown.session.heatmap.method == "attention"
     assert not progress.isVisible()
-    assert not shown.photo.canvas._dimmed
+    assert not shown.photo.canvas.dimmed
     through.set()
     qtbot.wait(100)
     assert shown.session.heatmap.method == "attention"

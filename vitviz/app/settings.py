@@ -18,7 +18,6 @@ REMEMBERED = (
     "grid",
     "log",
     "temperature",
-    "tile_scale",
     "method",
     "fusion",
     "class_head",

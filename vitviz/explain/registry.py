@@ -92,7 +92,7 @@ class Method:
         parameters = list(inspect.signature(self.compute).parameters.values())[1:]
         return {parameter.name: parameter.default for parameter in parameters}
 
-    @property
+    @cached_property
     def _module(self) -> Any:
         return import_module(self.module or f"vitviz.explain.methods.{self.name}")
 
@@ -285,10 +285,12 @@ def idle_options(trace: "Trace") -> dict[tuple[str, str], str]:
 
 def _plain(value: Any) -> Any:
     """NumPy scalars, such as argmax gives, as Python's numbers."""
-    import numpy as np
-
+    if value is None or type(value) in (str, int, float, bool):
+        return value
     if isinstance(value, tuple):
         return tuple(map(_plain, value))
+    import numpy as np
+
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -321,12 +322,12 @@ class Framing:
             return None
         return grid.at(across, down)
 
-    @property
+    @cached_property
     def _scale(self) -> NDArray[np.float64]:
         """Input pixels per photo pixel, (x, y)."""
         return _pair(self.resized) / _pair(self.photo_size)
 
-    @property
+    @cached_property
     def _shift(self) -> NDArray[np.float64]:
         return _pair(self.offset)
 

@@ -1,6 +1,7 @@
 """Values to colours: the unit interval of a stated scale, and the colour maps that are offered."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -54,14 +55,22 @@ def value_range(
         if not (math.isfinite(least) and math.isfinite(high)):
             finite = finite[np.isfinite(finite)]
             least, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-        low = least if least < 0 or 0.1 * high < least < 0.95 * high else 0.0
+        low, high = natural_range(least, high)
     else:
         low, high = float(scale[0]), float(scale[1])
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise MethodError(f"A scale goes from a lower to a higher number; {low:g} to {high:g} does not.")
-    if log and low <= 0 < high:
-        low = high / 10**DECADES
-    return low, high
+    return logarithmic(low, high) if log else (low, high)
+
+
+def natural_range(least: float, most: float) -> tuple[float, float]:
+    """The (low, high) of `value_range` for values that go from `least` to `most`."""
+    return (least if least < 0 or 0.1 * most < least < 0.95 * most else 0.0), most
+
+
+def logarithmic(low: float, high: float) -> tuple[float, float]:
+    """The ends of a logarithmic scale: a low end that is not positive becomes high / 10**DECADES."""
+    return (high / 10**DECADES if low <= 0 < high else low), high
 
 
 def is_signed(low: float, high: float) -> bool:
@@ -102,6 +111,23 @@ def to_unit(
         unit = (_root(array, temperature) - first) / (last - first)
     # fmax and fmin ignore NaN, and are faster than replacing it: this runs on every move of the pointer.
     return np.fmin(np.fmax(unit, 0.0), 1.0).astype(np.float32)
+
+
+def to_units(
+    maps: NDArray[np.float32],
+    ends: Sequence[tuple[float, float]],
+    log: bool = False,
+    temperature: float = 1.0,
+) -> NDArray[np.float32]:
+    """`to_unit` for several maps (maps, rows, cols), each with its own (low, high)."""
+    if not log and temperature == 1 and not [low for low, high in ends if not low < high or low < 0]:
+        # All at once, because this follows the pointer.
+        lows, highs = np.array(ends, np.float64).T[..., None, None]
+        unit = (maps.astype(np.float64) - lows) / (highs - lows)
+        clipped: NDArray[np.float32] = np.fmin(np.fmax(unit, 0.0), 1.0).astype(np.float32)
+        return clipped
+    each = [to_unit(one, *pair, log, temperature) for one, pair in zip(maps, ends, strict=True)]
+    return np.array(each, np.float32).reshape(maps.shape)
 
 
 def from_unit(unit: float, low: float, high: float, log: bool = False, temperature: float = 1.0) -> float:

@@ -12,7 +12,6 @@ Patch = tuple[int, int]
 Query = Patch | tuple[Patch, ...] | str | None
 Direction = Literal["to", "by"]
 MapScale = Literal["auto", "zero", "range", "fixed", "shared"]
-TileScale = Literal["each", "layer", "all"]
 Framing = Literal["crop", "squash", "fit"]
 ClassHead = Literal["both", "class", "distillation"]
 
@@ -57,15 +56,6 @@ class ViewState:
     temperature: float = 1.0
     """Above 1 weak weights show more: colours follow weight^(1/temperature). Display only, never in the numbers."""
     grid: bool = False
-    tile_scale: TileScale = "each"
-    head_mark: Literal["", "distance", "entropy"] = ""
-    """The number that marks the tiles of the mosaic: the mean attention distance, or the entropy."""
-    heads_sorted: bool = False
-    """Whether the heads of each layer are in the order of that number."""
-    strip_scale: Literal["own", "common"] = "own"
-    """Whether each frame of the filmstrip has its own scale."""
-    strip_photo: bool = True
-    """Whether the filmstrip's frames lie over the photo."""
     class_head: ClassHead = "both"
     """Which head of a distilled model the predictions and the logit lens read; other models have one head only."""
     panels: Mapping[str, PanelChoices] = field(default_factory=dict)
@@ -154,7 +144,7 @@ def patches_in(query: Query) -> tuple[Patch, ...]:
     """The patches of a query: one, several, or none for a prefix token and the readout."""
     if not isinstance(query, tuple):
         return ()
-    return tuple(part for part in query if isinstance(part, tuple)) or (query,)  # type: ignore[return-value]
+    return query if isinstance(query[0], tuple) else (query,)
 
 
 def rectangle(corner: Patch, other: Patch) -> set[Patch]:

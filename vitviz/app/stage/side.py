@@ -22,7 +22,7 @@ from vitviz.app.dialogs.model_chooser import ModelChooser, choose_model
 from vitviz.app.session.comparison import Comparison
 from vitviz.app.session.session import Session
 from vitviz.app.sources import mime
-from vitviz.app.stage.photo_view import PhotoPanel
+from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet
 from vitviz.images.photo import Photo
@@ -104,7 +104,7 @@ class Side(QWidget):
 
     entered = Signal()  # by a click, or by something dropped
 
-    def __init__(self, caption: Caption, photo: PhotoPanel, receive: Callable[[QMimeData], None]) -> None:
+    def __init__(self, caption: Caption, photo: PhotoView, receive: Callable[[QMimeData], None]) -> None:
         super().__init__()
         self.caption, self.photo, self._receive = caption, photo, receive
         self.setAcceptDrops(True)
@@ -144,7 +144,7 @@ class ComparedPhoto(Side):
         }
         # What an empty side invites to is done on this side; without keys, which are the active side's.
         ways = {name: _way(actions[name], act) for name, act in own.items()}
-        photo = PhotoPanel(comparison.second, {**actions, **ways}, name="Second photo")
+        photo = PhotoView(comparison.second, {**actions, **ways}, name="Second photo")
         super().__init__(Caption(comparison.second), photo, receive)
         for way in ways.values():
             way.setParent(self)

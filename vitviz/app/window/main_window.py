@@ -13,7 +13,7 @@ from vitviz.app.settings import REMEMBERED, Settings
 from vitviz.app.sources import mime
 from vitviz.app.sources.samples import MODELS, is_bundled, samples
 from vitviz.app.stage.opening import Opener
-from vitviz.app.stage.photo_view import PhotoPanel
+from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.stage.stage import Stage
 from vitviz.app.ui import theme
 from vitviz.app.widgets.messages.first_start import Greeting
@@ -58,7 +58,7 @@ class Window(QMainWindow):
         self.notice = Notice()
         self.opener = Opener(self, settings, self.notice.tell)
         self.tools = ToolsPanel(session, self.commands)
-        self.photo = PhotoPanel(session, self.commands)
+        self.photo = PhotoView(session, self.commands)
         self.stage = Stage(session, self.photo, self.commands, self.opener)
         self.status = StatusPanel(session)
         self.jobs = JobsBar(session.jobs)

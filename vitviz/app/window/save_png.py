@@ -65,7 +65,7 @@ class Taken:
         self.named, self.classes = said_of(session)
         painted = colour_scale.painted(session.view, self.heat)
         self.title = self.heat.title_of(painted)
-        self.ends = colour_scale.scale(session.view, painted, session.shared_range)
+        self.ends = colour_scale.scale(session.view, colour_scale.extent(painted), session.shared_range)
 
     @property
     def lines(self) -> tuple[str, ...]:

@@ -47,6 +47,9 @@ class ElidedLabel(QLabel):
         self._whole = ""
         self._most = lines
         self._lines = 1
+        self._broken: tuple[tuple[str, int], list[str]] | None = (
+            None  # text and width, and the lines they give
+        )
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
     def set_text(self, text: str) -> None:
@@ -54,7 +57,8 @@ class ElidedLabel(QLabel):
         if text != self._whole:
             self._whole = text
             self.setAccessibleName(text)
-            self._take_room(len(self.lines()) if text == "" else max(self._lines, len(self.lines())))
+            needed = len(self.lines())
+            self._take_room(needed if text == "" else max(self._lines, needed))
             self.update()
 
     @property
@@ -64,7 +68,10 @@ class ElidedLabel(QLabel):
 
     def lines(self) -> list[str]:
         """The text as it is drawn."""
-        return broken(self._whole, self.fontMetrics(), self.width(), self._most)
+        made_of = self._whole, self.width()
+        if self._broken is None or self._broken[0] != made_of:
+            self._broken = made_of, broken(self._whole, self.fontMetrics(), self.width(), self._most)
+        return self._broken[1]
 
     def _take_room(self, lines: int) -> None:
         if lines != self._lines:
@@ -92,14 +99,14 @@ class ElidedLabel(QLabel):
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Break larger type elsewhere."""
+        self._broken = None
         super().changeEvent(event)
         if event.type() == QEvent.Type.FontChange:
             self._take_room(len(self.lines()))
 
     def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
         """As much of the text as there is room for."""
-        painter = QPainter(self)
-        painter.setPen(self.palette().color(self.foregroundRole()))
+        painter = QPainter(self)  # its pen has the colour of the foreground role
         painter.drawText(self.rect(), self.alignment(), "\n".join(self.lines()))
 
     def event(self, event: QEvent) -> bool:

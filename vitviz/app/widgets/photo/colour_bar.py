@@ -54,6 +54,16 @@ class ColorBar(QWidget):
             self.update()
 
     @property
+    def texts(self) -> tuple[str, str, str]:
+        """The numbers: lowest, between, highest; empty for none."""
+        return self._texts
+
+    @property
+    def caption(self) -> str:
+        """How colours follow values; empty for in proportion."""
+        return self._caption
+
+    @property
     def marker(self) -> float | None:
         """Where along the bar the marker is."""
         return self._marker
@@ -75,7 +85,7 @@ class ColorBar(QWidget):
         return QSize(132 + extra, self.sizeHint().height())
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Other letters need other room."""
+        """Another font needs other room."""
         if event.type() == QEvent.Type.FontChange:
             self.updateGeometry()
         super().changeEvent(event)
