@@ -201,7 +201,7 @@ def test_a_folder_and_a_picture_from_a_browser_are_dropped_on_a_side_and_an_addr
     qtbot.waitUntil(lambda: second.photo.width == 50 and ready(second), timeout=20_000)
     address.setUrls([QUrl("https://example.org/teal.png")])
     drop(side, address)
-    assert "opens nothing from the internet" in window.notice.sentence.text()
+    assert "does not open internet addresses" in window.notice.sentence.text()
     assert first.photo is shown_before
 
 

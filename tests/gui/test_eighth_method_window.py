@@ -6,7 +6,7 @@ import pytest
 from eighth_method import added
 from steps import show
 
-from vitviz.app.commands import sheet
+from vitviz.app.commands import shortcut_list
 from vitviz.app.main import make_window
 from vitviz.app.panels.catalog import PANELS
 from vitviz.app.panels.faithfulness import scoring
@@ -78,7 +78,7 @@ def test_its_number_key_chooses_it_with_every_panel_open(shown, qtbot, failures,
 
 
 def test_its_command_is_on_the_sheet_of_keys_and_its_options_are_offered(shown, qtbot):
-    assert ("Method", "Power of attention", "8") in sheet()
+    assert ("Method", "Power of attention", "8") in shortcut_list()
     shown.commands["method_power"].trigger()
     qtbot.waitUntil(lambda: shown.session.heatmap.method == "power", timeout=20_000)
     shown.session.set_option("cube", True)

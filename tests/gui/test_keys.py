@@ -46,6 +46,6 @@ def test_a_number_chooses_its_method(shown, qtbot, number, method):
 
 def test_a_question_mark_opens_the_sheet_and_escape_closes_it(shown):
     hands.press(shown, "?")
-    assert shown.keys.isVisible()
+    assert shown.shortcuts.isVisible()
     hands.press(shown, "Esc")
     assert QApplication.activeModalWidget() is None

@@ -88,7 +88,7 @@ def test_a_panel_that_was_copied_is_pasted(shown, qtbot):
 def test_pasting_nothing_says_so(shown, qtbot):
     QGuiApplication.clipboard().setText("words")
     qtbot.keyClick(shown, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
-    assert "clipboard holds no picture" in shown.notice.sentence.text()
+    assert "clipboard contains no picture" in shown.notice.sentence.text()
 
 
 @pytest.mark.parametrize("content", [b"this is no picture", b""])
@@ -147,8 +147,8 @@ def test_a_fault_is_told_with_details_folded_and_a_report_to_copy(shown, qtbot, 
     with qtbot.waitSignal(shown.session.failed):
         shown.open_path(tmp_path / "any.png")
     notice = shown.notice
-    assert "fault in vitviz" in notice.sentence.text()
-    qtbot.mouseClick(notice.unfold, Qt.MouseButton.LeftButton)
+    assert "internal error of vitviz" in notice.sentence.text()
+    qtbot.mouseClick(notice.details_button, Qt.MouseButton.LeftButton)
     assert notice.details.isVisible()
     assert "ZeroDivisionError" in notice.details.toPlainText()
     qtbot.mouseClick(notice.copy, Qt.MouseButton.LeftButton)

@@ -195,7 +195,7 @@ def test_an_option_that_can_do_nothing_for_a_model_is_disabled_with_the_reason(
             control, about = form.controls[name], find("rollout").parameter(name).about
             assert control.isEnabled() is not bool(reason)
             said = control.accessibleDescription()
-            assert said == about if not reason else said.startswith("Does nothing here, because")
+            assert said == about if not reason else said.startswith("Has no effect here, because")
             assert reason in said
             assert any(words.text() == said for words in form.findChildren(QLabel))
             qtbot.keyClick(control, Qt.Key.Key_Space)

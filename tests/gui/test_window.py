@@ -20,7 +20,7 @@ from vitviz.app.session import model_list
 from vitviz.app.settings import Settings
 from vitviz.app.ui import number_format, theme
 from vitviz.app.widgets.charts.bar_list import Bar, BarList
-from vitviz.app.work.failure import catch_the_rest, failure
+from vitviz.app.work.failure import catch_uncaught, failure
 from vitviz.models.catalog import Entry
 
 
@@ -125,11 +125,11 @@ def test_no_key_is_given_twice():
 
 def test_the_sheet_of_keys_lists_the_table(shown, qtbot):
     shown.commands["keys"].trigger()
-    names = [child.accessibleName() for child in shown.keys.findChildren(QWidget)]
-    for _, what, keys in commands.sheet():
+    names = [child.accessibleName() for child in shown.shortcuts.findChildren(QWidget)]
+    for _, what, keys in commands.shortcut_list():
         assert f"{what}: {keys}" in names
     assert {"Add a rectangle of patches: Shift+Drag", "Zoom photo or matrix: Wheel"} <= set(names)
-    shown.keys.reject()
+    shown.shortcuts.reject()
 
 
 @pytest.fixture
@@ -293,12 +293,12 @@ def test_recent_photos_are_offered_while_they_exist(shown, qtbot, photo, tmp_pat
 
 @pytest.mark.qt_no_exception_capture
 def test_an_exception_nobody_caught_is_told_in_the_window(window, capsys):
-    undo = catch_the_rest(window.tell)
+    undo = catch_uncaught(window.show_failure)
     try:
         sys.excepthook(KeyError, KeyError("lost"), None)
     finally:
         undo()
-    assert "fault in vitviz" in window.notice.sentence.text()
+    assert "internal error of vitviz" in window.notice.sentence.text()
     assert "lost" in capsys.readouterr().err
     assert "PySide6" in failure(KeyError("lost")).report
 

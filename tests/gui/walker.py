@@ -366,11 +366,11 @@ class Walker:
         self.happened["comparison ended"] += second is not None and self.window.stage.second is None
 
     def dress(self):
-        self.pick("View", "Theme", self.chance.choice(["As the system", "Light", "Dark"]))
+        self.pick("View", "Theme", self.chance.choice(["System", "Light", "Dark"]))
 
     def read_keys(self):
         hands.press(self.window, "?")
-        self.happened["keys read"] += self.window.keys is not None
+        self.happened["keys read"] += self.window.shortcuts is not None
         hands.press(self.window, "Esc")
 
 

@@ -5,9 +5,9 @@ Rooms, from the bottom up (imports run upwards only, which `lint-imports` checks
 - `ui`: theme, icons, pixels, the format of numbers. `widgets`: views and controls by kind; they know nothing of models.
 - `work`: threads. A `Worker` runs one request at a time; a further one replaces it, or follows it. A `JobQueue` runs long
   work with progress, cancel and a result. `thread_budget` shares out torch's threads. `sources`: where photos come from.
-- `session`: a `Session` owns the trace and one frozen `ViewState`; panels read it, ask it for changes and follow its
-  signals. Nobody else holds state. `load` is what runs in the thread that opens photos and models: torch is first imported there,
-  after the window's first paint. `compute` is what is computed of a trace, `heatmaps` what of it is shown.
+- `session`: a `Session` owns the trace and one frozen `ViewState`. Panels read them, request changes and connect to its
+  signals; nothing else holds state. `load` runs in the thread that opens photos and models: torch is first imported there,
+  after the window's first paint. `compute` computes maps of a trace, `heatmaps` holds those that are shown.
 - `dialogs`: files to open and save, the choice of a model.
 - `stage`: the photo with its heat, one side or two, and every way in. `panels`: a folder for each panel, on one base;
   `panels.catalog` is the one table of them. No panel knows another.
@@ -37,8 +37,8 @@ Decisions:
   work in the whole window.
 - The photo is the central widget, not a dock, so it cannot be closed.
 - The first picture of a first start is stored with the program and shown until torch is imported (4 to 6 s later on two
-  slow cores); a test compares it with what the bundled model gives. Rejected: an empty stage; importing only a part of torch,
-  which torch does not allow.
+  slow cores); a test compares it with what the bundled model gives. Rejected: an empty stage; importing only a part of
+  torch, which torch does not allow.
 - A comparison is a second session that `session.comparison` links to the first by place, depth and class. Rejected: one
   session with two traces, which every panel would have to handle.
 - The weights of all heads of a small trace are computed once and kept as NumPy arrays (`prefetch`), so that a pointer's

@@ -1,4 +1,4 @@
-"""Asking for files: photos, folders and weights to open, pictures and tables to save."""
+"""File dialogs: photos, folders and weights to open, images and tables to save. Each returns None if it is cancelled."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from vitviz.images.photo import SUFFIXES
 
 
 def name_filter(name: str, suffixes: tuple[str, ...]) -> str:
-    """The name filter of a file dialog: files of these suffixes, or all."""
+    """The name filter of a file dialog: files with these suffixes, or all files."""
     return f"{name} ({' '.join(f'*{suffix}' for suffix in suffixes)});;All files (*)"
 
 
 def ask_photo(parent: QWidget, folder: str) -> Path | None:
-    """Ask for a photo; None where the user thought better of it."""
+    """Ask for a photo to open."""
     name, _ = QFileDialog.getOpenFileName(parent, "Open photo", folder, name_filter("Pictures", SUFFIXES))
     return Path(name) if name else None
 
@@ -34,7 +34,7 @@ def ask_weights(parent: QWidget, folder: str) -> Path | None:
 
 
 def ask_target(parent: QWidget, suggestion: Path) -> Path | None:
-    """Ask where to save a PNG; the ending is added where it is missing."""
+    """Ask where to save a PNG; a missing suffix is added."""
     name, _ = QFileDialog.getSaveFileName(parent, "Save PNG", str(suggestion), "PNG picture (*.png)")
     if not name:
         return None
@@ -43,7 +43,7 @@ def ask_target(parent: QWidget, suggestion: Path) -> Path | None:
 
 
 def ask_curves(parent: QWidget, proposed: str) -> Path | None:
-    """Ask where curves are to be saved, as a picture or as a table."""
+    """Ask where to save curves, as an image or a table; a missing suffix is added."""
     filters = "PNG picture (*.png);;CSV table (*.csv)"
     name, chosen = QFileDialog.getSaveFileName(parent, "Save curves", proposed, filters)
     path = Path(name)
@@ -53,6 +53,6 @@ def ask_curves(parent: QWidget, proposed: str) -> Path | None:
 
 
 def ask_table(parent: QWidget, proposed: str) -> Path | None:
-    """Ask where a table is to be saved."""
+    """Ask where to save a table; a missing suffix is added."""
     name, _ = QFileDialog.getSaveFileName(parent, "Export statistics", proposed, "Tables (*.csv)")
     return Path(name if name.lower().endswith(".csv") else f"{name}.csv") if name else None
