@@ -20,8 +20,8 @@ from vitviz.app.session.view_state import Hover, Patch, ViewState, patches_in, q
 from vitviz.app.stage.appearance_bar import Controls
 from vitviz.app.ui import number_format, theme
 from vitviz.app.ui.pixels import grid_area, smooth_size
-from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.base.title_bar import ElidedLabel, MutedLabel
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.messages.progress_card import ProgressCard
 from vitviz.app.widgets.messages.welcome import Welcome
 from vitviz.app.widgets.photo.canvas import Canvas
@@ -54,7 +54,7 @@ class PhotoPanel(QWidget):
         self.setAccessibleName(name)
         self.title = ElidedLabel(lines=2)
         self.title.setFont(theme.body(strong=True))
-        self.scale = Quiet()
+        self.scale = MutedLabel()
         self.canvas = Canvas()
         self.canvas.setAccessibleName(name)
         self.bar = ColorBar()
@@ -68,7 +68,7 @@ class PhotoPanel(QWidget):
         self._patches.setFont(theme.body())
         self.controls = Controls(session, actions)
         self.welcome = Welcome(self.canvas, [actions["open"], actions["choose_model"]])
-        self.no_model = Invitation(self.canvas, [actions["choose_model"], actions["open_weights"]], low=True)
+        self.no_model = EmptyState(self.canvas, [actions["choose_model"], actions["open_weights"]], low=True)
         self.progress = ProgressCard(self.canvas)
         self.progress.cancelled.connect(session.cancel)
         # What is done at once should not flash a card.
@@ -80,7 +80,7 @@ class PhotoPanel(QWidget):
         self._rest = QTimer(self, interval=_REST, singleShot=True)
         self._rest.timeout.connect(self._show_heat)
         self.canvas.zoom_changed.connect(self._follow_zoom)
-        self.canvas.pointed.connect(self._point)
+        self.canvas.hover_changed.connect(self._point)
         self.canvas.left.connect(lambda: session.point(Hover()))
         self.canvas.clicked.connect(self._click)
         self.canvas.toggled.connect(self._toggle)
@@ -318,9 +318,9 @@ class PhotoPanel(QWidget):
                 else "Then choose a model to look with."
             )
             keys = "or open one (Ctrl+O), or paste one (Ctrl+V)." if self._has_keys else "or open one."
-            self.welcome.invite("Drop a photo here", f"{keys} {ready}")
+            self.welcome.show_message("Drop a photo here", f"{keys} {ready}")
         elif session.trace is None:
-            self.no_model.invite("No model yet", "Choose one to see what it attends to in this photo.")
+            self.no_model.show_message("No model yet", "Choose one to see what it attends to in this photo.")
 
     # From the user.
 

@@ -14,11 +14,11 @@ from vitviz.app.panels.faithfulness.scoring import Chance, Found, Question
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState, same_selection
 from vitviz.app.ui import theme
-from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.charts.curves import CurvesView, Spot
 from vitviz.app.widgets.charts.score_list import Row, ScoreList
 from vitviz.app.widgets.controls.segmented import Segmented
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.work.failure import failure
 from vitviz.app.work.progress import Progress
 from vitviz.app.work.worker import Worker
@@ -50,14 +50,14 @@ class FaithfulnessPanel(QWidget):
         self._problems: dict[Question, str] = {}
         self._running: tuple[Question | Chance, ...] = ()  # what is being computed of what lacks
         self._given: scoring.Given | None = None
-        self.says = Quiet()
+        self.says = MutedLabel()
         self.view = CurvesView()
         self.view.setAccessibleName("Deletion and insertion curves")
         self.list = ScoreList(
             "Methods to compare, with the areas under their curves",
             ("Area under the curve", "deletion ↓", "insertion ↑"),
         )
-        self.aim = Quiet()
+        self.aim = MutedLabel()
         self.replacement = Segmented(
             "What stands where patches are removed", [("mean", "mean colour"), ("blur", "blurred")]
         )
@@ -66,14 +66,14 @@ class FaithfulnessPanel(QWidget):
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(4)
         self.bar.setAccessibleName("Progress of scoring")
-        self.news = Quiet()
+        self.news = MutedLabel()
         self.save = QPushButton("Save curves…")
         self.save.setToolTip("Save the curves as a picture (.png) or as numbers (.csv)")
-        self.empty = Invitation(self.view, [])
+        self.empty = EmptyState(self.view, [])
         self._rest = QTimer(self, interval=_REST, singleShot=True)
         self._rest.timeout.connect(self._start)
         self._lay_out()
-        self.view.pointed.connect(self._point)
+        self.view.hover_changed.connect(self._point)
         self.list.toggled.connect(self._check)
         self.replacement.chosen.connect(lambda key: session.change(replacement=key))
         self.save.clicked.connect(self._save)
@@ -253,16 +253,16 @@ class FaithfulnessPanel(QWidget):
             self.view.set_plots(())
             self.says.set_text("")
             if trace is None:
-                self.empty.invite(
+                self.empty.show_message(
                     "Does the prediction hang on what the map marks?",
                     "Open a photo and choose a model: its hottest patches will be removed, and revealed, step by step.",
                 )
             else:
-                self.empty.invite("No probability to follow", f"{trace.model.name} has no classifier.")
+                self.empty.show_message("No probability to follow", f"{trace.model.name} has no classifier.")
             return
         problem = self._problems.get(asked[0], "")
         if problem:
-            self.empty.invite("No curves for this map", problem)
+            self.empty.show_message("No curves for this map", problem)
         else:
             self.empty.hide()
         label = self._label(asked[0])

@@ -21,9 +21,9 @@ from vitviz.app.panels.layers.strip import (
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, Selection, ViewState, moved_layer, selection
 from vitviz.app.ui import icons, theme
-from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.controls.segmented import Segmented
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.pictures.filmstrip import FilmStrip
 from vitviz.app.work.failure import failure
 from vitviz.app.work.progress import Progress
@@ -78,7 +78,7 @@ class LayersPanel(Panel):
         for text, pace in _SPEEDS.items():
             self.speed.addItem(text, pace)
         self.speed.setCurrentIndex(1)
-        self.says = Quiet()
+        self.says = MutedLabel()
         self.over = Segmented("What frames lie on", [("photo", "photo"), ("plain", "plain")])
         self.scale = Segmented("Scale of the frames", [("own", "own scale"), ("common", "one scale")])
         self.scale.setToolTip(
@@ -87,14 +87,14 @@ class LayersPanel(Panel):
         self.strip = FilmStrip()
         self.strip.setAccessibleName("Layers")
         self.strip.addActions([key for key in keys if key.objectName() not in _ARROWS])
-        self.empty = Invitation(self.strip, [])
+        self.empty = EmptyState(self.strip, [])
         self._lay_out()
         self.tint()
         self.play.clicked.connect(self.toggle)
         self.speed.currentIndexChanged.connect(lambda _: self._clock.setInterval(self.speed.currentData()))
         self.over.chosen.connect(lambda key: session.change(strip_photo=key == "photo"))
         self.scale.chosen.connect(lambda key: session.change(strip_scale=key))
-        self.strip.pointed.connect(self._point)
+        self.strip.hover_changed.connect(self._point)
         self.strip.picked.connect(self._pick)
         session.play_asked.connect(self.toggle)
         session.trace_changed.connect(self._take_trace)
@@ -174,7 +174,7 @@ class LayersPanel(Panel):
         if trace is None:
             self.strip.set_frames((), 1.0)
             self.says.set_text("")
-            self.empty.invite(
+            self.empty.show_message(
                 "Layer by layer", "Open a photo and choose a model: each frame will be one layer."
             )
             return

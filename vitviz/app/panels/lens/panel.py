@@ -11,10 +11,10 @@ from vitviz.app.session import measures
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, ViewState
 from vitviz.app.ui import number_format, theme
-from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.charts.bar_list import Bar
 from vitviz.app.widgets.matrix.heat_table import EMPTY, Cell, CellTable, Table
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.work.failure import failure
 from vitviz.app.work.worker import Worker
 from vitviz.render.colors import lookup_table
@@ -37,7 +37,7 @@ class LensPanel(QWidget):
         self._of: Trace | None = None
         self._lens: Lens | None = None
         self._classes: list[int] = []
-        self.says = Quiet()
+        self.says = MutedLabel()
         self.note = QLabel()
         self.note.setFont(theme.small())
         self.note.setForegroundRole(QPalette.ColorRole.PlaceholderText)
@@ -47,14 +47,14 @@ class LensPanel(QWidget):
         self.view.names_pickable = True
         # Arrow keys walk through the cells here.
         self.view.addActions([key for key in keys if key.objectName() not in _ARROWS])
-        self.empty = Invitation(self.view, [])
+        self.empty = EmptyState(self.view, [])
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 0, 12, 8)
         column.setSpacing(4)
         column.addWidget(self.says)
         column.addWidget(self.view, 1)
         column.addWidget(self.note)
-        self.view.pointed.connect(self._point)
+        self.view.hover_changed.connect(self._point)
         self.view.clicked.connect(self._click)
         self.view.room_changed.connect(self._draw)
         session.trace_changed.connect(self._follow)
@@ -108,7 +108,7 @@ class LensPanel(QWidget):
 
     def _clear(self, headline: str, hint: str) -> None:
         self._wipe()
-        self.empty.invite(headline, hint)
+        self.empty.show_message(headline, hint)
 
     def _wipe(self) -> None:
         self._classes = []

@@ -11,10 +11,10 @@ from vitviz.app.panels.plate_panel import legend, row, save_plate, save_plates, 
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, ViewState, patches_in
 from vitviz.app.ui import icons, number_format, theme
-from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.app.widgets.controls.tool_button import tool
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.photo.colour_bar import ColorBar
 from vitviz.app.widgets.pictures.gallery import Picture, PicturesView, Spot
 from vitviz.app.work.failure import failure
@@ -48,7 +48,7 @@ class PatchesPanel(Panel):
         self._trace: Trace | None = None
         self._cut: compute.Cut | None = None
         self._shown: list[Picture] = []
-        self.says = Quiet()
+        self.says = MutedLabel()
         self.mode = Segmented("What is shown of patches", _VIEWS)
         self.export = tool("Save this picture as PNG")
         self.export_all = tool("Save all pictures of this panel, of every layer, into a folder", text="all")
@@ -65,11 +65,11 @@ class PatchesPanel(Panel):
         column.addWidget(self.view, 1)
         column.addLayout(row(self.bar, wide=self.bar))
         column.addWidget(self.legend)
-        self.empty = Invitation(self.view, [])
+        self.empty = EmptyState(self.view, [])
         self.mode.chosen.connect(lambda _: self._show())
         self.export.clicked.connect(self._save)
         self.export_all.clicked.connect(lambda: save_plates(self, session, _PLATES))
-        self.view.pointed.connect(self._point)
+        self.view.hover_changed.connect(self._point)
         self.view.clicked.connect(self._click)
         session.trace_changed.connect(self._forget)
         session.selection_changed.connect(self.follow)
@@ -128,7 +128,7 @@ class PatchesPanel(Panel):
         self.says.set_text("")
         self.legend.setText("")
         self.bar.hide()
-        self.empty.invite(headline, hint)
+        self.empty.show_message(headline, hint)
 
     def _show(self) -> None:
         cut, mode = self._cut, self.mode.current

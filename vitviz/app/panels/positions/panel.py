@@ -22,10 +22,10 @@ from vitviz.app.panels.positions.pictures import (
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, Query, ViewState, patches_in
 from vitviz.app.ui import icons
-from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.app.widgets.controls.tool_button import tool
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.photo.colour_bar import ColorBar
 from vitviz.app.widgets.pictures.gallery import Picture, PicturesView, Spot
 from vitviz.app.work.failure import failure
@@ -59,7 +59,7 @@ class PositionsPanel(Panel):
         self._split: Split | None = None
         self._asked: tuple[object, ...] | None = None
         self._maps: list[Picture] = []
-        self.says = Quiet()
+        self.says = MutedLabel()
         self.mode = Segmented("What is shown of positions", _VIEWS)
         self.which = Segmented("Which table", [("used", "as used"), ("stored", "stored"), ("both", "both")])
         self.export = tool("Save this picture as PNG")
@@ -70,12 +70,12 @@ class PositionsPanel(Panel):
         self.bar = ColorBar()
         self.changed, self.legend = legend(), legend()
         self._lay_out()
-        self.empty = Invitation(self.view, [])
+        self.empty = EmptyState(self.view, [])
         self.mode.chosen.connect(self._pick)
         self.which.chosen.connect(lambda _: self.draw())
         self.export.clicked.connect(self._save)
         self.export_all.clicked.connect(lambda: save_plates(self, session, _PLATES))
-        self.view.pointed.connect(self._point)
+        self.view.hover_changed.connect(self._point)
         self.view.clicked.connect(self._click)
         session.trace_changed.connect(self._forget)
         session.selection_changed.connect(self.follow)
@@ -167,7 +167,7 @@ class PositionsPanel(Panel):
         self.which.hide()
         self.changed.hide()
         self.legend.setText("")
-        self.empty.invite(headline, hint)
+        self.empty.show_message(headline, hint)
 
     # Tables.
 

@@ -10,11 +10,11 @@ from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState
-from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.charts.bar_list import Bar, BarList
 from vitviz.app.widgets.controls.search_field import SearchField
 from vitviz.app.widgets.controls.segmented import Segmented
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
@@ -36,7 +36,7 @@ class PredictionsPanel(QWidget):
         self._labels: tuple[str, ...] = ()
         self._plain: tuple[str, ...] = ()  # labels as they are searched
         self._listed: list[int] = []
-        self.says = Quiet()
+        self.says = MutedLabel()
         self.heads = Segmented(
             "Which head of the model",
             [("both", "both heads"), ("class", "class"), ("distillation", "distillation")],
@@ -44,11 +44,11 @@ class PredictionsPanel(QWidget):
         self.search = SearchField("Find a class by name or number")
         self.list = BarList()
         self.list.setAccessibleName("Predictions")
-        self.target = Quiet()
+        self.target = MutedLabel()
         self.likeliest = QPushButton("Likeliest")
         self.likeliest.setToolTip("Explain the likeliest class again")
         self.likeliest.setAccessibleName("Explain the likeliest class")
-        self.empty = Invitation(self.list, [])
+        self.empty = EmptyState(self.list, [])
         self._lay_out()
         self.heads.chosen.connect(lambda key: session.change(class_head=key))
         self.search.textChanged.connect(lambda _: self._list())
@@ -132,11 +132,11 @@ class PredictionsPanel(QWidget):
             widget.setVisible(False)
         self.says.set_text("")
         if trace is None:
-            self.empty.invite(
+            self.empty.show_message(
                 "What the model sees", "Open a photo and choose a model: its likeliest classes will be here."
             )
         else:
-            self.empty.invite(
+            self.empty.show_message(
                 "No classes", "This model has no classifier: it gives features, not classes to choose from."
             )
 

@@ -23,10 +23,10 @@ from vitviz.app.session import measures
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Framing, Hover, ViewState, of_one_head
 from vitviz.app.ui import theme
-from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.charts.scatter import NOTHING, Dots, ScatterView
 from vitviz.app.widgets.matrix.heat_table import EMPTY, Cell, CellTable, Table
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.messages.progress_card import ProgressCard
 from vitviz.app.widgets.mosaic.layout import Target
 from vitviz.app.work.failure import failure
@@ -56,15 +56,15 @@ class StatisticsPanel(QWidget):
         self._summary: Summary | None = None
         self._folder = ""
         self._basis: tuple[Model, Framing] | None = None  # what the folder's numbers are of
-        self.says = Quiet()
+        self.says = MutedLabel()
         self.quantity = QComboBox()
         self.quantity.setAccessibleName("What the dots show")
         self.plot = ScatterView()
         self.plot.setAccessibleName("Statistics, one dot per head")
-        self.alike = Quiet()
+        self.alike = MutedLabel()
         self.matrix = CellTable()
         self.matrix.setAccessibleName("How alike heads are, heads by heads")
-        self.empty = Invitation(self.plot, [])
+        self.empty = EmptyState(self.plot, [])
         self.card = ProgressCard(self.plot)
         self.note = QLabel()
         self.note.setFont(theme.small())
@@ -81,9 +81,9 @@ class StatisticsPanel(QWidget):
         self._lay_out()
         self._offer(())
         self.quantity.currentIndexChanged.connect(lambda _: self._draw())
-        self.plot.pointed.connect(self._point)
+        self.plot.hover_changed.connect(self._point)
         self.plot.clicked.connect(self._click)
-        self.matrix.pointed.connect(self._point_pair)
+        self.matrix.hover_changed.connect(self._point_pair)
         self.matrix.clicked.connect(self._click_pair)
         self.over.clicked.connect(self._ask_folder)
         self.back.clicked.connect(self._forget_folder)
@@ -190,7 +190,7 @@ class StatisticsPanel(QWidget):
 
     def _clear(self, headline: str, hint: str) -> None:
         self._wipe()
-        self.empty.invite(headline, hint)
+        self.empty.show_message(headline, hint)
 
     def _wipe(self) -> None:
         self.plot.set_dots(NOTHING)

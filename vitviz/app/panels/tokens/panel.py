@@ -13,11 +13,11 @@ from vitviz.app.panels.tokens.matrix import Asked, Drawing
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, ViewState, selection
 from vitviz.app.ui import icons, number_format, theme
-from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet
+from vitviz.app.widgets.base.title_bar import ElidedLabel, MutedLabel
 from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.app.widgets.matrix.number_table import Figures, Row
 from vitviz.app.widgets.matrix.view import MatrixView
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.photo.colour_bar import ColorBar
 from vitviz.app.work.failure import failure
 from vitviz.app.work.worker import Ticket
@@ -49,7 +49,7 @@ class TokensPanel(Panel):
         self._rest.timeout.connect(self._compute)
         self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)
         self._patience.timeout.connect(self._dim)
-        self.says = Quiet()
+        self.says = MutedLabel()
         self.window_ = QComboBox()
         self.window_.setAccessibleName("Window of the layer")
         self.window_.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
@@ -65,7 +65,7 @@ class TokensPanel(Panel):
         self.reading = ElidedLabel()
         self.reading.setFont(theme.body())
         self.figures = Figures(("receives on average", "keeps", "to patches", "to other prefix"))
-        self.empty = Invitation(self.view, [])
+        self.empty = EmptyState(self.view, [])
         self._lay_out()
         self.tint()
         self.scale.chosen.connect(lambda key: session.change(matrix_log=key == "log"))
@@ -74,7 +74,7 @@ class TokensPanel(Panel):
         self.out.clicked.connect(lambda: self.view.zoom(1 / 1.5))
         self.whole.clicked.connect(self.view.fit)
         self.view.zoom_changed.connect(self._say)
-        self.view.pointed.connect(self._point)
+        self.view.hover_changed.connect(self._point)
         self.view.clicked.connect(self._click)
         self.figures.picked.connect(self._pick)
         session.trace_changed.connect(self._take_trace)
@@ -131,7 +131,7 @@ class TokensPanel(Panel):
             self.figures.hide()
             self.says.set_text("")
             self.view.set_cells(None)
-            self.empty.invite(
+            self.empty.show_message(
                 "Token to token",
                 "Open a photo and choose a model: each row will be what one token attends to.",
             )
@@ -183,7 +183,7 @@ class TokensPanel(Panel):
         self.view.set_cells(None)
         self.figures.hide()
         self.says.set_text("")
-        self.empty.invite("No matrix to show", self._problem)
+        self.empty.show_message("No matrix to show", self._problem)
         self._settle()
 
     def _show(self, drawn: Drawing) -> None:

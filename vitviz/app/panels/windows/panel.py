@@ -13,10 +13,10 @@ from vitviz.app.panels.windows.scene import crop, focus, matrix_pictures, matrix
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, ViewState, of_one_head, patches_in
 from vitviz.app.ui import icons, theme
-from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.app.widgets.controls.tool_button import tool
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.pictures.gallery import PicturesView, Spot
 from vitviz.app.widgets.windows.scene import Focus
 from vitviz.app.widgets.windows.shift_view import ShiftView
@@ -57,7 +57,7 @@ class WindowsPanel(Panel):
         self._matrix_layer: Layer | None = None
         self._matrix_told = ""
         self._heads: list[int] = []
-        self.says = Quiet()
+        self.says = MutedLabel()
         self.mode = Segmented(
             "What is shown of the windows", [("shift", "shift"), ("regions", "regions"), ("merge", "merge")]
         )
@@ -76,7 +76,7 @@ class WindowsPanel(Panel):
         self.matrix = PicturesView()
         self.matrix.setAccessibleName("The window's matrices, query down by key across")
         self.matrix.set_walks(True)
-        self.matrix_says = Quiet()
+        self.matrix_says = MutedLabel()
         self.close_matrix = tool("Close the window's matrices")
         self.legend = legend()
         for widget in (self.view, self.other, self.matrix):
@@ -84,7 +84,7 @@ class WindowsPanel(Panel):
         self._animation = QVariantAnimation(self, duration=_LONG, startValue=0, endValue=_STEPS)
         self._animation.setEasingCurve(QEasingCurve.Type.InOutSine)
         self._lay_out()
-        self.empty = Invitation(self, [])
+        self.empty = EmptyState(self, [])
         self._connect()
         self.tint()
         self._show_matrix_part(False)
@@ -126,9 +126,9 @@ class WindowsPanel(Panel):
         self.export_all.clicked.connect(lambda: save_plates(self, session, _PLATES))
         self.close_matrix.clicked.connect(lambda: self._show_matrix_part(False))
         self.matrix.clicked.connect(self._pick_head)
-        self.matrix.pointed.connect(self._read_matrix)
+        self.matrix.hover_changed.connect(self._read_matrix)
         for view in (self.view, self.other):
-            view.pointed.connect(lambda cell, view=view: self._point(view, cell))
+            view.hover_changed.connect(lambda cell, view=view: self._point(view, cell))
             view.clicked.connect(lambda row, column, view=view: self._click(view, row, column))
         session.trace_changed.connect(self._forget)
         session.selection_changed.connect(self.follow)
@@ -191,7 +191,7 @@ class WindowsPanel(Panel):
         self._animation.stop()
         self.worker.cancel()
         self._body.hide()
-        self.empty.invite(headline, hint)
+        self.empty.show_message(headline, hint)
 
     def _show_layer(self, trace: "Trace", layer: int) -> None:
         if trace is not self._trace or self._cropped is None:

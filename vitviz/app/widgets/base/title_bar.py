@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QDockWidget, QHBoxLayout, QLabel, QSizePolicy, QTo
 from vitviz.app.ui import icons, theme
 
 
-def broken(text: str, metrics: QFontMetrics, width: int, most: int) -> list[str]:
+def wrapped_lines(text: str, metrics: QFontMetrics, width: int, most: int) -> list[str]:
     """The lines of a text wrapped at spaces to `width` pixels; a text that needs more than `most` lines is elided.
 
     A line ends after a separating dot or a comma if the rest then fits into the next line. A separating dot at the end of
@@ -54,7 +54,7 @@ class ElidedLabel(QLabel):
         if text != self._whole:
             self._whole = text
             self.setAccessibleName(text)
-            self._take_room(len(self.lines()) if text == "" else max(self._lines, len(self.lines())))
+            self._reserve_lines(len(self.lines()) if text == "" else max(self._lines, len(self.lines())))
             self.update()
 
     @property
@@ -64,9 +64,9 @@ class ElidedLabel(QLabel):
 
     def lines(self) -> list[str]:
         """The lines as they are drawn."""
-        return broken(self._whole, self.fontMetrics(), self.width(), self._most)
+        return wrapped_lines(self._whole, self.fontMetrics(), self.width(), self._most)
 
-    def _take_room(self, lines: int) -> None:
+    def _reserve_lines(self, lines: int) -> None:
         if lines != self._lines:
             self._lines = lines
             self.updateGeometry()
@@ -83,18 +83,18 @@ class ElidedLabel(QLabel):
         """Wrap the text to the new width."""
         super().resizeEvent(event)
         if event.size().width() != event.oldSize().width():
-            self._take_room(len(self.lines()))
+            self._reserve_lines(len(self.lines()))
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """Reduce the height to the lines of the current text."""
         super().showEvent(event)
-        self._take_room(len(self.lines()))
+        self._reserve_lines(len(self.lines()))
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Wrap the text in the new font."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.FontChange:
-            self._take_room(len(self.lines()))
+            self._reserve_lines(len(self.lines()))
 
     def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
         """Draw the wrapped and elided text."""
@@ -111,7 +111,7 @@ class ElidedLabel(QLabel):
         return super().event(event)
 
 
-class Quiet(ElidedLabel):
+class MutedLabel(ElidedLabel):
     """Small text in the secondary colour, of up to two lines."""
 
     def __init__(self, parent: QWidget | None = None, lines: int = 2) -> None:

@@ -18,7 +18,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QGraphicsSimpleTextItem, QVBoxLayout, QWidget
 
 from vitviz.app.ui import theme
-from vitviz.app.widgets.base.hover_view import Pointed
+from vitviz.app.widgets.base.hover_view import HoverView
 
 _AXES = ("left", "bottom", "right")
 _Event, _Key = QEvent.Type, Qt.Key
@@ -33,7 +33,7 @@ def curve_pen(color: QColor | str, width: float = 1, dashes: Sequence[float] = (
     return made
 
 
-class ChartView(Pointed):
+class ChartView(HoverView):
     """Charts, each with a title. Arrow keys and the pointer point at what lies in them, a click or Enter picks it.
 
     What that is, its subclasses know, by `at` and the next three methods; by itself it is empty.

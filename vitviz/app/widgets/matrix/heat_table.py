@@ -21,7 +21,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QWidget
 
 from vitviz.app.ui import theme
-from vitviz.app.widgets.base.hover_view import Pointed
+from vitviz.app.widgets.base.hover_view import HoverView
 
 Floats = NDArray[np.float64]
 Mark = Literal["", "ring", "dot"]
@@ -70,7 +70,7 @@ class Table:
 EMPTY = Table(np.zeros((0, 0)), (), ())
 
 
-class CellTable(Pointed):
+class CellTable(HoverView):
     """The table. Arrow keys move, Enter picks; names of rows can be picked where `names_pickable`."""
 
     clicked = Signal(object)  # Cell
@@ -334,7 +334,7 @@ class CellTable(Pointed):
             self.current = Cell(row, None if column < 0 else column)
             self._ring = True
             self.update()
-            self.pointed.emit(self.current)
+            self.hover_changed.emit(self.current)
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self._pick(self.current)
         else:
@@ -343,7 +343,7 @@ class CellTable(Pointed):
     def focusOutEvent(self, event: QFocusEvent) -> None:  # noqa: N802
         """What the keys pointed at is not pointed at any more."""
         if self._ring:
-            self.pointed.emit(None)
+            self.hover_changed.emit(None)
         super().focusOutEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802

@@ -21,7 +21,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QWidget
 
 from vitviz.app.ui import theme
-from vitviz.app.widgets.base.hover_view import Pointed
+from vitviz.app.widgets.base.hover_view import HoverView
 from vitviz.app.widgets.matrix.axis import LARGEST, Axis, fitted
 from vitviz.app.widgets.matrix.image import composed
 
@@ -35,7 +35,7 @@ _APART = 15  # pixels between two words at the side
 Cell = tuple[int, int]
 
 
-class MatrixView(Pointed):
+class MatrixView(HoverView):
     """Shows indices 0 … 255 (rows × columns) in a table's colours; tells which cell is pointed at and which row clicked."""
 
     clicked = Signal(int)  # row

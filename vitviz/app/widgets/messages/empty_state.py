@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWi
 from vitviz.app.ui import theme
 
 
-class Invitation(QWidget):
+class EmptyState(QWidget):
     """A headline, a hint and a button per action over the middle of its parent, or at its lower edge if `low`."""
 
     widest = 440  # pixels
@@ -48,7 +48,7 @@ class Invitation(QWidget):
         self.hide()
         parent.installEventFilter(self)
 
-    def invite(self, headline: str, hint: str) -> None:
+    def show_message(self, headline: str, hint: str) -> None:
         """Show these texts."""
         self.headline.setText(headline)
         self.hint.setText(hint.replace(": ", ":\n"))  # avoids a last line of one word

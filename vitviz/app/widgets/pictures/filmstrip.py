@@ -20,7 +20,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QToolTip, QWidget
 
 from vitviz.app.ui import theme
-from vitviz.app.widgets.base.hover_view import Pointed
+from vitviz.app.widgets.base.hover_view import HoverView
 
 _MARGIN = 12
 _LABEL = 18
@@ -72,7 +72,7 @@ def places(count: int, aspect: float, room: tuple[int, int]) -> Places:
     return best
 
 
-class FilmStrip(Pointed):
+class FilmStrip(HoverView):
     """Shows frames; tells which is pointed at and which is picked: by a click, or by arrow keys, Home and End."""
 
     picked = Signal(int)

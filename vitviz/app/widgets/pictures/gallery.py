@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QWidget
 
 from vitviz.app.ui import theme
 from vitviz.app.ui.pixels import rgb_image
-from vitviz.app.widgets.base.hover_view import Pointed
+from vitviz.app.widgets.base.hover_view import HoverView
 
 _CAPTION, _GAP, _JOINT, _EDGE = 20, 12, 28, 12
 _PARTED = 0.7  # how much the size counts of pictures that are needlessly parted from what they are joined to
@@ -124,7 +124,7 @@ def arrange_lead(aspects: list[float], width: float, height: float) -> list[QRec
     return best
 
 
-class PicturesView(Pointed):
+class PicturesView(HoverView):
     """Shows the pictures it is given; tells which cell the pointer is on and which was clicked."""
 
     clicked = Signal(object)  # Spot

@@ -17,13 +17,13 @@ from PySide6.QtWidgets import QWidget
 
 from vitviz.app.ui import theme
 from vitviz.app.ui.pixels import rgba_image
-from vitviz.app.widgets.base.hover_view import Pointed
+from vitviz.app.widgets.base.hover_view import HoverView
 from vitviz.app.widgets.windows.scene import SHADES, Focus, Scene
 
 _MARGIN, _CAPTION = 12, 20
 
 
-class ShiftView(Pointed):
+class ShiftView(HoverView):
     """Draws a scene at a progress: 0 the photo, 1 shifted, 2 the windows closed over it."""
 
     clicked = Signal(int, int)
