@@ -64,7 +64,7 @@ class ScaleCard(QFrame):
         for field in (self.low, self.high):
             field.editingFinished.connect(self._fix)
         session.view_changed.connect(lambda _before, _now: self._follow() if self.isVisible() else None)
-        self._dress()
+        self._apply_palette()
 
     def _lay_out(self, heading: QLabel) -> None:
         rows = QGridLayout()
@@ -104,7 +104,7 @@ class ScaleCard(QFrame):
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Calm the slider in the new colours."""
         if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
+            self._apply_palette()
         super().changeEvent(event)
 
     def open_at(self, button: QWidget) -> None:
@@ -121,8 +121,8 @@ class ScaleCard(QFrame):
         self.show()
         self.kinds[self._session.view.scale].setFocus(Qt.FocusReason.PopupFocusReason)
 
-    def _dress(self) -> None:
-        theme.calm(self.temperature)
+    def _apply_palette(self) -> None:
+        theme.mute_accent(self.temperature)
 
     def _choose(self, key: str) -> None:
         session = self._session

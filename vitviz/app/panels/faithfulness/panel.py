@@ -137,7 +137,7 @@ class FaithfulnessPanel(QWidget):
 
     def tint(self) -> None:
         """Take colours from the palette."""
-        theme.calm(self.bar)
+        theme.mute_accent(self.bar)
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
         if not same_selection(before, now) or (before.compared, before.replacement) != (

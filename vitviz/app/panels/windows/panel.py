@@ -146,7 +146,7 @@ class WindowsPanel(Panel):
         self.play.setIcon(icons.icon("pause" if playing else "play", self.palette()))
         self.export.setIcon(icons.icon("save", self.palette()))
         self.close_matrix.setIcon(icons.icon("close", self.palette()))
-        theme.calm(self.slider)
+        theme.mute_accent(self.slider)
 
     # From the session.
 

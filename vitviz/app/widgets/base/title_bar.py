@@ -142,12 +142,12 @@ class TitleBar(QWidget):
         line.addStretch(1)
         line.addWidget(self._float)
         line.addWidget(self._close)
-        self._dress()
+        self._tint_icons()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Tint the icons in the new palette."""
         if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
+            self._tint_icons()
         super().changeEvent(event)
 
     def _button(self, name: str, tip: str) -> QToolButton:
@@ -159,6 +159,6 @@ class TitleBar(QWidget):
         button.setAccessibleName(name)
         return button
 
-    def _dress(self) -> None:
+    def _tint_icons(self) -> None:
         self._float.setIcon(icons.icon("float", self.palette()))
         self._close.setIcon(icons.icon("close", self.palette()))

@@ -106,7 +106,7 @@ class ChartView(HoverView):
             for name in _AXES:
                 axis = chart.getAxis(name)
                 axis.setStyle(tickFont=theme.small())
-                axis.setTextPen(scheme.quiet)
+                axis.setTextPen(scheme.muted)
                 axis.setTickPen(self.pen(scheme.line))
                 axis.label.setFont(theme.small())
             # Room that does not depend on the numbers: nothing jumps with them.

@@ -41,7 +41,7 @@ class _Heads(QHeaderView):
 
     def paintSection(self, painter: QPainter, rect: QRect, column: int) -> None:  # noqa: N802
         painter.setFont(theme.small())
-        painter.setPen(QColor(theme.colors(self.palette()).quiet))
+        painter.setPen(QColor(theme.colors(self.palette()).muted))
         side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
         words = str(self.model().headerData(column, self.orientation()))
         painter.drawText(rect.adjusted(3, 0, -3, 0), side | Qt.AlignmentFlag.AlignVCenter, words)
@@ -79,7 +79,7 @@ class ScoreList(QTreeWidget):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             header.resizeSection(column, self.fontMetrics().horizontalAdvance("0.000 ± 0.000") + 20)
         self.itemChanged.connect(self._change)
-        self._dress()
+        self._apply_palette()
 
     def set_rows(self, rows: Sequence[Row]) -> None:
         """What is listed; rows of the same keys as before keep their place and the focus."""
@@ -104,16 +104,16 @@ class ScoreList(QTreeWidget):
         """Take the new colours."""
         if event.type() == QEvent.Type.PaletteChange:
             self._swatches.clear()
-            self._dress()
+            self._apply_palette()
         super().changeEvent(event)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """The first four; the others are scrolled to."""
         return QSize(200, self._height(4))
 
-    def _dress(self) -> None:
+    def _apply_palette(self) -> None:
         # Fusion draws the frame of a check box in a darker Window, which a dark window swallows.
-        theme.quieten(self, QPalette.ColorRole.Window)
+        theme.set_muted(self, QPalette.ColorRole.Window)
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Room for all rows."""

@@ -58,7 +58,7 @@ class _Rows(QStyledItemDelegate):
         if pick.key == view.current_key:
             painter.fillRect(box.x(), box.y(), 3, box.height(), QColor(scheme.accent))
         inner = box.adjusted(_PAD, 8, -_PAD, -8)
-        quiet = QColor(scheme.quiet)
+        quiet = QColor(scheme.muted)
         painter.setFont(theme.body(strong=pick.key == view.current_key))
         painter.setPen(quiet if pick.barred else QColor(scheme.text))
         painter.drawText(inner, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, pick.label)

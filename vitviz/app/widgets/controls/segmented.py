@@ -106,7 +106,7 @@ class Segmented(QWidget):
             barred = key in self._barred or not self.isEnabled()
             group = QPalette.ColorGroup.Disabled if barred else QPalette.ColorGroup.Active
             text = self.palette().color(group, QPalette.ColorRole.WindowText)
-            painter.setPen(text if chosen or barred else QColor(scheme.quiet))
+            painter.setPen(text if chosen or barred else QColor(scheme.muted))
             painter.setFont(theme.body())
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, label)
 

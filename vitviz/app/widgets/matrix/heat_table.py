@@ -239,7 +239,7 @@ class CellTable(HoverView):
             box = self.box(Cell(row, None)).adjusted(0, 0, -8, 0)
             if table.marks:
                 if mark:
-                    color = QColor(scheme.accent if mark == "dot" else scheme.quiet)
+                    color = QColor(scheme.accent if mark == "dot" else scheme.muted)
                     painter.setPen(QPen(color, 1.5))
                     painter.setBrush(color if mark == "dot" else Qt.BrushStyle.NoBrush)
                     painter.drawEllipse(QPointF(box.x() + 5, box.center().y()), 3.5, 3.5)
@@ -250,7 +250,7 @@ class CellTable(HoverView):
             painter.setFont(font)
             strong = lit or mark == "dot" or row in self._rows
             quiet = table.square and not strong
-            painter.setPen(QColor(scheme.quiet if quiet else scheme.text))
+            painter.setPen(QColor(scheme.muted if quiet else scheme.text))
             side = Qt.AlignmentFlag.AlignRight if table.square else Qt.AlignmentFlag.AlignLeft
             text = QFontMetricsF(font).elidedText(name, Qt.TextElideMode.ElideRight, box.width())
             # Numbers of low rows, of which only some are written, reach beyond their row.
@@ -261,7 +261,7 @@ class CellTable(HoverView):
         on = self._pointed_at
         painter.setFont(theme.small())
         metrics = QFontMetricsF(theme.small())
-        painter.setPen(QColor(scheme.quiet))
+        painter.setPen(QColor(scheme.muted))
         corner = QRectF(_MARK if table.marks else 0, 0, self._names - 8, _HEADER)
         if corner.width() > 40:
             painter.drawText(corner, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, table.corner)
@@ -283,7 +283,7 @@ class CellTable(HoverView):
             )
             if not lit and (crowded or not fits):
                 continue
-            painter.setPen(QColor(scheme.text if lit else scheme.quiet))
+            painter.setPen(QColor(scheme.text if lit else scheme.muted))
             box = self.box(Cell(None, column)).adjusted(-20, 0, 20, 0)
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, name)
 

@@ -244,7 +244,7 @@ class MatrixView(HoverView):
     def _draw_words(self, painter: QPainter, rows: Axis, columns: Axis) -> None:
         scheme = theme.colors(self.palette())
         painter.setFont(theme.small())
-        painter.setPen(QColor(scheme.quiet))
+        painter.setPen(QColor(scheme.muted))
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         edge = columns.start - 8
         last = rows.start + rows.first * rows.band

@@ -280,7 +280,7 @@ class Canvas(FocusRing):
         painter.setFont(theme.small())
         top = max(area.top(), view.top) - 18 if area.top() < view.top + 12 else view.top - 18
         left = view.left - 24
-        ink = QColor(theme.colors(self.palette()).quiet)
+        ink = QColor(theme.colors(self.palette()).muted)
         # Zoomed in, there is no margin: then they are written over the photo, at the edges of what is seen of it.
         for column in range(grid.columns):
             box = QRectF(area.left() + column * width, max(top, 2), width, 16)

@@ -142,7 +142,7 @@ class FilmStrip(HoverView):
             box = QRectF(*placed.box(number))
             if frame.image is None:
                 painter.fillRect(box, QColor(scheme.raised))
-                painter.setPen(QColor(scheme.quiet))
+                painter.setPen(QColor(scheme.muted))
                 painter.drawText(box, Qt.AlignmentFlag.AlignCenter, "–")
             else:
                 if behind is not None:
@@ -150,12 +150,12 @@ class FilmStrip(HoverView):
                 self._draw_image(painter, frame, frame.image, box)
             on = number in (self._selected, self._marked, self._hovered)
             below = QRectF(box.left(), box.bottom() + 3, box.width(), _LABEL - 3)
-            painter.setPen(QColor(scheme.text if on else scheme.quiet))
+            painter.setPen(QColor(scheme.text if on else scheme.muted))
             side = Qt.AlignmentFlag.AlignLeft if words and frame.note else Qt.AlignmentFlag.AlignHCenter
             if placed.width >= 16 or number % 5 == 0:
                 painter.drawText(below.adjusted(-4, 0, 4, 0) if not words else below, side, frame.name)
             if words and frame.note:
-                painter.setPen(QColor(scheme.quiet))
+                painter.setPen(QColor(scheme.muted))
                 painter.drawText(below, Qt.AlignmentFlag.AlignRight, frame.note)
         painter.setOpacity(1.0)
         for mark, color, width in (

@@ -212,7 +212,7 @@ class PicturesView(HoverView):
         ratio = self.devicePixelRatioF()
         for number, (picture, image, box) in enumerate(zip(self._pictures, self._images, boxes, strict=True)):
             painter.drawImage(box, image.at((box.size() * ratio).toSize()))
-            painter.setPen(QColor(scheme.quiet))
+            painter.setPen(QColor(scheme.muted))
             room = QRectF(box.x() - _GAP / 2, box.bottom() + 2, box.width() + _GAP, _CAPTION)
             words = painter.fontMetrics().elidedText(
                 picture.caption, Qt.TextElideMode.ElideRight, int(room.width())

@@ -190,7 +190,7 @@ class ShiftView(HoverView):
                 self._draw_regions(painter, scene, closed)
         self._draw_lines(painter, scene, closed)
         painter.setFont(theme.small())
-        painter.setPen(QColor(theme.colors(self.palette()).quiet))
+        painter.setPen(QColor(theme.colors(self.palette()).muted))
         bottom = self.box(QRectF(0, 0, *reversed(self.frame))).bottom()
         room = QRectF(4, bottom + 4, self.width() - 8, self._caption_height)
         middle = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop
@@ -238,7 +238,7 @@ class ShiftView(HoverView):
 
     def _draw_padding(self, painter: QPainter, scene: Scene, closed: float) -> None:
         colors = theme.colors(self.palette())
-        ground, lines = QColor(colors.raised), QColor(colors.quiet)
+        ground, lines = QColor(colors.raised), QColor(colors.muted)
         for color in (ground, lines):
             color.setAlphaF(closed)
         for cells in scene.padding:
