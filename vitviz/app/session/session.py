@@ -32,7 +32,7 @@ from vitviz.app.sources.folder import FolderEnd, Walk
 from vitviz.app.work.failure import failure
 from vitviz.app.work.jobs import JobQueue
 from vitviz.app.work.progress import Progress
-from vitviz.app.work.thread_budget import cores
+from vitviz.app.work.thread_budget import budget
 from vitviz.explain.registry import find
 from vitviz.images.photo import Photo
 
@@ -87,7 +87,7 @@ class Session(QObject):
         self.opening.failed.connect(self._on_failed)
         self.model_list = ModelList(self)
         self.jobs = JobQueue("jobs", self)
-        self._writing = JobQueue("write", self, behind=False)
+        self._writing = JobQueue("write", self, background=False)
         for queue in (self.jobs, self._writing):
             queue.failed.connect(self.failed)
 
@@ -352,7 +352,7 @@ class Session(QObject):
         """Set the item under the pointer."""
         if hover == self.hover:
             return
-        cores.pointer_moved()
+        budget.pointer_moved()
         selection_before = self.selection
         self.hover = hover
         self.hover_changed.emit()

@@ -42,7 +42,7 @@ class FaithfulnessPanel(QWidget):
         super().__init__(parent)
         self.addActions(keys)
         self.session = session
-        self.worker = Worker("scores", self, behind=True)
+        self.worker = Worker("scores", self, background=True)
         self._trace: Trace | None = None
         self._scores: dict[Question, Scores] = {}
         self._chances: dict[Chance, Baseline] = {}

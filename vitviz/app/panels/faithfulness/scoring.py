@@ -84,7 +84,7 @@ def answer(
                 told.add(chance)
                 _draw_lots(trace, chance, ticket)
         except MethodError as problem:
-            ticket.tell(Found(one, problem=problem.message))
+            ticket.report(Found(one, problem=problem.message))
         except Cancelled as cancelled:
             raise Stopped from cancelled
 
@@ -94,7 +94,7 @@ def _score(trace: "Trace", asked: Question, ticket: Ticket) -> Chance:
     from vitviz.explain.measures.faithfulness import scores
 
     what = f"Scoring {find(asked.selection.method).label}"
-    ticket.tell(Progress(what))
+    ticket.report(Progress(what))
     heatmap = compute.computed(trace, asked.selection, ticket)
     found = scores(
         trace,
@@ -103,9 +103,9 @@ def _score(trace: "Trace", asked: Question, ticket: Ticket) -> Chance:
         steps=STEPS,
         replacement=asked.replacement,
         cancel=ticket.stopped,
-        progress=lambda _, share: ticket.tell(Progress(what, share)),
+        progress=lambda _, share: ticket.report(Progress(what, share)),
     )
-    ticket.tell(Found(asked, scores=found, aim=_aim(trace, heatmap, asked.target)))
+    ticket.report(Found(asked, scores=found, aim=_aim(trace, heatmap, asked.target)))
     return Chance(found.patches, asked.target, asked.replacement)
 
 
@@ -151,9 +151,9 @@ def _draw_lots(trace: "Trace", chance: Chance, ticket: Ticket) -> None:
         steps=STEPS,
         replacement=chance.replacement,
         cancel=ticket.stopped,
-        progress=lambda _, share: ticket.tell(Progress("Scoring random orders", share)),
+        progress=lambda _, share: ticket.report(Progress("Scoring random orders", share)),
     )
-    ticket.tell(Found(chance, baseline=found))
+    ticket.report(Found(chance, baseline=found))
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,7 +74,7 @@ def walk(trace: "Trace", chosen: Selection, ticket: Ticket) -> list[Still]:
     for layer in range(len(trace.layers)):
         if ticket.stopped():
             raise Stopped
-        ticket.tell(Progress("", layer / len(trace.layers)))
+        ticket.report(Progress("", layer / len(trace.layers)))
         try:
             stills.append(Still(compute.heatmap(trace, replace(chosen, layer=layer)).values))
         except VitvizError as problem:

@@ -33,7 +33,7 @@ class LensPanel(QWidget):
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session
-        self._worker = Worker("lens", self, behind=True)
+        self._worker = Worker("lens", self, background=True)
         self._of: Trace | None = None
         self._lens: Lens | None = None
         self._classes: list[int] = []

@@ -49,8 +49,8 @@ class StatisticsPanel(QWidget):
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session
-        self._worker = Worker("statistics", self, behind=True)
-        self._folder_worker = Worker("folder", self, behind=True)
+        self._worker = Worker("statistics", self, background=True)
+        self._folder_worker = Worker("folder", self, background=True)
         self._of: Trace | None = None
         self._found: Statistics | None = None
         self._summary: Summary | None = None
