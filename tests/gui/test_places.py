@@ -71,7 +71,7 @@ def test_what_is_shown_is_saved_as_png(opened, swin, qtbot, tmp_path, monkeypatc
     panel.session.pin((3, 3))
     if kind is not WindowsPanel:
         qtbot.waitUntil(lambda: len(panel.view.pictures) > 0)
-    with qtbot.waitSignal(panel.session.noted, timeout=20_000) as told:
+    with qtbot.waitSignal(panel.session.message, timeout=20_000) as told:
         qtbot.mouseClick(panel.export, Qt.MouseButton.LeftButton)
     assert told.args == [f"Saved saved.png in {tmp_path}"]
     with Image.open(target) as image:
@@ -95,7 +95,7 @@ def test_all_of_a_panel_is_saved_into_a_folder(opened, swin, qtbot, tmp_path, mo
     folder = tmp_path / "all"
     monkeypatch.setattr("vitviz.app.panels.plate_panel.ask_folder", lambda *_: folder)
     panel = opened(kind, swin)
-    with qtbot.waitSignal(panel.session.noted, timeout=60_000) as told:
+    with qtbot.waitSignal(panel.session.message, timeout=60_000) as told:
         qtbot.mouseClick(panel.export_all, Qt.MouseButton.LeftButton)
     assert told.args == [f"Saved {len(names)} pictures in {folder}"]
     assert {file.name for file in folder.iterdir()} == {f"photo-{name}.png" for name in names}

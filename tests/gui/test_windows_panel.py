@@ -331,7 +331,7 @@ def test_what_is_saved_is_what_is_shown(opened, swin, qtbot, tmp_path, monkeypat
 
     def saved(name: str) -> str:
         monkeypatch.setattr("vitviz.app.panels.plate_panel.ask_target", lambda *_: tmp_path / f"{name}.png")
-        with qtbot.waitSignal(session.noted, timeout=20_000):
+        with qtbot.waitSignal(session.message, timeout=20_000):
             qtbot.mouseClick(panel.export, Qt.MouseButton.LeftButton)
         with Image.open(tmp_path / f"{name}.png") as image:
             return str(image.info["Plate"])

@@ -58,7 +58,7 @@ def save_plate(panel: QWidget, session: Session, trace: "Trace", what: str, opti
         return
     session.save(
         lambda: write_plate(trace, what, path, **options),
-        lambda: session.noted.emit(f"Saved {path.name} in {path.parent}"),
+        lambda: session.message.emit(f"Saved {path.name} in {path.parent}"),
     )
 
 
@@ -76,7 +76,7 @@ def save_plates(panel: QWidget, session: Session, what: list[str]) -> None:
     written: list[int] = []
     session.save(
         lambda: written.append(write_plates(trace, what, folder, **options)),
-        lambda: session.noted.emit(f"Saved {written[0]} pictures in {folder}"),
+        lambda: session.message.emit(f"Saved {written[0]} pictures in {folder}"),
     )
 
 

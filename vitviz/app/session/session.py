@@ -57,7 +57,7 @@ class Session(QObject):
     failed = Signal(object)  # Failure
     photo_opened = Signal(object)  # Path
     scale_changed = Signal()  # the colour scale that several maps share
-    noted = Signal(str)  # a sentence for the user that is not an error
+    message = Signal(str)  # a sentence for the user that is not an error
     play_asked = Signal()  # start or stop playing through the layers
 
     def __init__(
@@ -186,7 +186,7 @@ class Session(QObject):
         """Request the next (1) or previous (-1) photo of the same folder; steps of a running request are added."""
         photo, steps = self.photo, self.opening.steps(steps)
         if photo is None or photo.path is None:
-            self.noted.emit("Open a photo or a folder first.")
+            self.message.emit("Open a photo or a folder first.")
         elif steps:
             self.open(photo=Walk(photo.path.parent, photo.path.name, steps))
         else:
@@ -259,7 +259,7 @@ class Session(QObject):
             and result.picture.skipped
             and result.picture is not result.request.shown
         ):
-            self.noted.emit(f"Skipped files that cannot be read: {', '.join(result.picture.skipped)}")
+            self.message.emit(f"Skipped files that cannot be read: {', '.join(result.picture.skipped)}")
 
     def _show_trace(self, result: OpenResult, picture: OpenedPhoto) -> None:
         view = portable(self.view, self.shape)
@@ -285,7 +285,7 @@ class Session(QObject):
 
     def _report(self, problem: BaseException) -> None:
         if isinstance(problem, FolderEnd):
-            self.noted.emit(problem.message)
+            self.message.emit(problem.message)
         else:
             self.failed.emit(failure(problem))
 
@@ -362,7 +362,7 @@ class Session(QObject):
         """Make a patch, several patches or a prefix token the query until `unpin` is called."""
         self.change(query=query, pinned=True)
 
-    def free(self) -> None:
+    def unpin(self) -> None:
         """Let the query follow the pointer again."""
         self.change(query=None, pinned=False)
 

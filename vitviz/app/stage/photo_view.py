@@ -335,7 +335,7 @@ class PhotoPanel(QWidget):
         if patch is None:
             return
         if self._session.view.pinned and self._session.view.query == patch:
-            self._session.free()
+            self._session.unpin()
         else:
             self._session.pin(patch)
 
@@ -347,7 +347,7 @@ class PhotoPanel(QWidget):
             return
         left = query_of({patch} ^ self._pinned_patches())
         if left is None:
-            self._session.free()
+            self._session.unpin()
         else:
             self._session.pin(left)
 
@@ -390,7 +390,7 @@ class PhotoPanel(QWidget):
 
     def _pick_prefix(self, name: str) -> None:
         if self._session.view.pinned and self._session.view.query == name:
-            self._session.free()
+            self._session.unpin()
         else:
             self._session.pin(name)
         self._show_heat()

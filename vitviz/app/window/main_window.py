@@ -139,14 +139,14 @@ class Window(QMainWindow):
     def _connect(self) -> None:
         session, stage = self.session, self.stage
         session.failed.connect(self.show_failure)
-        session.noted.connect(self.toast.show_message)
+        session.message.connect(self.toast.show_message)
         session.trace_changed.connect(self.notice.clear_after_success)
         session.model_changed.connect(self._remember_model)
         session.photo_opened.connect(self.remember_photo)
         session.photo_changed.connect(self._update_title)
         session.photo_changed.connect(self._fill_welcome)
         stage.failed.connect(self.show_failure)
-        stage.noted.connect(self.toast.show_message)
+        stage.message.connect(self.toast.show_message)
         stage.photo_opened.connect(self.remember_photo)
         stage.changed.connect(lambda: self.tools.set_model_session(stage.session))
         self.presentation.entered.connect(self.welcome.close)

@@ -402,5 +402,5 @@ class FaithfulnessPanel(QWidget):
             return
         self.session.save(
             lambda: save.save(sheet, path),
-            lambda: self.session.noted.emit(f"Saved {path.name} in {path.parent}"),
+            lambda: self.session.message.emit(f"Saved {path.name} in {path.parent}"),
         )

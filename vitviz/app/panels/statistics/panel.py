@@ -407,5 +407,5 @@ class StatisticsPanel(QWidget):
         if shown is not None:
             self.session.save(
                 lambda: shown.save(path),
-                lambda: self.session.noted.emit(f"Saved {path.name} in {path.parent}"),
+                lambda: self.session.message.emit(f"Saved {path.name} in {path.parent}"),
             )

@@ -346,7 +346,7 @@ class TokensPanel(Panel):
     def _toggle(self, query: object) -> None:
         view = self.session.view
         if view.pinned and view.query == query:
-            self.session.free()
+            self.session.unpin()
         else:
             self.session.pin(query)  # type: ignore[arg-type]
         self._mark()
