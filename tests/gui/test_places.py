@@ -37,7 +37,7 @@ def test_patches_are_pulled_apart_and_a_hovered_one_is_large(opened, model, qtbo
     assert len(panel.view.pictures) == 28
     panel.mode._pick("embedding")
     assert panel.view.pictures[0].cells == (8, 8)
-    assert "no convolutional stem" in panel.mode._barred["stem"]
+    assert "no convolutional stem" in panel.mode._disabled["stem"]
 
 
 def test_a_token_is_outlined_on_a_hybrids_finer_stem(opened, qtbot):

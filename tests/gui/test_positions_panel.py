@@ -32,9 +32,9 @@ def test_similarity_shows_the_map_of_the_position_that_is_pointed_at(opened, mod
     np.testing.assert_allclose(panel.view.pictures[0].pixels, expected, atol=1)
     panel.mode._pick("norm")
     assert "× the mean" in panel.says.whole
-    panel.mode._pick("split")  # barred, with the reason
+    panel.mode._pick("split")  # disabled, with the reason
     assert panel.mode.current == "norm"
-    assert "before the first layer" in panel.mode._barred["split"]
+    assert "before the first layer" in panel.mode._disabled["split"]
     told = panel.mode.accessibleDescription()  # by ear too
     assert "in the logits cannot be chosen: " in told
     assert "before the first layer" in told
@@ -83,7 +83,7 @@ def test_logits_over_prefix_tokens_are_numbers(opened, qtbot):
     numbers = f"class {found.content[2, 0]:+.2f} {found.position[2, 0]:+.2f} = {found.logits[2, 0]:+.2f}"
     assert numbers.replace("-", "−") in panel.changed.text().replace("\u00a0", " ")
     assert panel.changed.isVisible()
-    panel.mode._pick("similarity")  # barred
+    panel.mode._pick("similarity")  # disabled
     assert panel.mode.current == "split"
 
 
@@ -94,7 +94,7 @@ def test_logits_follow_the_query_and_a_key_is_read_in_numbers(opened, swin, qtbo
     session.pin((5, 9))
     qtbot.waitUntil(lambda: panel._split is not None and panel._split.subject == "patch (5, 9)")
     assert panel.mode.current == "split"
-    assert "no table of positions" in panel.mode._barred["similarity"]
+    assert "no table of positions" in panel.mode._disabled["similarity"]
     found = positions.split(session.trace, 1, (5, 9))
     assert [one.caption for one in panel.view.pictures] == ["content", "position", "sum", "attention"]
     limit = max(

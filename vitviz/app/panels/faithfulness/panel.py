@@ -334,7 +334,7 @@ class FaithfulnessPanel(QWidget):
             tip = tip or scoring.other_grid(found, self._scores.get(asked[0]) if asked else None)
             tip = tip or scoring.aim_in_words(aim)
             tip = tip or ("The selected method" if current else "Check to draw its curves too")
-            barred = (apply.get(name) or "") if apply else ""
+            disabled = (apply.get(name) or "") if apply else ""
             rows.append(
                 Row(
                     name,
@@ -344,7 +344,7 @@ class FaithfulnessPanel(QWidget):
                     checked=one is not None,
                     fixed=current,
                     strong=current,
-                    barred=barred,
+                    disabled=disabled,
                     tip=tip,
                 )
             )

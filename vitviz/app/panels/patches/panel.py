@@ -112,7 +112,7 @@ class PatchesPanel(Panel):
 
     def _take(self, cut: compute.Cut) -> None:
         self._cut = cut
-        self.mode.set_barred(cut.reasons)
+        self.mode.disable_choices(cut.reasons)
         open_views = [key for key, _ in _VIEWS if key not in cut.reasons]
         if self.mode.current in cut.reasons and open_views:
             self.mode.set_current(open_views[0])

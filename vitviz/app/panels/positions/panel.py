@@ -151,12 +151,12 @@ class PositionsPanel(Panel):
         """Bar the views that this model or layer has nothing for, and leave one that it has not."""
         layer = self.session.selection.layer
         no_split = compute.split_reason(trace, layer)
-        barred = {key: tables.reason for key, _ in _VIEWS[:3]} if tables.reason else {}
+        disabled = {key: tables.reason for key, _ in _VIEWS[:3]} if tables.reason else {}
         if no_split:
-            barred |= dict.fromkeys(_LOGITS, no_split)
-        self.mode.set_barred(barred)
-        open_views = [key for key, _ in _VIEWS if key not in barred]
-        if self.mode.current in barred and open_views:
+            disabled |= dict.fromkeys(_LOGITS, no_split)
+        self.mode.disable_choices(disabled)
+        open_views = [key for key, _ in _VIEWS if key not in disabled]
+        if self.mode.current in disabled and open_views:
             self.mode.set_current(open_views[0])
 
     def _clear(self, headline: str, hint: str) -> None:

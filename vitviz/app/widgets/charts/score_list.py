@@ -23,7 +23,7 @@ _KEY = Qt.ItemDataRole.UserRole
 
 @dataclass(frozen=True)
 class Row:
-    """One row; `fixed` stays checked, `strong` is the selected one, `barred` says why a row cannot be had."""
+    """One row; `fixed` stays checked, `strong` is the selected one, `disabled` says why a row cannot be had."""
 
     key: str
     name: str
@@ -32,7 +32,7 @@ class Row:
     checked: bool = False
     fixed: bool = False
     strong: bool = False
-    barred: str = ""
+    disabled: str = ""
     tip: str = ""
 
 
@@ -125,10 +125,10 @@ class ScoreList(QTreeWidget):
 
     def _fill(self, item: QTreeWidgetItem, row: Row) -> None:
         flags = Qt.ItemFlag.ItemIsSelectable
-        if not row.barred:
+        if not row.disabled:
             flags |= Qt.ItemFlag.ItemIsEnabled
         item.setCheckState(0, Qt.CheckState.Checked if row.checked else Qt.CheckState.Unchecked)
-        if not row.fixed and not row.barred:
+        if not row.fixed and not row.disabled:
             flags |= Qt.ItemFlag.ItemIsUserCheckable
         item.setFlags(flags)
         item.setData(0, _KEY, row.key)
@@ -136,14 +136,14 @@ class ScoreList(QTreeWidget):
         for column, words in enumerate((row.name, *row.numbers)):
             item.setText(column, words)
             item.setFont(column, theme.body(strong=row.strong))
-            item.setToolTip(column, row.barred or row.tip)
+            item.setToolTip(column, row.disabled or row.tip)
             if column:
                 item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         words = ", ".join(
             f"{self.headerItem().text(n)} {text}" for n, text in enumerate(row.numbers, 1) if text
         )
         item.setData(
-            0, Qt.ItemDataRole.AccessibleTextRole, f"{row.name}, {row.barred or words or 'not scored'}"
+            0, Qt.ItemDataRole.AccessibleTextRole, f"{row.name}, {row.disabled or words or 'not scored'}"
         )
 
     def _change(self, item: QTreeWidgetItem) -> None:
