@@ -11,7 +11,7 @@ from steps import picture
 from vitviz.app.panels.patches.panel import PatchesPanel
 from vitviz.app.panels.positions.panel import PositionsPanel
 from vitviz.app.panels.windows.panel import WindowsPanel
-from vitviz.app.widgets.pictures.gallery import PicturesView, Spot, arrange, arrange_lead
+from vitviz.app.widgets.pictures.gallery import Gallery, Spot, arrange, arrange_lead
 from vitviz.explain.internals import patches
 from vitviz.models.loading import load_model
 
@@ -134,13 +134,15 @@ def test_narrow_pictures_take_no_more_room_than_they_need():
 
 
 def test_a_cell_is_found_where_it_is_drawn(qtbot):
-    from vitviz.app.widgets.pictures.gallery import Picture
+    from vitviz.app.widgets.pictures.gallery import GalleryPicture
 
-    view = PicturesView()
+    view = Gallery()
     qtbot.addWidget(view)
     view.resize(500, 300)
     pixels = np.zeros((3 * 5 - 1, 4 * 5 - 1, 3), np.uint8)
-    view.set_pictures([Picture(pixels, "a", (3, 4), gap=1), Picture(pixels, "b", (3, 4), gap=1)])
+    view.set_pictures(
+        [GalleryPicture(pixels, "a", (3, 4), gap=1), GalleryPicture(pixels, "b", (3, 4), gap=1)]
+    )
     for spot in (Spot(0, 0, 0), Spot(0, 2, 3), Spot(1, 1, 2)):
         box = view.cell_box(spot)
         for corner in (QPointF(1, 1), QPointF(box.width() - 1, box.height() - 1)):

@@ -10,7 +10,7 @@ from steps import picture, show
 from vitviz.app.session import colour_scale
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState
-from vitviz.app.stage.photo_view import PhotoPanel
+from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.widgets.photo.colour_bar import ColorBar
 from vitviz.explain import explain
 from vitviz.render.colors import bar, lookup_table, to_unit
@@ -254,7 +254,7 @@ def test_a_map_with_both_signs_is_blue_and_red_about_zero(shown, qtbot, at):
 
 def test_two_photo_panels_in_one_window_share_nothing_but_the_actions(shown, qtbot, model, tmp_path):
     other = Session("cpu", ViewState(colormap="magma"))
-    panel = PhotoPanel(other, shown.commands, name="Second photo")
+    panel = PhotoView(other, shown.commands, name="Second photo")
     qtbot.addWidget(panel)
     names = {one.canvas.accessibleName() for one in (shown.photo, panel)}
     assert names == {"Photo", "Second photo"}

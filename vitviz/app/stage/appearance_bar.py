@@ -18,7 +18,7 @@ _SIGNED = "Values on both sides of zero are blue below it and red above, in any 
 _STYLE_NAMES = {"glow": "glow", "tint": "even tint", "contour": "contours", "dim": "dim the rest"}
 
 
-class Controls(QWidget):
+class AppearanceBar(QWidget):
     """How the heat is drawn."""
 
     def __init__(self, session: Session, actions: Mapping[str, QAction]) -> None:

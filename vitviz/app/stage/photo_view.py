@@ -17,7 +17,7 @@ from vitviz.app.commands import of_stage
 from vitviz.app.session import colour_scale, describe
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, Patch, ViewState, patches_in, query_of, rectangle
-from vitviz.app.stage.appearance_bar import Controls
+from vitviz.app.stage.appearance_bar import AppearanceBar
 from vitviz.app.ui import number_format, theme
 from vitviz.app.ui.pixels import grid_area, smooth_size
 from vitviz.app.widgets.base.title_bar import ElidedLabel, MutedLabel
@@ -27,7 +27,7 @@ from vitviz.app.widgets.messages.welcome import Welcome
 from vitviz.app.widgets.photo.canvas import Canvas
 from vitviz.app.widgets.photo.colour_bar import ColorBar
 from vitviz.app.widgets.photo.grid import Grid
-from vitviz.app.widgets.photo.token_chips import Chips
+from vitviz.app.widgets.photo.token_chips import TokenChips
 from vitviz.render.colors import SIGNED_COLORMAP, bar, bending, is_signed, lookup_table, to_unit
 from vitviz.render.overlay import heat_rgba, pixel_grid
 
@@ -36,7 +36,7 @@ _PATIENCE = 300  # milliseconds
 _REST = 60  # milliseconds after the last step of zooming or resizing
 
 
-class PhotoPanel(QWidget):
+class PhotoView(QWidget):
     """Shows the session's heatmap on its photo; the pointer sets the query.
 
     `name` tells it from another one in the same window for those who cannot see it.
@@ -59,14 +59,14 @@ class PhotoPanel(QWidget):
         self.canvas.setAccessibleName(name)
         self.bar = ColorBar()
         self.bar.setAccessibleName(f"Colour scale of the {name.lower()}")
-        self.chips = Chips()
+        self.chips = TokenChips()
         self.chips.picked.connect(self._pick_prefix)
         self._ends = (0.0, 1.0)  # of the colours
         self._has_keys = not actions["open"].shortcut().isEmpty()  # those of a second photo have none
         self._corners: tuple[Patch, Patch] | None = None  # of a rectangle that arrow keys extend
         self._patches = QLabel()
         self._patches.setFont(theme.body())
-        self.controls = Controls(session, actions)
+        self.controls = AppearanceBar(session, actions)
         self.welcome = Welcome(self.canvas, [actions["open"], actions["choose_model"]])
         self.no_model = EmptyState(self.canvas, [actions["choose_model"], actions["open_weights"]], low=True)
         self.progress = ProgressCard(self.canvas)

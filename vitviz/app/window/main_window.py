@@ -13,7 +13,7 @@ from vitviz.app.settings import REMEMBERED, Settings
 from vitviz.app.sources import mime
 from vitviz.app.sources.samples import MODELS, is_bundled, samples
 from vitviz.app.stage.opening import Opener
-from vitviz.app.stage.photo_view import PhotoPanel
+from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.stage.stage import Stage
 from vitviz.app.ui import theme
 from vitviz.app.widgets.messages.first_start import FirstStart
@@ -26,7 +26,7 @@ from vitviz.app.window.docks import Docks
 from vitviz.app.window.enablement import Enablement
 from vitviz.app.window.jobs_bar import JobsBar
 from vitviz.app.window.presentation import Presentation
-from vitviz.app.window.status_bar import StatusPanel
+from vitviz.app.window.status_bar import StatusBar
 from vitviz.app.window.tool_bar import ToolBar
 from vitviz.app.window.welcome import WelcomeController
 from vitviz.app.work.failure import Failure
@@ -58,9 +58,9 @@ class Window(QMainWindow):
         self.notice = Notice()
         self.opener = Opener(self, settings, self.notice.show_message)
         self.tools = ToolBar(session, self.commands)
-        self.photo = PhotoPanel(session, self.commands)
+        self.photo = PhotoView(session, self.commands)
         self.stage = Stage(session, self.photo, self.commands, self.opener)
-        self.status = StatusPanel(session)
+        self.status = StatusBar(session)
         self.jobs = JobsBar(session.jobs)
         self.toast = Toast(self.photo.canvas)
         self._build()

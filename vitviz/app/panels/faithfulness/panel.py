@@ -16,7 +16,7 @@ from vitviz.app.session.view_state import ViewState, same_selection
 from vitviz.app.ui import theme
 from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.charts.curves import CurvesView, Spot
-from vitviz.app.widgets.charts.score_list import Row, ScoreList
+from vitviz.app.widgets.charts.score_list import ScoreList, ScoreRow
 from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.work.failure import failure
@@ -315,7 +315,7 @@ class FaithfulnessPanel(QWidget):
 
     # The list of methods.
 
-    def _rows(self, asked: tuple[Question, ...]) -> list[Row]:
+    def _rows(self, asked: tuple[Question, ...]) -> list[ScoreRow]:
         """A row per method, and the random orders of the selected one's grid."""
         view, apply = self.session.view, self.session.methods()
         by_method = {one.selection.method: one for one in asked}
@@ -336,7 +336,7 @@ class FaithfulnessPanel(QWidget):
             tip = tip or ("The selected method" if current else "Check to draw its curves too")
             disabled = (apply.get(name) or "") if apply else ""
             rows.append(
-                Row(
+                ScoreRow(
                     name,
                     method.label,
                     numbers,
@@ -353,7 +353,9 @@ class FaithfulnessPanel(QWidget):
         tip = "Random orders of the same patches: the mean of their areas and its 95 % confidence interval"
         return [
             *rows,
-            Row("random", "Random order", numbers, self._stroke(RANDOM), checked=True, fixed=True, tip=tip),
+            ScoreRow(
+                "random", "Random order", numbers, self._stroke(RANDOM), checked=True, fixed=True, tip=tip
+            ),
         ]
 
     def _check(self, name: str, checked: bool) -> None:

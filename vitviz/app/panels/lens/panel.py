@@ -13,7 +13,7 @@ from vitviz.app.session.view_state import Hover, ViewState
 from vitviz.app.ui import number_format, theme
 from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.charts.bar_list import Bar
-from vitviz.app.widgets.matrix.heat_table import EMPTY, Cell, CellTable, Table
+from vitviz.app.widgets.matrix.heat_table import EMPTY, Cell, HeatTable, TableData
 from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.work.failure import failure
 from vitviz.app.work.worker import Worker
@@ -42,7 +42,7 @@ class LensPanel(QWidget):
         self.note.setFont(theme.small())
         self.note.setForegroundRole(QPalette.ColorRole.PlaceholderText)
         self.note.setWordWrap(True)
-        self.view = CellTable()
+        self.view = HeatTable()
         self.view.setAccessibleName("Logit lens, classes by layers")
         self.view.names_pickable = True
         # Arrow keys walk through the cells here.
@@ -148,7 +148,7 @@ class LensPanel(QWidget):
         count = shares.shape[1]
         likeliest = int(np.argmax(lens.logits[-1]))
         self.view.set_table(
-            Table(
+            TableData(
                 _heat(shares[:, shown].T, count),
                 tuple(lens.labels[index] for index in shown),
                 ("start", *(str(layer) for layer in lens.layers[1:])),

@@ -16,7 +16,7 @@ from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.app.widgets.controls.tool_button import tool
 from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.photo.colour_bar import ColorBar
-from vitviz.app.widgets.pictures.gallery import Picture, PicturesView, Spot
+from vitviz.app.widgets.pictures.gallery import Gallery, GalleryPicture, Spot
 from vitviz.app.work.failure import failure
 from vitviz.render.picture_rows import colored, tiled
 
@@ -47,12 +47,12 @@ class PatchesPanel(Panel):
         super().__init__(session, parent)
         self._trace: Trace | None = None
         self._cut: compute.Cut | None = None
-        self._shown: list[Picture] = []
+        self._shown: list[GalleryPicture] = []
         self.says = MutedLabel()
         self.mode = Segmented("What is shown of patches", _VIEWS)
         self.export = tool("Save this picture as PNG")
         self.export_all = tool("Save all pictures of this panel, of every layer, into a folder", text="all")
-        self.view = PicturesView()
+        self.view = Gallery()
         self.view.setAccessibleName("Patches")
         self.view.addActions(keys)
         self.bar = ColorBar()
@@ -145,7 +145,7 @@ class PatchesPanel(Panel):
         self.view.set_dimmed(False)
         self._show_patch()
 
-    def _patches(self, cut: compute.Cut) -> list[Picture]:
+    def _patches(self, cut: compute.Cut) -> list[GalleryPicture]:
         assert cut.tiles is not None
         rows, cols, height, width = cut.tiles.shape[:4]
         gap = max(2, height // 6)
@@ -155,17 +155,17 @@ class PatchesPanel(Panel):
         self.bar.hide()
         aspect = pixels.shape[1] / pixels.shape[0]
         caption = f"{height}×{width} pixels each, normalised {low:.1f} to {high:.1f}".replace("-", "−")
-        return [Picture(pixels, caption, (rows, cols), gap, aspect=aspect, lead=True)]
+        return [GalleryPicture(pixels, caption, (rows, cols), gap, aspect=aspect, lead=True)]
 
-    def _filters(self, cut: compute.Cut) -> list[Picture]:
+    def _filters(self, cut: compute.Cut) -> list[GalleryPicture]:
         assert cut.filters is not None
         self.bar.hide()
         return [
-            Picture(tile, f"{share:.1%}")
+            GalleryPicture(tile, f"{share:.1%}")
             for tile, share in zip(cut.filters.tiles(), cut.filters.shares, strict=True)
         ]
 
-    def _lengths(self, cut: compute.Cut) -> list[Picture]:
+    def _lengths(self, cut: compute.Cut) -> list[GalleryPicture]:
         assert cut.embedding is not None
         stem = self.mode.current == "stem"
         values = cut.embedding.stem if stem else cut.embedding.norms
@@ -182,7 +182,7 @@ class PatchesPanel(Panel):
             what = f"{values.shape[0]}×{values.shape[1]} cells of {cut.embedding.stem_channels} numbers{own}"
         # To point at are tokens, on the stem's finer grid too.
         pixels = colored(values, low, high, name)
-        return [Picture(pixels, what, (rows, cols), aspect=values.shape[1] / values.shape[0])]
+        return [GalleryPicture(pixels, what, (rows, cols), aspect=values.shape[1] / values.shape[0])]
 
     def _patch(self) -> tuple[int, int] | None:
         if self.session.hover.patch is not None:
@@ -198,7 +198,7 @@ class PatchesPanel(Panel):
         mode = self.mode.current
         pictures = list(self._shown)
         if mode == "patches" and patch is not None and cut.tiles is not None:
-            pictures.append(Picture(cut.tiles[patch], f"patch ({patch[0]}, {patch[1]})"))
+            pictures.append(GalleryPicture(cut.tiles[patch], f"patch ({patch[0]}, {patch[1]})"))
         if len(pictures) != len(self.view.pictures) or mode == "patches":
             self.view.set_pictures(pictures)
         marks = []

@@ -27,7 +27,7 @@ from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.app.widgets.controls.tool_button import tool
 from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.photo.colour_bar import ColorBar
-from vitviz.app.widgets.pictures.gallery import Picture, PicturesView, Spot
+from vitviz.app.widgets.pictures.gallery import Gallery, GalleryPicture, Spot
 from vitviz.app.work.failure import failure
 from vitviz.errors import MethodError
 
@@ -58,13 +58,13 @@ class PositionsPanel(Panel):
         self._tables: compute.Tables | None = None
         self._split: Split | None = None
         self._asked: tuple[object, ...] | None = None
-        self._maps: list[Picture] = []
+        self._maps: list[GalleryPicture] = []
         self.says = MutedLabel()
         self.mode = Segmented("What is shown of positions", _VIEWS)
         self.which = Segmented("Which table", [("used", "as used"), ("stored", "stored"), ("both", "both")])
         self.export = tool("Save this picture as PNG")
         self.export_all = tool("Save all pictures of this panel, of every layer, into a folder", text="all")
-        self.view = PicturesView()
+        self.view = Gallery()
         self.view.setAccessibleName("Positions")
         self.view.addActions(keys)
         self.bar = ColorBar()
@@ -276,7 +276,7 @@ class PositionsPanel(Panel):
         rows, columns = found.shape
         self.view.set_pictures(
             [
-                Picture(
+                GalleryPicture(
                     plate.pixels, plate.caption, cells=found.shape, joint=plate.joint, aspect=columns / rows
                 )
                 for plate in plates

@@ -6,7 +6,7 @@ import numpy as np
 
 from vitviz.app.panels.positions.compute import Table
 from vitviz.app.ui import number_format
-from vitviz.app.widgets.pictures.gallery import Picture
+from vitviz.app.widgets.pictures.gallery import GalleryPicture
 from vitviz.render.picture_rows import colored, tiled
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ LEGEND = {
 
 def maps(
     mode: str, name: str, table: Table, scale: tuple[float, float], colormap: str, lead: bool = False
-) -> list[Picture]:
+) -> list[GalleryPicture]:
     """A table in one of the views "similarity", "components" or "norm"; `scale` is that of norms.
 
     `lead`: whether the grid of maps takes most of the room.
@@ -50,7 +50,7 @@ def maps(
         cells = values.shape[0], values.shape[1]
         aspect = pixels.shape[1] / pixels.shape[0]
         return [
-            Picture(
+            GalleryPicture(
                 pixels,
                 "every position" if lead else name,
                 cells,
@@ -66,7 +66,7 @@ def maps(
     return [_map(pixels, name)]
 
 
-def beside(table: Table, place: Patch | None, which: str = "") -> list[Picture]:
+def beside(table: Table, place: Patch | None, which: str = "") -> list[GalleryPicture]:
     """Beside the grid of maps: the one of a position, or without one those of the prefix tokens."""
     if place is not None:
         return [
@@ -78,7 +78,7 @@ def beside(table: Table, place: Patch | None, which: str = "") -> list[Picture]:
     ]
 
 
-def changed(change: "Change", colormap: str) -> Picture:
+def changed(change: "Change", colormap: str) -> GalleryPicture:
     """What interpolating did, place by place: how like the nearest stored embedding each one is."""
     low = float(change.nearest.min())
     return _map(colored(change.nearest, low, 1.0, colormap), f"likeness {low:.2f} to 1".replace("-", "−"))
@@ -167,6 +167,6 @@ def on_photo(cells: tuple[int, int], trace: "Trace", row: int, column: int) -> P
     return trace.patches.divided(*cells).nearest_in(trace.patches, row, column)
 
 
-def _map(pixels: np.ndarray, caption: str) -> Picture:
+def _map(pixels: np.ndarray, caption: str) -> GalleryPicture:
     rows, cols = pixels.shape[:2]
-    return Picture(pixels, caption, (rows, cols), aspect=cols / rows)
+    return GalleryPicture(pixels, caption, (rows, cols), aspect=cols / rows)

@@ -25,7 +25,7 @@ from vitviz.app.session.view_state import Framing, Hover, ViewState, of_one_head
 from vitviz.app.ui import theme
 from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.charts.scatter import NOTHING, Dots, ScatterView
-from vitviz.app.widgets.matrix.heat_table import EMPTY, Cell, CellTable, Table
+from vitviz.app.widgets.matrix.heat_table import EMPTY, Cell, HeatTable, TableData
 from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.messages.progress_card import ProgressCard
 from vitviz.app.widgets.mosaic.layout import Target
@@ -62,7 +62,7 @@ class StatisticsPanel(QWidget):
         self.plot = ScatterView()
         self.plot.setAccessibleName("Statistics, one dot per head")
         self.alike = MutedLabel()
-        self.matrix = CellTable()
+        self.matrix = HeatTable()
         self.matrix.setAccessibleName("How alike heads are, heads by heads")
         self.empty = EmptyState(self.plot, [])
         self.card = ProgressCard(self.plot)
@@ -272,7 +272,9 @@ class StatisticsPanel(QWidget):
         one = shown.layers[layer]
         names = tuple(str(head) for head in range(one.heads))
         words = tuple(tuple(f"{value:.2f}" for value in row) for row in one.similarity.tolist())
-        self.matrix.set_table(Table(np.clip(one.similarity, 0, 1), names, names, square=True, words=words))
+        self.matrix.set_table(
+            TableData(np.clip(one.similarity, 0, 1), names, names, square=True, words=words)
+        )
         self._say_alike(None)
 
     def _mark(self) -> None:

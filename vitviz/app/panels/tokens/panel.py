@@ -15,7 +15,7 @@ from vitviz.app.session.view_state import Hover, ViewState, selection
 from vitviz.app.ui import icons, number_format, theme
 from vitviz.app.widgets.base.title_bar import ElidedLabel, MutedLabel
 from vitviz.app.widgets.controls.segmented import Segmented
-from vitviz.app.widgets.matrix.number_table import Figures, Row
+from vitviz.app.widgets.matrix.number_table import NumberRow, NumberTable
 from vitviz.app.widgets.matrix.view import MatrixView
 from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.photo.colour_bar import ColorBar
@@ -64,7 +64,7 @@ class TokensPanel(Panel):
         self.view.addActions(keys)
         self.reading = ElidedLabel()
         self.reading.setFont(theme.body())
-        self.figures = Figures(("receives on average", "keeps", "to patches", "to other prefix"))
+        self.figures = NumberTable(("receives on average", "keeps", "to patches", "to other prefix"))
         self.empty = EmptyState(self.view, [])
         self._lay_out()
         self.tint()
@@ -234,7 +234,7 @@ class TokensPanel(Panel):
             [self._row(share) for share in (_all(shares) if many else shares)], self._chosen_prefix()
         )
 
-    def _row(self, share: "PrefixShare") -> Row:
+    def _row(self, share: "PrefixShare") -> NumberRow:
         """What a prefix token receives and gives."""
         uniform = None if self._shown is None else self._shown.matrix.uniform
         parts = (share.kept, share.to_patches, share.to_prefix)
@@ -245,7 +245,7 @@ class TokensPanel(Panel):
             told += (
                 f", gives {gives[0]} to itself, {gives[1]} to the patches, {gives[2]} to other prefix tokens"
             )
-        return Row(share.name, (number_format.compared(share.received, uniform), *gives), told)
+        return NumberRow(share.name, (number_format.compared(share.received, uniform), *gives), told)
 
     def _chosen_prefix(self) -> str | None:
         query = self.session.selection.query

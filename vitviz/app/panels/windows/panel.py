@@ -17,7 +17,7 @@ from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.app.widgets.controls.tool_button import tool
 from vitviz.app.widgets.messages.empty_state import EmptyState
-from vitviz.app.widgets.pictures.gallery import PicturesView, Spot
+from vitviz.app.widgets.pictures.gallery import Gallery, Spot
 from vitviz.app.widgets.windows.scene import Focus
 from vitviz.app.widgets.windows.shift_view import ShiftView
 from vitviz.app.work.failure import failure
@@ -73,7 +73,7 @@ class WindowsPanel(Panel):
         self.view.setAccessibleName("Windows of the selected layer")
         self.other.setAccessibleName("Windows of the next layer")
         self.other.hide()
-        self.matrix = PicturesView()
+        self.matrix = Gallery()
         self.matrix.setAccessibleName("The window's matrices, query down by key across")
         self.matrix.set_walks(True)
         self.matrix_says = MutedLabel()

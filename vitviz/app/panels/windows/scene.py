@@ -10,7 +10,7 @@ from PySide6.QtGui import QColor, QImage, QPainter
 
 from vitviz.app.panels.windows.compute import Matrices
 from vitviz.app.ui import number_format
-from vitviz.app.widgets.pictures.gallery import Picture
+from vitviz.app.widgets.pictures.gallery import GalleryPicture
 from vitviz.app.widgets.windows.scene import Focus, Moved, Scene
 from vitviz.attention.layout import Layout, footprint
 from vitviz.attention.windows import Box, Windows
@@ -150,7 +150,7 @@ def sentence(trace: "Trace", number: int, patch: tuple[int, int], mode: str) -> 
     return f"{name} sees {seen} of the {windows.index.shape[1]} slots of window {window}{wrapped}"
 
 
-def matrix_pictures(found: Matrices, heads: list[int], colormap: str) -> tuple[list[Picture], str]:
+def matrix_pictures(found: Matrices, heads: list[int], colormap: str) -> tuple[list[GalleryPicture], str]:
     """A window's matrices as pictures, each head's attention beside its bias, and the range of the bias in words."""
     pictures, told, limit, cells = [], found.missing, 1.0, found.masked.shape
     if found.bias is not None:
@@ -158,16 +158,18 @@ def matrix_pictures(found: Matrices, heads: list[int], colormap: str) -> tuple[l
         limit = max(float(np.abs(one - common(one)).max()) for one in found.bias) or 1.0
     for head in heads:
         shares = colored(found.attention[head], 0, float(found.attention[head].max()), colormap)
-        pictures.append(Picture(shares, f"head {head}", cells, joint="" if found.bias is None else "←"))
+        pictures.append(
+            GalleryPicture(shares, f"head {head}", cells, joint="" if found.bias is None else "←")
+        )
         if found.bias is not None:
             same = common(found.bias[head])
             values = colored(found.bias[head] - same, -limit, limit)
-            pictures.append(Picture(values, "bias" + (f" less {same:.2f}" if same else ""), cells))
+            pictures.append(GalleryPicture(values, "bias" + (f" less {same:.2f}" if same else ""), cells))
     if not found.masked.any():
         return pictures, f"{told}, no pair is masked"
     masked = np.where(found.masked, 1.0, 0.0)
     masked[:, found.padding] = np.nan
-    return [*pictures, Picture(colored(masked, 0, 1, "gray"), "masked", cells)], told
+    return [*pictures, GalleryPicture(colored(masked, 0, 1, "gray"), "masked", cells)], told
 
 
 def matrix_words(layer: "Layer", found: Matrices, head: int | None, row: int, column: int) -> str:

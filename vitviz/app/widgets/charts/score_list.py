@@ -22,7 +22,7 @@ _KEY = Qt.ItemDataRole.UserRole
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoreRow:
     """One row; `fixed` stays checked, `strong` is the selected one, `disabled` says why a row cannot be had."""
 
     key: str
@@ -54,7 +54,7 @@ class ScoreList(QTreeWidget):
 
     def __init__(self, name: str, heads: Sequence[str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._rows: tuple[Row, ...] = ()
+        self._rows: tuple[ScoreRow, ...] = ()
         self._touched = False  # by the user since the rows were set
         self._swatches: dict[tuple[object, ...], QIcon] = {}
         self.setAccessibleName(name)
@@ -81,7 +81,7 @@ class ScoreList(QTreeWidget):
         self.itemChanged.connect(self._change)
         self._apply_palette()
 
-    def set_rows(self, rows: Sequence[Row]) -> None:
+    def set_rows(self, rows: Sequence[ScoreRow]) -> None:
         """What is listed; rows of the same keys as before keep their place and the focus."""
         if tuple(rows) == self._rows and not self._touched:
             return
@@ -123,7 +123,7 @@ class ScoreList(QTreeWidget):
         high = self.sizeHintForRow(0) if self.topLevelItemCount() else self.fontMetrics().height() + 4
         return high * rows + self.header().sizeHint().height() + 2
 
-    def _fill(self, item: QTreeWidgetItem, row: Row) -> None:
+    def _fill(self, item: QTreeWidgetItem, row: ScoreRow) -> None:
         flags = Qt.ItemFlag.ItemIsSelectable
         if not row.disabled:
             flags |= Qt.ItemFlag.ItemIsEnabled

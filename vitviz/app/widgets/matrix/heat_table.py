@@ -49,7 +49,7 @@ class Cell:
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class TableData:
     """What is shown: `values` (rows, columns) from 0 to 1, NaN for no cell."""
 
     values: Floats
@@ -67,10 +67,10 @@ class Table:
     """The (row, column) of cells with a dot."""
 
 
-EMPTY = Table(np.zeros((0, 0)), (), ())
+EMPTY = TableData(np.zeros((0, 0)), (), ())
 
 
-class CellTable(HoverView):
+class HeatTable(HoverView):
     """The table. Arrow keys move, Enter picks; names of rows can be picked where `names_pickable`."""
 
     clicked = Signal(object)  # Cell
@@ -92,7 +92,7 @@ class CellTable(HoverView):
         self._colors = [QColor(int(r), int(g), int(b)) for r, g, b in table]
         self.update()
 
-    def set_table(self, table: Table) -> None:
+    def set_table(self, table: TableData) -> None:
         """New content."""
         self.table = table
         self._hovered = None

@@ -10,7 +10,7 @@ from vitviz.app.ui import theme
 _MANY = 3  # registers: they leave room for what stands beside them
 
 
-class Chips(QWidget):
+class TokenChips(QWidget):
     """A button per name; which of them holds is told from outside."""
 
     picked = Signal(str)

@@ -25,7 +25,7 @@ _ENTER = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class GalleryPicture:
     """Pixels (h, w, 3), what they are, the cells (rows, columns) to point at, and what joins it to the next ("+", "=").
 
     `gap`: pixels between the cells. `aspect`: width over height of the picture as shown. `lead`: the first picture takes
@@ -124,7 +124,7 @@ def arrange_lead(aspects: list[float], width: float, height: float) -> list[QRec
     return best
 
 
-class PicturesView(HoverView):
+class Gallery(HoverView):
     """Shows the pictures it is given; tells which cell the pointer is on and which was clicked."""
 
     clicked = Signal(object)  # Spot
@@ -132,17 +132,17 @@ class PicturesView(HoverView):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setMinimumSize(200, 120)
-        self._pictures: list[Picture] = []
+        self._pictures: list[GalleryPicture] = []
         self._images: list[_Image] = []
         self._marks: list[tuple[Spot, bool]] = []
         self._walks = self._walked = False
 
     @property
-    def pictures(self) -> list[Picture]:
+    def pictures(self) -> list[GalleryPicture]:
         """What is shown."""
         return self._pictures
 
-    def set_pictures(self, pictures: list[Picture]) -> None:
+    def set_pictures(self, pictures: list[GalleryPicture]) -> None:
         """Other pictures."""
         # Following the pointer often changes one picture of several: the others keep their images.
         known = {id(picture): image for picture, image in zip(self._pictures, self._images, strict=True)}
