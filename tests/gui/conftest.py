@@ -24,11 +24,11 @@ from vitviz.models.model import Model
 
 @pytest.fixture(autouse=True)
 def _nothing_left(qapp: QApplication) -> Iterator[None]:
-    """A test that leaves a thread or a window behind fails."""
+    """Fails a test after which a thread is still running or a window is still open."""
     yield
-    # What Python put there cannot be freed by Qt once Python is gone.
+    # Mime data created by Python cannot be freed by Qt after Python has ended.
     qapp.clipboard().clear()
-    # Deferred deletions first: a closed dialog is gone only after them.
+    # Deferred deletions first: closed dialogs are deleted by them.
     qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
     qapp.processEvents()
     gc.collect()
@@ -104,7 +104,7 @@ def shown(window: Window, qtbot, model: Model, photo: Path) -> Window:
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Holds rollout until it is let through."""
+    """Blocks the computation of rollout until the event is set."""
     through = threading.Event()
     real = compute.heatmap
 

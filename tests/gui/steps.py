@@ -1,4 +1,4 @@
-"""What tests of the window begin with: a picture to open, and a photo and a model on the stage."""
+"""Set-up steps of the window's tests: write a picture, open a photo and a model, open a panel."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def show(window: Window, qtbot, photo: Path, model: Model | str) -> None:
 
 
 def opened(window: Window, qtbot, name: str):
-    """A panel that is seen and has its numbers."""
+    """A panel that is visible and has its numbers."""
     dock = dock_of(window, name)
     dock.show()
     dock.raise_()

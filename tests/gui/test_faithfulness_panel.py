@@ -161,7 +161,7 @@ def test_a_check_mark_adds_a_method_by_mouse_and_space_takes_it_away(scored, qtb
     assert row(scored, "rollout").checkState(0) == Qt.CheckState.Checked
 
 
-def test_a_method_that_does_not_apply_is_barred_with_the_reason(scored, monkeypatch):
+def test_a_method_that_does_not_apply_is_disabled_with_the_reason(scored, monkeypatch):
     reasons = {**scored.session.methods(), "relevance": "does not apply, because it is Monday"}
     monkeypatch.setattr(Session, "methods", lambda self: reasons)
     scored.session.change(compared=("relevance",))
@@ -204,7 +204,7 @@ def test_pointing_shows_the_step_and_what_the_model_was_given(scored, qtbot):
     assert not view.card.isVisible()
 
 
-def test_nobody_looks_nothing_runs(scored, qtbot):
+def test_nothing_runs_while_the_panel_is_hidden(scored, qtbot):
     scored.hide()
     scored.session.change(method="attention")
     qtbot.wait(300)
@@ -215,7 +215,7 @@ def test_nobody_looks_nothing_runs(scored, qtbot):
     assert "attention" in plots(scored)["Deletion"]
 
 
-def test_random_orders_that_were_stopped_are_drawn_when_somebody_looks_again(scored, qtbot):
+def test_random_orders_that_were_stopped_are_computed_when_the_panel_is_shown_again(scored, qtbot):
     scored.session.change(target=3)
     qtbot.waitUntil(lambda: scored._questions()[0] in scored._scores, timeout=30_000)
     scored.hide()
