@@ -61,7 +61,7 @@ def test_with_something_on_the_stage_the_one_that_opens_is_shown(shown, qtbot, s
     assert shown.session.trace.photo.size == (60, 70)
 
 
-def test_neither_can_be_opened_and_both_are_told(window, qtbot, tmp_path):
+def test_neither_can_be_opened_and_both_are_reported(window, qtbot, tmp_path):
     with qtbot.waitSignal(window.session.failed, timeout=60_000):
         window.session.open(photo=tmp_path / "missing.png", model="no_such_model_at_all")
     told = window.notice.sentence.text()
@@ -117,7 +117,7 @@ def test_the_images_of_a_large_photo_are_made_off_the_gui_thread(window, qtbot, 
     data = QMimeData()
     data.setImageData(QImage(30, 20, QImage.Format.Format_RGB32))
     with qtbot.waitSignal(window.session.photo_changed):
-        window.opener.receive(data, window.stage.into)
+        window.opener.open_mime(data, window.stage.open_on_side)
     assert here == [False, False]
     found = levels(np.zeros((3400, 4000, 3), np.uint8))
     assert [(one.width(), one.height()) for one in found] == [(4000, 3400), (2000, 1700), (1000, 850)]

@@ -1,4 +1,4 @@
-"""What survives a start, and what a damaged file does not break."""
+"""Which settings are kept between starts, and that damaged files cause no crash."""
 
 import random
 from dataclasses import replace
@@ -57,7 +57,7 @@ def test_everything_that_is_promised_survives(shown, qtbot, qapp, photo):
 
 def test_a_chosen_method_is_kept_instead_of_the_first_starts_rollout(window, monkeypatch):
     monkeypatch.setattr(window.session, "open", lambda **_: None)
-    monkeypatch.setattr(main, "show_first", lambda *_: None)
+    monkeypatch.setattr(main, "show_stored_heatmap", lambda *_: None)
     main.start(window, None, None)
     assert window.session.view.method == "rollout"
     window.settings.put("method", "attention")
@@ -109,7 +109,7 @@ def test_a_file_that_cannot_be_written_is_no_crash(qtbot, qapp, tmp_path):
     end(window, qapp)
 
 
-def test_reset_settings_forgets_all_and_says_so(qtbot, qapp, tmp_path, monkeypatch, capsys):
+def test_reset_settings_deletes_all_and_says_so(qtbot, qapp, tmp_path, monkeypatch, capsys):
     path = tmp_path / "window.ini"
     old = Settings(path)
     old.put("theme", "dark")
@@ -128,7 +128,7 @@ def test_reset_settings_forgets_all_and_says_so(qtbot, qapp, tmp_path, monkeypat
 
     monkeypatch.setattr(main, "make_window", noted)
     assert cli(["--reset-settings", "--device", "cpu"]) == 0
-    assert "first start" in made[0].notice.sentence.text()
+    assert "reset to their defaults" in made[0].notice.sentence.text()
     assert made[0].settings.text("theme") == ""
     assert Settings(path).names("photos") == []
     end(made[0], qapp)

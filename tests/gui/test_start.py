@@ -5,8 +5,8 @@ import subprocess
 import sys
 import time
 
-import hands
 import pytest
+import user_input
 from PySide6.QtCore import Qt
 
 from vitviz.app.main import make_window
@@ -41,7 +41,7 @@ print("charts", [dock.kind.name for dock in made[0].docks if dock.built and "pyq
 
 
 def start(tmp_path, last: str, photo: str = "", model: str = "") -> list[str]:
-    """What a window in a process of its own says, which is closed after the signal `last`."""
+    """The output of a window in a process of its own, which is closed after the signal `last`."""
     home = {"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path), "QT_QPA_PLATFORM": "offscreen"}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, last, photo, model],
@@ -89,14 +89,14 @@ def test_a_scene_and_a_bundled_model_are_not_remembered_as_the_users_own(window,
 
 
 def test_going_on_from_a_scene_goes_through_the_scenes_and_nothing_else(shown, qtbot):
-    assert hands.pick(shown.menu_bar, ["File", "Samples", samples()[0].title])
+    assert user_input.pick(shown.menu_bar, ["File", "Samples", samples()[0].title])
     qtbot.waitUntil(lambda: shown.session.photo.name == samples()[0].path.name, timeout=20_000)
     seen = {shown.session.photo.name}
     for key in ("Alt+Left", "Alt+Right"):
         shown.toast.words.setText("")
         while " photo of the folder" not in shown.toast.words.text():
             before = shown.session.photo
-            hands.press(shown, key)
+            user_input.press(shown, key)
             qtbot.waitUntil(
                 lambda before=before: (
                     shown.session.busy is None
@@ -119,7 +119,7 @@ def test_the_scenes_are_listed_by_title_and_shown_by_the_model_at_hand(shown, qt
     assert shown.session.model is before
 
 
-def test_without_weights_and_arguments_the_window_invites(window, monkeypatch):
+def test_without_weights_and_arguments_the_welcome_screen_is_shown(window, monkeypatch):
     from vitviz.app import main
 
     monkeypatch.setattr(main, "models", tuple)
@@ -151,7 +151,7 @@ def test_the_chooser_lists_the_bundled_models_first(window, qtbot):
     dialog.reject()
 
 
-def test_the_stored_picture_is_on_the_stage_while_the_model_is_on_its_way(window, qtbot):
+def test_the_stored_picture_is_on_the_stage_until_the_model_has_run(window, qtbot):
     from vitviz.app import main
 
     window.settings.put("greeted", True)  # else the stage becomes lower meanwhile
@@ -161,19 +161,19 @@ def test_the_stored_picture_is_on_the_stage_while_the_model_is_on_its_way(window
     early = window.photo.canvas.grab().toImage()
     assert window.photo.title.whole == window.session.heatmap.title
     qtbot.waitSignal(window.session.trace_changed, timeout=60_000).wait()
-    assert window.session.still is None
+    assert window.session.stored is None
     qtbot.waitUntil(lambda: not window.photo.progress.isVisible())
     assert window.photo.canvas.grab().toImage() == early  # what was stored is what the model says
 
 
-def test_a_stored_picture_goes_when_the_model_cannot_come_or_another_photo_is_opened(window, qtbot, photo):
+def test_a_stored_picture_is_removed_when_the_model_fails_or_another_photo_is_opened(window, qtbot, photo):
     from vitviz.app import main
 
-    main.show_first(window, samples()[0].path)
+    main.show_stored_heatmap(window, samples()[0].path)
     with qtbot.waitSignal(window.session.failed, timeout=60_000):
         window.session.open(photo=samples()[0].path, model="no_such_model")
     assert window.session.heatmap is None
-    main.show_first(window, samples()[0].path)
+    main.show_stored_heatmap(window, samples()[0].path)
     with qtbot.waitSignal(window.session.photo_opened, timeout=60_000):
         window.session.open(photo=photo, model="")
     assert window.session.heatmap is None
@@ -188,7 +188,7 @@ def test_a_first_window_fits_on_its_screen_with_a_title_bar(qtbot, tmp_path):
 
 
 @pytest.fixture
-def first_start(window, qtbot):
+def started(window, qtbot):
     """A window as at the first start without arguments."""
     from vitviz.app import main
 
@@ -198,52 +198,52 @@ def first_start(window, qtbot):
     return window
 
 
-def test_the_first_start_greets_below_the_scene_once(first_start, qtbot):
+def test_the_first_start_shows_offers_below_the_scene_once(started, qtbot):
     from vitviz.app import main
 
-    greeting = first_start.greeting
-    assert greeting.isVisible()
-    assert first_start.photo.canvas.viewport is not None
-    assert [scene.text() for scene in greeting.scenes] == [sample.title for sample in samples()]
-    assert greeting.scenes[0].isVisible()
-    assert [model.text() for model in greeting.models] == list(models())
-    assert greeting.tip.text().startswith("Tip: ")
-    assert greeting.geometry().top() >= first_start.stage.geometry().bottom()
-    qtbot.mouseClick(greeting.dismiss, Qt.MouseButton.LeftButton)
-    assert not greeting.isVisible()
-    assert first_start.greeting is None
-    main.start(first_start, None, None)
-    assert first_start.greeting is None
-    qtbot.waitUntil(lambda: first_start.session.busy is None)
+    offers = started.first_start
+    assert offers.isVisible()
+    assert started.photo.canvas.viewport is not None
+    assert [scene.text() for scene in offers.scenes] == [sample.title for sample in samples()]
+    assert offers.scenes[0].isVisible()
+    assert [model.text() for model in offers.models] == list(models())
+    assert offers.tip.text().startswith("Tip: ")
+    assert offers.geometry().top() >= started.stage.geometry().bottom()
+    qtbot.mouseClick(offers.dismiss, Qt.MouseButton.LeftButton)
+    assert not offers.isVisible()
+    assert started.first_start is None
+    main.start(started, None, None)
+    assert started.first_start is None
+    qtbot.waitUntil(lambda: started.session.busy is None)
 
 
-def test_what_the_greeting_offers_is_opened_and_it_stays_until_a_photo_of_ones_own(first_start, qtbot, photo):
-    greeting, session = first_start.greeting, first_start.session
+def test_what_the_first_start_offers_is_opened_and_it_stays_until_a_photo_of_ones_own(started, qtbot, photo):
+    offers, session = started.first_start, started.session
     with qtbot.waitSignal(session.trace_changed, timeout=60_000):
-        qtbot.mouseClick(greeting.scenes[1], Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(offers.scenes[1], Qt.MouseButton.LeftButton)
     assert session.photo.path == samples()[1].path
     with qtbot.waitSignal(session.trace_changed, timeout=60_000):
-        qtbot.keyClick(greeting.models[1], Qt.Key.Key_Space)
+        qtbot.keyClick(offers.models[1], Qt.Key.Key_Space)
     assert session.model.name == models()[1]
-    assert greeting.isVisible()
+    assert offers.isVisible()
     qtbot.waitUntil(lambda: session.busy is None)
-    middle = greeting.zone.geometry().center()
+    middle = offers.zone.geometry().center()
     with qtbot.waitSignal(session.trace_changed, timeout=60_000):
-        hands.drop(greeting, hands.files(photo), middle)
+        user_input.drop(offers, user_input.files(photo), middle)
     assert session.photo.path == photo
-    assert first_start.greeting is None
+    assert started.first_start is None
 
 
-def test_the_greeting_shows_as_many_scenes_as_fit_and_goes_for_a_presentation(first_start, qtbot):
-    greeting = first_start.greeting
-    many = sum(scene.isVisible() for scene in greeting.scenes)
-    first_start.resize(2200, 900)
-    qtbot.waitUntil(lambda: sum(scene.isVisible() for scene in greeting.scenes) > many)
-    last = [scene for scene in greeting.scenes if scene.isVisible()][-1]
+def test_the_first_start_shows_as_many_scenes_as_fit_and_is_closed_by_a_presentation(started, qtbot):
+    offers = started.first_start
+    many = sum(scene.isVisible() for scene in offers.scenes)
+    started.resize(2200, 900)
+    qtbot.waitUntil(lambda: sum(scene.isVisible() for scene in offers.scenes) > many)
+    last = [scene for scene in offers.scenes if scene.isVisible()][-1]
     assert (
-        last.mapTo(greeting, last.rect().topRight()).x()
-        < greeting.models[0].mapTo(greeting, greeting.models[0].rect().topLeft()).x()
+        last.mapTo(offers, last.rect().topRight()).x()
+        < offers.models[0].mapTo(offers, offers.models[0].rect().topLeft()).x()
     )
-    qtbot.keyClick(first_start.photo.canvas, Qt.Key.Key_F11)
-    assert first_start.greeting is None
-    qtbot.keyClick(first_start.photo.canvas, Qt.Key.Key_F11)
+    qtbot.keyClick(started.photo.canvas, Qt.Key.Key_F11)
+    assert started.first_start is None
+    qtbot.keyClick(started.photo.canvas, Qt.Key.Key_F11)

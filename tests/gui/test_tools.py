@@ -1,4 +1,4 @@
-"""The line of tools: every method with its options and its class; and the welcome of an empty window."""
+"""The tool bar: every method with its options and its class; and the welcome screen."""
 
 import threading
 
@@ -52,7 +52,7 @@ def test_a_click_in_the_list_chooses_a_method_and_the_keyboard_does_too(shown, q
 
 
 def test_a_method_that_does_not_apply_says_why_and_cannot_be_chosen(shown, qtbot):
-    shown.tools.method.set_barred({"rollout": "does not apply, because rows are no shares"})
+    shown.tools.method.disable_choices({"rollout": "does not apply, because rows are no shares"})
     choose(shown, qtbot, "rollout")
     assert shown.session.view.method == "attention"
     shown.tools.method.close_popover()
@@ -61,7 +61,7 @@ def test_a_method_that_does_not_apply_says_why_and_cannot_be_chosen(shown, qtbot
     shown.tools.method.close_popover()
 
 
-def test_a_model_whose_rows_are_no_shares_bars_rollout_with_the_reason(window, qtbot, photo):
+def test_rollout_is_disabled_with_the_reason_for_a_model_whose_rows_are_no_shares(window, qtbot, photo):
     """CaiT mixes its heads after the softmax."""
     import timm
 
@@ -195,7 +195,7 @@ def test_an_option_that_can_do_nothing_for_a_model_is_disabled_with_the_reason(
             control, about = form.controls[name], find("rollout").parameter(name).about
             assert control.isEnabled() is not bool(reason)
             said = control.accessibleDescription()
-            assert said == about if not reason else said.startswith("Does nothing here, because")
+            assert said == about if not reason else said.startswith("Has no effect here, because")
             assert reason in said
             assert any(words.text() == said for words in form.findChildren(QLabel))
             qtbot.keyClick(control, Qt.Key.Key_Space)

@@ -1,4 +1,4 @@
-"""Every command of the window with its keys, in one table: menus, shortcuts and the sheet of keys come from it."""
+"""The table of all commands and their shortcuts; menus, actions and the list of shortcuts are built from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ from vitviz.explain.registry import METHODS
 
 @dataclass(frozen=True)
 class Command:
-    """One command. Scope "stage": its keys work where the photo or a panel's picture has the focus, as others need them too.
+    """One command of the menus.
 
-    `stage_keys` are further keys that work there only.
+    The keys of a command of scope "stage" work only where the photo or a panel's picture has the focus, because other
+    widgets use the same keys. `stage_keys` are additional keys that work there only.
     """
 
     name: str
@@ -35,7 +36,7 @@ _BEFORE_METHODS: tuple[Command, ...] = (
         "&File",
         "&Open photo…",
         ("Ctrl+O",),
-        "Open a picture from disk; dropping one on the window does too",
+        "Open an image file; it can also be dropped on the window",
     ),
     Command("open_folder", "&File", "Open f&older…", (), "Look through the photos of a folder"),
     Command(
@@ -43,7 +44,7 @@ _BEFORE_METHODS: tuple[Command, ...] = (
         "&File",
         "&Next photo of the folder",
         ("Alt+Right",),
-        "Show the next photo of the folder; what is selected stays",
+        "Show the next photo of the folder; the selection is kept",
         stage_keys=("PgDown",),
     ),
     Command(
@@ -51,29 +52,29 @@ _BEFORE_METHODS: tuple[Command, ...] = (
         "&File",
         "Pre&vious photo of the folder",
         ("Alt+Left",),
-        "Show the photo before; what is selected stays",
+        "Show the previous photo of the folder; the selection is kept",
         stage_keys=("PgUp",),
     ),
-    Command("paste", "&File", "&Paste photo", ("Ctrl+V",), "Show the picture or file that was copied"),
+    Command("paste", "&File", "&Paste photo", ("Ctrl+V",), "Open the image or file from the clipboard"),
     Command(
-        "copy", "&File", "&Copy this panel", ("Ctrl+C",), "Copy the picture of the panel that has the focus"
+        "copy", "&File", "&Copy this panel", ("Ctrl+C",), "Copy the panel that has the focus as an image"
     ),
     Command(
         "save", "&File", "&Save PNG…", ("Ctrl+S",), "Save the photo with its heatmap, at the photo's own size"
     ),
-    Command("close_photo", "&File", "C&lose photo", ("Ctrl+W",), "Go back to the welcome"),
+    Command("close_photo", "&File", "C&lose photo", ("Ctrl+W",), "Return to the welcome screen"),
     Command("quit", "&File", "&Quit", ("Ctrl+Q",)),
     Command(
-        "choose_model", "&Model", "&Choose model…", ("Ctrl+M",), "Choose by name, or what is on this machine"
+        "choose_model", "&Model", "&Choose model…", ("Ctrl+M",), "Choose a model by name, or a weights file"
     ),
     Command(
         "open_weights",
         "&Model",
         "Open &weights file…",
         ("Ctrl+Shift+O",),
-        "A .safetensors or .pth file, or the like",
+        "Load a weights file, such as .safetensors or .pth",
     ),
-    Command("cancel", "&Model", "C&ancel what is running", ("Ctrl+.",)),
+    Command("cancel", "&Model", "C&ancel the running task", ("Ctrl+.",)),
 )
 _AFTER_METHODS: tuple[Command, ...] = (
     Command(
@@ -84,20 +85,20 @@ _AFTER_METHODS: tuple[Command, ...] = (
         "&Compare",
         "With another &photo…",
         ("Ctrl+Shift+P",),
-        "Show a second photo beside this one, seen by the same model",
+        "Show a second photo beside this one, with the same model",
     ),
     Command(
         "compare_model",
         "&Compare",
         "With another &model…",
         ("Ctrl+Shift+M",),
-        "Show what a second model attends to in the same photo",
+        "Show the same photo with a second model beside this one",
     ),
     Command("compare_end", "&Compare", "&End the comparison", ("Ctrl+Shift+E",)),
-    Command("undo", "&Selection", "&Back to the selection before", ("Ctrl+Z",)),
-    Command("redo", "&Selection", "For&ward again", ("Ctrl+Shift+Z", "Ctrl+Y")),
+    Command("undo", "&Selection", "&Undo selection", ("Ctrl+Z",), "Return to the previous selection"),
+    Command("redo", "&Selection", "&Redo selection", ("Ctrl+Shift+Z", "Ctrl+Y")),
     Command("direction", "&Selection", "Swap attends to / attended by", ("D",)),
-    Command("free", "&Selection", "&Free the query", ("Esc",), "Let the query follow the pointer again"),
+    Command("free", "&Selection", "U&npin the query", ("Esc",), "Let the query follow the pointer again"),
     Command("up", "&Selection", "Query patch up", ("Up",), scope="stage"),
     Command("down", "&Selection", "Query patch down", ("Down",), scope="stage"),
     Command("left", "&Selection", "Query patch left", ("Left",), scope="stage"),
@@ -105,26 +106,34 @@ _AFTER_METHODS: tuple[Command, ...] = (
     Command("next_layer", "&Selection", "Next layer", ("Ctrl+Right",)),
     Command("previous_layer", "&Selection", "Previous layer", ("Ctrl+Left",)),
     Command("next_head", "&Selection", "Next head", ("Ctrl+Down",)),
-    Command("previous_head", "&Selection", "Previous head; before the first are all heads", ("Ctrl+Up",)),
+    Command(
+        "previous_head",
+        "&Selection",
+        "Previous head",
+        ("Ctrl+Up",),
+        "Select the previous head; before head 0, all heads",
+    ),
     Command(
         "play",
         "&Selection",
         "&Play through the layers",
         ("Space",),
-        "Play or stop the strip of layers",
+        "Start or stop playing through the layers",
         scope="stage",
     ),
-    Command("grid", "&View", "Patch &grid", ("G",), "Show the patches with row and column", check=True),
+    Command(
+        "grid", "&View", "Patch &grid", ("G",), "Show the patches with row and column numbers", check=True
+    ),
     Command(
         "smooth",
         "&View",
         "S&mooth map",
         ("M",),
-        "Interpolate between patches; off shows one value per patch",
+        "Interpolate between patches; if off, each patch has one colour",
         check=True,
     ),
-    Command("fainter", "&View", "Heat fainter", ("[",)),
-    Command("stronger", "&View", "Heat stronger", ("]",)),
+    Command("fainter", "&View", "Decrease heatmap opacity", ("[",)),
+    Command("stronger", "&View", "Increase heatmap opacity", ("]",)),
     Command("fit", "&View", "&Fit photo", ("0",), "Show the whole photo"),
     Command("zoom_in", "&View", "Zoom in", ("+", "=")),
     Command("zoom_out", "&View", "Zoom out", ("-",)),
@@ -133,37 +142,37 @@ _AFTER_METHODS: tuple[Command, ...] = (
         "&View",
         "&Presentation",
         ("F11",),
-        "Large type and nothing but pictures and numbers; Esc or F11 leaves",
+        "Full screen with large text, without menus and controls; Esc or F11 ends it",
         check=True,
     ),
-    Command("next_panel", "&Panels", "&Next panel", ("F6",), "Go to the next panel with the keyboard"),
+    Command("next_panel", "&Panels", "&Next panel", ("F6",), "Move the keyboard focus to the next panel"),
     Command("previous_panel", "&Panels", "&Previous panel", ("Shift+F6",)),
     Command(
         "float_panel",
         "&Panels",
-        "&Float this panel, or put it back",
+        "&Float or dock this panel",
         ("Ctrl+Shift+F",),
-        "The panel that has the focus becomes a window of its own",
+        "Move the panel that has the focus to its own window, or back into the main window",
     ),
     Command("close_panel", "&Panels", "&Close this panel", ("Ctrl+Shift+W",)),
     Command("reset_layout", "&Panels", "&Reset layout"),
-    Command("keys", "&Help", "&Keys", ("?", "F1"), "All keys"),
+    Command("keys", "&Help", "&Keyboard shortcuts", ("?", "F1"), "List all keyboard shortcuts"),
 )
 
 POINTER: tuple[tuple[str, str], ...] = (
-    ("See what a patch attends to", "Move"),
-    ("Keep it as the query; again frees it", "Click"),
-    ("Add a patch to the query, or take it out", "Shift+Click"),
+    ("Show what a patch attends to", "Move"),
+    ("Pin a patch as the query, or unpin it", "Click"),
+    ("Add a patch to the query, or remove it", "Shift+Click"),
     ("Add a rectangle of patches", "Shift+Drag"),
-    ("The same by keys", "Shift+Arrows"),
+    ("Add a rectangle with the keyboard", "Shift+Arrows"),
     ("Zoom photo or matrix", "Wheel"),
-    ("Shift the photo", "Drag"),
+    ("Pan the photo", "Drag"),
 )
-"""What the pointer does on a photo, and how."""
+"""Mouse actions on a photo: (effect, action)."""
 
 
 def commands() -> tuple[Command, ...]:
-    """Every command in the order of the menus, one for each method among them."""
+    """All commands in the order of the menus, including one for each method."""
     methods = (
         Command(
             f"method_{method.name}",
@@ -179,12 +188,12 @@ def commands() -> tuple[Command, ...]:
 
 
 def method_key(number: int) -> str:
-    """The key of the `number`-th method, from 1: its number up to 9, empty after that."""
+    """The key of method `number`, counted from 1: the digit for 1 to 9, otherwise empty."""
     return str(number) if number <= 9 else ""
 
 
 def build(owner: QObject) -> dict[str, QAction]:
-    """A QAction per command, by name."""
+    """One QAction per command, by name, with `owner` as parent."""
     actions = {}
     for command in commands():
         action = QAction(command.text, owner)
@@ -207,13 +216,13 @@ def build(owner: QObject) -> dict[str, QAction]:
 
 
 def of_stage(actions: Mapping[str, QAction]) -> list[QAction]:
-    """The actions whose keys work on the stage only, for `addActions` of what is part of it."""
+    """The actions of scope "stage", for `addActions` of the widgets in which their keys work."""
     chosen = [actions[command.name] for command in commands() if command.scope == "stage"]
     return chosen + [action for name, action in actions.items() if name.endswith(_STAGE)]
 
 
-def sheet() -> list[tuple[str, str, str]]:
-    """The sheet of keys: (menu, what, keys) of every command that has keys, in the tables' order; the pointer last."""
+def shortcut_list() -> list[tuple[str, str, str]]:
+    """The list of shortcuts: (menu, command, keys) of each command with keys, in menu order; mouse actions come last."""
     rows = []
     for command in commands():
         if command.keys:
@@ -222,4 +231,4 @@ def sheet() -> list[tuple[str, str, str]]:
                 for key in (*command.keys, *command.stage_keys)
             )
             rows.append((command.menu.replace("&", ""), command.text.replace("&", "").rstrip("…"), keys))
-    return rows + [("Pointer on a photo", what, how) for what, how in POINTER]
+    return rows + [("Mouse on a photo", effect, action) for effect, action in POINTER]

@@ -1,4 +1,4 @@
-"""`run`: the window from start to end."""
+"""Starts the application: `run` opens the window and returns when it is closed."""
 
 import builtins
 import sys
@@ -13,7 +13,7 @@ from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
 from vitviz.app import PYTHONS_IMPORT
-from vitviz.app.session.load import Picture
+from vitviz.app.session.load import OpenedPhoto
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ClassHead, ViewState
 from vitviz.app.settings import Settings
@@ -22,7 +22,7 @@ from vitviz.app.sources.samples import models, samples
 from vitviz.app.ui import theme
 from vitviz.app.ui.pixels import levels
 from vitviz.app.window.main_window import Window
-from vitviz.app.work.failure import catch_the_rest
+from vitviz.app.work.failure import catch_uncaught
 from vitviz.errors import VitvizError
 from vitviz.explain.heatmap import read_raw
 from vitviz.explain.registry import METHODS
@@ -32,31 +32,31 @@ from vitviz.resources_path import resource
 
 
 def run(photo: str | None, model: str | None, device: str, reset: bool = False) -> int:
-    """Open the window on a photo and a model (a name or a file), each optional; returns the exit status.
+    """Open the window with a photo and a model (a name or a file), each optional; returns the exit status.
 
-    Needs a display. `device` is "auto", "cpu", "cuda" or the like. Without both, a bundled model shows a bundled scene.
-    `reset` forgets what was remembered.
+    Needs a display. `device` is "auto", "cpu", "cuda" or another torch device. Without photo and model, the first bundled
+    scene and model are shown. `reset` deletes all stored settings.
     """
-    builtins.__import__ = PYTHONS_IMPORT  # PySide6's own makes importing torch slower.
+    builtins.__import__ = PYTHONS_IMPORT  # PySide6's replacement makes importing torch slower.
     app = application()
     settings = Settings()
     if reset:
         settings.reset()
     window = make_window(settings, device)
-    forget = catch_the_rest(window.tell)
+    restore_excepthook = catch_uncaught(window.show_failure)
     window.first_painted.connect(lambda: start(window, photo, model))
     window.show()
     try:
         return app.exec()
     finally:
-        forget()
+        restore_excepthook()
 
 
 def application() -> QApplication:
-    """The one QApplication, made with our name and icon where there is none yet."""
+    """The QApplication, created if there is none yet, with the name and icon of vitviz."""
     app = QApplication.instance()
     if not isinstance(app, QApplication):
-        # Fractional scales (1.25, 1.5) are passed on as they are, so that pixels stay sharp.
+        # Fractional scale factors (1.25, 1.5) are not rounded, so that pixels stay sharp.
         QApplication.setHighDpiScaleFactorRoundingPolicy(Qt.HighDpiScaleFactorRoundingPolicy.PassThrough)
         app = QApplication(sys.argv[:1])
     app.setApplicationName("vitviz")
@@ -67,7 +67,7 @@ def application() -> QApplication:
 
 
 def make_window(settings: Settings, device: str = "auto") -> Window:
-    """A window with what was remembered, dressed; nothing is loaded yet."""
+    """A window with the stored settings and theme; no photo or model is loaded yet."""
     app = application()
     chosen = settings.text("theme", "system")
     theme.apply(app, chosen if chosen in theme.THEMES else "system")
@@ -79,7 +79,7 @@ def make_window(settings: Settings, device: str = "auto") -> Window:
 
 
 def remembered_view(settings: Settings) -> ViewState:
-    """How heat was drawn last time; what is unknown or out of range is the default."""
+    """The stored view settings; a value that is unknown or out of range is replaced by its default."""
     default = ViewState()
 
     def one_of(key: str, known: Collection[str], otherwise: str) -> Any:
@@ -103,30 +103,30 @@ def remembered_view(settings: Settings) -> ViewState:
 
 
 def start(window: Window, photo: str | None, model: str | None) -> None:
-    """Ask for what the command line named, once the window is on the screen; without anything for what is bundled.
+    """Open the photo and the model of the command line, or without both a bundled scene and model.
 
-    A photo without a model is shown by the model used last.
+    Call it once the window is on the screen. A photo without a model is shown with the model that was used last.
     """
     if photo or model:
         wanted = model or window.settings.text("model") or None
         asked = None if not photo else Walk(Path(photo).absolute()) if Path(photo).is_dir() else Path(photo)
         window.session.open(photo=asked, model=wanted)
     elif samples() and models():
-        # Of a whole model rollout says most at a glance.
+        # Rollout summarises all layers in one map.
         if not window.settings.text("method"):
             window.session.change(method="rollout")
-        window.first_start.greet()
-        show_first(window, samples()[0].path)
+        window.welcome.show_first_start()
+        show_stored_heatmap(window, samples()[0].path)
         window.session.open(photo=samples()[0].path, model=models()[0])
 
 
-def show_first(window: Window, path: Path) -> None:
-    """Show what the first model makes of the first scene, as stored with the program, until torch is there to answer.
+def show_stored_heatmap(window: Window, path: Path) -> None:
+    """Show the stored heatmap of the first model on the first scene until torch is imported and the model has run.
 
-    `vitviz export --sample` wrote it; without it the photo waits alone.
+    The file was written by `vitviz export --sample`. If it cannot be read, nothing is shown until then.
     """
     with suppress(VitvizError):
         photo = open_image(path)
-        window.session.show_still(
-            Picture(photo, levels(photo.pixels)), read_raw(resource("scenes/first.npz"), photo)
+        window.session.show_stored(
+            OpenedPhoto(photo, levels(photo.pixels)), read_raw(resource("scenes/first.npz"), photo)
         )

@@ -1,4 +1,4 @@
-"""What is remembered between starts, in one INI file; a damaged file is set aside and told, never a crash."""
+"""Settings that are kept between starts, in one INI file. A damaged file is renamed and reported to the user."""
 
 import json
 import zlib
@@ -22,27 +22,30 @@ REMEMBERED = (
     "fusion",
     "class_head",
 )
-"""Fields of the view that survive."""
+"""Fields of `ViewState` that are kept between starts."""
 
 
 def default_path() -> Path:
-    """The settings file in the place this system keeps such files."""
+    """The settings file in the user's configuration folder of this operating system."""
     return Path(platformdirs.user_config_dir("vitviz")) / "window.ini"
 
 
 class Settings:
-    """Typed access to the settings file; `told` is a sentence for the user where a damaged file was set aside."""
+    """Typed access to the settings file.
+
+    `message` is a sentence for the user if a damaged file was renamed or the settings were reset; otherwise it is empty.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or default_path()
-        self.told = ""
+        self.message = ""
         self._store = QSettings(str(self.path), QSettings.Format.IniFormat)
         if self._store.status() == QSettings.Status.FormatError or _is_garbage(self.path):
-            aside = self.path.with_suffix(".damaged.ini")
+            renamed = self.path.with_suffix(".damaged.ini")
             with suppress(OSError):
-                self.path.replace(aside)
-            self.told = (
-                f"The settings file was damaged; it was set aside as {aside.name} and vitviz starts afresh."
+                self.path.replace(renamed)
+            self.message = (
+                f"The settings file was damaged and renamed to {renamed.name}. The default settings are used."
             )
             self._store = QSettings(str(self.path), QSettings.Format.IniFormat)
 
@@ -52,32 +55,32 @@ class Settings:
         return value if isinstance(value, str) else default
 
     def number(self, key: str, default: float) -> float:
-        """A number; the default where the file holds something else."""
+        """A number; the default if the stored value is not a number."""
         try:
             return float(self.text(key, str(default)))
         except ValueError:
             return default
 
     def flag(self, key: str, default: bool) -> bool:
-        """A yes or no."""
+        """A boolean setting."""
         return self.text(key, "yes" if default else "no") == "yes"
 
     def data(self, key: str) -> QByteArray:
-        """Bytes such as a window's geometry; empty where they are not as they were put: Qt crashes on damaged layouts."""
+        """Bytes such as a window's geometry; empty if the checksum differs, because Qt crashes on damaged layouts."""
         check, _, content = self.text(key).partition(":")
         found = QByteArray.fromBase64(content.encode("ascii", "replace"))
-        return found if check == _check(found) else QByteArray()
+        return found if check == _checksum(found) else QByteArray()
 
     def put(self, key: str, value: str | float | bool | QByteArray) -> None:
-        """Remember a value."""
+        """Store a value."""
         if isinstance(value, bool):
             value = "yes" if value else "no"
         if isinstance(value, QByteArray):
-            value = f"{_check(value)}:{bytes(value.toBase64().data()).decode()}"
+            value = f"{_checksum(value)}:{bytes(value.toBase64().data()).decode()}"
         self._store.setValue(key, str(value))
 
     def choices(self, key: str) -> dict[str, dict[str, object]]:
-        """Choices by name in named groups, as `put_choices` wrote them; lists are tuples. Empty where the file differs."""
+        """Choices by group and name, stored by `put_choices`, with lists as tuples; empty if they cannot be read."""
         try:
             found = json.loads(self.text(key) or "{}")
             return {
@@ -91,7 +94,7 @@ class Settings:
             return {}
 
     def put_choices(self, key: str, groups: Mapping[str, Mapping[str, object]]) -> None:
-        """Remember named choices in named groups."""
+        """Store choices by group and name."""
         self.put(key, json.dumps({group: dict(chosen) for group, chosen in groups.items()}))
 
     def names(self, key: str) -> list[str]:
@@ -99,27 +102,27 @@ class Settings:
         return [line for line in self.text(key).split("\n") if line]
 
     def remember(self, key: str, name: str) -> None:
-        """Put a name at the front of a list, once, and keep the list short."""
+        """Move a name to the front of a list, which keeps its newest `RECENT` names."""
         names = [name, *(other for other in self.names(key) if other != name)]
         self._store.setValue(key, "\n".join(names[:RECENT]))
 
     def reset(self) -> None:
-        """Forget everything, and tell."""
+        """Delete all settings and set `message`."""
         self._store.clear()
         self._store.sync()
-        self.told = "All settings are as on the first start."
+        self.message = "All settings were reset to their defaults."
 
     def save(self) -> None:
         """Write to disk now."""
         self._store.sync()
 
 
-def _check(content: QByteArray) -> str:
+def _checksum(content: QByteArray) -> str:
     return f"{zlib.crc32(content.data()):08x}"
 
 
 def _is_garbage(path: Path) -> bool:
-    """QSettings reads binary rubbish as an empty file; a settings file is text."""
+    """Whether the file is binary data, which QSettings reads as an empty file without an error."""
     try:
         return b"\0" in path.read_bytes()[:4096]
     except OSError:

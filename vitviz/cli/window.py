@@ -1,4 +1,4 @@
-"""`vitviz [PHOTO]`: open the window, or say in one sentence what to do where there can be none."""
+"""`vitviz [PHOTO]`: opens the window, or prints in one sentence why it cannot be opened and what to do instead."""
 
 import argparse
 import sys
@@ -15,15 +15,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reset-settings",
         action="store_true",
-        help="forget layout, theme, colours, recent files and the last model, as on the first start",
+        help="delete the stored layout, theme, colours, recent files and last model before the start",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The window's exit status, or 2 where no window can be opened."""
+    """The window's exit status, or 2 if no window can be opened."""
     probe = display.Probe()
     try:
-        # While the probe runs in a process of its own, Qt and the window are imported in this one.
+        # Qt and the window are imported while the probe runs in another process.
         from vitviz.app.main import run as open_window
     except ImportError as error:
         probe.stop()

@@ -9,7 +9,7 @@ from vitviz.images.photo import SUFFIXES
 
 
 def name_filter(name: str, suffixes: tuple[str, ...]) -> str:
-    """The name filter of a file dialog: files of these suffixes, or all."""
+    """The name filter of a file dialog: files with these suffixes, or all files."""
     return f"{name} ({' '.join(f'*{suffix}' for suffix in suffixes)});;All files (*)"
 
 

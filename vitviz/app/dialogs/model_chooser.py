@@ -1,4 +1,4 @@
-"""Choosing a model: by name with search, with what is on this machine first, or a file of weights."""
+"""The dialog that chooses a model: a list with search, local models first, or a weights file."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,51 +35,51 @@ if TYPE_CHECKING:
     from vitviz.models.catalog import Entry
 
 _Index = QModelIndex | QPersistentModelIndex
-_HEADS = ("Model", "Parameters", "Input", "Tokens", "Weights")
+_HEADERS = ("Model", "Parameters", "Input", "Tokens", "Weights")
 _WIDTHS = (104, 104, 80, 136)
-_ROOMY = "QTableView::item { padding: 0 8px; } QHeaderView::section { padding: 4px 11px; border: 0; }"
+_STYLE = "QTableView::item { padding: 0 8px; } QHeaderView::section { padding: 4px 11px; border: 0; }"
 _SORT = Qt.ItemDataRole.UserRole
 
 
 @dataclass(frozen=True)
-class Row:
-    """One model as the table shows it."""
+class ModelRow:
+    """One model of the table. `input_size` is in pixels; `local` says whether the weights are on this machine."""
 
     name: str
     parameters: int
     input_size: tuple[int, int]
     tokens: int
-    here: bool
+    local: bool
 
     def cells(self) -> tuple[str, ...]:
-        """The texts of the columns."""
+        """The text of each column."""
         size = f"{self.input_size[0]} × {self.input_size[1]}"
-        where = "bundled" if self.name in MODELS else "on this machine" if self.here else "download"
+        where = "bundled" if self.name in MODELS else "on this machine" if self.local else "download"
         return self.name, f"{self.parameters / 1e6:.1f} M", size, f"{self.tokens:,}", where
 
     def ranks(self) -> tuple[object, ...]:
-        """What the columns sort by."""
+        """The sort key of each column."""
         area = self.input_size[0] * self.input_size[1]
-        return self.name, self.parameters, area, self.tokens, int(not self.here)
+        return self.name, self.parameters, area, self.tokens, int(not self.local)
 
 
-def rows_of(entries: "list[Entry]") -> list[Row]:
-    """Table rows: demo models first, then what is on this machine, then what would be downloaded, by name."""
-    rows = [Row(one.name, one.parameters, one.input_size, one.tokens, one.cached) for one in entries]
-    return sorted(rows, key=lambda row: (_place(row.name), not row.here, row.name))
+def rows_of(entries: "list[Entry]") -> list[ModelRow]:
+    """The rows of the table: bundled models, then other local models, then models to download, each by name."""
+    rows = [ModelRow(one.name, one.parameters, one.input_size, one.tokens, one.cached) for one in entries]
+    return sorted(rows, key=lambda row: (_place(row.name), not row.local, row.name))
 
 
 def _place(name: str) -> int:
-    """The place of a bundled model; all others come after them."""
+    """The index of a bundled model; all other models have the index after the last one."""
     return MODELS.index(name) if name in MODELS else len(MODELS)
 
 
-class _Table(QAbstractTableModel):
+class _ModelTable(QAbstractTableModel):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
-        self.rows: list[Row] = []
+        self.rows: list[ModelRow] = []
 
-    def fill(self, rows: list[Row]) -> None:
+    def fill(self, rows: list[ModelRow]) -> None:
         self.beginResetModel()
         self.rows = rows
         self.endResetModel()
@@ -88,7 +88,7 @@ class _Table(QAbstractTableModel):
         return 0 if parent.isValid() else len(self.rows)
 
     def columnCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: N802, B008
-        return 0 if parent.isValid() else len(_HEADS)
+        return 0 if parent.isValid() else len(_HEADERS)
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         row = self.rows[index.row()]
@@ -106,7 +106,7 @@ class _Table(QAbstractTableModel):
         if orientation != Qt.Orientation.Horizontal:
             return None
         if role == Qt.ItemDataRole.DisplayRole:
-            return _HEADS[section]
+            return _HEADERS[section]
         if role == Qt.ItemDataRole.TextAlignmentRole:
             side = Qt.AlignmentFlag.AlignRight if section in (1, 2, 3) else Qt.AlignmentFlag.AlignLeft
             return side | Qt.AlignmentFlag.AlignVCenter
@@ -114,10 +114,10 @@ class _Table(QAbstractTableModel):
 
 
 class ModelChooser(QDialog):
-    """A search field over the list of models; `chosen` tells the name."""
+    """A search field above the table of models."""
 
-    chosen = Signal(str)
-    wants_file = Signal()
+    chosen = Signal(str)  # the name of the model to load
+    file_requested = Signal()  # the user wants to open a weights file instead
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -128,10 +128,10 @@ class ModelChooser(QDialog):
         self.search.setPlaceholderText("Search by name, for example: swin tiny")
         self.search.setAccessibleName("Search models by name")
         self.search.setClearButtonEnabled(True)
-        self.says = QLabel("Reading the list of models…")
-        self.says.setForegroundRole(QPalette.ColorRole.PlaceholderText)
-        self.says.setFont(theme.small())
-        self._table = _Table(self)
+        self.status = QLabel("Reading the list of models…")
+        self.status.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        self.status.setFont(theme.small())
+        self._table = _ModelTable(self)
         self._shown = QSortFilterProxyModel(self)
         self._shown.setSourceModel(self._table)
         self._shown.setSortRole(_SORT)
@@ -143,7 +143,7 @@ class ModelChooser(QDialog):
         self.view.setSortingEnabled(True)
         self.view.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.view.setShowGrid(False)
-        self.view.setStyleSheet(_ROOMY)
+        self.view.setStyleSheet(_STYLE)
         self.view.setTabKeyNavigation(False)
         self.view.setWordWrap(False)
         self.view.verticalHeader().hide()
@@ -158,12 +158,12 @@ class ModelChooser(QDialog):
         self.search.textChanged.connect(self._filter)
         self.search.returnPressed.connect(self._choose)
         self.view.doubleClicked.connect(lambda _: self._choose())
-        self.view.selectionModel().selectionChanged.connect(lambda *_: self._allow())
-        self._shown.modelReset.connect(self._allow)
+        self.view.selectionModel().selectionChanged.connect(lambda *_: self._update_load())
+        self._shown.modelReset.connect(self._update_load)
         self.load.clicked.connect(self._choose)
-        self.file.clicked.connect(self._ask_file)
+        self.file.clicked.connect(self._request_file)
         close.clicked.connect(self.reject)
-        self._forget = session.model_list.ask(self._fill, self._fail)
+        self._cancel_listing = session.model_list.ask(self._fill, self._fail)
 
     def _lay_out(self, close: QPushButton) -> None:
         buttons = QHBoxLayout()
@@ -176,7 +176,7 @@ class ModelChooser(QDialog):
         column.setContentsMargins(16, 16, 16, 16)
         column.setSpacing(8)
         column.addWidget(self.search)
-        column.addWidget(self.says)
+        column.addWidget(self.status)
         column.addWidget(self.view, 1)
         column.addLayout(buttons)
 
@@ -192,31 +192,31 @@ class ModelChooser(QDialog):
                 self.view.selectRow(place)
 
     def _fail(self, problem: BaseException) -> None:
-        self.says.setText(failure(problem).message + " A name can still be typed above.")
+        self.status.setText(failure(problem).message + " A name can still be typed above.")
 
     def _filter(self) -> None:
         words = self.search.text().split()
         pattern = "".join(f"(?=.*{_escaped(word)})" for word in words)
         self._shown.setFilterRegularExpression(f"(?i)^{pattern}")
-        found, of = self._shown.rowCount(), len(self._table.rows)
-        here = sum(row.here for row in self._table.rows)
-        if of and found:
-            self.says.setText(
-                f"{found} of {of} models, {here} with weights on this machine; others are downloaded once"
+        found, total = self._shown.rowCount(), len(self._table.rows)
+        local = sum(row.local for row in self._table.rows)
+        if total and found:
+            self.status.setText(
+                f"{found} of {total} models, {local} with weights on this machine; others are downloaded once"
             )
-        elif of:
-            self.says.setText(
-                f"No model of the list is called so; Load tries “{self.search.text().strip()}” as it is"
+        elif total:
+            self.status.setText(
+                f"No model in the list matches; Load tries the name “{self.search.text().strip()}”"
             )
         if found and words:
             self.view.selectRow(0)
-        self._allow()
+        self._update_load()
 
-    def _allow(self) -> None:
+    def _update_load(self) -> None:
         self.load.setEnabled(bool(self.choice()))
 
     def choice(self) -> str:
-        """What Load would load: the selected row, else what was typed."""
+        """The name that Load would load: the selected row, or the typed name if no row matches it."""
         rows = self.view.selectionModel().selectedRows()
         if rows:
             return str(rows[0].data())
@@ -228,24 +228,24 @@ class ModelChooser(QDialog):
             self.chosen.emit(name)
             self.accept()
 
-    def _ask_file(self) -> None:
+    def _request_file(self) -> None:
         self.reject()
-        self.wants_file.emit()
+        self.file_requested.emit()
 
     def done(self, result: int) -> None:
-        """The dialog waits for nothing: what is still being read ends by itself."""
-        self._forget()
+        """Close without waiting for the list if it is still being read."""
+        self._cancel_listing()
         super().done(result)
 
 
 def choose_model(
-    session: Session, parent: QWidget, chosen: Callable[[str], object], wants_file: Callable[[], object]
+    session: Session, parent: QWidget, chosen: Callable[[str], object], open_file: Callable[[], object]
 ) -> ModelChooser:
-    """Open the dialog; `chosen` gets the name, `wants_file` is called where the user wants a weights file instead."""
+    """Open the dialog; `chosen` is called with the name, or `open_file` if the user wants to open a weights file."""
     chooser = ModelChooser(session, parent)
     chooser.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     chooser.chosen.connect(chosen)
-    chooser.wants_file.connect(wants_file)
+    chooser.file_requested.connect(open_file)
     chooser.open()
     return chooser
 

@@ -1,1 +1,1 @@
-"""What the window shows: the trace, one frozen view of it, and what is computed for both. Panels follow the session."""
+"""The state of the window: the trace, one frozen `ViewState`, and the maps computed from both. Panels follow the session."""

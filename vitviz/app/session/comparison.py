@@ -1,7 +1,6 @@
-"""Two photos or two models side by side: a second session that follows the first, and the first it, by place.
+"""Two photos or two models side by side: two sessions whose selection, pointer and colour scale are linked.
 
-Rejected: one session of two traces, which every panel would have to know of. So a panel still knows one session, and all
-that is linked is written here.
+Rejected: one session with two traces, which every panel would have to handle. All links between the sessions are here.
 """
 
 from collections.abc import Callable
@@ -20,17 +19,17 @@ if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
 
 Place = tuple[float, float]
-"""A point of a photo as parts of its width and height, so that photos of any size have it."""
+"""A point of a photo as fractions of its width and height, valid for photos of any size."""
 
 
 def place_of(trace: "Trace", patch: Patch) -> Place:
-    """Where the middle of a patch lies on the photo."""
+    """The centre of a patch on the photo."""
     x, y = trace.framing.polygon(trace.patches, *patch).mean(0)
     return float(x) / trace.photo.width, float(y) / trace.photo.height
 
 
 def patch_at(trace: "Trace", place: Place) -> Patch | None:
-    """The patch of another photo or model at a place; None where that model sees nothing."""
+    """The patch of a trace at a place; None outside the area that the model sees."""
     return trace.framing.patch_at(trace.patches, place[0] * trace.photo.width, place[1] * trace.photo.height)
 
 
@@ -42,13 +41,13 @@ def same_place(patch: Patch, here: "Trace", there: "Trace") -> Patch | None:
 
 
 def same_depth(layer: int, here: "Trace", there: "Trace") -> int:
-    """The layer of `there` as deep as one of `here`: the first is the first, the last the last."""
+    """The layer of `there` at the same relative depth as a layer of `here`; first and last layers correspond."""
     last, other = len(here.layers) - 1, len(there.layers) - 1
     return layer if last == other else round(layer / max(last, 1) * other)
 
 
 def same_class(target: int | None, here: "Trace", there: "Trace") -> int | None:
-    """The class of the same name, or None where the other model does not know it."""
+    """The class of the same name in the other model; None if it has none."""
     if target is None:
         return None
     label, labels = here.model.labels[target], there.model.labels
@@ -58,7 +57,7 @@ def same_class(target: int | None, here: "Trace", there: "Trace") -> int | None:
 
 
 def translated(view: ViewState, here: "Trace", there: "Trace") -> ViewState:
-    """The view of one trace as another can show it: the same place, depth and class, drawn in the same way."""
+    """The view of one trace for another: the same place, depth and class, with the same display settings."""
     query = view.query
     if isinstance(query, tuple):
         found = (same_place(patch, here, there) for patch in patches_in(query))
@@ -75,7 +74,7 @@ def translated(view: ViewState, here: "Trace", there: "Trace") -> ViewState:
 
 
 def hovered(hover: Hover, here: "Trace", there: "Trace") -> Hover:
-    """What the pointer is on in one trace, in the other."""
+    """The item of `there` that corresponds to the hovered item of `here`."""
     if hover.patch is not None:
         return Hover(patch=same_place(hover.patch, here, there))
     if hover.tile is not None:
@@ -94,21 +93,22 @@ class Comparison(QObject):
         super().__init__(first)
         self.first = first
         self.second = Session(first.device, replace(first.view, layer=-1), self)
-        self._own: set[str] = set()  # which of photo and model the second side has for itself
+        # Which of "photo" and "model" the second side does not take from the first.
+        self._own: set[str] = set()
         self._given = self._shared()
         self._traces: dict[Session, Trace | None] = {first: first.trace}
         self._linking = False
-        # Kept, as what is not disconnected would hold the second trace as long as the first session lives.
-        self._links = [first.trace_changed.connect(self._hand_on)]
+        # Stored to be disconnected: a connection would keep the second trace alive as long as the first session.
+        self._links = [first.trace_changed.connect(self._update_second)]
         for here, there in ((first, self.second), (self.second, first)):
             self._links += [
-                here.view_changed.connect(partial(self._follow_view, here, there)),
-                here.hover_changed.connect(partial(self._follow, self._take_hover, here, there)),
-                here.heatmap_changed.connect(self._share),
+                here.view_changed.connect(partial(self._on_view_changed, here, there)),
+                here.hover_changed.connect(partial(self._pass_on, self._copy_hover, here, there)),
+                here.heatmap_changed.connect(self._share_scale),
             ]
 
     def open(self, **what: object) -> None:
-        """Open a photo or a model in the second session; what it never had of its own is the first's."""
+        """Open a photo or a model in the second session; one that was never opened there is that of the first."""
         self._own |= set(what)
         self._given = self._shared()
         idle = self.second.busy is None
@@ -119,14 +119,14 @@ class Comparison(QObject):
         self.second.open(framing=self.first.framing, **what)  # type: ignore[arg-type]
 
     def walk(self, steps: int) -> None:
-        """Go through the folder of the second side's photo; where both show the same one, both go."""
+        """Request the next or previous photo of the second side's folder; of both sides if both show the same photo."""
         if "photo" in self._own:
             self.second.walk(steps)
         else:
             self.first.walk(steps)
 
     def end(self) -> None:
-        """Close the second session and unlink."""
+        """Disconnect the sessions and close the second one."""
         for link in self._links:
             QObject.disconnect(link)
         for session in (self.first, self.second):
@@ -138,8 +138,8 @@ class Comparison(QObject):
     def _shared(self) -> tuple[object, object, str]:
         return self.first.photo, self.first.model, self.first.framing
 
-    def _hand_on(self) -> None:
-        """The first side shows something else: what the second has not for itself goes with it."""
+    def _update_second(self) -> None:
+        """The first session shows something else: open its new photo, model or framing in the second one, if shared."""
         before, now = self._given, self._shared()
         changed = {
             name
@@ -150,29 +150,29 @@ class Comparison(QObject):
         if changed - self._own:
             self.open()
 
-    def _follow(self, take: Callable[..., None], *of: object) -> None:
-        """Pass on once what changed: what comes back from the other side is an echo."""
+    def _pass_on(self, copy: Callable[..., None], *arguments: object) -> None:
+        """Call `copy`, and ignore the change signals of the other session that this causes."""
         if self._linking:
             return
         self._linking = True
         try:
-            take(*of)
+            copy(*arguments)
         finally:
             self._linking = False
 
-    def _follow_view(self, here: Session, there: Session, before: ViewState, now: ViewState) -> None:
+    def _on_view_changed(self, here: Session, there: Session, before: ViewState, now: ViewState) -> None:
         if here.trace is self._traces.get(here):
             changed = {
                 one.name for one in fields(ViewState) if getattr(before, one.name) != getattr(now, one.name)
             }
-            self._follow(self._take_view, here, there, changed)
+            self._pass_on(self._copy_view, here, there, changed)
         else:
-            # What a new trace cannot show is no wish of the user: the other side keeps it.
+            # A new trace has changed the view, not the user: the view of the first side then applies to both.
             self._traces[here] = here.trace
-            self._follow(self._take_view, self.first, self.second, {one.name for one in fields(ViewState)})
+            self._pass_on(self._copy_view, self.first, self.second, {one.name for one in fields(ViewState)})
 
-    def _take_view(self, here: Session, there: Session, changed: set[str]) -> None:
-        """What changed is taken over, and nothing else: the sides may differ in what only one of them has."""
+    def _copy_view(self, here: Session, there: Session, changed: set[str]) -> None:
+        """Copy the changed fields only: the sides may differ in fields that only one of the models supports."""
         if here.trace is None or there.trace is None or there.shape is None:
             return
         moved = translated(here.view, here.trace, there.trace)
@@ -182,16 +182,16 @@ class Comparison(QObject):
         refused = there.methods().get(view.method)
         there.show_view(settled(view, there.shape, there.methods()))
         if refused is not None and "method" in changed:
-            there.noted.emit(
+            there.message.emit(
                 f"{there.trace.model.name} shows attention: {find(view.method).label} {refused}."
             )
 
-    def _take_hover(self, here: Session, there: Session) -> None:
+    def _copy_hover(self, here: Session, there: Session) -> None:
         if here.trace is not None and there.trace is not None:
             there.point(hovered(here.hover, here.trace, there.trace))
 
-    def _share(self) -> None:
-        """One colour scale for both maps where they are of the same unit."""
+    def _share_scale(self) -> None:
+        """Use one colour scale for both maps if they have the same unit."""
         maps = [session.heatmap for session in (self.first, self.second)]
         shared = None
         if all(maps) and len({heat.unit for heat in maps if heat is not None}) == 1:

@@ -1,31 +1,31 @@
-"""Past selections, and the way back and forward through them."""
+"""Undo and redo of selections."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from vitviz.app.session.view_state import Shape, ViewState, same_selection, settled, with_selection
 
-_REMEMBERED = 200  # past selections
+_LIMIT = 200  # past selections that are kept
 
 Step = Callable[[ViewState, Shape, Mapping[str, str | None]], ViewState | None]
-"""From the view that is shown to the one to go to, of what the trace has and its methods; None where there is none."""
+"""`History.back` or `History.forward`: (shown view, shape of the trace, its methods) -> the view to show, or None."""
 
 
 class History:
-    """The selections before the one that is shown, and those that were undone."""
+    """Past selections, and selections that were undone."""
 
     def __init__(self) -> None:
         self._past: list[ViewState] = []
         self._undone: list[ViewState] = []
 
     def remember(self, before: ViewState, now: ViewState) -> None:
-        """Another selection is asked for; what only changes the drawing is nothing to go back to."""
+        """Store the view `before` if the selection changes; a change of display settings only is not stored."""
         if not same_selection(before, now):
-            self._past = [*self._past[-_REMEMBERED + 1 :], before]
+            self._past = [*self._past[-_LIMIT + 1 :], before]
             self._undone = []
 
     def forget_classes(self) -> None:
-        """Another model numbers its classes otherwise."""
+        """Remove target classes: another model numbers its classes differently."""
         for views in (self._past, self._undone):
             views[:] = [replace(view, target=None) for view in views]
 
@@ -36,15 +36,15 @@ class History:
 
     @property
     def can_redo(self) -> bool:
-        """Whether a selection was undone."""
+        """Whether there is an undone selection."""
         return bool(self._undone)
 
     def back(self, now: ViewState, shape: Shape, methods: Mapping[str, str | None]) -> ViewState | None:
-        """The selection before `now`."""
+        """The selection before `now`; None if there is none."""
         return _step(self._past, self._undone, now, shape, methods)
 
     def forward(self, now: ViewState, shape: Shape, methods: Mapping[str, str | None]) -> ViewState | None:
-        """The selection that was undone last."""
+        """The selection that was undone last; None if there is none."""
         return _step(self._undone, self._past, now, shape, methods)
 
 
@@ -56,7 +56,7 @@ def _step(
     methods: Mapping[str, str | None],
 ) -> ViewState | None:
     while source:
-        # What was selected with another model may not be there any more, or come out as what is shown.
+        # A selection made with another model may not exist in this one, or may equal the one that is shown.
         view = settled(with_selection(now, source.pop()), shape, methods)
         if not same_selection(view, now):
             other.append(now)

@@ -1,4 +1,4 @@
-"""From what the user asked for to a trace and its first maps, in a thread. torch is first imported here."""
+"""Opens the requested photo and model in a thread: returns a trace and its first maps. torch is first imported here."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -27,8 +27,8 @@ from vitviz.app.work.progress import Progress, progress_of
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """A photo, the images of it that the stage draws, and files that could not be read on the way to it."""
+class OpenedPhoto:
+    """A photo, its images in the sizes that the stage draws, and the names of unreadable files that were skipped."""
 
     photo: Photo
     levels: list[QImage]
@@ -37,7 +37,7 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A model, where it was loaded from, and the state that file was in."""
+    """A model, its source (a name or a file), and the `stamp` of the file when it was loaded."""
 
     model: "Model"
     source: str
@@ -46,27 +46,27 @@ class Loaded:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """All that a piece of work needs, so that it shares nothing with the window.
+    """Everything that `produce` needs, so that the thread shares no state with the window.
 
-    `photo` and `model` are what is wanted: something to be opened, or what is at hand already. `shown` and `held` are
-    what to go on with where one of two new things cannot be opened. `view` is what is to be drawn first.
+    `photo` and `model` are requested: something to open, or an already opened one. `shown` and `held` are the current
+    photo and model, which are used if one of two new ones cannot be opened. `view` is the view to draw first.
     """
 
-    photo: Path | Walk | Photo | QImage | Picture | None
+    photo: Path | Walk | Photo | QImage | OpenedPhoto | None
     model: "str | Loaded"
     device: str
     framing: Framing = "crop"
     view: ViewState = field(default_factory=ViewState)
-    shown: Picture | None = None
+    shown: OpenedPhoto | None = None
     held: Loaded | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
-    """What came of a request; parts that were not asked for are None. `problem` is what could not be opened."""
+class OpenResult:
+    """The result of a request; parts that were not requested are None. `problem` says what could not be opened."""
 
     request: Request
-    picture: Picture | None
+    picture: OpenedPhoto | None
     loaded: Loaded | None = None
     trace: "Trace | None" = None
     drawn: Drawn | None = None
@@ -74,7 +74,7 @@ class Answer:
 
 
 def stamp(source: str) -> tuple[int, int] | None:
-    """When a weights file was written and how large it is; None for what is no file."""
+    """Modification time (ns) and size (bytes) of a weights file; None if `source` is not a file."""
     path = Path(source).expanduser()
     try:
         found = path.stat()
@@ -83,10 +83,11 @@ def stamp(source: str) -> tuple[int, int] | None:
     return found.st_mtime_ns, found.st_size
 
 
-def produce(request: Request, ticket: Ticket) -> Answer:
-    """Open the photo, load the model, run it once and draw the first maps; tells progress and the photo at once.
+def produce(request: Request, ticket: Ticket) -> OpenResult:
+    """Open the photo, load the model, run it once and draw the first maps.
 
-    Where a photo and a model are new and only one of them can be opened, the answer has that one, and the problem.
+    Reports Progress, and the OpenedPhoto as soon as it is read. If both photo and model are new and only one of them can
+    be opened, the result has that one and the problem. Raises PhotoError, ModelError or VitvizError otherwise.
     """
     problem: VitvizError | None = None
     picture = loaded = None
@@ -106,31 +107,31 @@ def produce(request: Request, ticket: Ticket) -> Answer:
             raise
         problem, loaded = error, request.held
     if picture is None or loaded is None:
-        return Answer(request, picture, loaded, problem=problem)
+        return OpenResult(request, picture, loaded, problem=problem)
     traced = _run(loaded.model, picture.photo, request, ticket)
-    ticket.tell(Progress(f"Drawing what {loaded.model.name} attends to"))
+    ticket.report(Progress(f"Drawing the maps of {loaded.model.name}"))
     view = request.view
     if request.held is not None and request.held.model.labels != loaded.model.labels:
-        view = replace(view, target=None)  # the other model numbers its classes otherwise
-    return Answer(request, picture, loaded, traced, draw(traced, view, ticket), problem)
+        view = replace(view, target=None)  # the other model numbers its classes differently
+    return OpenResult(request, picture, loaded, traced, draw(traced, view, ticket), problem)
 
 
-def _picture(request: Request, ticket: Ticket) -> Picture | None:
+def _picture(request: Request, ticket: Ticket) -> OpenedPhoto | None:
     photo = request.photo
     skipped: tuple[str, ...] = ()
     if isinstance(photo, Walk):
-        ticket.tell(Progress(f"Opening a photo of {photo.folder.name}"))
+        ticket.report(Progress(f"Opening a photo in {photo.folder.name}"))
         found = walk(photo)
         photo, skipped = found.photo, found.skipped
     elif isinstance(photo, Path):
-        ticket.tell(Progress(f"Opening {photo.name}"))
+        ticket.report(Progress(f"Opening {photo.name}"))
         photo = open_image(photo)
     elif isinstance(photo, QImage):
         photo = photo_of(photo)
     if isinstance(photo, Photo):
-        photo = Picture(photo, levels(photo.pixels), skipped)
+        photo = OpenedPhoto(photo, levels(photo.pixels), skipped)
     if photo is not None:
-        ticket.tell(photo)
+        ticket.report(photo)
     return photo
 
 
@@ -139,26 +140,26 @@ def _model(request: Request, ticket: Ticket) -> Loaded | None:
         return request.model
     if not request.model:
         return None
-    ticket.tell(Progress(f"Loading {Path(request.model).name}"))
+    ticket.report(Progress(f"Loading {Path(request.model).name}"))
     from vitviz.models.loading import load_model
 
-    # Before loading: a file that is written meanwhile is then read again next time.
+    # Taken before loading, so that a file that changes during loading is loaded again next time.
     state = stamp(request.model)
     model = load_model(request.model, device=request.device, progress=progress_of(ticket))
     return Loaded(model, request.model, state)
 
 
 def _run(model: "Model", photo: Photo, request: Request, ticket: Ticket) -> "Trace":
-    ticket.tell(Progress(f"Running {model.name} on {photo.name}"))
+    ticket.report(Progress(f"Running {model.name} on {photo.name}"))
     from vitviz.attention.trace import Cancelled, trace
 
-    asked = partial(
+    traced = partial(
         trace, model, photo, framing=request.framing, cancel=ticket.stopped, progress=progress_of(ticket)
     )
     try:
         if find(request.view.method).gradient:
-            with suppress(DeviceMemoryError):  # the photo at least, then
-                return asked(gradients=True)
-        return asked()
+            with suppress(DeviceMemoryError):  # then the trace without gradients, which needs less memory
+                return traced(gradients=True)
+        return traced()
     except Cancelled as cancelled:
         raise Stopped from cancelled

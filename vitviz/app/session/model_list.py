@@ -1,4 +1,4 @@
-"""The list of models that can be loaded by name, read off the GUI thread and remembered."""
+"""The list of models that can be loaded by name, read in a thread and cached."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ModelList(QObject):
-    """Reads the list whenever it is asked for, as weights come and go, and gives the last one meanwhile."""
+    """Reads the list again at each request, because weight files may be added or deleted; gives the cached list first."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -24,7 +24,7 @@ class ModelList(QObject):
     def ask(
         self, done: "Callable[[list[Entry]], None]", failed: Callable[[BaseException], None]
     ) -> Callable[[], None]:
-        """Call `done` with what is known, and again if it has changed; returns what says that nobody waits any more."""
+        """Call `done` with the cached list, and again if it has changed; returns a function that cancels the request."""
 
         def take(entries: "list[Entry]") -> None:
             if entries != self._known:
@@ -42,8 +42,8 @@ class ModelList(QObject):
 
 
 def catalog(ticket: Ticket) -> "list[Entry]":
-    """Everything that can be loaded by name, what is bundled first; the first call imports timm."""
-    ticket.tell(Progress("Reading the list of models"))
+    """All models that can be loaded by name, bundled ones first; the first call imports timm."""
+    ticket.report(Progress("Reading the list of models"))
     from vitviz.models.catalog import entries
 
     return [_bundled(name) for name in models()] + entries()

@@ -1,4 +1,4 @@
-"""The session owns what is shown: the trace and one frozen view of it. Panels read it and ask it for changes."""
+"""The session owns the trace and one frozen `ViewState`. Panels read both and request changes."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,9 +11,9 @@ from PySide6.QtGui import QImage
 from vitviz.app.session import colour_scale, compute
 from vitviz.app.session.heatmaps import Maps
 from vitviz.app.session.history import History, Step
-from vitviz.app.session.load import Answer, Loaded, Picture
+from vitviz.app.session.load import Loaded, OpenedPhoto, OpenResult
 from vitviz.app.session.model_list import ModelList
-from vitviz.app.session.opening import AtHand, Opening
+from vitviz.app.session.opening import Current, Opening
 from vitviz.app.session.view_state import (
     Framing,
     Hover,
@@ -32,7 +32,7 @@ from vitviz.app.sources.folder import FolderEnd, Walk
 from vitviz.app.work.failure import failure
 from vitviz.app.work.jobs import JobQueue
 from vitviz.app.work.progress import Progress
-from vitviz.app.work.thread_budget import cores
+from vitviz.app.work.thread_budget import budget
 from vitviz.explain.registry import find
 from vitviz.images.photo import Photo
 
@@ -44,21 +44,21 @@ if TYPE_CHECKING:
 
 
 class Session(QObject):
-    """State of one window. All signals are emitted in the GUI thread, after the state has changed."""
+    """The state of one window. All signals are emitted in the GUI thread, after the state has changed."""
 
     photo_changed = Signal()  # the photo on the stage, with or without a trace
     model_changed = Signal()
     trace_changed = Signal()
     view_changed = Signal(object, object)  # ViewState before, ViewState now
-    hover_changed = Signal()  # after what it changes of the selection
-    selection_changed = Signal()  # what is asked for, by view or by hover
+    hover_changed = Signal()  # after selection_changed, if the hovered item changes the selection
+    selection_changed = Signal()  # `selection`, by the view or the hovered item
     heatmap_changed = Signal()
     busy_changed = Signal()
     failed = Signal(object)  # Failure
     photo_opened = Signal(object)  # Path
-    scale_changed = Signal()  # what several maps have as their one colour scale
-    noted = Signal(str)  # something worth a sentence that is no problem
-    play_asked = Signal()  # play or stop the strip of layers
+    scale_changed = Signal()  # the colour scale that several maps share
+    message = Signal(str)  # a sentence for the user that is not an error
+    play_asked = Signal()  # start or stop playing through the layers
 
     def __init__(
         self, device: str = "auto", view: ViewState | None = None, parent: QObject | None = None
@@ -68,11 +68,12 @@ class Session(QObject):
         self.view = view or ViewState()
         self.hover = Hover()
         self._selected = self.view, self.hover, selection(self.view, self.hover)
-        self.picture: Picture | None = None
+        self.picture: OpenedPhoto | None = None
         self.loaded: Loaded | None = None
         self.framing: Framing = "crop"
         self.trace: Trace | None = None
-        self.still: Heatmap | None = None
+        self.stored: Heatmap | None = None
+        """The heatmap stored with the program, which is shown until the model has run."""
         self._given_range: colour_scale.Range | None = None
         self._methods: tuple[Trace, dict[str, str | None]] | None = None
         self._shape: tuple[Trace, Shape] | None = None
@@ -82,12 +83,12 @@ class Session(QObject):
         self.maps.failed.connect(self.failed)
         self.opening = Opening(device, self)
         self.opening.busy_changed.connect(self.busy_changed)
-        self.opening.pictured.connect(self._show_early)
-        self.opening.answered.connect(self._take)
-        self.opening.failed.connect(self._fail)
+        self.opening.photo_ready.connect(self._show_first_photo)
+        self.opening.opened.connect(self._on_opened)
+        self.opening.failed.connect(self._on_failed)
         self.model_list = ModelList(self)
         self.jobs = JobQueue("jobs", self)
-        self._writing = JobQueue("write", self, behind=False)
+        self._writing = JobQueue("write", self, background=False)
         for queue in (self.jobs, self._writing):
             queue.failed.connect(self.failed)
 
@@ -95,7 +96,7 @@ class Session(QObject):
 
     @property
     def busy(self) -> Progress | None:
-        """How far the photo or the model that was asked for is; None where nothing is being opened."""
+        """The progress of the photo or model that is being opened; None if there is none."""
         return self.opening.busy
 
     @property
@@ -105,27 +106,27 @@ class Session(QObject):
 
     @property
     def model(self) -> "Model | None":
-        """The model at hand."""
+        """The loaded model."""
         return None if self.loaded is None else self.loaded.model
 
     @property
     def model_source(self) -> str:
-        """The name or file the model was loaded from; empty for one that was given."""
+        """The name or file the model was loaded from; empty for a model that was passed in."""
         return "" if self.loaded is None else self.loaded.source
 
     @property
     def check(self) -> "Check | None":
-        """The self-check of the model at the size it was run at."""
+        """The self-check of the model at the input size of the trace."""
         return None if self.trace is None else self.trace.check
 
     @property
     def heatmap(self) -> "Heatmap | None":
-        """The heatmap that is shown, which may be older than the selection."""
-        return self.still if self.maps.shown is None else self.maps.shown.heatmap
+        """The shown heatmap, which may be older than the selection."""
+        return self.stored if self.maps.shown is None else self.maps.shown.heatmap
 
     @property
     def selection(self) -> Selection:
-        """What is asked for, with hovering resolved."""
+        """What is selected: the view, with the hovered item applied."""
         view, hover, chosen = self._selected
         if view is not self.view or hover is not self.hover:
             chosen = selection(self.view, self.hover)
@@ -134,7 +135,7 @@ class Session(QObject):
 
     @property
     def shape(self) -> Shape | None:
-        """What the trace has to choose from."""
+        """The layers, heads, patches, tokens and classes of the trace; None without a trace."""
         if self.trace is None:
             return None
         if self._shape is None or self._shape[0] is not self.trace:
@@ -142,7 +143,7 @@ class Session(QObject):
         return self._shape[1]
 
     def methods(self) -> dict[str, str | None]:
-        """Each method, with None if it applies to the trace and else the reason it does not."""
+        """The methods by name: None if a method applies to the trace, otherwise why not. Empty without a trace."""
         if self.trace is None:
             return {}
         if self._methods is None or self._methods[0] is not self.trace:
@@ -151,7 +152,7 @@ class Session(QObject):
 
     @property
     def shared_range(self) -> "colour_scale.Range | None":
-        """The colour scale that the map has in common with others: what `share_range` gave, or all layers and heads."""
+        """The colour scale that the map shares with others: that of `share_range`, or that of all layers and heads."""
         shown = self.maps.shown
         if self._given_range is not None:
             return self._given_range
@@ -162,16 +163,16 @@ class Session(QObject):
 
     @property
     def sharers(self) -> str:
-        """Which maps have the shared colour scale in common."""
+        """Which maps share the colour scale, in words."""
         return "all layers and heads" if self._given_range is None else "both sides"
 
     def share_range(self, ends: "colour_scale.Range | None") -> None:
-        """Give the map the colour scale of two that lie side by side; None gives it its own again."""
+        """Set the colour scale that both sides of a comparison share; None restores the map's own scale."""
         if ends != self._given_range:
             self._given_range = ends
             self.scale_changed.emit()
 
-    # Asking for photos and models.
+    # Opening photos and models.
 
     def open(
         self,
@@ -179,32 +180,31 @@ class Session(QObject):
         model: "str | Model | None" = None,
         framing: Framing | None = None,
     ) -> None:
-        """Ask for a photo, a model, a framing, or several at once; what is not named stays as last asked for.
+        """Request a photo, a model, a framing, or several of them; None keeps the last request.
 
-        A model is a source for `vitviz.load_model`, or one that is loaded already. A file is loaded again if it has
-        changed.
+        `model` is a source for `vitviz.load_model` or a loaded model. A weights file is loaded again if it has changed.
         """
-        at_hand = AtHand(self.picture, self.loaded, portable(self.view, self.shape))
-        self.opening.ask(at_hand, photo, model, framing)
+        current = Current(self.picture, self.loaded, portable(self.view, self.shape))
+        self.opening.ask(current, photo, model, framing)
 
     def walk(self, steps: int) -> None:
-        """Ask for the next (1) or previous (-1) photo of the folder of the one that is shown; quick presses add up."""
+        """Request the next (1) or previous (-1) photo of the same folder; steps of a running request are added."""
         photo, steps = self.photo, self.opening.steps(steps)
         if photo is None or photo.path is None:
-            self.noted.emit("Open a photo or a folder first; then its neighbours are one key away.")
+            self.message.emit("Open a photo or a folder first.")
         elif steps:
             self.open(photo=Walk(photo.path.parent, photo.path.name, steps))
         else:
             self.cancel()
 
     def close_photo(self) -> None:
-        """Put the photo away; the model stays at hand."""
+        """Remove the photo; the model stays loaded."""
         self.cancel()
         self.opening.cancel()
         self.maps.start(None, None)
-        self.trace = self.picture = self.still = self._methods = self._shape = None
+        self.trace = self.picture = self.stored = self._methods = self._shape = None
         self.hover = Hover()
-        self._settle()
+        self._reset_request()
         self.photo_changed.emit()
         self.trace_changed.emit()
         self.selection_changed.emit()
@@ -212,16 +212,16 @@ class Session(QObject):
 
     @property
     def working(self) -> Progress | None:
-        """What the user waits for: a photo, a model, or a map that takes its time."""
+        """The progress of what the user waits for: a photo, a model, or a map that takes long; None if nothing."""
         if self.busy is None and self.maps.heat_late:
             return Progress(f"Computing {find(self.view.method).label.lower()}")
         return self.busy
 
     def cancel(self) -> None:
-        """Stop what is running; what is shown stays."""
+        """Stop the running request or map; what is shown stays."""
         if self.busy is not None:
             self.opening.cancel()
-            self._settle()
+            self._reset_request()
         elif self.maps.heat_late:
             self.maps.stop()
             if self.maps.shown is not None:
@@ -233,43 +233,43 @@ class Session(QObject):
             part.close()
         self._writing.close(finish=True)
 
-    def _show_early(self, picture: Picture) -> None:
-        """Nothing older is on the stage, so the photo need not wait for the model."""
-        if self.trace is None and not self._is_still(picture):
-            self._forget_still()
+    def _show_first_photo(self, picture: OpenedPhoto) -> None:
+        """Show the photo before the model has run, unless an older trace is still shown."""
+        if self.trace is None and not self._is_stored(picture):
+            self._clear_stored()
             self._show_picture(picture)
 
-    def _is_still(self, picture: Picture) -> bool:
-        return self.still is not None and self.still.photo.path == picture.photo.path
+    def _is_stored(self, picture: OpenedPhoto) -> bool:
+        return self.stored is not None and self.stored.photo.path == picture.photo.path
 
-    def _take(self, answer: Answer) -> None:
-        if answer.loaded is not None and answer.loaded is not self.loaded:
-            before, self.loaded = self.model, answer.loaded
-            if before is None or before.labels != answer.loaded.model.labels:
-                # Another model numbers its classes otherwise.
+    def _on_opened(self, result: OpenResult) -> None:
+        if result.loaded is not None and result.loaded is not self.loaded:
+            before, self.loaded = self.model, result.loaded
+            if before is None or before.labels != result.loaded.model.labels:
+                # Another model numbers its classes differently.
                 self.view = replace(self.view, target=None)
                 self.history.forget_classes()
             self.model_changed.emit()
-        self.framing = answer.request.framing
-        if answer.picture is not None:
-            path = answer.picture.photo.path
-            if path is not None and answer.picture is not answer.request.shown:
+        self.framing = result.request.framing
+        if result.picture is not None:
+            path = result.picture.photo.path
+            if path is not None and result.picture is not result.request.shown:
                 self.photo_opened.emit(path)
-            self._take_trace(answer, answer.picture)
-        self._settle()
-        if answer.problem is not None:
-            self._tell(answer.problem)
+            self._show_trace(result, result.picture)
+        self._reset_request()
+        if result.problem is not None:
+            self._report(result.problem)
         elif (
-            answer.picture is not None
-            and answer.picture.skipped
-            and answer.picture is not answer.request.shown
+            result.picture is not None
+            and result.picture.skipped
+            and result.picture is not result.request.shown
         ):
-            self.noted.emit(f"Passed over what cannot be read: {', '.join(answer.picture.skipped)}")
+            self.message.emit(f"Skipped files that cannot be read: {', '.join(result.picture.skipped)}")
 
-    def _take_trace(self, answer: Answer, picture: Picture) -> None:
+    def _show_trace(self, result: OpenResult, picture: OpenedPhoto) -> None:
         view = portable(self.view, self.shape)
-        self.trace, self.still = answer.trace, None
-        self.maps.start(answer.trace, answer.drawn)
+        self.trace, self.stored = result.trace, None
+        self.maps.start(result.trace, result.drawn)
         self.hover = Hover()
         before, shape = self.view, self.shape
         if shape is not None:
@@ -283,100 +283,100 @@ class Session(QObject):
         if self.maps.shown is None:
             self.heatmap_changed.emit()
 
-    def _fail(self, problem: BaseException) -> None:
-        self._forget_still()
-        self._settle()
-        self._tell(problem)
+    def _on_failed(self, problem: BaseException) -> None:
+        self._clear_stored()
+        self._reset_request()
+        self._report(problem)
 
-    def _tell(self, problem: BaseException) -> None:
+    def _report(self, problem: BaseException) -> None:
         if isinstance(problem, FolderEnd):
-            self.noted.emit(problem.message)
+            self.message.emit(problem.message)
         else:
             self.failed.emit(failure(problem))
 
-    def _settle(self) -> None:
-        self.opening.settle(self.picture, self.loaded, self.framing)
+    def _reset_request(self) -> None:
+        self.opening.reset(self.picture, self.loaded, self.framing)
 
-    def show_still(self, picture: Picture, heat: "Heatmap") -> None:
-        """Show a stored heatmap of a photo while the model that answers is on its way."""
-        self.still = heat
+    def show_stored(self, picture: OpenedPhoto, heat: "Heatmap") -> None:
+        """Show a stored heatmap of a photo until the model has run."""
+        self.stored = heat
         self._show_picture(picture)
         self.heatmap_changed.emit()
 
-    def _forget_still(self) -> None:
-        if self.still is not None:
-            self.still = None
+    def _clear_stored(self) -> None:
+        if self.stored is not None:
+            self.stored = None
             self.heatmap_changed.emit()
 
-    def _show_picture(self, picture: Picture) -> None:
+    def _show_picture(self, picture: OpenedPhoto) -> None:
         self.picture = picture
         self.photo_changed.emit()
 
-    # Asking for another view.
+    # Changing the view.
 
     def change(self, **changes: Any) -> None:
-        """Change fields of the view; panels are told what it was and what it is."""
+        """Change fields of the view; `view_changed` is emitted with the old and the new view."""
         self.show_view(replace(self.view, **changes))
 
     def change_panel(self, panel: str, **changes: object) -> None:
-        """Change what a panel shows: choices by their names, as in its own view (see `view_state.panel_view`)."""
+        """Change fields of a panel's own view by name (see `view_state.panel_view`)."""
         self.show_view(with_panel(self.view, panel, **changes))
 
     def show_view(self, view: ViewState, remembered: bool = True) -> None:
-        """Replace the view; where the selection before need not be `remembered`, undoing goes past it."""
-        before, asked_before = self.view, self.selection
+        """Replace the view. If not `remembered`, the change is not a step of its own in the undo history."""
+        before, selection_before = self.view, self.selection
         if view == before:
             return
         if remembered:
             self.history.remember(before, view)
-        self._put_view(view, asked_before)
+        self._put_view(view, selection_before)
 
     def undo(self) -> None:
-        """Go back to the selection before; how things are drawn stays."""
-        self._go(self.history.back)
+        """Return to the previous selection; the display settings stay."""
+        self._apply_step(self.history.back)
 
     def redo(self) -> None:
-        """Go forward again."""
-        self._go(self.history.forward)
+        """Return to the selection that was undone last; the display settings stay."""
+        self._apply_step(self.history.forward)
 
-    def _go(self, step: Step) -> None:
+    def _apply_step(self, step: Step) -> None:
         view = None if self.shape is None else step(self.view, self.shape, self.methods())
         if view is not None:
             self._put_view(view, self.selection)
 
-    def _put_view(self, view: ViewState, asked_before: Selection) -> None:
+    def _put_view(self, view: ViewState, selection_before: Selection) -> None:
         before, self.view = self.view, view
         self.view_changed.emit(before, view)
-        self._follow(asked_before)
+        self._update_selection(selection_before)
 
     def set_option(self, option: str, value: object) -> None:
-        """Set an option of the current method; None is its default again."""
+        """Set an option of the current method; None restores its default."""
         self.show_view(with_option(self.view, self.view.method, option, value))
 
     def point(self, hover: Hover) -> None:
-        """The pointer is on something else now."""
+        """Set the item under the pointer."""
         if hover == self.hover:
             return
-        cores.pointer_moved()
-        asked_before = self.selection
+        budget.pointer_moved()
+        selection_before = self.selection
         self.hover = hover
-        # First what is asked for: who follows the map and the pointer then knows that the second changes nothing more.
-        self._follow(asked_before)
+        # The selection first: what shows both the map and the pointer then knows that the pointer changes nothing more.
+        self._update_selection(selection_before)
         self.hover_changed.emit()
 
     def pin(self, query: Query) -> None:
-        """Make a patch, several or a prefix token the query until it is freed."""
+        """Make a patch, several patches or a prefix token the query until `unpin` is called."""
         self.change(query=query, pinned=True)
 
-    def free(self) -> None:
+    def unpin(self) -> None:
         """Let the query follow the pointer again."""
         self.change(query=None, pinned=False)
 
-    def _follow(self, asked_before: Selection) -> None:
-        if self.selection != asked_before:
+    def _update_selection(self, before: Selection) -> None:
+        if self.selection != before:
             self.maps.ask(self.selection)
             self.selection_changed.emit()
 
-    def save(self, write: Callable[[], object], told: Callable[[], None]) -> None:
-        """Write something to disk off the GUI thread, then call `told`; one after the other, and none is dropped."""
-        self._writing.start("Saving", lambda _: write(), lambda _: told())
+    def save(self, write: Callable[[], object], done: Callable[[], None]) -> None:
+        """Call `write` in a thread, then `done` in the GUI thread. Files are written in order; none is dropped."""
+        self._writing.start("Saving", lambda _: write(), lambda _: done())

@@ -20,18 +20,18 @@ Choice = tuple[str, str, object]
 """(method, option, value): an option of a method that is not at its default."""
 
 PanelChoices = Mapping[str, object]
-"""What a panel shows, by the name of the choice: text, numbers, flags, None, or tuples of these, as JSON can keep them."""
+"""Fields of a panel's own view by name: text, numbers, booleans, None, or tuples of these (JSON types)."""
 
 V = TypeVar("V")
 
 
 @dataclass(frozen=True)
 class ViewState:
-    """One selection for every panel, and how it is drawn.
+    """One selection for all panels, and the display settings.
 
-    `query` is a patch (row, column), several, the name of a prefix token, or None for the readout; it counts while
-    `pinned`, otherwise the patch under the pointer is the query. `layer` and `head` count from 0; `head` None is all heads
-    fused. `target` is the class that class-specific methods explain, None the likeliest.
+    `query` is a patch (row, column), several patches, the name of a prefix token, or None for the readout. It is used while
+    `pinned` is true; otherwise the patch under the pointer is the query. `layer` and `head` count from 0; `head` None means
+    all heads fused. `target` is the class that class-specific methods explain; None means the top prediction.
     """
 
     query: Query = None
@@ -48,18 +48,18 @@ class ViewState:
     style: str = "glow"
     smooth: bool = False
     pixels: bool = True
-    """Show each pixel's value where a map has them."""
+    """Whether a map that has a value for each pixel is shown per pixel instead of per patch."""
     scale: MapScale = "auto"
     fixed: tuple[float, float] = (0.0, 1.0)
-    """The ends of the colours for scale "fixed"."""
+    """The lowest and highest value of the colour scale if `scale` is "fixed"."""
     log: bool = False
     temperature: float = 1.0
-    """Above 1 weak weights show more: colours follow weight^(1/temperature). Display only, never in the numbers."""
+    """Colours show weight^(1/temperature), so values above 1 make weak weights more visible. Numbers are not changed."""
     grid: bool = False
     class_head: ClassHead = "both"
     """Which head of a distilled model the predictions and the logit lens read; other models have one head only."""
     panels: Mapping[str, PanelChoices] = field(default_factory=dict)
-    """What each panel shows, by the panel's name; never changed in place. See `panel_view` and `with_panel`."""
+    """The own view of each panel, by the panel's name; never changed in place. See `panel_view` and `with_panel`."""
 
 
 SELECTED = (
@@ -75,16 +75,16 @@ SELECTED = (
     "class_head",
     "panels",
 )
-"""The fields that say what is asked for; going back through past selections restores these and leaves the drawing."""
+"""The fields of the selection, which undo and redo restore; the other fields are display settings."""
 
 
 def same_selection(one: ViewState, other: ViewState) -> bool:
-    """Whether two views ask for the same, however it is drawn."""
+    """Whether two views have the same selection; display settings may differ."""
     return all(getattr(one, name) == getattr(other, name) for name in SELECTED)
 
 
 def with_selection(view: ViewState, past: ViewState) -> ViewState:
-    """The view with what `past` asked for."""
+    """The view with the selection of `past`."""
     return replace(view, **{name: getattr(past, name) for name in SELECTED})
 
 
@@ -94,7 +94,7 @@ def options_of(view: ViewState, method: str) -> dict[str, object]:
 
 
 def with_option(view: ViewState, method: str, option: str, value: object) -> ViewState:
-    """The view with an option of a method set; a value of None is the default again."""
+    """The view with an option of a method set; None restores the default."""
     others = tuple(choice for choice in view.choices if choice[:2] != (method, option))
     return replace(view, choices=others if value is None else (*others, (method, option, value)))
 
@@ -108,7 +108,7 @@ def panel_view(view: ViewState, panel: str, kind: type[V]) -> V:
 
 
 def with_panel(view: ViewState, panel: str, **changes: object) -> ViewState:
-    """The view with some of a panel's choices changed."""
+    """The view with fields of a panel's own view changed."""
     return replace(view, panels={**view.panels, panel: {**view.panels.get(panel, {}), **changes}})
 
 
@@ -120,7 +120,7 @@ def _types_of(kind: Any) -> dict[str, Any]:
 
 
 def _fits(value: object, hint: Any) -> bool:
-    """Whether a value is of a type: Literal, str, int, float, bool, None, unions of these and tuples of one of them."""
+    """Whether a value is of type `hint`: Literal, str, int, float, bool, None, or a union or tuple of these."""
     origin = get_origin(hint)
     if origin is Literal:
         return value in get_args(hint)
@@ -148,22 +148,22 @@ def patches_in(query: Query) -> tuple[Patch, ...]:
 
 
 def rectangle(corner: Patch, other: Patch) -> set[Patch]:
-    """All patches between two corners."""
+    """All patches of the rectangle with these two opposite corners."""
     (top, bottom), (left, right) = (sorted(pair) for pair in zip(corner, other, strict=True))
     return {(row, column) for row in range(top, bottom + 1) for column in range(left, right + 1)}
 
 
 def query_of(patches: Iterable[Patch]) -> Query:
-    """The query of some patches: one as itself, several in reading order, none as None."""
+    """The query of these patches: one patch, several in reading order, or None for no patch."""
     found = tuple(sorted(set(patches)))
     return None if not found else found[0] if len(found) == 1 else found
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a trace has to choose from: heads per layer, patch grid (rows, columns), prefix tokens, number of classes.
+    """What can be selected in a trace: heads per layer, patch grid (rows, columns), prefix tokens, number of classes.
 
-    `idle` are options that can do nothing for it, as (method, option).
+    `idle` are the options that have no effect on it, as (method, option).
     """
 
     heads: tuple[int, ...]
@@ -175,9 +175,9 @@ class Shape:
 
 @dataclass(frozen=True)
 class Hover:
-    """What the pointer is on: a patch of the photo, or a tile (layer, head) of the mosaic, or nothing.
+    """The item under the pointer: a patch of the photo, a tile (layer, head) of the mosaic, or nothing.
 
-    With `query`, a row of the matrix of tokens: that is the query for now, and `patch` the key it is compared with.
+    For a row of the token matrix, `query` is the token of the row and `patch` the key of the column.
     """
 
     query: Query = None
@@ -187,7 +187,7 @@ class Hover:
 
 @dataclass(frozen=True)
 class Selection:
-    """What is asked for right now, with hovering resolved: everything a heatmap depends on."""
+    """Everything a heatmap depends on: the selection of the view, with the hovered item applied."""
 
     query: Query
     layer: int
@@ -201,7 +201,7 @@ class Selection:
 
 
 def as_asked(view: ViewState, shown: Selection) -> ViewState:
-    """The view changed so that it asks for `shown`; the query is pinned where the pointer no longer says so."""
+    """The view with the selection `shown`; its query stays pinned if it was."""
     others = tuple(choice for choice in view.choices if choice[0] != shown.method)
     again = tuple((shown.method, name, value) for name, value in shown.choices)
     return replace(
@@ -219,7 +219,7 @@ def as_asked(view: ViewState, shown: Selection) -> ViewState:
 
 
 def fitted(view: ViewState, shape: Shape) -> ViewState:
-    """The same view where the new trace has it; the last layer, all heads and the readout where it has not."""
+    """The view with everything that the new trace lacks replaced: by the last layer, all heads or the readout."""
     last = len(shape.heads) - 1
     layer = view.layer if 0 <= view.layer <= last else last
     head = view.head if view.head is not None and view.head < shape.heads[layer] else None
@@ -235,7 +235,7 @@ def fitted(view: ViewState, shape: Shape) -> ViewState:
 
 
 def _has(shape: Shape, choice: Choice) -> bool:
-    """Whether the trace has what an option was set to: a layer, or padding, is not in every model."""
+    """Whether the trace supports the value of an option: not every model has that layer, or padding."""
     method, name, value = choice
     if (method, name) in shape.idle:
         return False
@@ -244,37 +244,40 @@ def _has(shape: Shape, choice: Choice) -> bool:
 
 
 def portable(view: ViewState, shape: Shape | None) -> ViewState:
-    """The view as it can be taken to another model: the last layer stays the last one, however many there are.
+    """The view in a form for another model: the last layer is stored as -1, so that it stays the last one.
 
-    The class to explain does not go with it where the labels differ; the session sees to that.
+    The target class is kept; the session removes it if the labels of the models differ.
     """
     last = shape is not None and view.layer == len(shape.heads) - 1
     return replace(view, layer=-1) if last else view
 
 
 def settled(view: ViewState, shape: Shape, methods: Mapping[str, str | None]) -> ViewState:
-    """The view as a new trace can show it; attention where the method does not apply (`methods` gives the reason)."""
+    """The view that a new trace can show; the method is attention if the selected one does not apply (see `methods`)."""
     view = fitted(view, shape)
     return view if methods.get(view.method, "unknown") is None else replace(view, method="attention")
 
 
 def of_one_head(method: str) -> str:
-    """What is shown of a single head: the method where it has a map for each, else attention."""
+    """The method to show for a single head: `method` if it has a map for each head, otherwise attention."""
     return method if find(method).takes("head") else "attention"
 
 
 def selection(view: ViewState, hover: Hover) -> Selection:
-    """What is shown: the pinned query, else the patch under the pointer, else the readout; what is hovered previews."""
+    """The selection of a view: the pinned query, otherwise the patch under the pointer, otherwise the readout.
+
+    A hovered row of the token matrix or tile of the mosaic overrides the query, or the layer and head.
+    """
     query = hover.query if hover.query is not None else view.query if view.pinned else hover.patch
     layer, head = (view.layer, view.head) if hover.tile is None else hover.tile
-    # A rollout, say, has no single heads; all heads of a layer are what the method makes of them up to there.
+    # Rollout, for example, has no map of a single head; for all heads of a layer its map up to that layer is shown.
     method = view.method if hover.tile is None or head is None else of_one_head(view.method)
     choices = tuple(sorted(options_of(view, method).items()))
     return Selection(query, layer, head, view.fusion, view.direction, method, view.target, choices)
 
 
 def moved_query(view: ViewState, hover: Hover, shape: Shape, rows: int, columns: int) -> ViewState:
-    """The query's patches moved by rows and columns and pinned; from nowhere it starts in the middle of the grid."""
+    """The query's patches moved by rows and columns, and pinned; without a query patch, the middle of the grid."""
     current = selection(view, hover).query
     if not isinstance(current, tuple):
         return replace(view, query=(shape.grid[0] // 2, shape.grid[1] // 2), pinned=True)
@@ -286,13 +289,13 @@ def moved_query(view: ViewState, hover: Hover, shape: Shape, rows: int, columns:
 
 
 def moved_layer(view: ViewState, shape: Shape, layers: int) -> ViewState:
-    """The neighbouring layer; a head the new layer lacks becomes its last one."""
+    """The view with the layer moved by `layers`; a head that the new layer lacks is replaced by its last head."""
     layer = min(max(view.layer + layers, 0), len(shape.heads) - 1)
     head = None if view.head is None else min(view.head, shape.heads[layer] - 1)
     return replace(view, layer=layer, head=head)
 
 
 def moved_head(view: ViewState, shape: Shape, heads: int) -> ViewState:
-    """The neighbouring head; one step before head 0 are all heads fused."""
+    """The view with the head moved by `heads`; the step before head 0 selects all heads fused."""
     number = min(max((-1 if view.head is None else view.head) + heads, -1), shape.heads[view.layer] - 1)
     return replace(view, head=None if number < 0 else number, method=of_one_head(view.method))

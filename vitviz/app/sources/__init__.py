@@ -1,1 +1,1 @@
-"""Where photos come from: a folder, the bundled samples, a drop or the clipboard."""
+"""Sources of photos: folders, the bundled scenes, drag and drop, and the clipboard."""

@@ -1,4 +1,4 @@
-"""The photos of a folder in the order in which people count, and the way from one to the next."""
+"""The photos of a folder in natural order, and steps to the next or previous photo."""
 
 import re
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from vitviz.images.photo import SUFFIXES, Photo, open_image
 
 
 class FolderEnd(PhotoError):  # noqa: N818
-    """There is no further photo; nothing went wrong."""
+    """There is no next or previous photo; not an error, but a message for the user."""
 
 
 @dataclass(frozen=True)
 class Walk:
-    """A photo of a folder: `steps` on from `current`, which is left out of the counting if it is None."""
+    """A request for a photo of a folder: `steps` after the photo `current`; if that is None, the `steps`-th photo."""
 
     folder: Path
     current: str | None = None
@@ -23,20 +23,20 @@ class Walk:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The photo a walk led to, and the names of files that could not be read on the way."""
+    """The photo that a walk found, and the names of unreadable files that were skipped."""
 
     photo: Photo
     skipped: tuple[str, ...] = ()
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
-    """A key that sorts "img2" before "img10", whatever the case."""
+    """A sort key that puts "img2" before "img10" and ignores case."""
     parts = re.split(r"(\d+)", name.casefold())
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
 
 
 def photos_in(folder: Path) -> list[str]:
-    """The names of the pictures of a folder by their endings, in natural order. Raises PhotoError if it cannot be read."""
+    """The names of a folder's images, found by suffix, in natural order. Raises PhotoError if the folder cannot be read."""
     try:
         names = [
             entry.name
@@ -48,36 +48,37 @@ def photos_in(folder: Path) -> list[str]:
     return sorted(names, key=lambda name: (natural(name), name))
 
 
-def walk(way: Walk) -> Found:
-    """Open the photo a walk leads to; files that cannot be read are skipped in the direction of the walk.
+def walk(request: Walk) -> Found:
+    """Open the photo that a walk asks for; unreadable files are skipped in the direction of the walk.
 
-    Raises FolderEnd where there is no further photo, and PhotoError where the folder holds no picture.
+    Raises FolderEnd if there is no such photo, and PhotoError if no image of the folder can be read.
     """
-    names = photos_in(way.folder)
-    here = way.folder.name or str(way.folder)
+    names = photos_in(request.folder)
+    here = request.folder.name or str(request.folder)
     if not names:
         raise PhotoError(f"There is no picture in the folder {here}.")
-    ahead = 1 if way.steps >= 0 else -1
-    place = way.steps - 1 if way.current is None else _place(names, way.current, ahead) + way.steps
-    # Several steps may lead past the end; the last photo is meant then, unless it is the one that is shown.
+    direction = 1 if request.steps >= 0 else -1
+    start = -1 if request.current is None else _place(names, request.current, direction)
+    place = start + request.steps
+    # Several steps past the end lead to the last photo, unless that is the current one.
     place = min(max(place, 0), len(names) - 1)
     skipped: list[str] = []
-    while 0 <= place < len(names) and names[place] != way.current:
+    while 0 <= place < len(names) and names[place] != request.current:
         try:
-            return Found(open_image(way.folder / names[place]), tuple(skipped))
+            return Found(open_image(request.folder / names[place]), tuple(skipped))
         except PhotoError:
             skipped.append(names[place])
-            place += ahead
-    end = "last" if ahead > 0 else "first"
-    if way.current is None:
+            place += direction
+    end = "last" if direction > 0 else "first"
+    if request.current is None:
         raise PhotoError(f"None of the {len(names)} pictures in the folder {here} can be read.")
     unread = f"; {', '.join(skipped)} cannot be read" if skipped else ""
-    raise FolderEnd(f"{way.current} is the {end} photo of the folder {here}{unread}.")
+    raise FolderEnd(f"{request.current} is the {end} photo of the folder {here}{unread}.")
 
 
-def _place(names: list[str], current: str, ahead: int) -> int:
-    """Where a photo is, or between which two it was if it is gone."""
+def _place(names: list[str], current: str, direction: int) -> int:
+    """The index of a photo; if it was deleted, the index before its place, against the direction of the walk."""
     if current in names:
         return names.index(current)
     before = sum(natural(name) < natural(current) for name in names)
-    return before - 1 if ahead > 0 else before
+    return before - 1 if direction > 0 else before

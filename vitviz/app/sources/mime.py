@@ -1,39 +1,39 @@
-"""Pictures that come from outside: dropped, pasted or chosen in a file dialog."""
+"""What dropped or pasted data contains: files, images or addresses."""
 
 from pathlib import Path
 
 from PySide6.QtCore import QMimeData
 from PySide6.QtGui import QImage, QPixmap
 
-# Those of `vitviz.models.checkpoint.SUFFIXES`, which only can be had with torch; a test compares them.
+# A copy of `vitviz.models.checkpoint.SUFFIXES`, whose import would import torch; a test compares them.
 WEIGHTS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 
 
 def local_file(data: QMimeData) -> Path | None:
-    """The first local file or folder among what is dropped or pasted."""
+    """The first local file or folder of dropped or pasted data."""
     return next((Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()), None)
 
 
-def takes(data: QMimeData) -> bool:
-    """Whether a drop holds something the window can show, or say a sentence about."""
+def accepts(data: QMimeData) -> bool:
+    """Whether the window accepts a drop: it holds an image, a file, or an address, for which a message is shown."""
     return data.hasImage() or data.hasUrls()
 
 
-def what(data: QMimeData) -> Path | QImage | str | None:
-    """What is dropped or pasted: a file or folder, else the picture itself, else an address, which is not opened.
+def content(data: QMimeData) -> Path | QImage | str | None:
+    """The content of dropped or pasted data: an existing file or folder, otherwise an image, otherwise an address.
 
-    Browsers give the picture and its address; the picture is what was meant.
+    Browsers provide an image and its address; the image is used then. An address is never opened.
     """
     path = local_file(data)
     if path is not None and path.exists():
         return path
     address = next((url.toString() for url in data.urls() if not url.isLocalFile()), None)
-    return picture(data) or path or address
+    return image_of(data) or path or address
 
 
-def picture(data: QMimeData) -> QImage | None:
-    """The picture itself, where the data holds pixels (a drag from a browser, a screenshot in the clipboard)."""
+def image_of(data: QMimeData) -> QImage | None:
+    """The image, if the data holds pixels, such as a drag from a browser or a screenshot in the clipboard."""
     image = data.imageData() if data.hasImage() else None
-    if isinstance(image, QPixmap):  # what this program copied itself
+    if isinstance(image, QPixmap):  # copied by vitviz itself
         image = image.toImage()
     return image if isinstance(image, QImage) and not image.isNull() else None

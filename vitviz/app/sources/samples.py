@@ -1,4 +1,4 @@
-"""What comes with vitviz: scenes to look at, and models that know them."""
+"""The bundled scenes and models."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -21,17 +21,17 @@ class Sample:
 
 @cache
 def samples() -> tuple[Sample, ...]:
-    """The bundled scenes, the one of two objects first; none where they are missing."""
+    """The bundled scenes, the one with two objects first; empty if the files are missing."""
     return tuple(Sample(one["title"], one["about"], resource(f"scenes/{one['file']}")) for one in index())
 
 
 def models() -> tuple[str, ...]:
-    """The bundled models whose weights are there."""
+    """The names of the bundled models whose weights are installed."""
     return tuple(
         name for name in MODELS if resource(f"models/{name.removeprefix('demo/')}.safetensors").is_file()
     )
 
 
 def is_bundled(path: Path) -> bool:
-    """Whether a photo is one of the scenes, beside which nothing of the user's should be saved."""
+    """Whether a photo is a bundled scene; the user's files should not be saved in its folder."""
     return path.parent == resource("scenes")

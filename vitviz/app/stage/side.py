@@ -1,4 +1,4 @@
-"""One side of the stage: a photo with its caption, and the second side's own buttons."""
+"""One side of the stage: a photo with its caption. The second side also has buttons of its own."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -24,17 +24,17 @@ from vitviz.app.session.session import Session
 from vitviz.app.sources import mime
 from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.ui import icons, theme
-from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet
+from vitviz.app.widgets.base.title_bar import ElidedLabel, MutedLabel
 from vitviz.images.photo import Photo
 
 ACTIVE = "active side"
 _FOLLOWED = "the panels show this side"
-_ACTIVE_TIP = "Opening, pasting, the next photo, the model and zooming by keys are of this side. Click the other to change."
-_MARK = 3  # pixels
+_ACTIVE_TIP = "Commands that open, paste or zoom act on this side. Click the other side to activate it."
+_MARK = 3  # width in pixels
 
 
-def said_of(session: Session) -> tuple[str, str]:
-    """What a side shows: photo and model; and what the model takes it for."""
+def caption_of(session: Session) -> tuple[str, str]:
+    """The two texts of a side's caption: photo and model, and the model's two top predictions."""
     names = [session.photo.name if session.photo else "", session.model.full_name if session.model else ""]
     trace = session.trace
     found = trace.predictions(2) if trace is not None else []
@@ -44,7 +44,7 @@ def said_of(session: Session) -> tuple[str, str]:
 
 
 class Caption(QWidget):
-    """Over a photo: which photo, which model, what it is taken for, and whether panels show it and keys are for it."""
+    """The caption above a photo: photo, model, predictions, whether the panels show this side, and whether it is active."""
 
     def __init__(self, session: Session, followed: bool = False) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Caption(QWidget):
         self._followed = followed
         self.name = ElidedLabel()
         self.name.setFont(theme.body(strong=True))
-        self.classes = Quiet(lines=1)
+        self.classes = MutedLabel(lines=1)
         self.active = QLabel(ACTIVE)
         self.active.setFont(theme.small())
         self.active.setForegroundRole(QPalette.ColorRole.Link)
@@ -74,66 +74,66 @@ class Caption(QWidget):
         self._show()
 
     def picture(self) -> QPixmap:
-        """The words, without what is beside them."""
+        """The text as an image, without the buttons and the mark of the active side."""
         marked, self._marked = self._marked, False
         made = self.grab(QRect(0, 0, self._words.geometry().right() + 1, self.height()))
         self._marked = marked
         return made
 
     def mark(self, active: bool) -> None:
-        """Show whether keys are meant for this side."""
+        """Show whether this side is active."""
         self._marked = active
         self.active.setVisible(active)
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
-        """The mark of the active side."""
+        """Paint the mark of the active side."""
         super().paintEvent(event)
         if self._marked:
             accent = QColor(theme.colors(self.palette()).accent)
             QPainter(self).fillRect(QRect(0, 8, _MARK, self.height() - 12), accent)
 
     def _show(self) -> None:
-        name, classes = said_of(self._session)
+        name, classes = caption_of(self._session)
         self.name.set_text(name)
         self.classes.set_text(" · ".join(part for part in (_FOLLOWED * self._followed, classes) if part))
 
 
 class Side(QWidget):
-    """One side of the stage: a caption over a photo. Photos and models dropped here are opened here."""
+    """One side of the stage: a caption above a photo. Photos and models that are dropped on it are opened on this side."""
 
-    entered = Signal()  # by a click, or by something dropped
+    clicked = Signal()  # also if something was dropped
 
-    def __init__(self, caption: Caption, photo: PhotoView, receive: Callable[[QMimeData], None]) -> None:
+    def __init__(self, caption: Caption, photo: PhotoView, open_mime: Callable[[QMimeData], None]) -> None:
         super().__init__()
-        self.caption, self.photo, self._receive = caption, photo, receive
+        self.caption, self.photo, self._open_mime = caption, photo, open_mime
         self.setAcceptDrops(True)
         column = column_of(self)
         column.addWidget(caption)
         column.addWidget(photo, 1)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """A click beside the photo is meant for this side too."""
-        self.entered.emit()
+        """Emit `clicked` for a click beside the photo."""
+        self.clicked.emit()
         super().mousePressEvent(event)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        """Take files and pictures."""
-        if mime.takes(event.mimeData()):
+        """Accept files and images."""
+        if mime.accepts(event.mimeData()):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
-        """Open what was dropped on this side."""
+        """Open the dropped data on this side."""
         event.acceptProposedAction()
-        self.entered.emit()
-        self._receive(event.mimeData())
+        self.clicked.emit()
+        self._open_mime(event.mimeData())
 
 
-class ComparedPhoto(Side):
-    """The photo panel of a comparison's second session, with buttons of its own."""
+class SecondSide(Side):
+    """The side of a comparison's second session, with buttons of its own."""
 
     def __init__(
-        self, comparison: Comparison, actions: Mapping[str, QAction], receive: Callable[[QMimeData], None]
+        self, comparison: Comparison, actions: Mapping[str, QAction], open_mime: Callable[[QMimeData], None]
     ) -> None:
         own: dict[str, Callable[[], object]] = {
             "open": lambda: ask_photo(
@@ -142,13 +142,14 @@ class ComparedPhoto(Side):
             "choose_model": partial(ask_model, self, comparison.second, comparison.open),
             "open_weights": partial(ask_weights, self, comparison.open),
         }
-        # What an empty side invites to is done on this side; without keys, which are the active side's.
-        ways = {name: _way(actions[name], act) for name, act in own.items()}
-        photo = PhotoView(comparison.second, {**actions, **ways}, name="Second photo")
-        super().__init__(Caption(comparison.second), photo, receive)
-        for way in ways.values():
-            way.setParent(self)
-        self.photo.controls.hide()  # how heat is drawn is chosen once, for both
+        # The buttons of this side's empty state act on this side. Their actions have no shortcuts: those of the menu
+        # act on the active side.
+        own_actions = {name: _action(actions[name].text(), act) for name, act in own.items()}
+        photo = PhotoView(comparison.second, {**actions, **own_actions}, name="Second photo")
+        super().__init__(Caption(comparison.second), photo, open_mime)
+        for action in own_actions.values():
+            action.setParent(self)
+        self.photo.controls.hide()  # the display settings are chosen once, for both sides
         self.buttons = {
             "open": self._button("Open another photo on this side"),
             "model": self._button("Choose another model for this side"),
@@ -157,56 +158,58 @@ class ComparedPhoto(Side):
         self.buttons["open"].clicked.connect(own["open"])
         self.buttons["model"].clicked.connect(own["choose_model"])
         self.buttons["close"].clicked.connect(comparison.end)
-        self._dress()
+        self._tint_icons()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Tint the icons again."""
+        """Tint the icons in the new palette."""
         if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
+            self._tint_icons()
         super().changeEvent(event)
 
-    def _button(self, what: str) -> QToolButton:
+    def _button(self, name: str) -> QToolButton:
         button = QToolButton()
         button.setAutoRaise(True)
         button.setIconSize(QSize(14, 14))
-        button.setToolTip(what)
-        button.setAccessibleName(what)
+        button.setToolTip(name)
+        button.setAccessibleName(name)
         button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.caption.line.addWidget(button)
         return button
 
-    def _dress(self) -> None:
+    def _tint_icons(self) -> None:
         for name, button in self.buttons.items():
             button.setIcon(icons.icon(name, self.palette()))
 
 
-def _way(like: QAction, act: Callable[[], object]) -> QAction:
-    made = QAction(like.text())
-    made.triggered.connect(lambda: act())
-    return made
+def _action(text: str, act: Callable[[], object]) -> QAction:
+    action = QAction(text)
+    action.triggered.connect(lambda: act())
+    return action
 
 
-def ask_photo(parent: QWidget, beside: Photo | None, into: Callable[..., object]) -> None:
-    """Ask for a side's photo, in the folder of the one beside it."""
+def ask_photo(parent: QWidget, beside: Photo | None, open_on_side: Callable[..., object]) -> None:
+    """Ask for a photo and open it; the dialog starts in the folder of the photo `beside` it."""
     path = files.ask_photo(parent, str(beside.path.parent) if beside and beside.path else "")
     if path is not None:
-        into(photo=path)
+        open_on_side(photo=path)
 
 
-def ask_model(parent: QWidget, session: Session, into: Callable[..., object]) -> ModelChooser:
-    """Ask for a side's model, by name or as a file; `session` says which one is at hand."""
-    return choose_model(session, parent, lambda name: into(model=name), lambda: ask_weights(parent, into))
+def ask_model(parent: QWidget, session: Session, open_on_side: Callable[..., object]) -> ModelChooser:
+    """Ask for a model, by name or as a file, and load it; the dialog selects the model of `session`."""
+    return choose_model(
+        session, parent, lambda name: open_on_side(model=name), lambda: ask_weights(parent, open_on_side)
+    )
 
 
-def ask_weights(parent: QWidget, into: Callable[..., object]) -> None:
-    """Ask for a side's weights file."""
+def ask_weights(parent: QWidget, open_on_side: Callable[..., object]) -> None:
+    """Ask for a weights file and load it."""
     path = files.ask_weights(parent, "")
     if path is not None:
-        into(model=str(path))
+        open_on_side(model=str(path))
 
 
 def column_of(widget: QWidget) -> QVBoxLayout:
-    """A column without gaps."""
+    """A vertical layout without margins and spacing."""
     column = QVBoxLayout(widget)
     column.setContentsMargins(0, 0, 0, 0)
     column.setSpacing(0)

@@ -1,4 +1,4 @@
-"""The stage: one photo, or a second beside it while a comparison lasts, and which of the two keys are meant for."""
+"""The stage: one photo, or two side by side during a comparison, of which one is the active side."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -10,12 +10,12 @@ from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QWidget
 from vitviz.app.dialogs.model_chooser import ModelChooser
 from vitviz.app.session.comparison import Comparison
 from vitviz.app.session.session import Session
-from vitviz.app.stage.opening import Into, Opener
+from vitviz.app.stage.opening import Opener, OpenOnSide
 from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.stage.side import (
     ACTIVE,
     Caption,
-    ComparedPhoto,
+    SecondSide,
     Side,
     ask_model,
     ask_photo,
@@ -25,15 +25,15 @@ from vitviz.app.widgets.photo.canvas import Canvas
 
 
 class Stage(QWidget):
-    """The stage: one photo, or two side by side while a comparison lasts, with one set of controls for both.
+    """The stage: one photo, or two side by side during a comparison, with one set of controls for both.
 
-    The active side is the one that was worked on last: keys and menus that open something, or zoom, are meant for it.
+    The active side is the one that was clicked or had the focus last. Commands that open, paste or zoom act on it.
     """
 
-    # A comparison began or ended, its second side began or ended to work, or the other side is active.
+    # A comparison began or ended, the second side shows something else or became busy or idle, or the active side changed.
     changed = Signal()
     failed = Signal(object)  # Failure of the second side
-    noted = Signal(str)  # of the second side
+    message = Signal(str)  # message of the second side
     photo_opened = Signal(object)  # Path, on the second side
 
     def __init__(
@@ -46,12 +46,11 @@ class Stage(QWidget):
         self._opener = opener
         self._bare = False
         self.comparison: Comparison | None = None
-        self.second: ComparedPhoto | None = None
+        self.second: SecondSide | None = None
         self.caption = Caption(session, followed=True)
         self.caption.hide()
-        receive = partial(opener.receive, into=session.open)
-        self.first = Side(self.caption, photo, receive)
-        self.first.entered.connect(lambda: self._enter(second=False))
+        self.first = Side(self.caption, photo, partial(opener.open_mime, open_on_side=session.open))
+        self.first.clicked.connect(lambda: self._on_clicked(second=False))
         self._second_is_active = False
         self.sides = QSplitter(Qt.Orientation.Horizontal)
         self.sides.setChildrenCollapsible(False)
@@ -63,28 +62,28 @@ class Stage(QWidget):
         column.addLayout(self._foot)
 
     def compare(self, **what: object) -> Comparison:
-        """Open a photo (a path) or a model (a name or file) beside what is shown; in the second side if there is one."""
+        """Open a photo (a path) or a model (a name or file) on the second side; begins a comparison if there is none."""
         if self.comparison is None:
             self.comparison = Comparison(self._session)
-            receive = partial(self._opener.receive, into=self.comparison.open)
-            self.second = ComparedPhoto(self.comparison, self._actions, receive)
+            open_mime = partial(self._opener.open_mime, open_on_side=self.comparison.open)
+            self.second = SecondSide(self.comparison, self._actions, open_mime)
             self.comparison.ended.connect(self._end)
             second = self.comparison.second
             second.failed.connect(self.failed)
-            second.noted.connect(self.noted)
+            second.message.connect(self.message)
             second.photo_opened.connect(self.photo_opened)
             second.photo_changed.connect(self.changed)
             second.model_changed.connect(self.changed)
             second.busy_changed.connect(self.changed)
             second.maps.late_changed.connect(self.changed)
-            self.second.entered.connect(lambda: self._enter(second=True))
+            self.second.clicked.connect(lambda: self._on_clicked(second=True))
             self.sides.addWidget(self.second)
             self._foot.addWidget(self._photo.controls)
             self._foot.addStretch(1)
             self.caption.show()
-            application().focusChanged.connect(self._follow_focus)
-            self._mark()
-            # Once the photo without its controls has become as narrow as it can be.
+            application().focusChanged.connect(self._on_focus_changed)
+            self._mark_active()
+            # Later: the controls have moved, but the minimum width of the first photo is not updated yet.
             QTimer.singleShot(0, self._halve)
         self.comparison.open(**what)
         self.changed.emit()
@@ -92,7 +91,7 @@ class Stage(QWidget):
 
     @property
     def active(self) -> Side:
-        """The side that was worked on last: the first, unless the second had the focus since."""
+        """The side that was clicked or had the focus last; the first one at the beginning."""
         return self.second if self.second is not None and self._second_is_active else self.first
 
     @property
@@ -102,23 +101,23 @@ class Stage(QWidget):
         return both.second if both is not None and self._second_is_active else self._session
 
     @property
-    def into(self) -> Into:
-        """What opens a photo or a model on the active side."""
+    def open_on_side(self) -> OpenOnSide:
+        """The function that opens a photo or a model on the active side."""
         both = self.comparison
         return both.open if both is not None and self._second_is_active else self._session.open
 
     @property
     def canvas(self) -> Canvas:
-        """The active side's photo."""
+        """The canvas of the active side."""
         return self.active.photo.canvas
 
-    def _enter(self, second: bool) -> None:
-        """A side is worked on: its photo gets the focus, so that keys go there."""
+    def _on_clicked(self, second: bool) -> None:
+        """Activate a side and give its photo the keyboard focus."""
         if self.comparison is not None:
             self._activate(second)
             self.canvas.setFocus(Qt.FocusReason.MouseFocusReason)
 
-    def _follow_focus(self, _: QWidget | None, now: QWidget | None) -> None:
+    def _on_focus_changed(self, _: QWidget | None, now: QWidget | None) -> None:
         if now is not None and self.second is not None:
             if self.second.isAncestorOf(now):
                 self._activate(second=True)
@@ -128,10 +127,10 @@ class Stage(QWidget):
     def _activate(self, second: bool) -> None:
         if second != self._second_is_active:
             self._second_is_active = second
-            self._mark()
+            self._mark_active()
             self.changed.emit()
 
-    def _mark(self) -> None:
+    def _mark_active(self) -> None:
         for side in (self.first, self.second):
             if side is not None:
                 active = side is self.active and self.second is not None
@@ -140,12 +139,12 @@ class Stage(QWidget):
                 side.photo.canvas.setAccessibleName(f"{name}, {ACTIVE}" if active else name)
 
     def set_bare(self, bare: bool) -> None:
-        """Hide the controls of how heat is drawn, as in a presentation, or show them again."""
+        """Hide the controls of the display settings, as in a presentation, or show them again."""
         self._bare = bare
         self._photo.controls.setVisible(not bare)
 
     def picture(self) -> QPixmap:
-        """What is copied: both sides, each with its caption and colour bar, without the controls."""
+        """The image that is copied: both sides, each with its caption and colour bar, without the controls."""
         second = self.second
         if second is None:
             return self._photo.picture()
@@ -154,31 +153,31 @@ class Stage(QWidget):
         ratio = self.devicePixelRatioF()
         gap = round(self.sides.handleWidth() * ratio)
         width = sum(photo.width() for _, photo in columns) + gap
-        head = max(words.height() for words, _ in columns)
-        made = QPixmap(width, head + max(photo.height() for _, photo in columns))
+        top = max(caption.height() for caption, _ in columns)
+        made = QPixmap(width, top + max(photo.height() for _, photo in columns))
         made.setDevicePixelRatio(ratio)
         made.fill(self.palette().color(QPalette.ColorRole.Window))
         painter = QPainter(made)
         left = 0.0
-        for words, photo in columns:
-            painter.drawPixmap(QPointF(left, 0), words)
-            painter.drawPixmap(QPointF(left, head / ratio), photo)
+        for caption, photo in columns:
+            painter.drawPixmap(QPointF(left, 0), caption)
+            painter.drawPixmap(QPointF(left, top / ratio), photo)
             left += (photo.width() + gap) / ratio
         painter.end()
         return made
 
     @property
     def working(self) -> bool:
-        """Whether the user waits for one of the sides."""
+        """Whether the user waits for a photo, model or map on one of the sides."""
         return any(session.working is not None for session in self._sessions())
 
     def cancel(self) -> None:
-        """Stop what is running on both sides."""
+        """Stop the running work of both sides."""
         for session in self._sessions():
             session.cancel()
 
     def walk(self, steps: int) -> None:
-        """Ask for the next or previous photo of the folder, on the active side."""
+        """Open the next or previous photo of the folder on the active side."""
         if self.comparison is not None and self._second_is_active:
             self.comparison.walk(steps)
         else:
@@ -189,11 +188,11 @@ class Stage(QWidget):
         return one if both is None else [*one, both.second]
 
     def with_photo(self) -> None:
-        """Ask for a photo and compare the shown one with it."""
+        """Ask for a photo and compare it with the shown one."""
         ask_photo(self, self._session.photo, self.compare)
 
     def with_model(self) -> ModelChooser:
-        """Ask for a model and compare the one at hand with it, on the same photo."""
+        """Ask for a model and compare it with the loaded one on the same photo."""
         return ask_model(self, self._session, self.compare)
 
     def end(self) -> None:
@@ -206,10 +205,10 @@ class Stage(QWidget):
         self.sides.setSizes([half, half])
 
     def _end(self) -> None:
-        application().focusChanged.disconnect(self._follow_focus)
+        application().focusChanged.disconnect(self._on_focus_changed)
         second, self.second, self.comparison = self.second, None, None
         self._second_is_active = False
-        self._mark()
+        self._mark_active()
         self.caption.hide()
         self._photo.foot.insertWidget(0, self._photo.controls)
         self._photo.controls.setVisible(not self._bare)
@@ -223,7 +222,7 @@ class Stage(QWidget):
 
 
 def application() -> QApplication:
-    """The application, which tells where the focus goes."""
+    """The QApplication."""
     app = QApplication.instance()
     assert isinstance(app, QApplication)
     return app

@@ -1,1 +1,1 @@
-"""How the window looks: theme, icons, pixels and the format of numbers. Nothing here knows a widget of ours."""
+"""The look of the window: theme, icons, pixels and number format. Nothing here imports a widget of ours."""

@@ -1,4 +1,4 @@
-"""Our own monochrome SVG icons, tinted by the palette and sharp at every scale."""
+"""Monochrome SVG icons, tinted in the palette's colours and rendered at several scale factors."""
 
 from PySide6.QtCore import QByteArray, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QIcon, QPainter, QPalette, QPixmap
@@ -8,7 +8,7 @@ from vitviz.resources_path import resource
 
 
 def icon(name: str, palette: QPalette, size: int = 16) -> QIcon:
-    """The icon `resources/icons/<name>.svg` in the palette's text colours; FileNotFoundError where it is missing."""
+    """The icon `resources/icons/<name>.svg` in the palette's text colours. Raises FileNotFoundError if it is missing."""
     drawing = resource(f"icons/{name}.svg").read_text(encoding="utf-8")
     made = QIcon()
     for group, mode in (

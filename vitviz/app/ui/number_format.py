@@ -1,8 +1,8 @@
-"""Numbers as the window writes them: as many digits as they deserve, and what they compare to."""
+"""How the window formats numbers."""
 
 
 def number(value: float) -> str:
-    """A weight with as many digits as it deserves."""
+    """A weight with three decimals; three significant digits from 10 on, two below 0.001."""
     if value == 0:
         return "0"
     if abs(value) >= 0.001:
@@ -11,7 +11,7 @@ def number(value: float) -> str:
 
 
 def ends(low: float, high: float) -> tuple[str, str]:
-    """The two ends of a scale, with as many digits as it takes to tell them apart."""
+    """The two ends of a scale, with 2 to 5 significant digits: as many as are needed to distinguish them."""
     for digits in (2, 3, 4, 5):
         first, last = short(low, digits), short(high, digits)
         if first != last and float(last) - float(first) >= (high - low) / 1.5:
@@ -20,7 +20,7 @@ def ends(low: float, high: float) -> tuple[str, str]:
 
 
 def short(value: float, digits: int = 2) -> str:
-    """A number of a scale: 0, 0.5, 0.083, 5.2e-6; what was rounded to 0.040 says so."""
+    """A number of a scale, such as 0, 0.5, 0.083, 5.2e-6. Trailing zeros show rounding: 0.0401 is 0.040, 0.04 is 0.04."""
     if value == 0:
         return "0"
     rounded = f"{value:#.{digits}g}"
@@ -32,7 +32,7 @@ def short(value: float, digits: int = 2) -> str:
 
 
 def compared(value: float, uniform: float | None) -> str:
-    """A weight beside what it would be if all tokens got the same; alone where that means nothing."""
+    """A weight, and its ratio to the uniform weight (the weight if all tokens had the same); no ratio if that is None."""
     if uniform is None:
         return number(value)
     ratio = value / uniform if uniform > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Colours, text and spacing of the window: two palettes that are equals, two text sizes, two weights, one accent."""
+"""Colours and fonts of the window: a light and a dark palette, two text sizes, two weights, one accent colour."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,14 +15,14 @@ _Role = QPalette.ColorRole
 
 @dataclass(frozen=True)
 class Colors:
-    """One scheme; the accent means "selected" and nothing else."""
+    """A colour scheme. The accent colour means "selected" and nothing else."""
 
     window: str
     base: str
     raised: str
     line: str
     text: str
-    quiet: str
+    muted: str
     accent: str
     on_accent: str
 
@@ -32,7 +32,7 @@ LIGHT = Colors("#f6f6f7", "#ffffff", "#e8e9ec", "#d3d5da", "#1b1d21", "#5d636d",
 
 
 def is_dark(palette: QPalette) -> bool:
-    """Whether a palette is light text on a dark window."""
+    """Whether a palette has light text on a dark window."""
     return palette.color(_Role.Window).lightness() < palette.color(_Role.WindowText).lightness()
 
 
@@ -52,9 +52,9 @@ def colors(palette: QPalette) -> Colors:
 
 
 def palette(scheme: Colors) -> QPalette:
-    """The Qt palette of a scheme."""
+    """The Qt palette of a colour scheme."""
     made = QPalette(QColor(scheme.raised), QColor(scheme.window))
-    text, quiet = QColor(scheme.text), QColor(scheme.quiet)
+    text, quiet = QColor(scheme.text), QColor(scheme.muted)
     for role, color in (
         (_Role.Window, scheme.window),
         (_Role.Base, scheme.base),
@@ -81,7 +81,7 @@ def palette(scheme: Colors) -> QPalette:
 
 
 def apply(app: QApplication, theme: str) -> None:
-    """Dress the application: Fusion, our palette in the system's scheme or the chosen one, tabular figures."""
+    """Apply a theme of `THEMES` to the application: the Fusion style with our light or dark palette."""
     if app.style().name().lower() != "fusion":
         app.setStyle("fusion")
     dark = theme == "dark"
@@ -90,15 +90,15 @@ def apply(app: QApplication, theme: str) -> None:
     app.setPalette(palette(DARK if dark else LIGHT))
 
 
-def calm(widget: QWidget) -> None:
-    """Take the accent, which means "selected", from a slider or progress bar; to be called again for a new palette."""
-    quieten(widget, _Role.Highlight, _Role.Accent)
+def mute_accent(widget: QWidget) -> None:
+    """Replace the accent colour of a slider or progress bar by the muted one. Call it again when the palette changes."""
+    set_muted(widget, _Role.Highlight, _Role.Accent)
 
 
-def quieten(widget: QWidget, *roles: QPalette.ColorRole) -> None:
-    """Give roles of a widget's palette the quiet colour; to be called again for a new palette."""
-    quiet = QColor(colors(QApplication.palette()).quiet)
-    # Nothing but these roles: a widget with colours of its own for all of them would not be told of another theme.
+def set_muted(widget: QWidget, *roles: QPalette.ColorRole) -> None:
+    """Set roles of a widget's palette to the muted text colour. Call it again when the palette changes."""
+    quiet = QColor(colors(QApplication.palette()).muted)
+    # Only these roles: a widget whose palette sets all roles gets no PaletteChange event for another theme.
     made = QPalette()
     for role in roles:
         made.setColor(_Group.All, role, quiet)
@@ -107,7 +107,7 @@ def quieten(widget: QWidget, *roles: QPalette.ColorRole) -> None:
 
 
 def paint_card(widget: QWidget) -> None:
-    """Paint a widget as a raised card; for its `paintEvent`."""
+    """Paint the background of a card with rounded corners; for `paintEvent`."""
     scheme = colors(widget.palette())
     painter = QPainter(widget)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -122,7 +122,7 @@ def _tabular(font: QFont) -> QFont:
 
 
 def body(strong: bool = False) -> QFont:
-    """The text of the window; strong for what a panel is about."""
+    """The font of normal text; `strong` for titles."""
     font = _tabular(QFont(QApplication.font()))
     font.setWeight(QFont.Weight.DemiBold if strong else QFont.Weight.Normal)
     return font

@@ -1,1 +1,1 @@
-"""The main window: docks, menus, tool bar, status bar, presentation, welcome, saving."""
+"""The main window: docks, menus, tool bar, status bar, presentation, welcome screen, saving."""

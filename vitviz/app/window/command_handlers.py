@@ -1,4 +1,4 @@
-"""What each command of the window does."""
+"""The handlers of the window's commands."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,7 +15,7 @@ from vitviz.app.settings import Settings
 from vitviz.app.stage.opening import Opener
 from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.stage.stage import Stage
-from vitviz.app.widgets.messages.shortcuts_sheet import KeysSheet
+from vitviz.app.widgets.messages.shortcuts_sheet import ShortcutsSheet
 from vitviz.app.widgets.messages.toast import Toast
 from vitviz.app.window import save_png
 from vitviz.app.window.docks import Docks, picture_of
@@ -26,7 +26,7 @@ Handler = Callable[[], object]
 
 
 class CommandHandlers:
-    """The handler of each command in `commands.commands`, with the dialogs that they open."""
+    """The handler of each command in `commands.commands`, and the dialogs that they open."""
 
     def __init__(
         self,
@@ -41,9 +41,9 @@ class CommandHandlers:
         toast: Toast,
     ) -> None:
         self.chooser: ModelChooser | None = None
-        """The dialog for models that was opened last."""
-        self.keys: KeysSheet | None = None
-        """The sheet of keys that was opened last."""
+        """The model dialog that was opened last."""
+        self.shortcuts: ShortcutsSheet | None = None
+        """The list of shortcuts that was opened last."""
         self._window = window
         self._session = session
         self._settings = settings
@@ -55,36 +55,36 @@ class CommandHandlers:
         self._toast = toast
 
     def connect(self, actions: Mapping[str, QAction]) -> None:
-        """Let each action do what its command is for. Raises KeyError for a command without a handler."""
+        """Connect each action to the handler of its command. Raises KeyError for a command without a handler."""
         handlers = self._handlers()
         for command in commands.commands():
             handler = handlers[command.name]
             actions[command.name].triggered.connect(lambda _=False, handler=handler: handler())
 
     def _handlers(self) -> dict[str, Handler]:
-        return {**self._of_files(), **self._of_selection(), **self._of_view()}
+        return {**self._file_handlers(), **self._selection_handlers(), **self._view_handlers()}
 
-    def _of_files(self) -> dict[str, Handler]:
+    def _file_handlers(self) -> dict[str, Handler]:
         stage, opener = self._stage, self._opener
         return {
-            "open": lambda: opener.ask_photo(stage.into),
-            "open_folder": lambda: opener.ask_folder(stage.into),
+            "open": lambda: opener.ask_photo(stage.open_on_side),
+            "open_folder": lambda: opener.ask_folder(stage.open_on_side),
             "next_photo": lambda: stage.walk(1),
             "previous_photo": lambda: stage.walk(-1),
-            "paste": lambda: opener.paste(stage.into),
+            "paste": lambda: opener.paste(stage.open_on_side),
             "copy": self._copy,
             "save": self._save,
             "close_photo": self._close_photo,
             "quit": self._window.close,
             "choose_model": self._choose_model,
-            "open_weights": lambda: opener.ask_weights(stage.into),
+            "open_weights": lambda: opener.ask_weights(stage.open_on_side),
             "cancel": self._cancel,
             "compare_photo": stage.with_photo,
             "compare_model": stage.with_model,
             "compare_end": stage.end,
         }
 
-    def _of_selection(self) -> dict[str, Handler]:
+    def _selection_handlers(self) -> dict[str, Handler]:
         session = self._session
         return {
             **{f"method_{one.name}": partial(session.change, method=one.name) for one in METHODS},
@@ -92,7 +92,7 @@ class CommandHandlers:
             "undo": session.undo,
             "redo": session.redo,
             "direction": lambda: session.change(direction="by" if session.view.direction == "to" else "to"),
-            "free": self._free,
+            "free": self._unpin,
             "play": self._play,
             "up": partial(self._move, -1, 0),
             "down": partial(self._move, 1, 0),
@@ -104,7 +104,7 @@ class CommandHandlers:
             "previous_head": partial(self._step, moved_head, -1),
         }
 
-    def _of_view(self) -> dict[str, Handler]:
+    def _view_handlers(self) -> dict[str, Handler]:
         session, stage, docks = self._session, self._stage, self._docks
         return {
             "grid": lambda: session.change(grid=not session.view.grid),
@@ -115,12 +115,12 @@ class CommandHandlers:
             "zoom_in": lambda: stage.canvas.zoom(1.25),
             "zoom_out": lambda: stage.canvas.zoom(0.8),
             "present": self._presentation.toggle,
-            "next_panel": partial(docks.go, 1),
-            "previous_panel": partial(docks.go, -1),
+            "next_panel": partial(docks.focus_next, 1),
+            "previous_panel": partial(docks.focus_next, -1),
             "float_panel": docks.float_focused,
             "close_panel": docks.close_focused,
-            "reset_layout": docks.arrange,
-            "keys": self._show_keys,
+            "reset_layout": docks.reset_layout,
+            "keys": self._show_shortcuts,
         }
 
     def _copy(self) -> None:
@@ -129,10 +129,12 @@ class CommandHandlers:
         panel = stage if dock is None else dock.panel
         self._toast.hide()  # it lies over the photo
         QGuiApplication.clipboard().setPixmap(picture_of(panel))
-        self._toast.say(f"Copied the picture of {'the photo' if dock is None else dock.kind.title}")
+        self._toast.show_message(f"Copied {'the photo' if dock is None else dock.kind.title} as a picture")
 
     def _save(self) -> None:
-        save_png.save(self._window, self._session, self._stage.comparison, self._settings, self._toast.say)
+        save_png.save(
+            self._window, self._session, self._stage.comparison, self._settings, self._toast.show_message
+        )
 
     def _close_photo(self) -> None:
         second = self._stage.session is not self._session
@@ -141,16 +143,16 @@ class CommandHandlers:
             self._session.close_photo()
 
     def _choose_model(self) -> None:
-        into = self._stage.into
+        open_on_side = self._stage.open_on_side
         self.chooser = choose_model(
             self._stage.session,
             self._window,
-            lambda name: into(model=name),
-            lambda: self._opener.ask_weights(self._stage.into),
+            lambda name: open_on_side(model=name),
+            lambda: self._opener.ask_weights(self._stage.open_on_side),
         )
 
     def _cancel(self) -> None:
-        """What the user waits for comes first; where that is nothing, the job that runs."""
+        """Cancel what the user waits for, or if there is nothing, the running job."""
         if self._stage.working:
             self._stage.cancel()
         else:
@@ -162,11 +164,11 @@ class CommandHandlers:
         search = next(iter(panel.findChildren(QLineEdit)), panel)
         search.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
-    def _free(self) -> None:
+    def _unpin(self) -> None:
         if self._presentation.on:
             self._presentation.toggle()
         else:
-            self._session.free()
+            self._session.unpin()
 
     def _play(self) -> None:
         self._docks.reveal("layers")
@@ -182,7 +184,7 @@ class CommandHandlers:
         if shape is not None:
             session.show_view(moved(session.view, shape, by))
 
-    def _show_keys(self) -> None:
-        self.keys = KeysSheet(commands.sheet(), self._window)
-        self.keys.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.keys.open()
+    def _show_shortcuts(self) -> None:
+        self.shortcuts = ShortcutsSheet(commands.shortcut_list(), self._window)
+        self.shortcuts.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.shortcuts.open()

@@ -1,4 +1,4 @@
-"""The docks of the panels beside the photo. A panel is built when it is first seen."""
+"""The docks of the panels beside the photo. A panel is built when it is first shown."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,10 +25,11 @@ from vitviz.app.widgets.base.title_bar import TitleBar
 
 
 class PanelDock(QDockWidget):
-    """A dock whose panel is built when it is first seen, so that the window need not wait for closed ones.
+    """A dock whose panel is built when it is first shown, so that the window opens without building closed panels.
 
-    One that was left open, and is not at a first start, waits for the window's first paint too: it may need more to be
-    imported. A panel is visible (`isVisible`, `showEvent`) only while it can be seen, not behind a tab.
+    A panel that was open at the last exit, and is not one of those shown at a first start, is built after the window's
+    first paint, because it may need further imports. A panel is visible (`isVisible`, `showEvent`) only while it can be
+    seen, not while it is behind another tab.
     """
 
     def __init__(self, window: QMainWindow, kind: PanelKind, build: Callable[[], QWidget]) -> None:
@@ -40,21 +41,24 @@ class PanelDock(QDockWidget):
         self.setTitleBarWidget(TitleBar(self))
         self._panel: QWidget | None = None
         self._seen = False
-        self._waits = not kind.shown
-        room = QWidget()
-        self._room = QVBoxLayout(room)
-        self._room.setContentsMargins(0, 0, 0, 0)
-        self.setWidget(room)
+        self._deferred = not kind.shown  # until the window's first paint
+        container = QWidget()
+        self._column = QVBoxLayout(container)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self.setWidget(container)
         self.visibilityChanged.connect(self._show_panel)
 
     def setVisible(self, visible: bool) -> None:  # noqa: N802
-        """Take a place in the window when it comes to be seen for the first time."""
+        """Add the dock to the window when it is shown for the first time."""
         if visible and self._window.dockWidgetArea(self) == Qt.DockWidgetArea.NoDockWidgetArea:
-            self._take_place()
+            self._add_to_window()
         super().setVisible(visible)
 
-    def _take_place(self) -> None:
-        """Beside what lies in its part of the window already, as a tab. Not before: Qt leaves a bar for hidden tabs."""
+    def _add_to_window(self) -> None:
+        """Add the dock to its area, as a tab if another dock is there.
+
+        Not done earlier, because Qt keeps an empty tab bar for hidden docks.
+        """
         area = Qt.DockWidgetArea
         side = area.BottomDockWidgetArea if self.kind.area == "bottom" else area.RightDockWidgetArea
         self._window.addDockWidget(side, self)
@@ -67,11 +71,11 @@ class PanelDock(QDockWidget):
 
     @property
     def panel(self) -> QWidget:
-        """The panel, built now if it was not yet."""
+        """The panel, which is built by the first access."""
         if self._panel is None:
             self._panel = self._build()
             self._panel.setVisible(self._seen)
-            self._room.addWidget(self._panel)
+            self._column.addWidget(self._panel)
         return self._panel
 
     @property
@@ -80,40 +84,42 @@ class PanelDock(QDockWidget):
         return self._panel is not None
 
     def _show_panel(self, seen: bool) -> None:
-        """To Qt a dock behind a tab is visible; its panel is hidden here, and so need not follow the pointer."""
+        """Show the panel while the dock can be seen, otherwise hide it, so that it does not follow the pointer.
+
+        Qt reports a dock behind another tab as visible.
+        """
         self._seen = seen
         for bar in self._window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
-            bar.setFont(
-                theme.small()
-            )  # Seven names are side by side then; what has no room is scrolled to, not cut.
+            # Small, so that seven names fit side by side. Tabs that do not fit are scrolled to instead of elided.
+            bar.setFont(theme.small())
             bar.setElideMode(Qt.TextElideMode.ElideNone)
             bar.setUsesScrollButtons(True)
-            bar.setAccessibleName("Panels in this place")
-        if self._panel is not None or (seen and not self._waits):
+            bar.setAccessibleName("Panels in this area")
+        if self._panel is not None or (seen and not self._deferred):
             self.panel.setVisible(seen)
 
-    def wake(self) -> None:
-        """The window has been painted: wait for nothing any more."""
-        self._waits = False
+    def build_deferred(self) -> None:
+        """Build the panel if it can be seen; called after the window's first paint."""
+        self._deferred = False
         self._show_panel(self._seen)
 
     def end(self) -> None:
-        """End the work of the panel, if it has any."""
+        """Stop the work of the panel, if it has any."""
         if self.built and isinstance(self.panel, Ending):
             self.panel.end()
 
 
 class Docks(Sequence[PanelDock]):
-    """The docks of all panels in the window.
+    """The docks of all panels of the window.
 
-    `keys` are the actions whose keys work in a panel's picture; `photo` has the focus where no panel has it.
+    `keys` are the actions whose keys work in a panel's picture; `photo` gets the focus if no panel has it.
     """
 
     def __init__(self, window: QMainWindow, session: Session, keys: list[QAction], photo: QWidget) -> None:
         self._window = window
         self._photo = photo
         self._docks = [
-            PanelDock(window, kind, partial(_made, kind, session, keys)) for kind in catalog.PANELS
+            PanelDock(window, kind, partial(_build, kind, session, keys)) for kind in catalog.PANELS
         ]
 
     def __len__(self) -> int:
@@ -135,18 +141,18 @@ class Docks(Sequence[PanelDock]):
                 return dock
         raise KeyError(name)
 
-    def wake(self) -> None:
-        """The window has been painted: panels that were left open are built now."""
+    def build_deferred(self) -> None:
+        """Build the panels that were open at the last exit; called after the window's first paint."""
         for dock in self._docks:
-            dock.wake()
+            dock.build_deferred()
 
     def end(self) -> None:
-        """End the work of all panels."""
+        """Stop the work of all panels."""
         for dock in self._docks:
             dock.end()
 
-    def arrange(self) -> None:
-        """The layout of a first start: heads at the upper right, predictions below, layers at the bottom."""
+    def reset_layout(self) -> None:
+        """Apply the default layout: heads at the upper right, predictions below, layers at the bottom."""
         window = self._window
         window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
         for dock in self._docks:
@@ -163,26 +169,26 @@ class Docks(Sequence[PanelDock]):
             window.resizeDocks([first["bottom"]], [164], Qt.Orientation.Vertical)
 
     def focused(self) -> PanelDock | None:
-        """The panel that has the keyboard's focus; None where that is the photo or none."""
+        """The dock that has the keyboard focus; None if the photo or nothing has it."""
         at: QWidget | None = QApplication.focusWidget()
         while at is not None and not isinstance(at, PanelDock):
             at = at.parentWidget()
         return at if at in self._docks else None
 
     def reveal(self, name: str) -> QWidget:
-        """Open a panel and bring it forward. Raises KeyError for a name that is not in `PANELS`."""
+        """Open a panel and raise it. Raises KeyError for a name that is not in `PANELS`."""
         dock = self.dock(name)
         dock.show()
         dock.raise_()
         return dock.panel
 
     def float_focused(self) -> None:
-        """Make a window of the panel that has the focus, or put it back."""
+        """Float the panel that has the focus, or dock it again."""
         dock = self.focused()
         if dock is not None:
             dock.setFloating(not dock.isFloating())
             dock.window().activateWindow()
-            _enter(dock)
+            _focus_panel(dock)
 
     def close_focused(self) -> None:
         """Close the panel that has the focus."""
@@ -191,11 +197,11 @@ class Docks(Sequence[PanelDock]):
             dock.close()
             self._photo.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
-    def go(self, steps: int) -> None:
-        """Bring the keyboard to the next panel, the photo among them; one that lies behind another comes forward."""
+    def focus_next(self, steps: int) -> None:
+        """Move the keyboard focus by `steps` panels and raise that panel; the photo counts as a panel."""
         stops: list[PanelDock | None] = [None, *(dock for dock in self._docks if not dock.isHidden())]
         here = self.focused()
-        # A panel that was just hidden may have the focus still.
+        # A panel that was just hidden may still have the focus.
         stop = stops[((stops.index(here) if here in stops else 0) + steps) % len(stops)]
         if stop is None:
             self._photo.setFocus(Qt.FocusReason.ShortcutFocusReason)
@@ -204,26 +210,26 @@ class Docks(Sequence[PanelDock]):
         stop.raise_()
         if stop.isFloating():
             stop.activateWindow()
-        _enter(stop)
+        _focus_panel(stop)
 
 
-def _made(kind: PanelKind, session: Session, keys: list[QAction]) -> QWidget:
-    made: QWidget = resolve_name(f"vitviz.app.panels.{kind.panel}")(session, keys)
-    return made
+def _build(kind: PanelKind, session: Session, keys: list[QAction]) -> QWidget:
+    panel: QWidget = resolve_name(f"vitviz.app.panels.{kind.panel}")(session, keys)
+    return panel
 
 
-def _enter(dock: PanelDock) -> None:
-    """Give the focus to what is pictured in a panel, else to its first control; an empty one has those of its title."""
-    takers = [
+def _focus_panel(dock: PanelDock) -> None:
+    """Give the focus to a panel's picture, otherwise to its first control, otherwise to a button of its title bar."""
+    focusable = [
         widget
         for widget in (dock.panel, *dock.panel.findChildren(QWidget), *dock.findChildren(QToolButton))
         if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.isVisibleTo(dock) and widget.isEnabled()
     ]
-    pictured = [widget for widget in takers if widget.actions()]
-    for widget in (pictured or takers)[:1]:
+    pictures = [widget for widget in focusable if widget.actions()]
+    for widget in (pictures or focusable)[:1]:
         widget.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
 
 def picture_of(panel: QWidget) -> QPixmap:
-    """A panel as it is drawn."""
+    """A panel as an image."""
     return panel.picture() if isinstance(panel, Pictured) else panel.grab()

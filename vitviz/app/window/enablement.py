@@ -1,4 +1,4 @@
-"""Which commands can be used now: computed when something that decides it has changed, never on a pointer's move."""
+"""Which commands are enabled: computed when something that decides it has changed, never when the pointer moves."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,9 +12,9 @@ from vitviz.explain.registry import METHODS, find
 
 
 class Enablement(QObject):
-    """Enables and checks the commands by what the session, the stage and the presentation are.
+    """Enables and checks the commands according to the state of the session, the stage and the presentation.
 
-    `changed` is called after each update, for what else shows the same facts.
+    `changed` is called after each update, to update other controls that show this state.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class Enablement(QObject):
             presentation.changed,
         ):
             signal.connect(self.update)
-        session.heatmap_changed.connect(self._look_at_map)
+        session.heatmap_changed.connect(self._on_heatmap_changed)
         for action in commands.values():
             if action.isCheckable():
-                action.triggered.connect(self.update)  # Qt has changed its mark by itself
+                action.triggered.connect(self.update)  # Qt has toggled its check mark
         self.update()
 
     def update(self, *_: object) -> None:
@@ -85,8 +85,8 @@ class Enablement(QObject):
             "redo": traced and session.history.can_redo,
         } | dict.fromkeys(("next_layer", "previous_layer", "next_head", "previous_head", "play"), traced)
 
-    def _look_at_map(self) -> None:
-        """A pointer's move brings another map, which changes nothing unless there was none."""
+    def _on_heatmap_changed(self) -> None:
+        """Update only if there was no heatmap before: each move of the pointer changes the heatmap."""
         has_map = self._session.heatmap is not None
         if has_map != self._has_map:
             self._has_map = has_map

@@ -1,4 +1,4 @@
-"""The jobs that run or wait, at the right of the status bar: what is done, how far it is, and a cancel."""
+"""The running job at the right of the status bar: its title, a progress bar and a cancel button."""
 
 from PySide6.QtCore import QEvent, QSize
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QToolButton, QWidget
@@ -6,12 +6,12 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QToolButton, QW
 from vitviz.app.ui import icons, theme
 from vitviz.app.work.jobs import JobQueue
 
-_BAR = 80  # pixels
-_TEXT = 260
+_BAR = 80  # width in pixels
+_TEXT = 260  # largest width in pixels
 
 
 class JobsBar(QWidget):
-    """Shows the job that runs; hidden where there is none."""
+    """Shows the running job and how many are waiting; hidden if there is none."""
 
     def __init__(self, queue: JobQueue) -> None:
         super().__init__()
@@ -34,18 +34,18 @@ class JobsBar(QWidget):
         for widget in (self.text, self.bar, self.cancel):
             line.addWidget(widget)
         queue.changed.connect(self._show)
-        self._tint()
+        self._apply_palette()
         self._show()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Tint the cross again."""
+        """Tint the icon in the new palette."""
         if event.type() == QEvent.Type.PaletteChange:
-            self._tint()
+            self._apply_palette()
         super().changeEvent(event)
 
-    def _tint(self) -> None:
+    def _apply_palette(self) -> None:
         self.cancel.setIcon(icons.icon("close", self.palette()))
-        theme.calm(self.bar)
+        theme.mute_accent(self.bar)
 
     def _show(self) -> None:
         jobs = self._queue.jobs

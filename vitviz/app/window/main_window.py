@@ -16,9 +16,9 @@ from vitviz.app.stage.opening import Opener
 from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.stage.stage import Stage
 from vitviz.app.ui import theme
-from vitviz.app.widgets.messages.first_start import Greeting
+from vitviz.app.widgets.messages.first_start import FirstStart
 from vitviz.app.widgets.messages.notice import Notice
-from vitviz.app.widgets.messages.shortcuts_sheet import KeysSheet
+from vitviz.app.widgets.messages.shortcuts_sheet import ShortcutsSheet
 from vitviz.app.widgets.messages.toast import Toast
 from vitviz.app.window import menus
 from vitviz.app.window.command_handlers import CommandHandlers
@@ -26,22 +26,22 @@ from vitviz.app.window.docks import Docks
 from vitviz.app.window.enablement import Enablement
 from vitviz.app.window.jobs_bar import JobsBar
 from vitviz.app.window.presentation import Presentation
-from vitviz.app.window.status_bar import StatusPanel
-from vitviz.app.window.tool_bar import ToolsPanel
-from vitviz.app.window.welcome import FirstStart
+from vitviz.app.window.status_bar import StatusBar
+from vitviz.app.window.tool_bar import ToolBar
+from vitviz.app.window.welcome import WelcomeController
 from vitviz.app.work.failure import Failure
 
 _FRAMINGS = {
-    "crop": "As the model was trained (crop)",
-    "squash": "Whole photo, squashed",
-    "fit": "Whole photo, aspect kept",
+    "crop": "As in training (crop)",
+    "squash": "Whole photo, aspect ratio changed",
+    "fit": "Whole photo, aspect ratio kept",
 }
-_THEMES = {"system": "As the system", "light": "Light", "dark": "Dark"}
-_LAYOUT = 2  # raise when docks change, so that an old layout is not applied to new ones
+_THEMES = {"system": "System", "light": "Light", "dark": "Dark"}
+_LAYOUT = 2  # version of the stored layout; increase it when docks change
 
 
 class Window(QMainWindow):
-    """One window on one session."""
+    """The main window, which shows one session."""
 
     first_painted = Signal()
 
@@ -56,17 +56,17 @@ class Window(QMainWindow):
         self.commands = commands.build(self)
         self.menu_bar = QMenuBar()
         self.notice = Notice()
-        self.opener = Opener(self, settings, self.notice.tell)
-        self.tools = ToolsPanel(session, self.commands)
+        self.opener = Opener(self, settings, self.notice.show_message)
+        self.tools = ToolBar(session, self.commands)
         self.photo = PhotoView(session, self.commands)
         self.stage = Stage(session, self.photo, self.commands, self.opener)
-        self.status = StatusPanel(session)
+        self.status = StatusBar(session)
         self.jobs = JobsBar(session.jobs)
         self.toast = Toast(self.photo.canvas)
         self._build()
         self.docks = Docks(self, session, commands.of_stage(self.commands), self.photo.canvas)
         self.presentation = Presentation(self, self.docks, self.stage, self.status)
-        self.first_start = FirstStart(
+        self.welcome = WelcomeController(
             self, session, settings, self._open_scene, self.commands["open"], self._center
         )
         self.handlers = CommandHandlers(
@@ -82,14 +82,14 @@ class Window(QMainWindow):
         )
         self.handlers.connect(self.commands)
         self._build_menus()
-        self.docks.arrange()
+        self.docks.reset_layout()
         self._restore()
         self.enablement = Enablement(
             session, self.stage, self.presentation, self.commands, self._check_framing
         )
         self._connect()
-        if settings.told:
-            self.notice.tell(settings.told, lasting=True)
+        if settings.message:
+            self.notice.show_message(settings.message, lasting=True)
         self.photo.canvas.setFocus()
         self.installEventFilter(self)
 
@@ -103,20 +103,20 @@ class Window(QMainWindow):
         self._center.addWidget(self.notice)
         self._center.addWidget(self.stage, 1)
         self.setCentralWidget(center)
-        # No QToolBar: Fusion draws bright lines round it, and one that is closed by accident takes the model with it.
+        # Not a QToolBar: Fusion draws bright lines around it, and the user could close it by accident.
         top = QWidget()
-        head = QVBoxLayout(top)
-        head.setContentsMargins(0, 0, 0, 0)
-        head.setSpacing(0)
-        head.addWidget(self.menu_bar)
-        head.addWidget(self.tools)
+        column = QVBoxLayout(top)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.menu_bar)
+        column.addWidget(self.tools)
         self.setMenuWidget(top)
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addPermanentWidget(self.status, 1)
         self.statusBar().addPermanentWidget(self.jobs)
 
     def _build_menus(self) -> None:
-        # On the window itself too: keys of a menu bar that is hidden would be lost.
+        # Added to the window too: shortcuts of actions in a hidden menu bar do not work.
         self.addActions(
             [self.commands[command.name] for command in commands.commands() if command.scope == "window"]
         )
@@ -130,134 +130,134 @@ class Window(QMainWindow):
         menus.scenes(self.samples, samples(), self._open_scene)
         made["&File"].insertMenu(self.commands["paste"], self.samples)
         made["&File"].insertSeparator(self.commands["quit"])
-        # Kept: a group whose Python owner is gone is deleted, and its entries with it.
-        self.framings = menus.choice(made["&View"], "F&raming", _FRAMINGS, "crop", self._frame)
+        # Stored, because a QActionGroup without a Python reference is deleted together with its actions.
+        self.framings = menus.choice(made["&View"], "F&raming", _FRAMINGS, "crop", self._set_framing)
         chosen = self.settings.text("theme", "system")
-        self.themes = menus.choice(made["&View"], "&Theme", _THEMES, chosen, self._dress)
+        self.themes = menus.choice(made["&View"], "&Theme", _THEMES, chosen, self._set_theme)
         made["&View"].insertSeparator(self.commands["fit"])
 
     def _connect(self) -> None:
         session, stage = self.session, self.stage
-        session.failed.connect(self.tell)
-        session.noted.connect(self.toast.say)
-        session.trace_changed.connect(self.notice.answer)
+        session.failed.connect(self.show_failure)
+        session.message.connect(self.toast.show_message)
+        session.trace_changed.connect(self.notice.clear_after_success)
         session.model_changed.connect(self._remember_model)
         session.photo_opened.connect(self.remember_photo)
-        session.photo_changed.connect(self._name)
-        session.photo_changed.connect(self._welcome)
-        stage.failed.connect(self.tell)
-        stage.noted.connect(self.toast.say)
+        session.photo_changed.connect(self._update_title)
+        session.photo_changed.connect(self._fill_welcome)
+        stage.failed.connect(self.show_failure)
+        stage.message.connect(self.toast.show_message)
         stage.photo_opened.connect(self.remember_photo)
-        stage.changed.connect(lambda: self.tools.choose_for(stage.session))
-        self.presentation.entered.connect(self.first_start.close)
-        # Once what the command line names is asked for: mostly there is a photo, and then no welcome.
-        self.first_painted.connect(lambda: QTimer.singleShot(0, self, self._welcome))
-        self.first_painted.connect(lambda: QTimer.singleShot(0, self, self.docks.wake))
+        stage.changed.connect(lambda: self.tools.set_model_session(stage.session))
+        self.presentation.entered.connect(self.welcome.close)
+        # Later, when the command line's photo is already requested: with a photo the welcome screen is not needed.
+        self.first_painted.connect(lambda: QTimer.singleShot(0, self, self._fill_welcome))
+        self.first_painted.connect(lambda: QTimer.singleShot(0, self, self.docks.build_deferred))
 
-    # What the window has.
+    # Panels and dialogs.
 
     def panel(self, name: str) -> QWidget:
-        """A panel by its name in `catalog.PANELS`. Raises KeyError where there is none."""
+        """A panel by its name in `catalog.PANELS`. Raises KeyError for an unknown name."""
         return self.docks.dock(name).panel
 
     @property
     def chooser(self) -> ModelChooser | None:
-        """The dialog for models that was opened last."""
+        """The model dialog that was opened last."""
         return self.handlers.chooser
 
     @property
-    def keys(self) -> KeysSheet | None:
-        """The sheet of keys that was opened last."""
-        return self.handlers.keys
+    def shortcuts(self) -> ShortcutsSheet | None:
+        """The list of shortcuts that was opened last."""
+        return self.handlers.shortcuts
 
     @property
-    def greeting(self) -> Greeting | None:
-        """What a first start shows below the scene, until it is closed."""
-        return self.first_start.greeting
+    def first_start(self) -> FirstStart | None:
+        """What is shown below the scene at a first start; None once it is closed."""
+        return self.welcome.first_start
 
     # Opening.
 
     def open_path(self, path: Path) -> None:
-        """Open a photo, the first photo of a folder, or a weights file by its ending, on the active side."""
-        self.opener.path(path, self.stage.into)
+        """Open a photo, the first photo of a folder, or a weights file (recognised by its suffix) on the active side."""
+        self.opener.open_path(path, self.stage.open_on_side)
 
     def _open_scene(self, path: Path) -> None:
-        self.opener.scene(path, self.stage.into, has_model=self.session.model is not None)
+        self.opener.open_scene(path, self.stage.open_on_side, has_model=self.session.model is not None)
 
-    def _welcome(self) -> None:
-        self.first_start.fill(self.photo.welcome)
+    def _fill_welcome(self) -> None:
+        self.welcome.fill(self.photo.welcome)
 
     # View.
 
-    def _frame(self, key: str) -> None:
+    def _set_framing(self, key: str) -> None:
         self.session.open(framing=key)  # type: ignore[arg-type]
 
     def _check_framing(self) -> None:
         menus.check(self.framings, self.session.framing)
 
-    def _dress(self, key: str) -> None:
+    def _set_theme(self, key: str) -> None:
         self.settings.put("theme", key)
         app = QApplication.instance()
         if isinstance(app, QApplication):
             theme.apply(app, key)
 
     def follow_system(self) -> None:
-        """The system changed its colour scheme."""
+        """Apply a new colour scheme of the system, unless the user has chosen a theme."""
         if self.settings.text("theme", "system") == "system":
-            self._dress("system")
+            self._set_theme("system")
 
-    # What is kept and told.
+    # Settings and messages.
 
     def _restore(self) -> None:
         if not self.restoreGeometry(self.settings.data("geometry")):
-            # The screen may be no larger, and the title bar needs some of it.
-            room = self.screen().availableSize() - QSize(0, 48)
-            self.resize(QSize(1440, 900).boundedTo(room))
-            self.docks.arrange()
+            # 48 pixels for the title bar.
+            available = self.screen().availableSize() - QSize(0, 48)
+            self.resize(QSize(1440, 900).boundedTo(available))
+            self.docks.reset_layout()
         self.restoreState(self.settings.data("layout"), _LAYOUT)
 
     def _remember_model(self) -> None:
         source = self.session.model_source
-        # Bundled models know shapes and nothing else: they are not what to look at the next photo with.
+        # Bundled models are not remembered: they recognise shapes only, which is of no use for the user's photos.
         if source and source not in MODELS:
-            # A file is remembered by where it is, whatever folder the next start happens in.
+            # The absolute path, because the next start may be in another folder.
             self.settings.put("model", str(Path(source).absolute()) if Path(source).exists() else source)
 
     def remember_photo(self, path: Path) -> None:
-        """Put a photo among the recent ones."""
+        """Add a photo to the recent ones, unless it is a bundled scene."""
         if not is_bundled(path):
             self.settings.remember("photos", str(path.absolute()))
             self.settings.put("folder", str(path.absolute().parent))
 
-    def _name(self) -> None:
+    def _update_title(self) -> None:
         photo = self.session.photo
         self.setWindowTitle("vitviz" if photo is None else f"{photo.name} · vitviz")
 
-    def tell(self, told: Failure) -> None:
-        """Tell a problem in the window."""
-        self.notice.tell(told.message, told.details, told.report)
+    def show_failure(self, failure: Failure) -> None:
+        """Show an error in the window."""
+        self.notice.show_message(failure.message, failure.details, failure.report)
 
     # Events.
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """Tell once when the window is on the screen; then look at no event any more."""
+        """Emit `first_painted` when the window is painted for the first time, then remove the filter."""
         if event.type() == QEvent.Type.UpdateRequest and self.isVisible():
             self.removeEventFilter(self)
             QTimer.singleShot(0, self, self.first_painted.emit)
         return False
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        """Take files and pictures."""
-        if mime.takes(event.mimeData()):
+        """Accept files and images."""
+        if mime.accepts(event.mimeData()):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
-        """Open what was dropped beside the photos, on the active side."""
+        """Open data that was dropped beside the photos on the active side."""
         event.acceptProposedAction()
-        self.opener.receive(event.mimeData(), self.stage.into)
+        self.opener.open_mime(event.mimeData(), self.stage.open_on_side)
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
-        """Remember the window and end all work."""
+        """Store the layout and the settings, and stop all work."""
         self.presentation.leave()
         view = self.session.view
         self.settings.put("geometry", self.saveGeometry())

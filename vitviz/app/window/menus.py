@@ -1,4 +1,4 @@
-"""The menu bar, filled from the table of commands."""
+"""The menus of the menu bar, built from the table of commands."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from vitviz.app.sources.samples import Sample
 
 
 def fill(bar: QMenuBar, actions: Mapping[str, QAction], docks: Sequence[QDockWidget]) -> dict[str, QMenu]:
-    """One menu per name in the table, in its order; the Panels menu also opens and closes each dock."""
+    """Add the menus of the table in its order; the Panels menu also has an entry for each dock. Returns them by title."""
     menus: dict[str, QMenu] = {}
     for command in commands():
         if command.menu not in menus:
@@ -28,7 +28,7 @@ def fill(bar: QMenuBar, actions: Mapping[str, QAction], docks: Sequence[QDockWid
 def choice(
     menu: QMenu, title: str, choices: Mapping[str, str], current: str, act: Callable[[str], object]
 ) -> QActionGroup:
-    """A submenu of which one entry holds; `act` is called with the key of the one that is picked."""
+    """Add a submenu in which exactly one entry is checked; `act` is called with the key of the chosen entry."""
     submenu = menu.addMenu(title)
     group = QActionGroup(submenu)
     for key, text in choices.items():
@@ -42,7 +42,7 @@ def choice(
 
 
 def check(group: QActionGroup, key: str) -> None:
-    """Show which entry of a choice holds, without acting."""
+    """Check the entry with this key without calling `act`."""
     for action in group.actions():
         action.setChecked(action.data() == key)
 
@@ -58,14 +58,14 @@ def scenes(menu: QMenu, samples: Sequence[Sample], act: Callable[[Path], object]
 
 
 def recent(menu: QMenu, paths: list[str], act: Callable[[Path], object]) -> None:
-    """Fill a menu with files; those that are gone are left out."""
+    """Fill a menu with recent files; files that no longer exist are left out."""
     menu.clear()
     for text in paths:
         path = Path(text)
         if path.is_file():
-            # An ampersand in a file's name would become an underlined letter.
+            # Escaped, because an ampersand in the text of an action marks its mnemonic.
             menu.addAction(path.name.replace("&", "&&")).triggered.connect(
                 lambda _=False, path=path: act(path)
             )
     if menu.isEmpty():
-        menu.addAction("No photo was opened yet").setEnabled(False)
+        menu.addAction("No recent photos").setEnabled(False)

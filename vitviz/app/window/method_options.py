@@ -1,4 +1,4 @@
-"""The options of the chosen method, made from the registry's description of it."""
+"""The options of the selected method, built from its entry in the registry."""
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QPalette
@@ -21,13 +21,13 @@ from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.explain.registry import Method, Option, find
 
 _WIDTH = 380
-_STEPS = 20  # of a share
+_STEPS = 20  # of the slider from 0 to 1
 FUSIONS = {"mean": "mean", "max": "maximum", "min": "minimum"}
-_FUSED = "How the heads of a layer become one map; a single head is chosen among the heads."
+_FUSED = "How the maps of a layer's heads are combined. A single head is selected in the Heads panel."
 
 
 def summary(view: ViewState, method: Method) -> str:
-    """What differs from the method's defaults, in words; empty where nothing does."""
+    """The options that differ from the method's defaults, in words; empty if there are none."""
     set_ = options_of(view, method.name)
     parts = [FUSIONS[view.fusion]] if method.takes("fusion") and view.fusion != "mean" else []
     for option in method.parameters:
@@ -40,24 +40,24 @@ def summary(view: ViewState, method: Method) -> str:
 
 
 class OptionsButton(PopButton):
-    """Opens the options of the chosen method; says which are not at their defaults."""
+    """Opens the options of the selected method; its text says which are not at their defaults."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
         self.setAccessibleName("Options of the method")
-        session.view_changed.connect(lambda _before, _now: self.follow())
-        session.trace_changed.connect(self.follow)
-        self.follow()
+        session.view_changed.connect(lambda _before, _now: self.update_text())
+        session.trace_changed.connect(self.update_text)
+        self.update_text()
 
-    def follow(self) -> None:
-        """Say what holds."""
+    def update_text(self) -> None:
+        """Show the current options of the selected method."""
         view = self._session.view
         method = find(view.method)
-        words = summary(view, method)
-        self.setText(words or "Options")
-        self.setToolTip(f"Options of {method.label}: {words or 'all at their defaults'}")
-        self.setAccessibleDescription(words or "all at their defaults")
+        changed = summary(view, method)
+        self.setText(changed or "Options")
+        self.setToolTip(f"Options of {method.label}: {changed or 'all at their defaults'}")
+        self.setAccessibleDescription(changed or "all at their defaults")
         self.setEnabled(self._session.trace is not None)
         self.setVisible(bool(method.parameters) or method.takes("fusion"))
 
@@ -67,7 +67,7 @@ class OptionsButton(PopButton):
 
 
 class OptionsForm(QWidget):
-    """A control for each option of the method, with the sentence that explains it."""
+    """A control for each option of the method, with a sentence that explains it."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class OptionsForm(QWidget):
             reason = None if trace is None else option.refusal(trace)
             control = self._control(option)
             control.setEnabled(reason is None)
-            about = option.about if reason is None else f"Does nothing here, {reason}."
+            about = option.about if reason is None else f"Has no effect here, {reason}."
             control.setToolTip("" if reason is None else option.about)
             self._add(option.name, option.label, about, control)
 
@@ -120,20 +120,20 @@ class OptionsForm(QWidget):
             return self._share(option, float(value))  # type: ignore[arg-type]
         if option.kind == "layer":
             return self._layer(option, value)
-        made = Segmented(option.label, [(choice, choice) for choice in option.choices])
-        made.set_current(str(value))
-        made.chosen.connect(lambda key: self._set(option, key))
-        return made
+        choices = Segmented(option.label, [(choice, choice) for choice in option.choices])
+        choices.set_current(str(value))
+        choices.chosen.connect(lambda key: self._set(option, key))
+        return choices
 
     def _flag(self, option: Option, value: bool) -> QWidget:
-        made = QCheckBox(option.label)
-        made.setChecked(value)
-        made.toggled.connect(lambda on: self._set(option, on))
-        return made
+        box = QCheckBox(option.label)
+        box.setChecked(value)
+        box.toggled.connect(lambda on: self._set(option, on))
+        return box
 
     def _share(self, option: Option, value: float) -> QWidget:
-        room = QWidget()
-        line = QHBoxLayout(room)
+        control = QWidget()
+        line = QHBoxLayout(control)
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(8)
         slider, number = QSlider(Qt.Orientation.Horizontal), QLabel(f"{value:.2f}")
@@ -142,46 +142,46 @@ class OptionsForm(QWidget):
         slider.setValue(round(value * _STEPS))
         slider.setFixedWidth(150)
         slider.setPageStep(2)
-        slider.setTracking(False)  # each value is a computation and a step that can be undone
+        slider.setTracking(False)  # each value causes a computation and a step of the undo history
         slider.sliderMoved.connect(lambda step: number.setText(f"{step / _STEPS:.2f}"))
         slider.valueChanged.connect(lambda step: number.setText(f"{step / _STEPS:.2f}"))
         slider.valueChanged.connect(lambda step: self._set(option, step / _STEPS))
-        theme.calm(slider)
+        theme.mute_accent(slider)
         number.setFont(theme.body())
         number.setFixedWidth(36)
         number.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         line.addWidget(slider)
         line.addWidget(number)
-        room.setFocusProxy(slider)
-        return room
+        control.setFocusProxy(slider)
+        return control
 
     def _layer(self, option: Option, value: object) -> QWidget:
-        made = QComboBox()
+        box = QComboBox()
         trace = self._session.trace
         for number, layer in enumerate(trace.layers if trace is not None else ()):
-            made.addItem(f"{number} · {layer.name}", number)
-        made.setCurrentIndex(made.findData(value))
-        made.currentIndexChanged.connect(lambda _: self._set(option, made.currentData()))
-        return made
+            box.addItem(f"{number} · {layer.name}", number)
+        box.setCurrentIndex(box.findData(value))
+        box.currentIndexChanged.connect(lambda _: self._set(option, box.currentData()))
+        return box
 
     def _add(self, name: str, label: str, about: str, control: QWidget) -> None:
         line = QHBoxLayout()
         line.setSpacing(8)
         if not isinstance(control, QCheckBox):
-            words = QLabel(label)
-            words.setFont(theme.body())
-            line.addWidget(words)
+            name_label = QLabel(label)
+            name_label.setFont(theme.body())
+            line.addWidget(name_label)
             line.addStretch(1)
         if not control.accessibleName():
             control.setAccessibleName(label)
         control.setAccessibleDescription(about)
         line.addWidget(control)
-        why = QLabel(about)
-        why.setFont(theme.small())
-        why.setForegroundRole(QPalette.ColorRole.PlaceholderText)
-        why.setWordWrap(True)
+        explanation = QLabel(about)
+        explanation.setFont(theme.small())
+        explanation.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        explanation.setWordWrap(True)
         self._column.addLayout(line)
-        self._column.addWidget(why)
+        self._column.addWidget(explanation)
         self._column.addSpacing(8)
         self.controls[name] = control
 

@@ -1,4 +1,4 @@
-"""Presentation: the whole screen, large type, and nothing but pictures and numbers."""
+"""Presentation mode: full screen with large text, showing only the photo and the panels without their controls."""
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
@@ -6,25 +6,25 @@ from PySide6.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
 
 from vitviz.app.stage.stage import Stage
 from vitviz.app.window.docks import Docks
-from vitviz.app.window.status_bar import StatusPanel
+from vitviz.app.window.status_bar import StatusBar
 
 LARGER = 1.6
-"""How much larger type is: 13 pixels become 21, which are read from the last row on 720 lines."""
+"""Factor of the text size: 13 pixels become 21, which can be read from the last row on a screen of 720 lines."""
 MAIN = 1.3
-"""How much larger than that the main numbers are."""
+"""Further factor for the main numbers."""
 _PHOTO = 64
-"""Percent of the screen's width that the photo has."""
-_SOON = 1000
-"""Milliseconds in which a window has its size back."""
+"""Width of the photo in percent of the screen."""
+_RESTORE_TIME = 1000
+"""Milliseconds in which a window has its previous size again after full screen."""
 
 
 class Presentation(QObject):
-    """Entered and left with the same key; what was there before comes back."""
+    """Enters and leaves presentation mode; leaving restores the window as it was before."""
 
-    entered = Signal()  # about to hide everything else
+    entered = Signal()  # before anything is hidden
     changed = Signal()  # entered or left
 
-    def __init__(self, window: QMainWindow, docks: Docks, stage: Stage, status: StatusPanel) -> None:
+    def __init__(self, window: QMainWindow, docks: Docks, stage: Stage, status: StatusBar) -> None:
         super().__init__(window)
         self._window = window
         self._docks = docks
@@ -34,36 +34,36 @@ class Presentation(QObject):
         self._state = Qt.WindowState.WindowNoState
         self._sizes: dict[QDockWidget, QSize] = {}
         self.on = False
-        self._settling = QTimer(self, interval=_SOON, singleShot=True)
-        self._settling.timeout.connect(self._forget)
+        self._restoring = QTimer(self, interval=_RESTORE_TIME, singleShot=True)
+        self._restoring.timeout.connect(self._end_restoring)
 
     def toggle(self) -> None:
-        """Enter or leave."""
+        """Enter or leave the presentation."""
         if self.on:
             self.leave()
         else:
             self.enter()
 
     def enter(self) -> None:
-        """Hide the chrome, enlarge the type, fill the screen."""
+        """Hide bars and controls, enlarge the text and switch to full screen."""
         window = self._window
         self.on, self._state = True, window.windowState()
-        self._settling.stop()
+        self._restoring.stop()
         self.entered.emit()
         docked = [dock for dock in self._docks if dock.isVisible() and not dock.isFloating()]
         self._sizes = {dock: dock.size() for dock in docked}
-        chrome: list[QWidget | None] = [
+        hidden: list[QWidget | None] = [
             window.menuWidget(),
             self._status.about,
             self._status.badge,
         ]
-        chrome += [dock.titleBarWidget() for dock in self._docks if not dock.isFloating()]
-        # Large type would cut their words off, and the sentence beside them.
+        hidden += [dock.titleBarWidget() for dock in self._docks if not dock.isFloating()]
+        # The panels' controls: with large text, they and the sentence beside them would be cut off.
         built = [dock.panel for dock in self._docks if dock.built]
-        chrome += [choices for panel in built for choices in panel.findChildren(QWidget, "choices")]
-        # Height is what a projector lacks; whoever wants a strip below opens it.
-        chrome += [dock for dock in self._docks if dock.kind.area == "bottom" and not dock.isFloating()]
-        self._hidden = [widget for widget in chrome if widget is not None and not widget.isHidden()]
+        hidden += [choices for panel in built for choices in panel.findChildren(QWidget, "choices")]
+        # A projector has little height. A panel at the bottom can be opened again.
+        hidden += [dock for dock in self._docks if dock.kind.area == "bottom" and not dock.isFloating()]
+        self._hidden = [widget for widget in hidden if widget is not None and not widget.isHidden()]
         for widget in self._hidden:
             widget.hide()
         self._stage.set_bare(True)
@@ -76,7 +76,7 @@ class Presentation(QObject):
         self.changed.emit()
 
     def leave(self) -> None:
-        """Show everything as it was."""
+        """Restore the window as it was before the presentation."""
         if not self.on:
             return
         self.on = False
@@ -86,21 +86,21 @@ class Presentation(QObject):
         self._hidden = []
         self._stage.set_bare(False)
         self._window.setWindowState(self._state)
-        self._arrange()
-        # Mostly the window has its size back only later, and shares it out among the panels anew.
+        self._restore_sizes()
+        # The window usually gets its previous size later, and then resizes the panels.
         self._window.installEventFilter(self)
-        self._settling.start()
+        self._restoring.start()
         self.changed.emit()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """The window has its size back, perhaps in several steps: lay the panels out again."""
+        """Restore the panels' sizes at each step in which the window gets its previous size."""
         if event.type() == QEvent.Type.Resize and not self.on:
-            QTimer.singleShot(0, self, self._arrange)
+            QTimer.singleShot(0, self, self._restore_sizes)
         return False
 
-    def _arrange(self) -> None:
-        """Give the panels their sizes."""
-        # Not by restoreState: Qt crashes in it once a dock has been dragged over a floating one.
+    def _restore_sizes(self) -> None:
+        """Give the docked panels the sizes they had before the presentation."""
+        # Not with restoreState, which crashes after a dock was dragged over a floating one.
         if self.on:
             return
         docks = [dock for dock in self._sizes if not dock.isHidden() and not dock.isFloating()]
@@ -108,7 +108,7 @@ class Presentation(QObject):
         self._window.resizeDocks(docks, [size.width() for size in sizes], Qt.Orientation.Horizontal)
         self._window.resizeDocks(docks, [size.height() for size in sizes], Qt.Orientation.Vertical)
 
-    def _forget(self) -> None:
+    def _end_restoring(self) -> None:
         self._window.removeEventFilter(self)
 
     def _resize_type(self, factor: float, main: float) -> None:
@@ -116,7 +116,7 @@ class Presentation(QObject):
         large = {self._status.weight}
         font = QGuiApplication.font()
         font.setPointSizeF(font.pointSizeF() * factor)
-        # Whatever has a font of its own does not follow the application's.
+        # Widgets with a font of their own do not follow the application's font.
         own = [
             one for one in window.findChildren(QWidget) if one.testAttribute(Qt.WidgetAttribute.WA_SetFont)
         ]

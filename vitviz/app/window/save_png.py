@@ -1,4 +1,4 @@
-"""What is on the stage as a PNG: one map on its photo, or both sides of a comparison with captions and their scale."""
+"""Saves the stage as a PNG: a heatmap on its photo, or both sides of a comparison with captions and colour scale."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from vitviz.app.session.comparison import Comparison
 from vitviz.app.session.session import Session
 from vitviz.app.settings import Settings
 from vitviz.app.sources.samples import is_bundled
-from vitviz.app.stage.side import said_of
+from vitviz.app.stage.side import caption_of
 from vitviz.render.export import save_png, with_legend
 from vitviz.render.pair import Side, levelled, paired
 
@@ -28,9 +28,12 @@ def save(
     session: Session,
     comparison: Comparison | None,
     settings: Settings,
-    say: Callable[[str], object],
+    show_message: Callable[[str], object],
 ) -> None:
-    """Ask where to, and save what the stage shows; in a comparison both sides, as soon as both have a map."""
+    """Ask for a file name and save what the stage shows: both sides of a comparison if both have a heatmap.
+
+    `show_message` is called with a sentence once the file is written.
+    """
     heat, photo = session.heatmap, session.photo
     if heat is None or photo is None:
         return
@@ -43,44 +46,44 @@ def save(
     if path is None:
         return
 
-    def told() -> None:
-        say(f"Saved {path.name} in {path.parent}")
+    def done() -> None:
+        show_message(f"Saved {path.name} in {path.parent}")
 
     settings.put("save_folder", str(path.parent))
     if comparison is not None and both:
-        shown = [Taken(session), Taken(comparison.second)]
-        session.save(lambda: save_both(path, shown), told)
+        shown = [SideSnapshot(session), SideSnapshot(comparison.second)]
+        session.save(lambda: save_both(path, shown), done)
     else:
         style = colour_scale.picture(session.view, heat, session.shared_range)
-        session.save(lambda: heat.save(path, **style), told)
+        session.save(lambda: heat.save(path, **style), done)
 
 
-class Taken:
-    """What a side shows at a moment, for the thread that saves it."""
+class SideSnapshot:
+    """A copy of what a side shows, for the thread that saves it."""
 
     def __init__(self, session: Session) -> None:
         assert session.heatmap is not None
         self.heat: Heatmap = session.heatmap
         self.style: dict[str, Any] = colour_scale.picture(session.view, self.heat, session.shared_range)
-        self.named, self.classes = said_of(session)
+        self.named, self.classes = caption_of(session)
         painted = colour_scale.painted(session.view, self.heat)
         self.title = self.heat.title_of(painted)
         self.ends = colour_scale.scale(session.view, colour_scale.extent(painted), session.shared_range)
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What stands over the picture."""
+        """The lines of the caption."""
         return tuple(filter(None, (self.named, self.classes)))
 
     def legend(self, below: Any, title: str, note: str) -> Any:
-        """A picture with this side's scale below it."""
+        """An image with this side's colour scale below it."""
         style = {key: self.style[key] for key in _LEGEND}
         low, high = self.ends
         return with_legend(below, title=title, low=low, high=high, unit=self.heat.unit, note=note, **style)
 
 
-def save_both(path: Path, sides: list[Taken]) -> None:
-    """Write two sides beside each other: one scale below both where they have it in common, else each with its own."""
+def save_both(path: Path, sides: list[SideSnapshot]) -> None:
+    """Write two sides beside each other, with one colour scale below both if they share it, otherwise with one each."""
     images = levelled([side.heat.overlay(**side.style) for side in sides])
     first = sides[0]
     if len({(side.ends, side.heat.unit) for side in sides}) == 1:
@@ -98,6 +101,6 @@ def save_both(path: Path, sides: list[Taken]) -> None:
         )
     fields = {"Title": " | ".join(side.title for side in sides)}
     for where, side in zip(_SIDES, sides, strict=True):
-        told = {"Photo": side.heat.photo.name, **side.heat.described(**side.style)}
-        fields |= {f"{where} {key}": value for key, value in told.items()}
+        described = {"Photo": side.heat.photo.name, **side.heat.described(**side.style)}
+        fields |= {f"{where} {key}": value for key, value in described.items()}
     save_png(whole, path, fields)

@@ -1,4 +1,4 @@
-"""The line of tools at the top: photo, model, method with its options and its class, direction, saving."""
+"""The tool bar: photo, model, method with its options and target class, direction, save."""
 
 from collections.abc import Mapping
 
@@ -16,18 +16,18 @@ from vitviz.app.window.method_options import OptionsButton
 from vitviz.explain.registry import METHODS, find
 
 _ICONS = {"open": "open", "choose_model": "model", "save": "save"}
-_NAME = 32  # letters of a model's or a class's name before it is cut in the middle
+_NAME = 32  # the longest name of a model or class that is not shortened
 
 
-class ToolsPanel(QWidget):
-    """What is looked at, and how."""
+class ToolBar(QWidget):
+    """Buttons and controls that choose what is shown: photo, model, method, target class and direction."""
 
     def __init__(
         self, session: Session, actions: Mapping[str, QAction], parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self._session = session
-        self._chosen_for = session  # whose model is named and chosen here
+        self._model_session = session  # the session whose model is shown
         self._actions = actions
         self.open = self._button("open", "Open photo…")
         self.model = self._button("choose_model", "Choose model…")
@@ -61,12 +61,12 @@ class ToolsPanel(QWidget):
         self._show_model()
         self._show_methods()
         self._show_target()
-        self._dress()
+        self._tint_icons()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Tint the icons again."""
+        """Tint the icons in the new palette."""
         if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
+            self._tint_icons()
         super().changeEvent(event)
 
     def _button(self, name: str, text: str) -> QToolButton:
@@ -93,23 +93,23 @@ class ToolsPanel(QWidget):
         line.setFrameShadow(QFrame.Shadow.Plain)
         return line
 
-    def _dress(self) -> None:
+    def _tint_icons(self) -> None:
         for button, name in ((self.open, "open"), (self.model, "choose_model"), (self.save, "save")):
             button.setIcon(icons.icon(_ICONS[name], self.palette()))
 
-    def choose_for(self, session: Session) -> None:
-        """Name the model of another side, for which the commands choose now."""
-        self._chosen_for = session
+    def set_model_session(self, session: Session) -> None:
+        """Show the model of this session, that of the active side."""
+        self._model_session = session
         self._show_model()
 
     def _show_model(self) -> None:
-        model = self._chosen_for.model
+        model = self._model_session.model
         if model is None:
             self.model.setText("Choose model…")
             return
         self.model.setText(_short(model.full_name))
         self.model.setToolTip(
-            f"{model.full_name}: {model.weights}, {model.parameters / 1e6:.1f} M parameters. Choose another"
+            f"{model.full_name}: {model.weights}, {model.parameters / 1e6:.1f} M parameters. Click to choose another"
         )
         self.model.setAccessibleDescription(f"{model.full_name} is loaded")
 
@@ -117,10 +117,10 @@ class ToolsPanel(QWidget):
         known = self._session.methods()
         self.method.setEnabled(bool(known))
         self.direction.setEnabled(bool(known))
-        self.method.set_barred({name: reason for name, reason in known.items() if reason is not None})
+        self.method.disable_choices({name: reason for name, reason in known.items() if reason is not None})
 
     def _show_target(self) -> None:
-        """Which class a class-specific method explains; nothing for the others."""
+        """Show the class that a class-specific method explains; hidden for other methods."""
         trace, view = self._session.trace, self._session.view
         explains = trace is not None and find(view.method).gradient and len(trace.logits) > 0
         self.target.setVisible(explains)
@@ -130,26 +130,24 @@ class ToolsPanel(QWidget):
         name = trace.model.labels[target] if target < len(trace.model.labels) else f"class {target}"
         top = " (top prediction)" if view.target is None else ""
         self.target.setText(f"explains {_short(name)}{top}")
-        self.target.setToolTip(
-            f"The class that is explained: {name}{top}. Find another among the predictions"
-        )
-        self.target.setAccessibleName(f"Class that is explained: {name}{top}")
+        self.target.setToolTip(f"Explained class: {name}{top}. Click to choose another among the predictions")
+        self.target.setAccessibleName(f"Explained class: {name}{top}")
 
     def _follow(self, before: ViewState, now: ViewState) -> None:
         self.method.set_current(now.method)
         self.direction.set_current(now.direction)
         if before is now or (before.method, before.target) != (now.method, now.target):
             self._show_target()
-        self._allow()
+        self._update_direction()
 
-    def _allow(self) -> None:
+    def _update_direction(self) -> None:
         method = find(self._session.view.method)
         one_way = not method.reversible
         self.direction.setVisible(method.takes("query") or method.takes("direction"))
-        reason = {"by": f"{method.label} follows what tokens attend to."} if one_way else {}
-        self.direction.set_barred(reason)
+        reason = {"by": f"{method.label} only shows what tokens attend to."} if one_way else {}
+        self.direction.disable_choices(reason)
 
 
 def _short(name: str) -> str:
-    """A long name cut in the middle."""
+    """A long name shortened in the middle."""
     return name if len(name) <= _NAME else f"{name[: _NAME // 2]}…{name[-_NAME // 2 + 1 :]}"

@@ -1,4 +1,4 @@
-"""What a newcomer can start with: bundled scenes, and models that are ready."""
+"""The welcome screen and the first start: offers bundled scenes, and models that need no download."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,20 +10,18 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from vitviz.app.session.session import Session
 from vitviz.app.settings import Settings
 from vitviz.app.sources.samples import is_bundled, models, samples
-from vitviz.app.widgets.messages.first_start import Greeting
+from vitviz.app.widgets.messages.first_start import FirstStart
 from vitviz.app.widgets.messages.welcome import Offer, Welcome
 
-_TIP = (
-    "Tip: point at a patch of the photo, and every panel shows what that patch attends to. A click keeps it."
-)
-_BUNDLED = "Comes with vitviz: knows shapes and colours, and nothing else"
+_TIP = "Tip: point at a patch of the photo to see in all panels what it attends to. Click to pin it."
+_BUNDLED = "Included in vitviz. Recognises only shapes and colours"
 _LAST = "The model that was used last"
 
 
-class FirstStart:
-    """The welcome over an empty stage, and at the first start the same below the scene that is shown.
+class WelcomeController:
+    """Fills the welcome screen over an empty stage, and at the first start shows the same offers below the scene.
 
-    `scene` opens a bundled scene; `room` is the column of the stage, in which the greeting is put last.
+    `open_scene` opens a bundled scene; `column` is the layout of the stage, to which the offers are added.
     """
 
     def __init__(
@@ -31,55 +29,58 @@ class FirstStart:
         parent: QWidget,
         session: Session,
         settings: Settings,
-        scene: Callable[[Path], object],
+        open_scene: Callable[[Path], object],
         open_photo: QAction,
-        room: QVBoxLayout,
+        column: QVBoxLayout,
     ) -> None:
-        self.greeting: Greeting | None = None
-        """What is shown below the scene of a first start; None once it is closed."""
+        self.first_start: FirstStart | None = None
+        """What is shown below the scene at a first start; None once it is closed."""
         self._parent = parent
         self._session = session
         self._settings = settings
-        self._scene = scene
+        self._open_scene = open_scene
         self._open_photo = open_photo
-        self._room = room
+        self._column = column
 
     def fill(self, welcome: Welcome) -> None:
-        """Offer scenes, and models that need no download, over an empty stage."""
+        """Fill the welcome screen if the stage is empty."""
         if self._session.photo is None:
-            welcome.offer(*self._offers(), _TIP)
+            welcome.fill(*self._offers(), _TIP)
 
-    def greet(self) -> None:
-        """The same below the scene, once; it goes when it is closed or a photo of the user's own is opened."""
+    def show_first_start(self) -> None:
+        """Show the offers below the scene, at the first start only; opening a photo that is not bundled closes them."""
         if self._settings.flag("greeted", False):
             return
         self._settings.put("greeted", True)
-        greeting = Greeting(self._parent, self._open_photo, *self._offers(), _TIP)
+        first_start = FirstStart(self._parent, self._open_photo, *self._offers(), _TIP)
 
-        def opened(path: Path) -> None:
+        def on_opened(path: Path) -> None:
             if not is_bundled(path):
-                greeting.close()
+                first_start.close()
 
-        def end() -> None:
-            self._session.photo_opened.disconnect(opened)
-            self.greeting = None
+        def on_closed() -> None:
+            self._session.photo_opened.disconnect(on_opened)
+            self.first_start = None
 
-        greeting.closed.connect(end)
-        self._session.photo_opened.connect(opened)
-        self.greeting = greeting
-        self._room.addWidget(greeting)
+        first_start.closed.connect(on_closed)
+        self._session.photo_opened.connect(on_opened)
+        self.first_start = first_start
+        self._column.addWidget(first_start)
 
     def close(self) -> None:
-        """Close the greeting, if it is there."""
-        if self.greeting is not None:
-            self.greeting.close()
+        """Close the offers of the first start, if they are shown."""
+        if self.first_start is not None:
+            self.first_start.close()
 
     def _offers(self) -> tuple[list[Offer], list[Offer]]:
         last = self._settings.text("model")
         ready = [*((last,) if last else ()), *models()]
         scenes = [
             Offer(
-                one.title, f"{one.about[0].upper()}{one.about[1:]}", partial(self._scene, one.path), one.path
+                one.title,
+                f"{one.about[0].upper()}{one.about[1:]}",
+                partial(self._open_scene, one.path),
+                one.path,
             )
             for one in samples()
         ]

@@ -1,1 +1,1 @@
-"""Work off the GUI thread: workers, progress, how threads are shared out, and failures as sentences."""
+"""Work in threads: workers, jobs, progress, the thread budget, and failures as sentences for the user."""

@@ -1,4 +1,4 @@
-"""How a problem reaches the user: one sentence, and details for those who want them."""
+"""Exceptions as messages for the user: one sentence, and optional details."""
 
 import platform
 import sys
@@ -14,41 +14,41 @@ from vitviz.errors import VitvizError
 
 @dataclass(frozen=True)
 class Failure:
-    """A problem as the window tells it; `details` may be empty."""
+    """An error as the window shows it; `details` may be empty."""
 
     message: str
     details: str = ""
 
     @property
     def report(self) -> str:
-        """What "Copy report" copies: the sentence, the details, and the versions that matter."""
+        """The text that "Copy report" copies: the sentence, the details, and the versions."""
         parts = [self.message, self.details, versions()]
         return "\n\n".join(part for part in parts if part)
 
 
 def versions() -> str:
-    """The versions of what vitviz stands on, one per line; nothing is imported for it."""
+    """The versions of vitviz and its dependencies, one per line; no dependency is imported."""
     lines = [f"Python {platform.python_version()} on {platform.platform()}"]
     for name in ("vitviz", "torch", "timm", "PySide6-Essentials", "pyqtgraph", "numpy", "Pillow"):
         try:
             lines.append(f"{name} {version(name)}")
         except PackageNotFoundError:
-            lines.append(f"{name}: no installed package")
+            lines.append(f"{name}: not an installed package")
     return "\n".join(lines)
 
 
 def failure(problem: BaseException) -> Failure:
-    """What to tell about an exception: its own sentence if vitviz raised it, else that it is a fault, with where."""
+    """The message for an exception: its own sentence for a VitvizError, otherwise an internal error with the traceback."""
     if isinstance(problem, VitvizError):
         return Failure(problem.message, problem.details)
     where = "".join(traceback.format_exception(problem))
     sentence = str(problem).strip().splitlines()
     reason = f" ({type(problem).__name__}: {sentence[0]})" if sentence else f" ({type(problem).__name__})"
-    return Failure(f"This is a fault in vitviz, and it was stopped{reason}. Your selection is kept.", where)
+    return Failure(f"An internal error of vitviz occurred{reason}. Your selection is kept.", where)
 
 
-def catch_the_rest(show: Callable[[Failure], None]) -> Callable[[], None]:
-    """Send uncaught exceptions to `show` as well as to stderr; returns how to undo it."""
+def catch_uncaught(show: Callable[[Failure], None]) -> Callable[[], None]:
+    """Pass uncaught exceptions of the main thread to `show` as well as to stderr; returns a function that undoes this."""
     before = sys.excepthook
 
     def hook(kind: type[BaseException], problem: BaseException, trace: TracebackType | None) -> None:

@@ -1,4 +1,4 @@
-"""Jobs: work that takes its time. They run one after the other, each with progress, a cancel and one result."""
+"""A queue of long-running jobs. They run one at a time; each reports progress, can be cancelled and has one result."""
 
 from collections import deque
 from collections.abc import Callable
@@ -15,7 +15,7 @@ State = Literal["waiting", "running", "finished", "failed", "cancelled"]
 
 
 class Job(QObject):
-    """One piece of work in a `JobQueue`. All signals are emitted in the GUI thread; exactly one job ends with `ended`."""
+    """One job of a `JobQueue`. All signals are emitted in the GUI thread; `ended` is emitted once."""
 
     progressed = Signal(object)  # Progress
     finished = Signal(object)  # the result
@@ -31,47 +31,48 @@ class Job(QObject):
 
     @property
     def active(self) -> bool:
-        """Whether it waits or runs."""
+        """Whether the job is waiting or running."""
         return self.state in ("waiting", "running")
 
     def cancel(self) -> None:
-        """Stop it, or take it out of the queue; it has no result then. Nothing happens once it has ended."""
+        """Stop the job or remove it from the queue, without a result. No effect once it has ended."""
         self._queue.cancel(self)
 
 
 class JobQueue(QObject):
     """Runs jobs in the order they were started, in one thread.
 
-    `behind`: jobs take half of torch's threads and wait while the pointer moves.
+    With `background`, jobs use half of torch's threads and wait while the pointer moves.
     """
 
-    changed = Signal()  # a job was started, told its progress, or ended
+    changed = Signal()  # a job was started, reported progress, or ended
     failed = Signal(object)  # Failure of a job
 
-    def __init__(self, name: str, parent: QObject | None = None, behind: bool = True) -> None:
+    def __init__(self, name: str, parent: QObject | None = None, background: bool = True) -> None:
         super().__init__(parent)
-        self._worker = Worker(name, self, behind=behind)
+        self._worker = Worker(name, self, background=background)
         self._waiting: deque[Job] = deque()
         self._running: Job | None = None
         self._closed = False
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        """The job that runs, then those that wait."""
+        """The running job, then the waiting ones."""
         running = () if self._running is None else (self._running,)
         return (*running, *self._waiting)
 
     @property
     def busy(self) -> bool:
-        """Whether a job runs or waits."""
+        """Whether a job is running or waiting."""
         return bool(self.jobs)
 
     def start(
         self, title: str, work: Callable[[Ticket], Any], finished: Callable[[Any], object] | None = None
     ) -> Job:
-        """Queue `work` under a title for the user; `finished` gets its result. A failure goes to `failed`.
+        """Add a job to the queue; `title` is shown to the user.
 
-        `work` tells Progress by `ticket.tell` and ends by Stopped where `ticket.stopped()`.
+        `finished` is called with the result of `work`; an exception is emitted by `failed`. `work` reports Progress with
+        `ticket.report` and raises Stopped when `ticket.stopped()` is true.
         """
         job = Job(self, title, work)
         if finished is not None:
@@ -85,7 +86,7 @@ class JobQueue(QObject):
         return job
 
     def cancel(self, job: Job) -> None:
-        """Stop a job of this queue, or take it out of it."""
+        """Stop a job of this queue, or remove it if it is waiting."""
         if job is self._running:
             self._worker.cancel()
             self._end(job, "cancelled")
@@ -94,7 +95,10 @@ class JobQueue(QObject):
             self._end(job, "cancelled")
 
     def close(self, finish: bool = False) -> None:
-        """Cancel all jobs and wait for the thread to end; none can follow. With `finish` those that wait are done first."""
+        """Cancel all jobs and wait for the thread to end; no job can be started afterwards.
+
+        With `finish`, the jobs that were waiting are then run in the calling thread.
+        """
         self._closed = True
         waiting = list(self._waiting)
         for job in reversed(self.jobs):
@@ -111,13 +115,13 @@ class JobQueue(QObject):
             job = self._running = self._waiting.popleft()
             job.state = "running"
             self._worker.submit(
-                job.work, partial(self._finish, job), partial(self._fail, job), partial(self._hear, job)
+                job.work, partial(self._finish, job), partial(self._fail, job), partial(self._on_update, job)
             )
 
-    def _hear(self, job: Job, news: Any) -> None:
-        if isinstance(news, Progress):
-            job.progress = news
-            job.progressed.emit(news)
+    def _on_update(self, job: Job, update: Any) -> None:
+        if isinstance(update, Progress):
+            job.progress = update
+            job.progressed.emit(update)
             self.changed.emit()
 
     def _finish(self, job: Job, result: Any) -> None:

@@ -1,4 +1,4 @@
-"""How far a piece of work is."""
+"""The progress of work in a thread."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from vitviz.app.work.worker import Ticket
 
 @dataclass(frozen=True)
 class Progress:
-    """What is happening, and which part of it is done (0 to 1) where that is known."""
+    """What is being done, and the fraction that is done (0 to 1), or None if it is unknown."""
 
     text: str
     done: float | None = None
 
 
 def progress_of(ticket: Ticket) -> Callable[[str, float | None], None]:
-    """What the library's functions take as `progress`, told to the GUI thread."""
+    """A `progress` callback for the library's functions that reports to the GUI thread."""
 
     def progress(text: str, done: float | None) -> None:
-        ticket.tell(Progress(text, done))
+        ticket.report(Progress(text, done))
 
     return progress

@@ -1,49 +1,49 @@
-"""How torch's threads are shared out, and how work that nobody waits for makes way for the pointer.
+"""How many threads torch uses in each of our threads, and how background work waits while the pointer moves.
 
-A team of threads is as quick as its last one: where other programs are busy too, a move that is computed by two threads
-waits for the second to be scheduled, at every product. So the window's own thread computes alone, what the user waits for
-has all threads, and panels that fill themselves have half of them.
+A product that is split over several threads takes as long as the slowest one. If other programs use the cores too, each
+product waits until the last thread is scheduled. So the GUI thread computes with one thread, work that the user waits for
+with all threads, and background work of panels with half of them.
 """
 
 import sys
 import time
 from threading import Event
 
-_STEP = 0.015  # seconds between looks at the pointer
-REST = 0.06  # seconds without a move after which the pointer rests
-PATIENCE = 0.5  # seconds that work waits at most, each time it could stop
+_STEP = 0.015  # seconds between two checks of the pointer
+POINTER_REST = 0.06  # seconds without a move after which the pointer is considered at rest
+MAX_WAIT = 0.5  # the longest wait in seconds, for each call of `wait_for_pointer`
 
 
-class Cores:
-    """What is known of this process's threads and of its pointer."""
+class ThreadBudget:
+    """Sets torch's number of threads, and knows when the pointer moved last."""
 
     def __init__(self) -> None:
-        self.all = 0  # torch's own choice; 0 until the window has a trace, and so torch
-        self._moved = -REST
+        self.all = 0  # torch's default number of threads; 0 until torch is imported for the first trace
+        self._moved = -POINTER_REST
 
-    def window_computes(self) -> None:
-        """The window's own thread is about to compute: from now on with one thread."""
+    def use_one_thread(self) -> None:
+        """Let torch use one thread for what the calling thread, the GUI thread, computes from now on."""
         import torch
 
         if not self.all:
             self.all = torch.get_num_threads()
-        torch.set_num_threads(1)  # of this thread; others that have set theirs keep it
+        torch.set_num_threads(1)  # for the calling thread; other threads keep the number they have set
 
-    def thread_computes(self, behind: bool) -> None:
-        """A thread is about to compute, with all of torch's threads, or `behind` the window with half of them."""
+    def use_threads(self, background: bool) -> None:
+        """Let torch use all threads, or half of them for `background` work, for what the calling thread computes."""
         torch = sys.modules.get("torch")
         if torch is not None and self.all:
-            torch.set_num_threads(max(1, self.all // 2) if behind else self.all)
+            torch.set_num_threads(max(1, self.all // 2) if background else self.all)
 
     def pointer_moved(self) -> None:
-        """The pointer is somewhere else now."""
+        """The pointer has moved now."""
         self._moved = time.monotonic()
 
-    def make_way(self, stop: Event) -> None:
-        """Wait while the pointer moves, but not for long, so that who never rests gets an answer too."""
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < min(end, self._moved + REST) and not stop.wait(_STEP):
+    def wait_for_pointer(self, stop: Event) -> None:
+        """Wait while the pointer moves, for `MAX_WAIT` seconds at most, so that work ends even if it never rests."""
+        end = time.monotonic() + MAX_WAIT
+        while time.monotonic() < min(end, self._moved + POINTER_REST) and not stop.wait(_STEP):
             pass
 
 
-cores = Cores()
+budget = ThreadBudget()

@@ -1,4 +1,4 @@
-"""Work off the GUI thread: one request at a time, which can be stopped; what a further request does is a policy."""
+"""Work in a thread: a `Worker` runs one request at a time; a `Policy` says what a new request does to the running one."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,56 +8,60 @@ from typing import Any, Literal, TypeVar
 
 from PySide6.QtCore import QObject, Signal
 
-from vitviz.app.work.thread_budget import cores
+from vitviz.app.work.thread_budget import budget
 
 T = TypeVar("T")
 
 
 class Stopped(Exception):  # noqa: N818
-    """Raised inside work whose request was cancelled or overtaken; nobody waits for its answer."""
+    """Raised inside work whose request was cancelled or replaced, so that its result is not used."""
 
 
 class Ticket:
-    """What a piece of work is given: whether it still counts, and where to tell how far it is."""
+    """Passed to work in a thread: says whether the work should stop, and reports progress and partial results."""
 
-    def __init__(self, generation: int, told: Callable[[int, object], None], behind: bool = False) -> None:
+    def __init__(
+        self, generation: int, report: Callable[[int, object], None], background: bool = False
+    ) -> None:
         self.generation = generation
-        self._behind = behind
-        self._told = told
+        self._background = background
+        self._report = report
         self._stop = Event()
 
     def stop(self) -> None:
-        """Ask the work to end; safe from any thread."""
+        """Ask the work to stop; can be called from any thread."""
         self._stop.set()
 
     def stopped(self) -> bool:
-        """Whether the work should end; work behind the window waits here while the pointer moves."""
-        if self._behind:
-            cores.make_way(self._stop)
+        """Whether the work should stop. Background work waits here while the pointer moves."""
+        if self._background:
+            budget.wait_for_pointer(self._stop)
         return self._stop.is_set()
 
-    def tell(self, news: object) -> None:
-        """Hand something to the GUI thread before the end; raises Stopped where nobody wants it any more."""
+    def report(self, update: object) -> None:
+        """Send progress or a partial result to the GUI thread; raises Stopped if the work should stop."""
         if self._stop.is_set():
             raise Stopped
-        self._told(self.generation, news)
+        self._report(self.generation, update)
 
 
 Policy = Literal["newest", "finish"]
-"""What a request does to the one that runs: "newest" stops it and drops its answer, which suits choices that replace each
-other; "finish" lets it end and then takes the latest of those that came meanwhile, which suits a stream (frames of a camera,
-a pointer that never rests), where "newest" alone would never answer."""
+"""What a new request does to the running one.
+
+"newest" stops it and drops its result: for selections, where only the last one matters. "finish" lets it end and then runs
+the latest of the requests made meanwhile: for a stream, such as camera frames or a pointer that keeps moving, for which
+"newest" would never give a result."""
 
 
 @dataclass(frozen=True)
 class _Callbacks:
     done: Callable[[Any], None]
     failed: Callable[[BaseException], None]
-    news: Callable[[Any], None]
+    update: Callable[[Any], None]
 
 
 def _ignore(_: object) -> None:
-    """Take no notice."""
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -67,20 +71,20 @@ class _Request:
 
 
 class Worker(QObject):
-    """Runs one request at a time in its own thread; see `Policy` for what a further request does.
+    """Runs one request at a time in its own thread; see `Policy` for what a new request does.
 
-    `behind`: its answers fill panels while the user does something else, so it waits while the pointer moves.
+    With `background` it does background work, which waits while the pointer moves and uses half of torch's threads.
     """
 
-    _answered = Signal(int, object)
+    _done = Signal(int, object)
     _failed = Signal(int, object)
-    _news = Signal(int, object)
+    _updated = Signal(int, object)
 
     def __init__(
-        self, name: str, parent: QObject | None = None, behind: bool = False, policy: Policy = "newest"
+        self, name: str, parent: QObject | None = None, background: bool = False, policy: Policy = "newest"
     ) -> None:
         super().__init__(parent)
-        self._behind = behind
+        self._background = background
         self._policy = policy
         self._waiting: _Request | None = None
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"vitviz-{name}")
@@ -88,13 +92,13 @@ class Worker(QObject):
         self._closed = False
         self._ticket: Ticket | None = None
         self._callbacks: _Callbacks | None = None
-        self._answered.connect(self._take_answer)
-        self._failed.connect(self._take_failure)
-        self._news.connect(self._take_news)
+        self._done.connect(self._on_done)
+        self._failed.connect(self._on_failed)
+        self._updated.connect(self._on_update)
 
     @property
     def busy(self) -> bool:
-        """Whether a request is under way whose answer still counts."""
+        """Whether a request is running that was not cancelled."""
         return self._callbacks is not None
 
     def submit(
@@ -102,15 +106,16 @@ class Worker(QObject):
         work: Callable[[Ticket], T],
         done: Callable[[T], None],
         failed: Callable[[BaseException], None],
-        news: Callable[[Any], None] = _ignore,
+        update: Callable[[Any], None] = _ignore,
     ) -> None:
-        """Run `work` in the thread; exactly one of `done` and `failed` is called in the GUI thread, unless overtaken.
+        """Run `work` in the thread, then call `done` with its result or `failed` with its exception in the GUI thread.
 
-        Once closed nothing is run any more: a timer may ask while the window closes.
+        `update` is called with each object that the work sends by `Ticket.report`. No callback is called after the request
+        was cancelled or replaced. Nothing is run after `close`: a timer may submit work while the window closes.
         """
         if self._closed:
             return
-        request = _Request(work, _Callbacks(done, failed, news))
+        request = _Request(work, _Callbacks(done, failed, update))
         if self._policy == "finish" and self.busy:
             self._waiting = request
         else:
@@ -118,12 +123,12 @@ class Worker(QObject):
             self._begin(request)
 
     def _begin(self, request: _Request) -> None:
-        ticket = Ticket(self._generation, self._news.emit, self._behind)
+        ticket = Ticket(self._generation, self._updated.emit, self._background)
         self._ticket, self._callbacks = ticket, request.callbacks
         self._executor.submit(self._run, request.work, ticket)
 
     def cancel(self) -> None:
-        """Stop the running request at its next chance and drop a waiting one; no answer counts from this moment on."""
+        """Ask the running request to stop and drop a waiting one; no callback is called from now on."""
         self._generation += 1
         self._waiting = None
         self._callbacks = None
@@ -132,7 +137,7 @@ class Worker(QObject):
             self._ticket = None
 
     def close(self) -> None:
-        """Stop and wait for the thread to end; no request can follow."""
+        """Cancel, and wait for the thread to end; later requests are ignored."""
         self.cancel()
         self._closed = True
         self._executor.shutdown(wait=True, cancel_futures=True)
@@ -140,18 +145,19 @@ class Worker(QObject):
     def _run(self, work: Callable[[Ticket], object], ticket: Ticket) -> None:
         if ticket.stopped():
             return
-        cores.thread_computes(self._behind)
+        budget.use_threads(self._background)
         try:
-            answer = work(ticket)
+            result = work(ticket)
         except Stopped:
             return
-        # Whatever went wrong belongs in the window, not in a silent thread.
+        # Every exception is reported in the window; in the thread it would be lost.
         except BaseException as problem:
             self._failed.emit(ticket.generation, problem)
         else:
-            self._answered.emit(ticket.generation, answer)
+            self._done.emit(ticket.generation, result)
 
-    def _take(self, generation: int) -> _Callbacks | None:
+    def _end(self, generation: int) -> _Callbacks | None:
+        """End the running request and begin the waiting one; the callbacks of the ended one, None if it was cancelled."""
         if generation != self._generation:
             return None
         callbacks, self._callbacks, self._ticket = self._callbacks, None, None
@@ -161,16 +167,16 @@ class Worker(QObject):
             self._begin(waiting)
         return callbacks
 
-    def _take_answer(self, generation: int, answer: object) -> None:
-        callbacks = self._take(generation)
+    def _on_done(self, generation: int, result: object) -> None:
+        callbacks = self._end(generation)
         if callbacks is not None:
-            callbacks.done(answer)
+            callbacks.done(result)
 
-    def _take_failure(self, generation: int, problem: BaseException) -> None:
-        callbacks = self._take(generation)
+    def _on_failed(self, generation: int, problem: BaseException) -> None:
+        callbacks = self._end(generation)
         if callbacks is not None:
             callbacks.failed(problem)
 
-    def _take_news(self, generation: int, news: object) -> None:
+    def _on_update(self, generation: int, update: object) -> None:
         if generation == self._generation and self._callbacks is not None:
-            self._callbacks.news(news)
+            self._callbacks.update(update)

@@ -1,1 +1,1 @@
-"""What other widgets stand on: views that are pointed at, the ring of the focus, the title bar of a dock."""
+"""Base classes of widgets: views that track the pointer, the focus ring, elided labels, and the title bar of a dock."""

@@ -1,4 +1,4 @@
-"""What views of many things share: one of them is pointed at, and what is shown can be out of date."""
+"""The base of views with several items: tracks the item under the pointer, and dims the view while it is out of date."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ from PySide6.QtCore import QEvent, QPointF, Qt, Signal
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QWidget
 
-from vitviz.app.widgets.base.focus_ring import Ringed
+from vitviz.app.widgets.base.focus_ring import FocusRing
 
 
-class Pointed(Ringed):
-    """A view that tells which of its things the pointer has come to, and that dims while something new is on its way."""
+class HoverView(FocusRing):
+    """A view that emits which of its items is under the pointer, and that can be dimmed while new content is computed."""
 
-    pointed = Signal(object)  # the thing, or None
+    hover_changed = Signal(object)  # the item under the pointer, or None
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -22,35 +22,35 @@ class Pointed(Ringed):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
     def at(self, point: QPointF) -> Any:
-        """What lies at a point of the widget; None for nothing."""
+        """The item at a point of the widget, or None."""
 
     @property
     def hovered(self) -> Any:
-        """What is pointed at; None for nothing."""
+        """The item under the pointer, or None."""
         return self._hovered
 
     @property
     def dimmed(self) -> bool:
-        """Whether what is shown is about to be replaced."""
+        """Whether the view is dimmed because its content is out of date."""
         return self._dimmed
 
     def set_dimmed(self, dimmed: bool) -> None:
-        """Whether what is shown is about to be replaced."""
+        """Dim the view while its content is out of date."""
         if dimmed != self._dimmed:
             self._dimmed = dimmed
             self.update()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Tell when the pointer comes to another thing."""
+        """Update the hovered item."""
         self.point(self.at(event.position()))
 
     def leaveEvent(self, _: QEvent) -> None:  # noqa: N802
-        """The pointer has left."""
+        """Clear the hovered item."""
         self.point(None)
 
-    def point(self, thing: Any) -> None:
-        """Point at something, or with None at nothing."""
-        if thing != self._hovered:
-            self._hovered = thing
+    def point(self, item: Any) -> None:
+        """Set the hovered item; None for no item."""
+        if item != self._hovered:
+            self._hovered = item
             self.update()
-            self.pointed.emit(thing)
+            self.hover_changed.emit(item)

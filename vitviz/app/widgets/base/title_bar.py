@@ -1,4 +1,4 @@
-"""The head of a panel: its name, the one line that says what it shows of what, and quiet buttons."""
+"""The title bar of a panel's dock, and the labels that shorten their text to fit."""
 
 from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPalette, QResizeEvent, QShowEvent
@@ -7,11 +7,11 @@ from PySide6.QtWidgets import QDockWidget, QHBoxLayout, QLabel, QSizePolicy, QTo
 from vitviz.app.ui import icons, theme
 
 
-def broken(text: str, metrics: QFontMetrics, width: int, most: int) -> list[str]:
-    """A text in lines no wider than `width`, broken between words; what does not fit into `most` lines is cut.
+def wrapped_lines(text: str, metrics: QFontMetrics, width: int, most: int) -> list[str]:
+    """The lines of a text wrapped at spaces to `width` pixels; a text that needs more than `most` lines is elided.
 
-    After a dot or a comma rather than within what belongs together, where the rest has room then too. A separating dot at
-    the end of a line is left out: the break separates.
+    A line ends after a separating dot or a comma if the rest then fits into the next line. A separating dot at the end of
+    a line is removed.
     """
     lines: list[str] = []
     while len(lines) < most - 1 and metrics.horizontalAdvance(text) > width:
@@ -31,15 +31,15 @@ def broken(text: str, metrics: QFontMetrics, width: int, most: int) -> list[str]
 
 
 def _enclosed(before: str) -> bool:
-    """Whether what follows is in brackets, such as the column of a patch (row, column)."""
+    """Whether the text after `before` is inside brackets, such as (row, column)."""
     return before.count("(") > before.count(")")
 
 
 class ElidedLabel(QLabel):
-    """Text that gives way: `lines` lines at most, then cut with an ellipsis; whole in the tooltip.
+    """A label of at most `lines` lines; a longer text is elided and shown whole in the tooltip.
 
-    It draws the text itself: a QLabel's new text lays out its neighbours again, and this one follows the pointer.
-    For the same reason room that was once needed is kept until the label is resized, shown again or emptied.
+    It draws its text itself, because QLabel.setText updates the layout around it, which is slow for a text that follows
+    the pointer. For the same reason the label keeps its largest height until it is resized, shown again or emptied.
     """
 
     def __init__(self, parent: QWidget | None = None, lines: int = 1) -> None:
@@ -47,70 +47,68 @@ class ElidedLabel(QLabel):
         self._whole = ""
         self._most = lines
         self._lines = 1
-        self._broken: tuple[tuple[str, int], list[str]] | None = (
-            None  # text and width, and the lines they give
-        )
+        self._wrapped: tuple[tuple[str, int], list[str]] | None = None  # the lines of a text at a width
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
     def set_text(self, text: str) -> None:
-        """The whole text."""
+        """Set the text."""
         if text != self._whole:
             self._whole = text
             self.setAccessibleName(text)
             needed = len(self.lines())
-            self._take_room(needed if text == "" else max(self._lines, needed))
+            self._reserve_lines(needed if text == "" else max(self._lines, needed))
             self.update()
 
     @property
     def whole(self) -> str:
-        """The text before it was cut."""
+        """The whole text, not elided."""
         return self._whole
 
     def lines(self) -> list[str]:
-        """The text as it is drawn."""
-        made_of = self._whole, self.width()
-        if self._broken is None or self._broken[0] != made_of:
-            self._broken = made_of, broken(self._whole, self.fontMetrics(), self.width(), self._most)
-        return self._broken[1]
+        """The lines as they are drawn."""
+        key = self._whole, self.width()
+        if self._wrapped is None or self._wrapped[0] != key:
+            self._wrapped = key, wrapped_lines(self._whole, self.fontMetrics(), self.width(), self._most)
+        return self._wrapped[1]
 
-    def _take_room(self, lines: int) -> None:
+    def _reserve_lines(self, lines: int) -> None:
         if lines != self._lines:
             self._lines = lines
             self.updateGeometry()
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """As many lines as it needs at this width."""
+        """The height of the lines at the current width."""
         return QSize(self.fontMetrics().averageCharWidth(), self._lines * self.fontMetrics().height())
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """As many lines, of any width."""
+        """The same height; the width may shrink to 0."""
         return QSize(0, self.sizeHint().height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """Break the text elsewhere."""
+        """Wrap the text to the new width."""
         super().resizeEvent(event)
         if event.size().width() != event.oldSize().width():
-            self._take_room(len(self.lines()))
+            self._reserve_lines(len(self.lines()))
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
-        """Take no more room than needed."""
+        """Reduce the height to the lines of the current text."""
         super().showEvent(event)
-        self._take_room(len(self.lines()))
+        self._reserve_lines(len(self.lines()))
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Break larger type elsewhere."""
-        self._broken = None
+        """Wrap the text in the new font."""
+        self._wrapped = None
         super().changeEvent(event)
         if event.type() == QEvent.Type.FontChange:
-            self._take_room(len(self.lines()))
+            self._reserve_lines(len(self.lines()))
 
     def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
-        """As much of the text as there is room for."""
+        """Draw the wrapped and elided text."""
         painter = QPainter(self)  # its pen has the colour of the foreground role
         painter.drawText(self.rect(), self.alignment(), "\n".join(self.lines()))
 
     def event(self, event: QEvent) -> bool:
-        """The whole text as a tooltip, where it is cut."""
+        """Show the whole text as a tooltip if it is elided."""
         if event.type() == QEvent.Type.ToolTip:
             cut = self.lines()[-1].endswith("…") and not self._whole.endswith("…")
             QToolTip.showText(self.cursor().pos(), self._whole if cut else "", self)
@@ -118,8 +116,8 @@ class ElidedLabel(QLabel):
         return super().event(event)
 
 
-class Quiet(ElidedLabel):
-    """Small, quiet text, in two lines where it needs them."""
+class MutedLabel(ElidedLabel):
+    """Small text in the secondary colour, of up to two lines."""
 
     def __init__(self, parent: QWidget | None = None, lines: int = 2) -> None:
         super().__init__(parent, lines)
@@ -128,7 +126,7 @@ class Quiet(ElidedLabel):
 
 
 class TitleBar(QWidget):
-    """A dock's title bar; dragging it moves the dock as usual."""
+    """A dock's title bar with float and close buttons; the dock can be dragged by it."""
 
     def __init__(self, dock: QDockWidget) -> None:
         super().__init__(dock)
@@ -136,27 +134,25 @@ class TitleBar(QWidget):
         name = QLabel(dock.windowTitle())
         name.setFont(theme.body(strong=True))
         title = dock.windowTitle()
-        self.float_button = self._button(
-            f"Float {title}, or put it back", "Float this panel, or put it back (Ctrl+Shift+F)"
-        )
+        self.float_button = self._button(f"Float or dock {title}", "Float or dock this panel (Ctrl+Shift+F)")
         self.close_button = self._button(
-            f"Close {title}", "Close this panel (Ctrl+Shift+W); the Panels menu brings it back"
+            f"Close {title}", "Close this panel (Ctrl+Shift+W); the Panels menu opens it again"
         )
         self.float_button.clicked.connect(lambda: dock.setFloating(not dock.isFloating()))
         self.close_button.clicked.connect(dock.close)
         line = QHBoxLayout(self)
-        line.setContentsMargins(12, 4, 8, 4)  # level with the title of the photo
+        line.setContentsMargins(12, 4, 8, 4)  # aligned with the caption of the photo
         line.setSpacing(4)
         line.addWidget(name)
         line.addStretch(1)
         line.addWidget(self.float_button)
         line.addWidget(self.close_button)
-        self._dress()
+        self._tint_icons()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Tint the icons again."""
+        """Tint the icons in the new palette."""
         if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
+            self._tint_icons()
         super().changeEvent(event)
 
     def _button(self, name: str, tip: str) -> QToolButton:
@@ -168,6 +164,6 @@ class TitleBar(QWidget):
         button.setAccessibleName(name)
         return button
 
-    def _dress(self) -> None:
+    def _tint_icons(self) -> None:
         self.float_button.setIcon(icons.icon("float", self.palette()))
         self.close_button.setIcon(icons.icon("close", self.palette()))

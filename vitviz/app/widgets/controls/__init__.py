@@ -1,1 +1,1 @@
-"""Things to choose with: segmented buttons, list pickers, popovers, search fields, tool buttons."""
+"""Controls: segmented buttons, list pickers, popovers, search fields, tool buttons."""

@@ -1,4 +1,4 @@
-"""One of several choices, each with a sentence that explains it: a button that opens a list."""
+"""A button that opens a list of choices, each with a sentence that explains it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,34 +17,34 @@ from PySide6.QtWidgets import (
 from vitviz.app.ui import theme
 from vitviz.app.widgets.controls.popover import PopButton
 
-_WIDTH = 460
+_WIDTH = 460  # pixels
 _PAD = 12
 _Index = QModelIndex | QPersistentModelIndex
 
 
 @dataclass(frozen=True)
 class Pick:
-    """A choice: `about` explains it, `keys` chooses it; it cannot be picked where there is a reason why `barred`."""
+    """A choice. `about` explains it, `keys` is its shortcut; `disabled` is the reason why it is disabled, or empty."""
 
     key: str
     label: str
     about: str = ""
     keys: str = ""
-    barred: str = ""
+    disabled: str = ""
 
 
 class _Rows(QStyledItemDelegate):
-    """A name with its key, and the sentence below it."""
+    """Draws a row: a name with its shortcut, and below it the explanation or the reason why it is disabled."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:  # noqa: N802
         pick: Pick = index.data(Qt.ItemDataRole.UserRole)
-        head = QFontMetrics(theme.body()).height()
-        return QSize(_WIDTH, head + self._below(pick).height() + 18)
+        name = QFontMetrics(theme.body()).height()
+        return QSize(_WIDTH, name + self._text_rect(pick).height() + 18)
 
-    def _below(self, pick: Pick) -> QRect:
+    def _text_rect(self, pick: Pick) -> QRect:
         flags = Qt.TextFlag.TextWordWrap
-        room = QRect(0, 0, _WIDTH - 2 * _PAD, 1000)
-        return QFontMetrics(theme.small()).boundingRect(room, flags, pick.barred or pick.about)
+        available = QRect(0, 0, _WIDTH - 2 * _PAD, 1000)
+        return QFontMetrics(theme.small()).boundingRect(available, flags, pick.disabled or pick.about)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
         pick: Pick = index.data(Qt.ItemDataRole.UserRole)
@@ -57,16 +57,16 @@ class _Rows(QStyledItemDelegate):
             painter.fillRect(box, QColor(scheme.raised))
         if pick.key == view.current_key:
             painter.fillRect(box.x(), box.y(), 3, box.height(), QColor(scheme.accent))
-        room = box.adjusted(_PAD, 8, -_PAD, -8)
-        quiet = QColor(scheme.quiet)
+        inner = box.adjusted(_PAD, 8, -_PAD, -8)
+        quiet = QColor(scheme.muted)
         painter.setFont(theme.body(strong=pick.key == view.current_key))
-        painter.setPen(quiet if pick.barred else QColor(scheme.text))
-        painter.drawText(room, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, pick.label)
+        painter.setPen(quiet if pick.disabled else QColor(scheme.text))
+        painter.drawText(inner, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, pick.label)
         painter.setPen(quiet)
         painter.setFont(theme.small())
-        painter.drawText(room, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignRight, pick.keys)
-        room.setTop(room.top() + QFontMetrics(theme.body()).height() + 2)
-        painter.drawText(room, Qt.TextFlag.TextWordWrap, pick.barred or pick.about)
+        painter.drawText(inner, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignRight, pick.keys)
+        inner.setTop(inner.top() + QFontMetrics(theme.body()).height() + 2)
+        painter.drawText(inner, Qt.TextFlag.TextWordWrap, pick.disabled or pick.about)
         painter.restore()
 
 
@@ -82,24 +82,24 @@ class _List(QListWidget):
         for pick in picks:
             item = QListWidgetItem(pick.label)
             item.setData(Qt.ItemDataRole.UserRole, pick)
-            said = ". ".join(part.rstrip(".") for part in (pick.label, pick.barred or pick.about) if part)
-            item.setData(Qt.ItemDataRole.AccessibleTextRole, said)
-            if pick.barred:
+            text = ". ".join(part.rstrip(".") for part in (pick.label, pick.disabled or pick.about) if part)
+            item.setData(Qt.ItemDataRole.AccessibleTextRole, text)
+            if pick.disabled:
                 item.setFlags(Qt.ItemFlag.ItemIsEnabled)
             self.addItem(item)
             if pick.key == current:
                 self.setCurrentItem(item)
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """All rows, as far as the screen allows."""
+        """The height of all rows, limited by the screen."""
         rows = sum(self.sizeHintForRow(row) for row in range(self.count()))
         return QSize(_WIDTH, min(rows + 2, self.screen().availableGeometry().height() - 80))
 
 
 class Picker(PopButton):
-    """`chosen` tells the key of what the user picked."""
+    """A button that shows the current choice and opens the list of choices."""
 
-    chosen = Signal(str)
+    chosen = Signal(str)  # the key of the choice that the user picked
 
     def __init__(self, name: str, picks: Sequence[Pick], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -111,16 +111,16 @@ class Picker(PopButton):
 
     @property
     def current(self) -> str:
-        """The key of the choice that holds."""
+        """The key of the current choice."""
         return self._current
 
     @property
     def picks(self) -> tuple[Pick, ...]:
-        """The choices as they are now."""
+        """The choices, with the reasons why some are disabled."""
         return self._picks
 
     def set_current(self, key: str) -> None:
-        """Show a choice without telling anyone."""
+        """Set the current choice without emitting `chosen`."""
         if key == self._current:
             return
         self._current = key
@@ -130,23 +130,23 @@ class Picker(PopButton):
             self.setToolTip(f"{self._name}: {pick.about}")
             self.setAccessibleDescription(f"{pick.label} is chosen")
 
-    def set_barred(self, barred: dict[str, str]) -> None:
-        """Choices that cannot be picked, each with the reason, which stands in place of what it does."""
+    def disable_choices(self, disabled: dict[str, str]) -> None:
+        """Disable choices: the reasons by key. A reason is shown instead of the explanation."""
         self._picks = tuple(
-            Pick(pick.key, pick.label, pick.about, pick.keys, barred.get(pick.key, ""))
+            Pick(pick.key, pick.label, pick.about, pick.keys, disabled.get(pick.key, ""))
             for pick in self._picks
         )
 
     def content(self) -> QWidget:
-        """The list."""
-        made = _List(self._picks, self._current, self._name)
-        made.itemClicked.connect(self._take)
-        made.itemActivated.connect(self._take)
-        return made
+        """The list of choices."""
+        choices = _List(self._picks, self._current, self._name)
+        choices.itemClicked.connect(self._choose)
+        choices.itemActivated.connect(self._choose)
+        return choices
 
-    def _take(self, item: QListWidgetItem) -> None:
+    def _choose(self, item: QListWidgetItem) -> None:
         pick: Pick = item.data(Qt.ItemDataRole.UserRole)
-        if pick.barred:
+        if pick.disabled:
             return
         self.close_popover()
         if pick.key != self._current:

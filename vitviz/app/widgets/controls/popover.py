@@ -1,4 +1,4 @@
-"""A button that opens a small window of choices below itself."""
+"""A button that opens a popover: a small window with controls below the button."""
 
 from PySide6.QtCore import QEvent, QPoint, QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent
@@ -8,7 +8,7 @@ from vitviz.app.ui import icons, theme
 
 
 class Popover(QFrame):
-    """Open until Esc, a click beside it, or `close`."""
+    """A popup window; closed by Esc, by a click outside it, or by `close`."""
 
     def __init__(self, parent: QWidget, content: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
@@ -20,7 +20,7 @@ class Popover(QFrame):
         column.addWidget(content)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Esc closes."""
+        """Close on Esc."""
         if event.key() == Qt.Key.Key_Escape:
             self.close()
         else:
@@ -28,7 +28,7 @@ class Popover(QFrame):
 
 
 class PopButton(QToolButton):
-    """Says what is chosen; a click, Enter, Space or Down opens what `content` makes."""
+    """A button whose text is the current choice; a click, Enter, Space or Down opens a popover with `content`."""
 
     opened = Signal(object)  # Popover
 
@@ -41,16 +41,16 @@ class PopButton(QToolButton):
         self.setMinimumHeight(28)
         self.setIconSize(QSize(12, 12))
         self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.setLayoutDirection(Qt.LayoutDirection.RightToLeft)  # the chevron after the words
+        self.setLayoutDirection(Qt.LayoutDirection.RightToLeft)  # puts the chevron after the text
         self.clicked.connect(self.open)
-        self._dress()
+        self._tint_icons()
 
     def content(self) -> QWidget:
-        """What is in the popover, empty unless a subclass fills it; its first child that takes the focus gets it."""
+        """The widget in the popover, which gets the focus; subclasses override it."""
         return QWidget()
 
     def open(self) -> None:
-        """Open below the button, within the screen."""
+        """Open the popover below the button, within the screen."""
         content = self.content()
         content.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         self.popover = Popover(self, content)
@@ -68,25 +68,25 @@ class PopButton(QToolButton):
         self.opened.emit(self.popover)
 
     def close_popover(self) -> None:
-        """Close what is open."""
+        """Close the popover if it is open."""
         if self.popover is not None:
             self.popover.close()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Down, Enter and Return open, as in other choices."""
+        """Open on Down, Enter and Return, like a combo box."""
         if event.key() in (Qt.Key.Key_Down, Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self.click()
         else:
             super().keyPressEvent(event)
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Tint the chevron again."""
+        """Tint the chevron in the new palette."""
         if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
+            self._tint_icons()
         super().changeEvent(event)
 
     def _forget(self) -> None:
         self.popover = None
 
-    def _dress(self) -> None:
+    def _tint_icons(self) -> None:
         self.setIcon(icons.icon("chevron", self.palette(), 12))

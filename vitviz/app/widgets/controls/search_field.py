@@ -1,4 +1,4 @@
-"""A line to search in a list below it: Enter takes the first, Down goes into the list, Esc empties it."""
+"""A search field above a list: Enter chooses the first entry, Down moves to the list, Esc clears the text."""
 
 from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QAction, QKeyEvent
@@ -8,22 +8,22 @@ from vitviz.app.ui import icons, theme
 
 
 class SearchField(QLineEdit):
-    """What is searched for is `text`; the keys that leave the line are signals."""
+    """A line edit with a search icon; `text()` is the searched text."""
 
-    entered = Signal()
-    left_down = Signal()
+    entered = Signal()  # Enter was pressed
+    left_down = Signal()  # Down was pressed
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFont(theme.body())
         self.setAccessibleName(name)
         self.setClearButtonEnabled(True)
-        self._sign = QAction(self)
-        self.addAction(self._sign, QLineEdit.ActionPosition.LeadingPosition)
-        self._dress()
+        self._icon = QAction(self)
+        self.addAction(self._icon, QLineEdit.ActionPosition.LeadingPosition)
+        self._tint_icons()
 
     def event(self, event: QEvent) -> bool:
-        """Esc empties the line before it does anything else in the window."""
+        """Let Esc clear the text before the window uses it as a shortcut."""
         wanted = event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent)
         if wanted and event.key() == Qt.Key.Key_Escape and self.text():  # type: ignore[attr-defined]
             event.accept()
@@ -31,7 +31,7 @@ class SearchField(QLineEdit):
         return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Keys that lead out of the line."""
+        """Handle Enter, Down and Esc."""
         key = event.key()
         if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self.entered.emit()
@@ -43,10 +43,10 @@ class SearchField(QLineEdit):
             super().keyPressEvent(event)
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Tint the sign again."""
+        """Tint the icon in the new palette."""
         if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
+            self._tint_icons()
         super().changeEvent(event)
 
-    def _dress(self) -> None:
-        self._sign.setIcon(icons.icon("search", self.palette()))
+    def _tint_icons(self) -> None:
+        self._icon.setIcon(icons.icon("search", self.palette()))

@@ -1,4 +1,4 @@
-"""A row of choices of which one holds: drawn as one piece, usable by keyboard."""
+"""A segmented button: a row of choices, one of which is current."""
 
 from collections.abc import Sequence
 
@@ -8,52 +8,52 @@ from PySide6.QtWidgets import QToolTip, QWidget
 
 from vitviz.app.ui import theme
 
-_PAD = 12
+_PAD = 12  # pixels
 _HEIGHT = 28
 
 
 class Segmented(QWidget):
-    """Choices side by side; `chosen` tells the key of the one that was picked by the user."""
+    """Choices side by side, as (key, label); chosen by mouse or arrow keys."""
 
-    chosen = Signal(str)
+    chosen = Signal(str)  # the key of the choice that the user picked
 
     def __init__(self, name: str, choices: Sequence[tuple[str, str]], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._name = name
         self._choices = list(choices)
-        self._barred: dict[str, str] = {}
+        self._disabled: dict[str, str] = {}
         self._current = self._choices[0][0] if self._choices else ""
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setFont(theme.body())
         self.setMouseTracking(True)
-        self._tell()
+        self._describe()
 
     @property
     def current(self) -> str:
-        """The key of the choice that holds."""
+        """The key of the current choice."""
         return self._current
 
     def set_current(self, key: str) -> None:
-        """Show a choice without telling anyone."""
+        """Set the current choice without emitting `chosen`."""
         if key != self._current:
             self._current = key
-            self._tell()
+            self._describe()
             self.update()
 
     @property
-    def barred(self) -> dict[str, str]:
-        """The choices that cannot be picked, each with the reason."""
-        return dict(self._barred)
+    def disabled(self) -> dict[str, str]:
+        """The reasons of the choices that cannot be picked, by key."""
+        return dict(self._disabled)
 
-    def set_barred(self, barred: dict[str, str]) -> None:
-        """Choices that cannot be picked, each with the reason, shown when the pointer rests on it."""
-        if barred != self._barred:
-            self._barred = barred
-            self._tell()
+    def disable_choices(self, disabled: dict[str, str]) -> None:
+        """Disable choices: the reasons by key. A reason is shown as the tooltip of the choice."""
+        if disabled != self._disabled:
+            self._disabled = disabled
+            self._describe()
             self.update()
 
     def cell(self, key: str) -> QRectF:
-        """Where a choice is drawn."""
+        """The rectangle of a choice in widget coordinates; empty for an unknown key."""
         left = 0.0
         for other, label in self._choices:
             width = self._width(label)
@@ -63,29 +63,29 @@ class Segmented(QWidget):
         return QRectF()
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """Exactly its labels."""
+        """The size of all labels."""
         return QSize(sum(self._width(label) for _, label in self._choices), _HEIGHT)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Labels are never cut off."""
+        """The same size: labels are never cut off."""
         return self.sizeHint()
 
     def _width(self, label: str) -> int:
         return self.fontMetrics().horizontalAdvance(label) + 2 * _PAD
 
-    def _tell(self) -> None:
+    def _describe(self) -> None:
         labels = dict(self._choices)
         self.setAccessibleName(self._name)
-        told = [f"{labels.get(self._current, '')} is chosen; left and right arrow keys choose another"]
-        told += [
+        parts = [f"{labels.get(self._current, '')} is chosen; left and right arrow keys choose another"]
+        parts += [
             f"{labels[key]} cannot be chosen: {reason}"
-            for key, reason in self._barred.items()
+            for key, reason in self._disabled.items()
             if key in labels
         ]
-        self.setAccessibleDescription("; ".join(told))
+        self.setAccessibleDescription("; ".join(parts))
 
     def _pick(self, key: str) -> None:
-        if key != self._current and key not in self._barred:
+        if key != self._current and key not in self._disabled:
             self.set_current(key)
             self.chosen.emit(key)
 
@@ -93,7 +93,7 @@ class Segmented(QWidget):
         return next((key for key, _ in self._choices if self.cell(key).contains(x, _HEIGHT / 2)), None)
 
     def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
-        """A quiet track with the chosen one raised."""
+        """Draw the labels, with the current choice highlighted."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         scheme = theme.colors(self.palette())
@@ -108,36 +108,36 @@ class Segmented(QWidget):
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.setBrush(QColor(scheme.line))
                 painter.drawRoundedRect(box.adjusted(3, 3, -3, -3), 4, 4)
-            barred = key in self._barred or not self.isEnabled()
-            group = QPalette.ColorGroup.Disabled if barred else QPalette.ColorGroup.Active
+            disabled = key in self._disabled or not self.isEnabled()
+            group = QPalette.ColorGroup.Disabled if disabled else QPalette.ColorGroup.Active
             text = self.palette().color(group, QPalette.ColorRole.WindowText)
-            painter.setPen(text if chosen or barred else QColor(scheme.quiet))
+            painter.setPen(text if chosen or disabled else QColor(scheme.muted))
             painter.setFont(theme.body())
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, label)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Pick what is under the pointer."""
+        """Pick the choice under the pointer."""
         key = self._at(event.position().x())
         if key is not None and event.button() == Qt.MouseButton.LeftButton:
             self._pick(key)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Arrow keys go to the neighbour that can be picked."""
+        """Left and right arrow keys pick the next enabled choice."""
         step = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}.get(Qt.Key(event.key()))
         if step is None:
             super().keyPressEvent(event)
             return
-        open_keys = [key for key, _ in self._choices if key not in self._barred]
-        if self._current in open_keys:
-            place = open_keys.index(self._current) + step
-            if 0 <= place < len(open_keys):
-                self._pick(open_keys[place])
+        enabled = [key for key, _ in self._choices if key not in self._disabled]
+        if self._current in enabled:
+            place = enabled.index(self._current) + step
+            if 0 <= place < len(enabled):
+                self._pick(enabled[place])
 
     def event(self, event: QEvent) -> bool:
-        """Say why a barred choice cannot be picked."""
+        """Show in the tooltip why a choice is disabled."""
         if event.type() == QEvent.Type.ToolTip:
             at = self.mapFromGlobal(self.cursor().pos())
-            reason = self._barred.get(self._at(at.x()) or "", "")
+            reason = self._disabled.get(self._at(at.x()) or "", "")
             QToolTip.showText(self.cursor().pos(), reason, self)
             return True
         return super().event(event)

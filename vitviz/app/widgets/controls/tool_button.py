@@ -1,11 +1,11 @@
-"""A quiet button: an icon or a word, with its name for those who cannot see it."""
+"""A flat tool button with an icon or a text."""
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QToolButton
 
 
 def tool(name: str, *, checkable: bool = False, text: str = "") -> QToolButton:
-    """A flat button reached by Tab; `name` is its tooltip and its accessible name."""
+    """A flat button that can get the focus by Tab; `name` is its tooltip and its accessible name."""
     button = QToolButton()
     button.setAutoRaise(True)
     button.setCheckable(checkable)

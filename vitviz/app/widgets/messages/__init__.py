@@ -1,1 +1,1 @@
-"""Words in the window: notices, toasts, progress, empty states, the welcome and the sheet of keys."""
+"""Messages in the window: notices, toasts, progress, empty states, the welcome screen and the list of shortcuts."""

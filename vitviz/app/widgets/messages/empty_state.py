@@ -1,4 +1,4 @@
-"""An empty state: what would be here, and the buttons that fill it."""
+"""An empty state: says why a view is empty, with buttons that fill it."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWi
 from vitviz.app.ui import theme
 
 
-class Invitation(QWidget):
-    """A sentence, a hint and a button per action, floating in the middle or at the lower edge of its parent."""
+class EmptyState(QWidget):
+    """A headline, a hint and a button per action over the middle of its parent, or at its lower edge if `low`."""
 
-    widest = 440
+    widest = 440  # pixels
 
     def __init__(self, parent: QWidget, actions: Sequence[QAction], low: bool = False) -> None:
         super().__init__(parent)
-        self._room = parent
+        self._area = parent
         self._low = low
         self.headline = QLabel()
         self.headline.setFont(theme.body(strong=True))
@@ -47,54 +47,54 @@ class Invitation(QWidget):
             column.addLayout(line)
         self.hide()
 
-    def invite(self, headline: str, hint: str) -> None:
-        """Show, with these words."""
+    def show_message(self, headline: str, hint: str) -> None:
+        """Show these texts."""
         self.headline.setText(headline)
-        self.hint.setText(hint.replace(": ", ":\n"))  # no single word in a line of its own
+        self.hint.setText(hint.replace(": ", ":\n"))  # avoids a last line of one word
         self.hint.setVisible(bool(hint))
         self.show()
         self.raise_()
         self._place()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """Keep the place when the parent is resized."""
-        if event.type() in (QEvent.Type.Resize, QEvent.Type.Show) and watched is self._room:
+        """Update the position when the parent is resized."""
+        if event.type() in (QEvent.Type.Resize, QEvent.Type.Show) and watched is self._area:
             self._place()
         return False
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """Lie in the parent, and follow its size for as long as this can be seen."""
         super().showEvent(event)
-        self._room.installEventFilter(self)
+        self._area.installEventFilter(self)
         self._place()
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
         """No longer follow the parent."""
         super().hideEvent(event)
-        self._room.removeEventFilter(self)
+        self._area.removeEventFilter(self)
 
     def event(self, event: QEvent) -> bool:
-        """Keep the place when what is inside needs more or less room."""
+        """Update the position when the content changes its size."""
         done = super().event(event)
         if event.type() == QEvent.Type.LayoutRequest:
             self._place()
         return done
 
     def _place(self) -> None:
-        room = self._room
-        width, height = self._needed()
-        top = room.height() - height - 32 if self._low else (room.height() - height) // 2
-        self.setGeometry((room.width() - width) // 2, max(0, top), width, height)
+        area = self._area
+        width, height = self._needed_size()
+        top = area.height() - height - 32 if self._low else (area.height() - height) // 2
+        self.setGeometry((area.width() - width) // 2, max(0, top), width, height)
 
-    def _needed(self) -> tuple[int, int]:
-        """Width and height of what is shown now."""
-        width = min(self.widest, self._room.width() - 16)
+    def _needed_size(self) -> tuple[int, int]:
+        """Width and height of the current content."""
+        width = min(self.widest, self._area.width() - 16)
         if self._column.hasHeightForWidth():
             return width, self._column.heightForWidth(width)
         return width, self.sizeHint().height()
 
     def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
-        """Over a photo a raised card, on the empty stage a drop zone, in an empty panel nothing but the words."""
+        """Draw a card over a photo, the border of a drop zone on the empty stage, and nothing in an empty panel."""
         if not self._low and not self.buttons:
             return
         if self._low:

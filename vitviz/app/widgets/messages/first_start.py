@@ -1,4 +1,4 @@
-"""At the first start, below the scene that is shown: what else one can start with, until it is closed."""
+"""What the first start shows below the scene: a drop zone, scenes, models and a tip, until it is closed."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -17,15 +17,15 @@ from PySide6.QtWidgets import (
 )
 
 from vitviz.app.ui import icons, theme
-from vitviz.app.widgets.messages.welcome import Offer, model_button, scene_button, words
+from vitviz.app.widgets.messages.welcome import Offer, hint_label, model_button, scene_button
 
 _THUMBNAIL = QSize(88, 66)
-_TIP = 220  # pixels, the least
-_GAP, _APART = 4, 24
+_TIP = 220  # smallest width in pixels
+_GAP, _GROUP_GAP = 4, 24
 
 
-class Greeting(QWidget):
-    """A place to drop a photo, scenes to try, models that are ready, and one tip. Narrow windows show fewer scenes."""
+class FirstStart(QWidget):
+    """A drop zone, scenes to open, models that need no download, and a tip. A narrow window shows fewer scenes."""
 
     closed = Signal()
 
@@ -42,17 +42,17 @@ class Greeting(QWidget):
         self.zone = _DropZone(self, action)
         self.scenes = [scene_button(self, scene, _THUMBNAIL) for scene in scenes]
         self.models = [model_button(self, model) for model in models]
-        self.tip = words(tip)
+        self.tip = hint_label(tip)
         self.dismiss = QToolButton()
         self.dismiss.setAutoRaise(True)
-        self.dismiss.setAccessibleName("Close the welcome")
+        self.dismiss.setAccessibleName("Close the welcome screen")
         self.dismiss.setToolTip("Close")
         self.dismiss.clicked.connect(self.close)
         self._lay_out()
         in_order = [self.zone.button, *self.scenes, *self.models, self.dismiss]
         for before, after in pairwise(in_order):
             self.setTabOrder(before, after)
-        self._dress()
+        self._tint_icons()
 
     def _lay_out(self) -> None:
         pictures, ready = QHBoxLayout(), QHBoxLayout()
@@ -67,46 +67,46 @@ class Greeting(QWidget):
         self.tip.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
         line = QHBoxLayout(self)
         line.setContentsMargins(12, 8, 8, 8)
-        line.setSpacing(_APART)
+        line.setSpacing(_GROUP_GAP)
         line.addWidget(self.zone)
-        line.addLayout(_titled("Or try one of these scenes", pictures))
-        line.addLayout(_titled("Models that are ready", ready, self.tip), 1)
+        line.addLayout(_titled("Or open one of these scenes", pictures))
+        line.addLayout(_titled("Models that need no download", ready, self.tip), 1)
         line.addWidget(self.dismiss, 0, Qt.AlignmentFlag.AlignTop)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
-        """It does not come again."""
+        """Emit `closed` and delete the widget."""
         super().closeEvent(event)
         self.closed.emit()
         self.deleteLater()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """As many scenes as there is room for."""
+        """Show as many scenes as fit."""
         super().resizeEvent(event)
         models = sum(model.sizeHint().width() + 8 for model in self.models)
-        beside = self.zone.sizeHint().width() + max(_TIP, models) + self.dismiss.sizeHint().width()
-        room = self.width() - beside - 4 * _APART
+        others = self.zone.sizeHint().width() + max(_TIP, models) + self.dismiss.sizeHint().width()
+        available = self.width() - others - 4 * _GROUP_GAP
         for scene in self.scenes:
-            room -= scene.sizeHint().width() + _GAP
-            scene.setVisible(room >= 0)
+            available -= scene.sizeHint().width() + _GAP
+            scene.setVisible(available >= 0)
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Tint the cross again."""
+        """Tint the icon in the new palette."""
         if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
+            self._tint_icons()
         super().changeEvent(event)
 
-    def _dress(self) -> None:
+    def _tint_icons(self) -> None:
         self.dismiss.setIcon(icons.icon("close", self.palette()))
 
     def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
-        """A line above."""
+        """Draw a line at the upper edge."""
         painter = QPainter(self)
         painter.fillRect(0, 0, self.width(), 1, QColor(theme.colors(self.palette()).line))
 
 
 class _DropZone(QWidget):
-    """Says that photos can be dropped; the window takes them wherever they fall."""
+    """Shows that photos can be dropped; the window accepts drops anywhere."""
 
     def __init__(self, parent: QWidget, action: QAction) -> None:
         super().__init__(parent)
@@ -124,7 +124,7 @@ class _DropZone(QWidget):
         column.addStretch(1)
 
     def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
-        """A dashed border."""
+        """Draw a dashed border."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(QPen(QColor(theme.colors(self.palette()).line), 2, Qt.PenStyle.DashLine))

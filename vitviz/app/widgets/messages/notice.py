@@ -1,4 +1,4 @@
-"""A problem told inside the window: one sentence, the details folded, a report to copy."""
+"""An error message inside the window: one sentence, collapsible details, and a report to copy."""
 
 from PySide6.QtCore import QEvent, QSize, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QPalette
@@ -16,7 +16,7 @@ from vitviz.app.ui import icons, theme
 
 
 class Notice(QWidget):
-    """Hidden until there is something to tell; stays until it is closed or answered by success."""
+    """Hidden until there is a message; shown until it is closed, or until something succeeds."""
 
     closed = Signal()
 
@@ -32,9 +32,9 @@ class Notice(QWidget):
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
         self.sentence.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        self.unfold = QToolButton()
-        self.unfold.setText("Details")
-        self.unfold.setCheckable(True)
+        self.details_button = QToolButton()
+        self.details_button.setText("Details")
+        self.details_button.setCheckable(True)
         self.copy = QToolButton()
         self.copy.setText("Copy report")
         self.dismiss = QToolButton()
@@ -44,61 +44,61 @@ class Notice(QWidget):
         self.details.setReadOnly(True)
         self.details.setMaximumHeight(160)
         self.details.setAccessibleName("Details")
-        self._sign = QLabel()
-        for button in (self.unfold, self.copy, self.dismiss):
+        self._icon = QLabel()
+        for button in (self.details_button, self.copy, self.dismiss):
             button.setAutoRaise(True)
         line = QHBoxLayout()
         line.setSpacing(8)
-        line.addWidget(self._sign, 0, Qt.AlignmentFlag.AlignVCenter)
+        line.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignVCenter)
         line.addWidget(self.sentence, 1)
-        for button in (self.unfold, self.copy, self.dismiss):
+        for button in (self.details_button, self.copy, self.dismiss):
             line.addWidget(button, 0, Qt.AlignmentFlag.AlignVCenter)
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 8, 8, 8)
         column.setSpacing(8)
         column.addLayout(line)
         column.addWidget(self.details)
-        self.unfold.toggled.connect(self.details.setVisible)
+        self.details_button.toggled.connect(self.details.setVisible)
         self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._report))
         self.dismiss.clicked.connect(self.clear)
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Button)
-        self._dress()
+        self._apply_palette()
         self.clear()
 
-    def tell(self, sentence: str, details: str = "", report: str = "", lasting: bool = False) -> None:
-        """Show a sentence; the details stay folded until asked for. What is `lasting` no success answers."""
+    def show_message(self, sentence: str, details: str = "", report: str = "", lasting: bool = False) -> None:
+        """Show a sentence, with the details collapsed. A `lasting` message is not removed by `clear_after_success`."""
         self._lasting = lasting
         self.sentence.setText(sentence)
         self.details.setPlainText(details)
         self._report = report or sentence
-        self.unfold.setChecked(False)
-        self.unfold.setVisible(bool(details))
+        self.details_button.setChecked(False)
+        self.details_button.setVisible(bool(details))
         self.copy.setVisible(bool(details))
         self.details.setVisible(False)
         self.setVisible(True)
 
-    def answer(self) -> None:
-        """Something succeeded: what was told is of no interest any more, unless it was to last."""
+    def clear_after_success(self) -> None:
+        """Something succeeded: remove the message, unless it is lasting."""
         if not self._lasting:
             self.clear()
 
     def clear(self) -> None:
-        """Nothing to tell any more."""
+        """Remove the message."""
         self.setVisible(False)
         self.sentence.clear()
         self.details.setVisible(False)
         self.closed.emit()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Tint the icons again."""
+        """Tint the icons in the new palette."""
         if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
+            self._apply_palette()
         super().changeEvent(event)
 
-    def _dress(self) -> None:
+    def _apply_palette(self) -> None:
         self.sentence.setFont(theme.body())
         self.dismiss.setIcon(icons.icon("close", self.palette()))
-        self._sign.setPixmap(
+        self._icon.setPixmap(
             icons.icon("warning", self.palette()).pixmap(QSize(16, 16), self.devicePixelRatioF())
         )

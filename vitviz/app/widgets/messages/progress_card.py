@@ -1,4 +1,4 @@
-"""A card over the stage that says what is happening, how far it is, and lets it be stopped."""
+"""A card over the stage that shows the running work, its progress and a cancel button."""
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QPaintEvent, QPalette
@@ -6,17 +6,17 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QV
 
 from vitviz.app.ui import theme
 
-_WIDTH = 420
+_WIDTH = 420  # pixels
 
 
 class ProgressCard(QWidget):
-    """Floats at the lower edge of its parent while something runs."""
+    """Shown at the lower edge of its parent while work is running."""
 
     cancelled = Signal()
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
-        self._room = parent
+        self._area = parent
         self.setAccessibleName("Progress")
         self.text = QLabel()
         self.text.setTextFormat(Qt.TextFormat.PlainText)
@@ -24,7 +24,7 @@ class ProgressCard(QWidget):
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(4)
         self.bar.setAccessibleName("Part done")
-        # Opaque: while it moves, the card and the photo below need not be painted, which would slow what is waited for.
+        # Opaque, so that its animation does not repaint the card and the photo below, which would slow down the work.
         self.bar.setAutoFillBackground(True)
         self.bar.setBackgroundRole(QPalette.ColorRole.Button)
         self.cancel = QPushButton("Cancel")
@@ -38,12 +38,12 @@ class ProgressCard(QWidget):
         column.setSpacing(8)
         column.addLayout(line)
         column.addWidget(self.bar)
-        theme.calm(self.bar)
+        theme.mute_accent(self.bar)
         self.hide()
         parent.installEventFilter(self)
 
     def show_progress(self, text: str, done: float | None) -> None:
-        """Say what is happening; without a known part done the bar only shows that something is."""
+        """Show what is being done, and the fraction `done` (0 to 1); if it is None, the bar shows no value."""
         shown = f"{text} · {done:.0%}" if done is not None else text
         self.text.setText(self.fontMetrics().elidedText(shown, Qt.TextElideMode.ElideMiddle, _WIDTH - 130))
         self.text.setToolTip(shown)
@@ -55,23 +55,23 @@ class ProgressCard(QWidget):
         self.raise_()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """Keep the place when the stage is resized."""
-        if event.type() == QEvent.Type.Resize and watched is self._room:
+        """Update the position when the stage is resized."""
+        if event.type() == QEvent.Type.Resize and watched is self._area:
             self._place()
         return False
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Keep the bar quiet in the new colours."""
+        """Apply the muted colour of the new palette to the bar."""
         if event.type() == QEvent.Type.PaletteChange:
-            theme.calm(self.bar)
+            theme.mute_accent(self.bar)
         super().changeEvent(event)
 
     def _place(self) -> None:
-        room = self._room
-        width = min(_WIDTH, room.width() - 32)
+        area = self._area
+        width = min(_WIDTH, area.width() - 32)
         height = self.sizeHint().height()
-        self.setGeometry((room.width() - width) // 2, room.height() - height - 32, width, height)
+        self.setGeometry((area.width() - width) // 2, area.height() - height - 32, width, height)
 
     def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
-        """A raised card."""
+        """Draw the card."""
         theme.paint_card(self)

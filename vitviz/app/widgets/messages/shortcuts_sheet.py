@@ -1,4 +1,4 @@
-"""The sheet of keys, made from the table that defines them."""
+"""The dialog that lists all keyboard shortcuts and mouse actions."""
 
 from collections.abc import Sequence
 
@@ -19,16 +19,16 @@ from PySide6.QtWidgets import (
 from vitviz.app.ui import theme
 
 _COLUMNS = 3
-Row = tuple[str, str, str]
+Shortcut = tuple[str, str, str]
 """Section, what is done, keys."""
 
 
-class KeysSheet(QDialog):
-    """All keys, by menu, in columns of about the same height."""
+class ShortcutsSheet(QDialog):
+    """All shortcuts by menu, in columns of about the same height."""
 
-    def __init__(self, rows: Sequence[Row], parent: QWidget | None = None) -> None:
+    def __init__(self, rows: Sequence[Shortcut], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Keys")
+        self.setWindowTitle("Keyboard shortcuts")
         columns = QHBoxLayout()
         columns.setContentsMargins(24, 20, 24, 8)
         columns.setSpacing(40)
@@ -39,12 +39,12 @@ class KeysSheet(QDialog):
             columns.addLayout(column)
         sheet = QWidget()
         sheet.setLayout(columns)
-        # Where the screen is small the sheet scrolls, by keyboard too.
+        # On a small screen the list can be scrolled, by keyboard too.
         scroll = QScrollArea()
         scroll.setWidget(sheet)
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setAccessibleName("All keys")
+        scroll.setAccessibleName("Keyboard shortcuts")
         close = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         close.rejected.connect(self.reject)
         whole = QVBoxLayout(self)
@@ -54,22 +54,22 @@ class KeysSheet(QDialog):
         foot.setContentsMargins(24, 0, 24, 16)
         foot.addWidget(close)
         whole.addLayout(foot)
-        room = self.screen().availableGeometry()
+        screen = self.screen().availableGeometry()
         wanted = sheet.sizeHint()
-        self.resize(min(wanted.width() + 16, room.width()), min(wanted.height() + 60, room.height() - 40))
+        self.resize(min(wanted.width() + 16, screen.width()), min(wanted.height() + 60, screen.height() - 40))
 
 
-def _columns(rows: Sequence[Row]) -> list[list[Row]]:
-    """Whole sections in the order of the table, cut where the columns come out about even."""
-    sections: dict[str, list[Row]] = {}
+def _columns(rows: Sequence[Shortcut]) -> list[list[Shortcut]]:
+    """The sections in order, divided into columns of about the same height; no section is split."""
+    sections: dict[str, list[Shortcut]] = {}
     for row in rows:
         sections.setdefault(row[0], []).append(row)
     total = len(rows) + 2 * len(sections)
-    found: list[list[Row]] = [[]]
+    found: list[list[Shortcut]] = [[]]
     filled = 0
     for section in sections.values():
         height = len(section) + 2
-        # A section goes where its middle lies.
+        # A section belongs to the column in which its middle lies.
         if found[-1] and len(found) < _COLUMNS and filled + height / 2 > len(found) * total / _COLUMNS:
             found.append([])
         found[-1] += section
@@ -77,7 +77,7 @@ def _columns(rows: Sequence[Row]) -> list[list[Row]]:
     return found
 
 
-def _grid(rows: Sequence[Row]) -> QGridLayout:
+def _grid(rows: Sequence[Shortcut]) -> QGridLayout:
     grid = QGridLayout()
     grid.setHorizontalSpacing(24)
     grid.setVerticalSpacing(4)

@@ -1,4 +1,4 @@
-"""The empty stage: a place to drop a photo, and what one can start with."""
+"""The welcome screen on the empty stage: a drop zone, scenes, models and a tip."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from PySide6.QtGui import QAction, QIcon, QImageReader, QPalette, QPixmap
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
 
 from vitviz.app.ui import theme
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 
 _THUMBNAIL = QSize(120, 90)
 _COLUMNS = 4
@@ -19,7 +19,7 @@ _GAP = 4
 
 @dataclass(frozen=True)
 class Offer:
-    """Something to start with; scenes have a picture."""
+    """A scene or a model to start with; only scenes have a picture. `act` opens it."""
 
     title: str
     about: str
@@ -27,24 +27,24 @@ class Offer:
     picture: Path | None = None
 
 
-class Welcome(Invitation):
-    """An invitation with pictures to try, models that are ready, and one tip."""
+class Welcome(EmptyState):
+    """The empty state of the stage, with scenes to open, models that need no download, and a tip."""
 
-    widest = 620
+    widest = 620  # pixels
 
     def __init__(self, parent: QWidget, actions: Sequence[QAction]) -> None:
         super().__init__(parent, actions)
         self.scenes: list[QToolButton] = []
         self.models: list[QPushButton] = []
 
-    def offer(self, scenes: Sequence[Offer], models: Sequence[Offer], tip: str) -> None:
-        """Fill in, once."""
+    def fill(self, scenes: Sequence[Offer], models: Sequence[Offer], tip: str) -> None:
+        """Add scenes, models and the tip; only the first call has an effect."""
         if self.scenes or self.models:
             return
         column = self._column
         column.setContentsMargins(24, 28, 24, 24)
         if scenes:
-            self._heading("Or try one of these scenes")
+            self._heading("Or open one of these scenes")
             grid = QGridLayout()
             grid.setSpacing(_GAP)
             for number, scene in enumerate(scenes[: 2 * _COLUMNS]):
@@ -53,31 +53,31 @@ class Welcome(Invitation):
                 self.scenes.append(button)
             column.addLayout(grid)
         if models:
-            self._heading("Models that are ready")
+            self._heading("Models that need no download")
             line = QHBoxLayout()
             line.setSpacing(8)
             line.addStretch(1)
             for model in models:
-                made = model_button(self, model)
-                line.addWidget(made)
-                self.models.append(made)
+                load = model_button(self, model)
+                line.addWidget(load)
+                self.models.append(load)
             line.addStretch(1)
             column.addLayout(line)
         column.addSpacing(12)
-        self.tip = words(tip)
+        self.tip = hint_label(tip)
         column.addWidget(self.tip)
-        # Made late, they would come after all panels.
+        # The tab order is set because these buttons were added after all panels.
         for before, after in pairwise([*self.buttons, *self.scenes, *self.models]):
             self.setTabOrder(before, after)
         self._place()
 
     def _place(self) -> None:
-        """Where a second row of scenes has no room it gives way: the menu has them all."""
+        """Hide the second row of scenes if it does not fit; the menu lists all scenes."""
         second = self.scenes[_COLUMNS:]
         if second:
             shown = not second[0].isHidden()
-            needed = self._needed()[1] + (0 if shown else second[0].sizeHint().height() + _GAP)
-            if shown != (needed <= self._room.height()):
+            needed = self._needed_size()[1] + (0 if shown else second[0].sizeHint().height() + _GAP)
+            if shown != (needed <= self._area.height()):
                 for button in second:
                     button.setHidden(shown)
                 self._column.invalidate()
@@ -85,12 +85,11 @@ class Welcome(Invitation):
 
     def _heading(self, text: str) -> None:
         self._column.addSpacing(16)
-        label = words(text)
-        self._column.addWidget(label)
+        self._column.addWidget(hint_label(text))
 
 
-def words(text: str) -> QLabel:
-    """Quiet words in the middle."""
+def hint_label(text: str) -> QLabel:
+    """A centred label with small text in the secondary colour."""
     label = QLabel(text)
     label.setFont(theme.small())
     label.setForegroundRole(QPalette.ColorRole.PlaceholderText)
@@ -101,32 +100,32 @@ def words(text: str) -> QLabel:
 
 def model_button(parent: QWidget, model: Offer) -> QPushButton:
     """A button that loads a model."""
-    made = QPushButton(model.title, parent)
-    made.setToolTip(model.about)
-    made.setAccessibleName(f"Load the model {model.title}")
-    made.clicked.connect(lambda _=False: model.act())
-    return made
+    button = QPushButton(model.title, parent)
+    button.setToolTip(model.about)
+    button.setAccessibleName(f"Load the model {model.title}")
+    button.clicked.connect(lambda _=False: model.act())
+    return button
 
 
 def scene_button(parent: QWidget, scene: Offer, size: QSize) -> QToolButton:
-    """A button with a scene's picture that opens it."""
-    made = QToolButton(parent)
-    made.setAutoRaise(True)
-    made.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    made.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
-    made.setText(scene.title)
-    made.setFont(theme.small())
-    made.setToolTip(scene.about)
-    made.setAccessibleName(f"Open the scene {scene.title}")
-    made.setIconSize(size)
+    """A button with a scene's picture of `size` that opens the scene."""
+    button = QToolButton(parent)
+    button.setAutoRaise(True)
+    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
+    button.setText(scene.title)
+    button.setFont(theme.small())
+    button.setToolTip(scene.about)
+    button.setAccessibleName(f"Open the scene {scene.title}")
+    button.setIconSize(size)
     if scene.picture is not None:
-        made.setIcon(QIcon(_cropped(scene.picture, size, parent.devicePixelRatioF())))
-    made.clicked.connect(lambda _=False: scene.act())
-    return made
+        button.setIcon(QIcon(_cropped(scene.picture, size, parent.devicePixelRatioF())))
+    button.clicked.connect(lambda _=False: scene.act())
+    return button
 
 
 def _cropped(path: Path, size: QSize, ratio: float) -> QPixmap:
-    """The middle of a picture in the thumbnail's aspect; empty where it cannot be read."""
+    """The middle of an image file in the aspect ratio of `size`; empty if it cannot be read."""
     reader = QImageReader(str(path))
     wanted = size * ratio
     whole = reader.size().scaled(wanted, Qt.AspectRatioMode.KeepAspectRatioByExpanding)
