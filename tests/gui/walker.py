@@ -221,7 +221,7 @@ class Walker:
         """Act on a panel's title; one that is dragged goes to the middle of something."""
         bar, floating = dock.titleBarWidget(), dock.isFloating()
         if way == "close":
-            hands.click(bar._close)
+            hands.click(bar.close_button)
             self.happened["closed"] += dock.isHidden()
             return
         if way == "drag":
@@ -230,7 +230,7 @@ class Walker:
         elif way == "double click":
             hands.double_click(bar, QPoint(16, bar.height() // 2))
         else:
-            hands.click(bar._float)
+            hands.click(bar.float_button)
         if dock.isFloating() != floating:
             self.happened[f"{'docked' if floating else 'floated'} by {way}"] += 1
 

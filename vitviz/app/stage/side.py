@@ -22,7 +22,7 @@ from vitviz.app.dialogs.model_chooser import ModelChooser, choose_model
 from vitviz.app.session.comparison import Comparison
 from vitviz.app.session.session import Session
 from vitviz.app.sources import mime
-from vitviz.app.stage.photo_view import PhotoPanel
+from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet
 from vitviz.images.photo import Photo
@@ -104,7 +104,7 @@ class Side(QWidget):
 
     clicked = Signal()  # also if something was dropped
 
-    def __init__(self, caption: Caption, photo: PhotoPanel, open_mime: Callable[[QMimeData], None]) -> None:
+    def __init__(self, caption: Caption, photo: PhotoView, open_mime: Callable[[QMimeData], None]) -> None:
         super().__init__()
         self.caption, self.photo, self._open_mime = caption, photo, open_mime
         self.setAcceptDrops(True)
@@ -145,7 +145,7 @@ class SecondSide(Side):
         # The buttons of this side's empty state act on this side. Their actions have no shortcuts: those of the menu
         # act on the active side.
         own_actions = {name: _action(actions[name].text(), act) for name, act in own.items()}
-        photo = PhotoPanel(comparison.second, {**actions, **own_actions}, name="Second photo")
+        photo = PhotoView(comparison.second, {**actions, **own_actions}, name="Second photo")
         super().__init__(Caption(comparison.second), photo, open_mime)
         for action in own_actions.values():
             action.setParent(self)

@@ -11,7 +11,7 @@ from vitviz.app.dialogs.model_chooser import ModelChooser
 from vitviz.app.session.comparison import Comparison
 from vitviz.app.session.session import Session
 from vitviz.app.stage.opening import Opener, OpenOnSide
-from vitviz.app.stage.photo_view import PhotoPanel
+from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.stage.side import (
     ACTIVE,
     Caption,
@@ -37,7 +37,7 @@ class Stage(QWidget):
     photo_opened = Signal(object)  # Path, on the second side
 
     def __init__(
-        self, session: Session, photo: PhotoPanel, actions: Mapping[str, QAction], opener: Opener
+        self, session: Session, photo: PhotoView, actions: Mapping[str, QAction], opener: Opener
     ) -> None:
         super().__init__()
         self._session = session

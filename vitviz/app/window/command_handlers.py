@@ -13,7 +13,7 @@ from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState, moved_head, moved_layer, moved_query
 from vitviz.app.settings import Settings
 from vitviz.app.stage.opening import Opener
-from vitviz.app.stage.photo_view import PhotoPanel
+from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.stage.stage import Stage
 from vitviz.app.widgets.messages.shortcuts_sheet import ShortcutsSheet
 from vitviz.app.widgets.messages.toast import Toast
@@ -33,7 +33,7 @@ class CommandHandlers:
         window: QMainWindow,
         session: Session,
         settings: Settings,
-        photo: PhotoPanel,
+        photo: PhotoView,
         stage: Stage,
         docks: Docks,
         presentation: Presentation,

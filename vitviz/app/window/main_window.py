@@ -13,7 +13,7 @@ from vitviz.app.settings import REMEMBERED, Settings
 from vitviz.app.sources import mime
 from vitviz.app.sources.samples import MODELS, is_bundled, samples
 from vitviz.app.stage.opening import Opener
-from vitviz.app.stage.photo_view import PhotoPanel
+from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.stage.stage import Stage
 from vitviz.app.ui import theme
 from vitviz.app.widgets.messages.first_start import FirstStart
@@ -58,7 +58,7 @@ class Window(QMainWindow):
         self.notice = Notice()
         self.opener = Opener(self, settings, self.notice.show_message)
         self.tools = ToolBar(session, self.commands)
-        self.photo = PhotoPanel(session, self.commands)
+        self.photo = PhotoView(session, self.commands)
         self.stage = Stage(session, self.photo, self.commands, self.opener)
         self.status = StatusPanel(session)
         self.jobs = JobsBar(session.jobs)
@@ -151,8 +151,8 @@ class Window(QMainWindow):
         stage.changed.connect(lambda: self.tools.set_model_session(stage.session))
         self.presentation.entered.connect(self.welcome.close)
         # Later, when the command line's photo is already requested: with a photo the welcome screen is not needed.
-        self.first_painted.connect(lambda: QTimer.singleShot(0, self._fill_welcome))
-        self.first_painted.connect(lambda: QTimer.singleShot(0, self.docks.build_deferred))
+        self.first_painted.connect(lambda: QTimer.singleShot(0, self, self._fill_welcome))
+        self.first_painted.connect(lambda: QTimer.singleShot(0, self, self.docks.build_deferred))
 
     # Panels and dialogs.
 
@@ -243,7 +243,7 @@ class Window(QMainWindow):
         """Emit `first_painted` when the window is painted for the first time, then remove the filter."""
         if event.type() == QEvent.Type.UpdateRequest and self.isVisible():
             self.removeEventFilter(self)
-            QTimer.singleShot(0, self.first_painted.emit)
+            QTimer.singleShot(0, self, self.first_painted.emit)
         return False
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802

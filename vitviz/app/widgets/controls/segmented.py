@@ -40,6 +40,11 @@ class Segmented(QWidget):
             self._describe()
             self.update()
 
+    @property
+    def barred(self) -> dict[str, str]:
+        """The choices that cannot be picked, each with the reason."""
+        return dict(self._barred)
+
     def set_barred(self, barred: dict[str, str]) -> None:
         """Disable choices: the reasons by key. A reason is shown as the tooltip of the choice."""
         if barred != self._barred:
