@@ -215,7 +215,7 @@ def test_enter_picks_what_has_the_ring(dots, qtbot):
 
 
 def test_spread_and_even_attention_are_drawn_at_their_values(dots):
-    picture, quiet = dots.grab().toImage(), theme.colors(dots.palette()).quiet
+    picture, quiet = dots.grab().toImage(), theme.colors(dots.palette()).muted
     vb = dots.charts[0].vb
     end = vb.mapViewToScene(QPointF(-0.5, 2.5))
     assert any(has(picture, quiet, end + QPointF(x, 0), 1) for x in range(2, 16))  # dashes

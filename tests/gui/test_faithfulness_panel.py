@@ -342,7 +342,7 @@ def test_without_a_photo_and_without_classes_it_says_what_to_do(panel, qtbot, ph
 def test_curves_are_saved_as_picture_or_numbers(scored, qtbot, tmp_path, monkeypatch, name):
     path = tmp_path / name
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
-    with qtbot.waitSignal(scored.session.noted) as told:
+    with qtbot.waitSignal(scored.session.message) as told:
         qtbot.mouseClick(scored.save, Qt.MouseButton.LeftButton)
     assert name in told.args[0]
     if path.suffix == ".png":

@@ -69,7 +69,7 @@ def test_a_dropped_folder_is_walked_with_the_selection_kept(shown, qtbot, folder
     assert session.photo.name == "img10.png"
     assert (session.view.query, session.view.layer, session.view.head) == ((2, 5), 1, 2)
     assert "img2.png" in shown.toast.words.text()
-    with qtbot.waitSignal(session.noted, timeout=20_000):
+    with qtbot.waitSignal(session.message, timeout=20_000):
         qtbot.keyClick(canvas, Qt.Key.Key_Right, ALT)
     assert "last photo" in shown.toast.words.text()
     assert not shown.notice.isVisible()

@@ -11,7 +11,7 @@ from vitviz.app.work.worker import Stopped
 
 @pytest.fixture
 def queue(qapp):
-    made = JobQueue("test", behind=False)
+    made = JobQueue("test", background=False)
     yield made
     made.close()
 
@@ -21,7 +21,7 @@ def held(started, go):
 
     def work(ticket):
         started.set()
-        ticket.tell(Progress("half", 0.5))
+        ticket.report(Progress("half", 0.5))
         while not go.wait(0.002):
             if ticket.stopped():
                 raise Stopped

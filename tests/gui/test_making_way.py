@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from vitviz.app.session.view_state import Hover
-from vitviz.app.work import thread_budget as of_cores
-from vitviz.app.work.thread_budget import Cores
+from vitviz.app.work import thread_budget
+from vitviz.app.work.thread_budget import ThreadBudget
 from vitviz.app.work.worker import Worker
 
 
 @pytest.fixture
 def four(monkeypatch):
     """As on a machine of which torch uses four cores."""
-    monkeypatch.setattr(of_cores.cores, "all", 4)
+    monkeypatch.setattr(thread_budget.budget, "all", 4)
 
 
 def threads_in(worker, qtbot):
@@ -29,7 +29,7 @@ def threads_in(worker, qtbot):
 def test_the_window_computes_alone_panels_with_half_and_what_is_awaited_with_all(shown, qtbot, four):
     assert torch.get_num_threads() == 1  # since there is a trace that moves read
     assert threads_in(Worker("awaited"), qtbot) == 4
-    assert threads_in(Worker("panel", behind=True), qtbot) == 2
+    assert threads_in(Worker("panel", background=True), qtbot) == 2
     assert torch.get_num_threads() == 1
 
 
@@ -37,43 +37,43 @@ def test_the_window_asks_for_its_one_thread_itself(monkeypatch):
     asked = []
     monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
-    cores = Cores()
-    cores.thread_computes(behind=True)  # nothing is known yet, so nothing is changed
-    cores.window_computes()
-    cores.thread_computes(behind=False)
-    cores.thread_computes(behind=True)
+    budget = ThreadBudget()
+    budget.use_threads(background=True)  # nothing is known yet, so nothing is changed
+    budget.use_one_thread()
+    budget.use_threads(background=False)
+    budget.use_threads(background=True)
     assert asked == [1, 6, 3]
 
 
 def test_work_of_panels_waits_while_the_pointer_moves_and_what_is_awaited_does_not(shown, qtbot, monkeypatch):
-    monkeypatch.setattr(of_cores, "REST", 1e6)  # a pointer that never rests …
-    monkeypatch.setattr(of_cores, "PATIENCE", 1e6)  # … and work that waits for it
-    behind, awaited, done = Worker("behind", behind=True), Worker("awaited"), []
+    monkeypatch.setattr(thread_budget, "POINTER_REST", 1e6)  # a pointer that never rests …
+    monkeypatch.setattr(thread_budget, "MAX_WAIT", 1e6)  # … and work that waits for it
+    behind, awaited, done = Worker("behind", background=True), Worker("awaited"), []
     shown.session.point(Hover(patch=(1, 1)))
     for worker, name in ((behind, "behind"), (awaited, "awaited")):
         worker.submit(lambda ticket, name=name: (ticket.stopped(), name)[1], done.append, pytest.fail)
     qtbot.waitUntil(lambda: done == ["awaited"])
     qtbot.wait(50)
     assert done == ["awaited"]
-    monkeypatch.setattr(of_cores, "REST", 0.0)
+    monkeypatch.setattr(thread_budget, "POINTER_REST", 0.0)
     awaited.close()
     behind.close()  # ends though it waits
 
 
 def test_work_goes_on_once_the_pointer_rests_and_even_if_it_never_does(monkeypatch):
-    cores, never = Cores(), threading.Event()
-    monkeypatch.setattr(of_cores, "REST", 0.02)
+    budget, never = ThreadBudget(), threading.Event()
+    monkeypatch.setattr(thread_budget, "POINTER_REST", 0.02)
     before = time.monotonic()
-    cores.pointer_moved()
-    cores.make_way(never)
+    budget.pointer_moved()
+    budget.wait_for_pointer(never)
     assert time.monotonic() >= before + 0.02
-    monkeypatch.setattr(of_cores, "REST", 1e6)
-    monkeypatch.setattr(of_cores, "PATIENCE", 0.02)
-    cores.pointer_moved()
-    cores.make_way(never)  # comes back
+    monkeypatch.setattr(thread_budget, "POINTER_REST", 1e6)
+    monkeypatch.setattr(thread_budget, "MAX_WAIT", 0.02)
+    budget.pointer_moved()
+    budget.wait_for_pointer(never)  # comes back
     never.set()
-    monkeypatch.setattr(of_cores, "PATIENCE", 1e6)
-    cores.make_way(never)  # nobody wants the work any more
+    monkeypatch.setattr(thread_budget, "MAX_WAIT", 1e6)
+    budget.wait_for_pointer(never)  # nobody wants the work any more
 
 
 def test_what_is_prepared_for_the_pointer_survives_other_maps_that_are_asked_for(

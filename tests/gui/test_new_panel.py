@@ -66,7 +66,7 @@ class CounterPanel(Panel):
 
     def start(self):
         def work(ticket):
-            ticket.tell(Progress("Counting", 0.5))
+            ticket.report(Progress("Counting", 0.5))
             while not GO.wait(0.002):
                 if ticket.stopped():
                     raise Stopped

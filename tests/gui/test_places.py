@@ -12,7 +12,7 @@ from steps import picture
 from vitviz.app.panels.patches.panel import PatchesPanel
 from vitviz.app.panels.positions.panel import PositionsPanel
 from vitviz.app.panels.windows.panel import WindowsPanel
-from vitviz.app.widgets.pictures.gallery import GalleryPicture, PicturesView, Spot, arrange, arrange_lead
+from vitviz.app.widgets.pictures.gallery import Gallery, GalleryPicture, Spot, arrange, arrange_lead
 from vitviz.explain.internals import patches
 from vitviz.models.loading import load_model
 
@@ -38,7 +38,7 @@ def test_patches_are_pulled_apart_and_a_hovered_one_is_large(opened, model, qtbo
     assert len(panel.view.pictures) == 28
     hands.choose(panel.mode, "embedding")
     assert panel.view.pictures[0].cells == (8, 8)
-    assert "no convolutional stem" in panel.mode.barred["stem"]
+    assert "no convolutional stem" in panel.mode.disabled["stem"]
 
 
 def test_a_token_is_outlined_on_a_hybrids_finer_stem(opened, qtbot):
@@ -72,7 +72,7 @@ def test_what_is_shown_is_saved_as_png(opened, swin, qtbot, tmp_path, monkeypatc
     panel.session.pin((3, 3))
     if kind is not WindowsPanel:
         qtbot.waitUntil(lambda: len(panel.view.pictures) > 0)
-    with qtbot.waitSignal(panel.session.noted, timeout=20_000) as told:
+    with qtbot.waitSignal(panel.session.message, timeout=20_000) as told:
         qtbot.mouseClick(panel.export, Qt.MouseButton.LeftButton)
     assert told.args == [f"Saved saved.png in {tmp_path}"]
     with Image.open(target) as image:
@@ -96,7 +96,7 @@ def test_all_of_a_panel_is_saved_into_a_folder(opened, swin, qtbot, tmp_path, mo
     folder = tmp_path / "all"
     monkeypatch.setattr("vitviz.app.panels.plate_panel.ask_folder", lambda *_: folder)
     panel = opened(kind, swin)
-    with qtbot.waitSignal(panel.session.noted, timeout=60_000) as told:
+    with qtbot.waitSignal(panel.session.message, timeout=60_000) as told:
         qtbot.mouseClick(panel.export_all, Qt.MouseButton.LeftButton)
     assert told.args == [f"Saved {len(names)} pictures in {folder}"]
     assert {file.name for file in folder.iterdir()} == {f"photo-{name}.png" for name in names}
@@ -135,7 +135,7 @@ def test_narrow_pictures_take_no_more_room_than_they_need():
 
 
 def test_a_cell_is_found_where_it_is_drawn(qtbot):
-    view = PicturesView()
+    view = Gallery()
     qtbot.addWidget(view)
     view.resize(500, 300)
     pixels = np.zeros((3 * 5 - 1, 4 * 5 - 1, 3), np.uint8)

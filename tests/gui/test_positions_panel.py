@@ -39,9 +39,9 @@ def test_similarity_shows_the_map_of_the_position_that_is_pointed_at(opened, mod
     np.testing.assert_allclose(panel.view.pictures[0].pixels, expected, atol=1)
     hands.choose(panel.mode, "norm")
     assert "× the mean" in panel.says.whole
-    hands.choose(panel.mode, "split")  # barred, with the reason
+    hands.choose(panel.mode, "split")  # disabled, with the reason
     assert panel.mode.current == "norm"
-    assert "before the first layer" in panel.mode.barred["split"]
+    assert "before the first layer" in panel.mode.disabled["split"]
     told = panel.mode.accessibleDescription()  # by ear too
     assert "in the logits cannot be chosen: " in told
     assert "before the first layer" in told
@@ -90,7 +90,7 @@ def test_logits_over_prefix_tokens_are_numbers(opened, qtbot):
     numbers = f"class {found.content[2, 0]:+.2f} {found.position[2, 0]:+.2f} = {found.logits[2, 0]:+.2f}"
     assert numbers.replace("-", "−") in panel.changed.text().replace("\u00a0", " ")
     assert panel.changed.isVisible()
-    hands.choose(panel.mode, "similarity")  # barred
+    hands.choose(panel.mode, "similarity")  # disabled
     assert panel.mode.current == "split"
 
 
@@ -101,7 +101,7 @@ def test_logits_follow_the_query_and_a_key_is_read_in_numbers(opened, swin, qtbo
     session.pin((5, 9))
     qtbot.waitUntil(lambda: subject(panel) == "patch (5, 9)")
     assert panel.mode.current == "split"
-    assert "no table of positions" in panel.mode.barred["similarity"]
+    assert "no table of positions" in panel.mode.disabled["similarity"]
     found = positions.split(session.trace, 1, (5, 9))
     assert [one.caption for one in panel.view.pictures] == ["content", "position", "sum", "attention"]
     limit = max(
@@ -202,7 +202,7 @@ def test_logits_that_come_late_do_not_take_the_place_of_a_table(opened, qtbot):
     module = timm.create_model("eva02_tiny_patch14_224", **options)  # a table, and rotations in the logits
     panel = opened(PositionsPanel, load_model(module, device="cpu"))
     qtbot.waitUntil(lambda: panel.shown().mode == "similarity")
-    assert panel.mode.barred == {}
+    assert panel.mode.disabled == {}
     hands.choose(panel.mode, "split")
     assert panel.busy
     hands.choose(panel.mode, "norm")

@@ -36,7 +36,7 @@ def test_a_method_without_a_query_is_of_a_class_and_pointing_reads_its_values(sh
     session = shown.session
     assert shown.status.query.text().startswith(f"Class {session.model.labels[3]}, ")
     assert "pinned" not in shown.status.query.text()
-    session.free()
+    session.unpin()
     for patch in ((2, 2), (6, 1)):  # a pointer that is there already, from a test before, does not move
         qtbot.mouseMove(shown.photo.canvas, at(shown, *patch))
     values = session.heatmap.values

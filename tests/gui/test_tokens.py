@@ -193,7 +193,7 @@ def test_zoom_holds_the_cell_under_the_pointer_and_dragging_moves(shown, panel, 
     assert view.zoomed_in
     assert view.at(QPointF(place)) == (30, 40)
     assert view.cell_rect(30, 40).width() > 15
-    shown.session.free()
+    shown.session.unpin()
     qtbot.mousePress(view, LEFT, pos=place)
     qtbot.mouseMove(view, place + QPoint(30, 20))
     qtbot.mouseMove(view, place + QPoint(60, 40))

@@ -52,7 +52,7 @@ def test_a_click_in_the_list_chooses_a_method_and_the_keyboard_does_too(shown, q
 
 
 def test_a_method_that_does_not_apply_says_why_and_cannot_be_chosen(shown, qtbot):
-    shown.tools.method.set_barred({"rollout": "does not apply, because rows are no shares"})
+    shown.tools.method.disable_choices({"rollout": "does not apply, because rows are no shares"})
     choose(shown, qtbot, "rollout")
     assert shown.session.view.method == "attention"
     shown.tools.method.close_popover()

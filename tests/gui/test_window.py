@@ -250,7 +250,7 @@ def test_text_stands_out_from_what_it_is_written_on(scheme):
     written = [(scheme.on_accent, scheme.accent), (scheme.text, scheme.line)]
     written += [
         (ink, paper)
-        for ink in (scheme.text, scheme.quiet)
+        for ink in (scheme.text, scheme.muted)
         for paper in (scheme.window, scheme.base, scheme.raised)
     ]
     for ink, paper in written:

@@ -337,7 +337,7 @@ def test_what_is_saved_is_what_is_shown(opened, swin, qtbot, tmp_path, monkeypat
 
     def saved(name: str) -> str:
         monkeypatch.setattr("vitviz.app.panels.plate_panel.ask_target", lambda *_: tmp_path / f"{name}.png")
-        with qtbot.waitSignal(session.noted, timeout=20_000):
+        with qtbot.waitSignal(session.message, timeout=20_000):
             qtbot.mouseClick(panel.export, Qt.MouseButton.LeftButton)
         with Image.open(tmp_path / f"{name}.png") as image:
             return str(image.info["Plate"])
@@ -365,7 +365,7 @@ def test_the_matrices_that_are_saved_are_those_that_are_shown(opened, swin, qtbo
     assert panel.shown().matrices.layer is session.trace.layers[2]
     target = tmp_path / "matrix.png"
     monkeypatch.setattr("vitviz.app.panels.plate_panel.ask_target", lambda *_: target)
-    with qtbot.waitSignal(session.noted, timeout=20_000):
+    with qtbot.waitSignal(session.message, timeout=20_000):
         qtbot.mouseClick(panel.export, Qt.MouseButton.LeftButton)
     options = {"layer": 2, "head": 1, "query": (13, 13), "colormap": session.view.colormap}
     expected = vitviz.plate(session.trace, "matrix", **options)

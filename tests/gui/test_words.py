@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from vitviz.app.panels.catalog import PANELS
 from vitviz.app.ui import theme
-from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet, broken
+from vitviz.app.widgets.base.title_bar import ElidedLabel, MutedLabel, wrapped_lines
 from vitviz.app.widgets.charts.bar_list import Bar, BarList
 from vitviz.app.widgets.matrix.heat_table import Cell, HeatCells, HeatTable
 from vitviz.app.widgets.mosaic.labels import Labels, draw
@@ -23,7 +23,7 @@ WORDS = st.lists(st.text("abcdefg(),", min_size=1, max_size=12), min_size=1, max
 @given(text=WORDS, width=st.integers(20, 400), most=st.integers(1, 3))
 def test_a_text_is_broken_between_words_and_only_then_cut(qapp, text, width, most):
     metrics = QFontMetrics(QGuiApplication.font())
-    lines = broken(text, metrics, width, most)
+    lines = wrapped_lines(text, metrics, width, most)
     assert 1 <= len(lines) <= most
     assert all(metrics.horizontalAdvance(line) <= width for line in lines)
     if not lines[-1].endswith("…"):
@@ -36,7 +36,7 @@ def test_a_dot_between_two_sentences_begins_and_ends_no_line(qapp):
     metrics = QFontMetrics(QFont())
     text = "What patch (6, 5) attends to · logarithmic"
     for width in range(60, metrics.horizontalAdvance(text)):
-        lines = broken(text, metrics, width, 3)
+        lines = wrapped_lines(text, metrics, width, 3)
         assert not [line for line in lines if line.startswith("·") or line.endswith("·")], width
 
 
@@ -49,20 +49,20 @@ def test_what_belongs_together_stays_in_one_line_where_it_can(qapp):
         width = metrics.horizontalAdvance(text) - 4
         head, _, rest = text.rpartition(" · ")
         head, rest = (head, rest) if head else (text[:18], text[19:])
-        assert broken(text, metrics, width, 2) == [head, rest]
+        assert wrapped_lines(text, metrics, width, 2) == [head, rest]
 
 
 def test_row_and_column_of_a_patch_stay_together(qapp):
     metrics = QFontMetrics(QFont())
     text = "token (3, 3) ← 4 of 15×15 ← 16 of 30×30"
     for width in range(metrics.horizontalAdvance("token (3, 3)"), metrics.horizontalAdvance(text)):
-        assert "(3, 3)" in broken(text, metrics, width, 3)[0]
+        assert "(3, 3)" in wrapped_lines(text, metrics, width, 3)[0]
 
 
 @pytest.fixture
 def column(qtbot):
     """A narrow column with a label of up to two lines."""
-    widget, label = QWidget(), Quiet()
+    widget, label = QWidget(), MutedLabel()
     layout = QVBoxLayout(widget)
     layout.addWidget(label)
     layout.addStretch(1)
@@ -99,7 +99,7 @@ def test_no_sentence_over_a_panel_is_cut(shown, qtbot, name):
     dock.raise_()
     qtbot.waitUntil(dock.panel.isVisible)
     shown.session.pin((4, 5))
-    said = [label for label in dock.panel.findChildren(Quiet) if label.isVisible() and label.whole]
+    said = [label for label in dock.panel.findChildren(MutedLabel) if label.isVisible() and label.whole]
     cut = [label.whole for label in said if label.lines()[-1].endswith("…") and not label.whole.endswith("…")]
     assert not cut
 

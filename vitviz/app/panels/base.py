@@ -35,7 +35,7 @@ class Panel(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session
-        self.worker = Worker(self.name, self, behind=True)
+        self.worker = Worker(self.name, self, background=True)
         self._behind = True
 
     @property

@@ -14,7 +14,7 @@ from vitviz.app.panels.choices import Choices
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Query, ViewState
 from vitviz.app.ui import icons, number_format, theme
-from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.app.widgets.controls.tool_button import tool
 from vitviz.app.widgets.photo.colour_bar import ColorBar
@@ -55,7 +55,7 @@ class PlatePanel(Panel, Generic[V]):
     ) -> None:
         super().__init__(session, parent)
         self.choices = Choices(session, self.name, choices)
-        self.says = Quiet()
+        self.says = MutedLabel()
         self.mode = Segmented(name, modes)
         self._modes = [key for key, _ in modes]
         self.export = tool("Save this picture as PNG")
@@ -78,11 +78,11 @@ class PlatePanel(Panel, Generic[V]):
         """The first row: the sentence, and the buttons that save."""
         return row(self.says, self.export, self.export_all, wide=self.says)
 
-    def offer(self, chosen: str, barred: dict[str, str]) -> str:
-        """Show the chosen mode, or the first that is not barred where the chosen one is; returns the mode to draw."""
-        open_modes = [key for key in self._modes if key not in barred]
+    def offer(self, chosen: str, disabled: dict[str, str]) -> str:
+        """Show the chosen mode, or the first that is not disabled where the chosen one is; returns the mode to draw."""
+        open_modes = [key for key in self._modes if key not in disabled]
         mode = chosen if chosen in open_modes or not open_modes else open_modes[0]
-        self.mode.set_barred(barred)
+        self.mode.disable_choices(disabled)
         self.mode.set_current(mode)
         return mode
 
@@ -114,7 +114,7 @@ class PlatePanel(Panel, Generic[V]):
         if path is not None:
             session.save(
                 lambda: write_plate(shown, path),
-                lambda: session.noted.emit(f"Saved {path.name} in {path.parent}"),
+                lambda: session.message.emit(f"Saved {path.name} in {path.parent}"),
             )
 
 
@@ -169,7 +169,7 @@ def save_plates(panel: QWidget, session: Session, kinds: Sequence[str]) -> None:
     written: list[int] = []
     session.save(
         lambda: written.append(write_plates(trace, kinds, folder, **options)),
-        lambda: session.noted.emit(f"Saved {written[0]} pictures in {folder}"),
+        lambda: session.message.emit(f"Saved {written[0]} pictures in {folder}"),
     )
 
 

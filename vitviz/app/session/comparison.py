@@ -182,7 +182,7 @@ class Comparison(QObject):
         refused = there.methods().get(view.method)
         there.show_view(settled(view, there.shape, there.methods()))
         if refused is not None and "method" in changed:
-            there.noted.emit(
+            there.message.emit(
                 f"{there.trace.model.name} shows attention: {find(view.method).label} {refused}."
             )
 

@@ -10,7 +10,7 @@ from vitviz.app.session import compute, prefetch
 from vitviz.app.session.compute import Drawn
 from vitviz.app.session.view_state import Direction, Query, Selection
 from vitviz.app.work.failure import Failure, failure
-from vitviz.app.work.thread_budget import cores
+from vitviz.app.work.thread_budget import budget
 from vitviz.app.work.worker import Stopped, Ticket, Worker
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Maps(QObject):
         self._late = False
         self._heat_worker = Worker("heat", self)
         self._tiles_worker = Worker("heads", self)
-        self._ready_worker = Worker("ready", self, behind=True)
+        self._ready_worker = Worker("ready", self, background=True)
         self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)
         self._patience.timeout.connect(self._be_late)
 
@@ -113,7 +113,7 @@ class Maps(QObject):
                 self._heats[chosen] = drawn.heatmap
         self._settle()
         if trace is not None:
-            cores.window_computes()
+            budget.use_one_thread()
             self._ready_worker.submit(lambda ticket: _prepared(trace, ticket), self._prepare, self._ignore)
 
     def close(self) -> None:

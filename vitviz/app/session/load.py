@@ -109,7 +109,7 @@ def produce(request: Request, ticket: Ticket) -> OpenResult:
     if picture is None or loaded is None:
         return OpenResult(request, picture, loaded, problem=problem)
     traced = _run(loaded.model, picture.photo, request, ticket)
-    ticket.tell(Progress(f"Drawing the maps of {loaded.model.name}"))
+    ticket.report(Progress(f"Drawing the maps of {loaded.model.name}"))
     view = request.view
     if request.held is not None and request.held.model.labels != loaded.model.labels:
         view = replace(view, target=None)  # the other model numbers its classes differently
@@ -120,18 +120,18 @@ def _picture(request: Request, ticket: Ticket) -> OpenedPhoto | None:
     photo = request.photo
     skipped: tuple[str, ...] = ()
     if isinstance(photo, Walk):
-        ticket.tell(Progress(f"Opening a photo in {photo.folder.name}"))
+        ticket.report(Progress(f"Opening a photo in {photo.folder.name}"))
         found = walk(photo)
         photo, skipped = found.photo, found.skipped
     elif isinstance(photo, Path):
-        ticket.tell(Progress(f"Opening {photo.name}"))
+        ticket.report(Progress(f"Opening {photo.name}"))
         photo = open_image(photo)
     elif isinstance(photo, QImage):
         photo = photo_of(photo)
     if isinstance(photo, Photo):
         photo = OpenedPhoto(photo, levels(photo.pixels), skipped)
     if photo is not None:
-        ticket.tell(photo)
+        ticket.report(photo)
     return photo
 
 
@@ -140,7 +140,7 @@ def _model(request: Request, ticket: Ticket) -> Loaded | None:
         return request.model
     if not request.model:
         return None
-    ticket.tell(Progress(f"Loading {Path(request.model).name}"))
+    ticket.report(Progress(f"Loading {Path(request.model).name}"))
     from vitviz.models.loading import load_model
 
     # Taken before loading, so that a file that changes during loading is loaded again next time.
@@ -150,7 +150,7 @@ def _model(request: Request, ticket: Ticket) -> Loaded | None:
 
 
 def _run(model: "Model", photo: Photo, request: Request, ticket: Ticket) -> "Trace":
-    ticket.tell(Progress(f"Running {model.name} on {photo.name}"))
+    ticket.report(Progress(f"Running {model.name} on {photo.name}"))
     from vitviz.attention.trace import Cancelled, trace
 
     traced = partial(

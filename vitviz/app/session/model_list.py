@@ -43,7 +43,7 @@ class ModelList(QObject):
 
 def catalog(ticket: Ticket) -> "list[Entry]":
     """All models that can be loaded by name, bundled ones first; the first call imports timm."""
-    ticket.tell(Progress("Reading the list of models"))
+    ticket.report(Progress("Reading the list of models"))
     from vitviz.models.catalog import entries
 
     return [_bundled(name) for name in models()] + entries()

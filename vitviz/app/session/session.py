@@ -32,7 +32,7 @@ from vitviz.app.sources.folder import FolderEnd, Walk
 from vitviz.app.work.failure import failure
 from vitviz.app.work.jobs import JobQueue
 from vitviz.app.work.progress import Progress
-from vitviz.app.work.thread_budget import cores
+from vitviz.app.work.thread_budget import budget
 from vitviz.explain.registry import find
 from vitviz.images.photo import Photo
 
@@ -57,7 +57,7 @@ class Session(QObject):
     failed = Signal(object)  # Failure
     photo_opened = Signal(object)  # Path
     scale_changed = Signal()  # the colour scale that several maps share
-    noted = Signal(str)  # a sentence for the user that is not an error
+    message = Signal(str)  # a sentence for the user that is not an error
     play_asked = Signal()  # start or stop playing through the layers
 
     def __init__(
@@ -88,7 +88,7 @@ class Session(QObject):
         self.opening.failed.connect(self._on_failed)
         self.model_list = ModelList(self)
         self.jobs = JobQueue("jobs", self)
-        self._writing = JobQueue("write", self, behind=False)
+        self._writing = JobQueue("write", self, background=False)
         for queue in (self.jobs, self._writing):
             queue.failed.connect(self.failed)
 
@@ -191,7 +191,7 @@ class Session(QObject):
         """Request the next (1) or previous (-1) photo of the same folder; steps of a running request are added."""
         photo, steps = self.photo, self.opening.steps(steps)
         if photo is None or photo.path is None:
-            self.noted.emit("Open a photo or a folder first.")
+            self.message.emit("Open a photo or a folder first.")
         elif steps:
             self.open(photo=Walk(photo.path.parent, photo.path.name, steps))
         else:
@@ -264,7 +264,7 @@ class Session(QObject):
             and result.picture.skipped
             and result.picture is not result.request.shown
         ):
-            self.noted.emit(f"Skipped files that cannot be read: {', '.join(result.picture.skipped)}")
+            self.message.emit(f"Skipped files that cannot be read: {', '.join(result.picture.skipped)}")
 
     def _show_trace(self, result: OpenResult, picture: OpenedPhoto) -> None:
         view = portable(self.view, self.shape)
@@ -290,7 +290,7 @@ class Session(QObject):
 
     def _report(self, problem: BaseException) -> None:
         if isinstance(problem, FolderEnd):
-            self.noted.emit(problem.message)
+            self.message.emit(problem.message)
         else:
             self.failed.emit(failure(problem))
 
@@ -357,7 +357,7 @@ class Session(QObject):
         """Set the item under the pointer."""
         if hover == self.hover:
             return
-        cores.pointer_moved()
+        budget.pointer_moved()
         selection_before = self.selection
         self.hover = hover
         # The selection first: a slot that has handled its change need not handle the change of the hovered item.
@@ -368,7 +368,7 @@ class Session(QObject):
         """Make a patch, several patches or a prefix token the query until `unpin` is called."""
         self.change(query=query, pinned=True)
 
-    def free(self) -> None:
+    def unpin(self) -> None:
         """Let the query follow the pointer again."""
         self.change(query=None, pinned=False)
 

@@ -18,7 +18,7 @@ _SIGNED = "Values on both sides of zero are blue below it and red above, in any 
 _STYLE_NAMES = {"glow": "glow", "tint": "even tint", "contour": "contours", "dim": "dim the rest"}
 
 
-class Controls(QWidget):
+class AppearanceBar(QWidget):
     """How the heat is drawn."""
 
     def __init__(self, session: Session, actions: Mapping[str, QAction]) -> None:
@@ -59,16 +59,16 @@ class Controls(QWidget):
             choice.chosen.connect(self._choose_between)
         session.view_changed.connect(self._follow)
         self._follow(session.view, session.view)
-        self._dress()
+        self._apply_palette()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Tint again."""
         if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
+            self._apply_palette()
         super().changeEvent(event)
 
-    def _dress(self) -> None:
-        theme.calm(self.opacity)
+    def _apply_palette(self) -> None:
+        theme.mute_accent(self.opacity)
         self.grid.setIcon(icons.icon("grid", self.palette()))
 
     def _follow(self, _: ViewState, now: ViewState) -> None:

@@ -18,18 +18,18 @@ from vitviz.app.commands import of_stage
 from vitviz.app.session import colour_scale, describe
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Patch, ViewState, patches_in
-from vitviz.app.stage.appearance_bar import Controls
+from vitviz.app.stage.appearance_bar import AppearanceBar
 from vitviz.app.stage.query_tool import QueryTool
 from vitviz.app.ui import number_format, theme
 from vitviz.app.ui.pixels import grid_area, smooth_size
-from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.base.title_bar import ElidedLabel, MutedLabel
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.messages.progress_card import ProgressCard
 from vitviz.app.widgets.messages.welcome import Welcome
 from vitviz.app.widgets.photo.canvas import Canvas
 from vitviz.app.widgets.photo.colour_bar import ColorBar
 from vitviz.app.widgets.photo.grid import Grid
-from vitviz.app.widgets.photo.token_chips import Chips
+from vitviz.app.widgets.photo.token_chips import TokenChips
 from vitviz.images.framing import PatchGrid
 from vitviz.render.colors import SIGNED_COLORMAP, Bar, bar, bending, is_signed, lookup_table, to_unit
 from vitviz.render.overlay import heat_rgba, pixel_grid
@@ -60,12 +60,12 @@ class PhotoView(QWidget):
         self.setAccessibleName(name)
         self.title = ElidedLabel(lines=2)
         self.title.setFont(theme.body(strong=True))
-        self.scale = Quiet()
+        self.scale = MutedLabel()
         self.canvas = Canvas()
         self.canvas.setAccessibleName(name)
         self.bar = ColorBar()
         self.bar.setAccessibleName(f"Colour scale of the {name.lower()}")
-        self.chips = Chips()
+        self.chips = TokenChips()
         self.chips.picked.connect(self._pick_prefix)
         self._bar: Bar | None = None  # what the colours of the heat stand for
         self._grid: tuple[Trace, PatchGrid, Grid] | None = None
@@ -73,9 +73,9 @@ class PhotoView(QWidget):
         self._has_keys = not actions["open"].shortcut().isEmpty()  # those of a second photo have none
         self.sums = QLabel()
         self.sums.setFont(theme.body())
-        self.controls = Controls(session, actions)
+        self.controls = AppearanceBar(session, actions)
         self.welcome = Welcome(self.canvas, [actions["open"], actions["choose_model"]])
-        self.no_model = Invitation(self.canvas, [actions["choose_model"], actions["open_weights"]], low=True)
+        self.no_model = EmptyState(self.canvas, [actions["choose_model"], actions["open_weights"]], low=True)
         self.progress = ProgressCard(self.canvas)
         self.progress.cancelled.connect(session.cancel)
         # Work that ends at once shows no progress card.
@@ -353,6 +353,6 @@ class PhotoView(QWidget):
                 else "Then choose a model to look with."
             )
             keys = "or open one (Ctrl+O), or paste one (Ctrl+V)." if self._has_keys else "or open one."
-            self.welcome.invite("Drop a photo here", f"{keys} {ready}")
+            self.welcome.show_message("Drop a photo here", f"{keys} {ready}")
         elif session.trace is None:
-            self.no_model.invite("No model yet", "Choose one to see what it attends to in this photo.")
+            self.no_model.show_message("No model yet", "Choose one to see what it attends to in this photo.")

@@ -57,7 +57,7 @@ class QueryTool(QObject):
         super().__init__(canvas)
         self._session = session
         self._corners: Corners | None = None
-        canvas.pointed.connect(self._point)
+        canvas.hover_changed.connect(self._point)
         canvas.left.connect(lambda: session.point(Hover()))
         canvas.clicked.connect(self._click)
         canvas.toggled.connect(self._toggle)
@@ -71,7 +71,7 @@ class QueryTool(QObject):
 
     def _pin(self, query: Query) -> None:
         if query is None:
-            self._session.free()
+            self._session.unpin()
         else:
             self._session.pin(query)
 

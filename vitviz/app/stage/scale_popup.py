@@ -33,7 +33,7 @@ TEMPERATURES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 _NOTE = "Colours follow weight^(1/T), as if the softmax had been T times as warm. Numbers stay as they are."
 
 
-class ScaleCard(QFrame):
+class ScalePopup(QFrame):
     """All that can be chosen about the colour scale; opened by the button, closed by a click elsewhere or Escape."""
 
     def __init__(self, session: Session, parent: QWidget) -> None:
@@ -64,7 +64,7 @@ class ScaleCard(QFrame):
         for field in (self.low, self.high):
             field.editingFinished.connect(self._fix)
         session.view_changed.connect(lambda _before, _now: self._follow() if self.isVisible() else None)
-        self._dress()
+        self._apply_palette()
 
     def _lay_out(self, heading: QLabel) -> None:
         rows = QGridLayout()
@@ -104,7 +104,7 @@ class ScaleCard(QFrame):
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Calm the slider in the new colours."""
         if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
+            self._apply_palette()
         super().changeEvent(event)
 
     def open_at(self, button: QWidget) -> None:
@@ -121,8 +121,8 @@ class ScaleCard(QFrame):
         self.show()
         self.kinds[self._session.view.scale].setFocus(Qt.FocusReason.PopupFocusReason)
 
-    def _dress(self) -> None:
-        theme.calm(self.temperature)
+    def _apply_palette(self) -> None:
+        theme.mute_accent(self.temperature)
 
     def _choose(self, key: str) -> None:
         session = self._session
@@ -182,7 +182,7 @@ class ScaleButton(QToolButton):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._card: ScaleCard | None = None
+        self._card: ScalePopup | None = None
         self.setAutoRaise(True)
         self.setMinimumHeight(28)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -192,10 +192,10 @@ class ScaleButton(QToolButton):
         self._follow(session.view, session.view)
 
     @property
-    def card(self) -> ScaleCard:
+    def card(self) -> ScalePopup:
         """The card, made when it is first wanted."""
         if self._card is None:
-            self._card = ScaleCard(self._session, self)
+            self._card = ScalePopup(self._session, self)
         return self._card
 
     def _follow(self, _: ViewState, now: ViewState) -> None:

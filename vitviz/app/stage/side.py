@@ -24,7 +24,7 @@ from vitviz.app.session.session import Session
 from vitviz.app.sources import mime
 from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.ui import icons, theme
-from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet
+from vitviz.app.widgets.base.title_bar import ElidedLabel, MutedLabel
 from vitviz.images.photo import Photo
 
 ACTIVE = "active side"
@@ -52,7 +52,7 @@ class Caption(QWidget):
         self._followed = followed
         self.name = ElidedLabel()
         self.name.setFont(theme.body(strong=True))
-        self.classes = Quiet(lines=1)
+        self.classes = MutedLabel(lines=1)
         self.active = QLabel(ACTIVE)
         self.active.setFont(theme.small())
         self.active.setForegroundRole(QPalette.ColorRole.Link)

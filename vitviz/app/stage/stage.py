@@ -33,7 +33,7 @@ class Stage(QWidget):
     # A comparison began or ended, the second side shows something else or became busy or idle, or the active side changed.
     changed = Signal()
     failed = Signal(object)  # Failure of the second side
-    noted = Signal(str)  # message of the second side
+    message = Signal(str)  # message of the second side
     photo_opened = Signal(object)  # Path, on the second side
 
     def __init__(
@@ -70,7 +70,7 @@ class Stage(QWidget):
             self.comparison.ended.connect(self._end)
             second = self.comparison.second
             second.failed.connect(self.failed)
-            second.noted.connect(self.noted)
+            second.message.connect(self.message)
             second.photo_opened.connect(self.photo_opened)
             second.photo_changed.connect(self.changed)
             second.model_changed.connect(self.changed)

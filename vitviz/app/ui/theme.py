@@ -22,7 +22,7 @@ class Colors:
     raised: str
     line: str
     text: str
-    quiet: str
+    muted: str
     accent: str
     on_accent: str
 
@@ -54,7 +54,7 @@ def colors(palette: QPalette) -> Colors:
 def palette(scheme: Colors) -> QPalette:
     """The Qt palette of a colour scheme."""
     made = QPalette(QColor(scheme.raised), QColor(scheme.window))
-    text, quiet = QColor(scheme.text), QColor(scheme.quiet)
+    text, quiet = QColor(scheme.text), QColor(scheme.muted)
     for role, color in (
         (_Role.Window, scheme.window),
         (_Role.Base, scheme.base),
@@ -90,14 +90,14 @@ def apply(app: QApplication, theme: str) -> None:
     app.setPalette(palette(DARK if dark else LIGHT))
 
 
-def calm(widget: QWidget) -> None:
+def mute_accent(widget: QWidget) -> None:
     """Replace the accent colour of a slider or progress bar by the muted one. Call it again when the palette changes."""
-    quieten(widget, _Role.Highlight, _Role.Accent)
+    set_muted(widget, _Role.Highlight, _Role.Accent)
 
 
-def quieten(widget: QWidget, *roles: QPalette.ColorRole) -> None:
+def set_muted(widget: QWidget, *roles: QPalette.ColorRole) -> None:
     """Set roles of a widget's palette to the muted text colour. Call it again when the palette changes."""
-    quiet = QColor(colors(QApplication.palette()).quiet)
+    quiet = QColor(colors(QApplication.palette()).muted)
     # Only these roles: a widget whose palette sets all roles gets no PaletteChange event for another theme.
     made = QPalette()
     for role in roles:

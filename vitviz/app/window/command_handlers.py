@@ -168,7 +168,7 @@ class CommandHandlers:
         if self._presentation.on:
             self._presentation.toggle()
         else:
-            self._session.free()
+            self._session.unpin()
 
     def _play(self) -> None:
         self._docks.reveal("layers")

@@ -45,7 +45,7 @@ class JobsBar(QWidget):
 
     def _apply_palette(self) -> None:
         self.cancel.setIcon(icons.icon("close", self.palette()))
-        theme.calm(self.bar)
+        theme.mute_accent(self.bar)
 
     def _show(self) -> None:
         jobs = self._queue.jobs

@@ -26,7 +26,7 @@ from vitviz.app.window.docks import Docks
 from vitviz.app.window.enablement import Enablement
 from vitviz.app.window.jobs_bar import JobsBar
 from vitviz.app.window.presentation import Presentation
-from vitviz.app.window.status_bar import StatusPanel
+from vitviz.app.window.status_bar import StatusBar
 from vitviz.app.window.tool_bar import ToolBar
 from vitviz.app.window.welcome import WelcomeController
 from vitviz.app.work.failure import Failure
@@ -60,7 +60,7 @@ class Window(QMainWindow):
         self.tools = ToolBar(session, self.commands)
         self.photo = PhotoView(session, self.commands)
         self.stage = Stage(session, self.photo, self.commands, self.opener)
-        self.status = StatusPanel(session)
+        self.status = StatusBar(session)
         self.jobs = JobsBar(session.jobs)
         self.toast = Toast(self.photo.canvas)
         self._build()
@@ -139,14 +139,14 @@ class Window(QMainWindow):
     def _connect(self) -> None:
         session, stage = self.session, self.stage
         session.failed.connect(self.show_failure)
-        session.noted.connect(self.toast.show_message)
+        session.message.connect(self.toast.show_message)
         session.trace_changed.connect(self.notice.clear_after_success)
         session.model_changed.connect(self._remember_model)
         session.photo_opened.connect(self.remember_photo)
         session.photo_changed.connect(self._update_title)
         session.photo_changed.connect(self._fill_welcome)
         stage.failed.connect(self.show_failure)
-        stage.noted.connect(self.toast.show_message)
+        stage.message.connect(self.toast.show_message)
         stage.photo_opened.connect(self.remember_photo)
         stage.changed.connect(lambda: self.tools.set_model_session(stage.session))
         self.presentation.entered.connect(self.welcome.close)

@@ -146,7 +146,7 @@ class OptionsForm(QWidget):
         slider.sliderMoved.connect(lambda step: number.setText(f"{step / _STEPS:.2f}"))
         slider.valueChanged.connect(lambda step: number.setText(f"{step / _STEPS:.2f}"))
         slider.valueChanged.connect(lambda step: self._set(option, step / _STEPS))
-        theme.calm(slider)
+        theme.mute_accent(slider)
         number.setFont(theme.body())
         number.setFixedWidth(36)
         number.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)

@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
 
 from vitviz.app.stage.stage import Stage
 from vitviz.app.window.docks import Docks
-from vitviz.app.window.status_bar import StatusPanel
+from vitviz.app.window.status_bar import StatusBar
 
 LARGER = 1.6
 """Factor of the text size: 13 pixels become 21, which can be read from the last row on a screen of 720 lines."""
@@ -24,7 +24,7 @@ class Presentation(QObject):
     entered = Signal()  # before anything is hidden
     changed = Signal()  # entered or left
 
-    def __init__(self, window: QMainWindow, docks: Docks, stage: Stage, status: StatusPanel) -> None:
+    def __init__(self, window: QMainWindow, docks: Docks, stage: Stage, status: StatusBar) -> None:
         super().__init__(window)
         self._window = window
         self._docks = docks

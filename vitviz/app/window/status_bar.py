@@ -11,7 +11,7 @@ from vitviz.app.widgets.base.title_bar import ElidedLabel
 from vitviz.explain.registry import find
 
 
-class StatusPanel(QWidget):
+class StatusBar(QWidget):
     """One line of facts about what is pointed at, and about the trace."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:

@@ -117,7 +117,7 @@ class ToolBar(QWidget):
         known = self._session.methods()
         self.method.setEnabled(bool(known))
         self.direction.setEnabled(bool(known))
-        self.method.set_barred({name: reason for name, reason in known.items() if reason is not None})
+        self.method.disable_choices({name: reason for name, reason in known.items() if reason is not None})
 
     def _show_target(self) -> None:
         """Show the class that a class-specific method explains; hidden for other methods."""
@@ -145,7 +145,7 @@ class ToolBar(QWidget):
         one_way = not method.reversible
         self.direction.setVisible(method.takes("query") or method.takes("direction"))
         reason = {"by": f"{method.label} only shows what tokens attend to."} if one_way else {}
-        self.direction.set_barred(reason)
+        self.direction.disable_choices(reason)
 
 
 def _short(name: str) -> str:

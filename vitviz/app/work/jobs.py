@@ -42,15 +42,15 @@ class Job(QObject):
 class JobQueue(QObject):
     """Runs jobs in the order they were started, in one thread.
 
-    With `behind`, jobs use half of torch's threads and wait while the pointer moves.
+    With `background`, jobs use half of torch's threads and wait while the pointer moves.
     """
 
     changed = Signal()  # a job was started, reported progress, or ended
     failed = Signal(object)  # Failure of a job
 
-    def __init__(self, name: str, parent: QObject | None = None, behind: bool = True) -> None:
+    def __init__(self, name: str, parent: QObject | None = None, background: bool = True) -> None:
         super().__init__(parent)
-        self._worker = Worker(name, self, behind=behind)
+        self._worker = Worker(name, self, background=background)
         self._waiting: deque[Job] = deque()
         self._running: Job | None = None
         self._closed = False
@@ -72,7 +72,7 @@ class JobQueue(QObject):
         """Add a job to the queue; `title` is shown to the user.
 
         `finished` is called with the result of `work`; an exception is emitted by `failed`. `work` reports Progress with
-        `ticket.tell` and raises Stopped when `ticket.stopped()` is true.
+        `ticket.report` and raises Stopped when `ticket.stopped()` is true.
         """
         job = Job(self, title, work)
         if finished is not None:

@@ -18,6 +18,6 @@ def progress_of(ticket: Ticket) -> Callable[[str, float | None], None]:
     """A `progress` callback for the library's functions that reports to the GUI thread."""
 
     def progress(text: str, done: float | None) -> None:
-        ticket.tell(Progress(text, done))
+        ticket.report(Progress(text, done))
 
     return progress

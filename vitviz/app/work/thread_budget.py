@@ -10,18 +10,18 @@ import time
 from threading import Event
 
 _STEP = 0.015  # seconds between two checks of the pointer
-REST = 0.06  # seconds without a move after which the pointer is considered at rest
-PATIENCE = 0.5  # the longest wait in seconds, for each call of `make_way`
+POINTER_REST = 0.06  # seconds without a move after which the pointer is considered at rest
+MAX_WAIT = 0.5  # the longest wait in seconds, for each call of `wait_for_pointer`
 
 
-class Cores:
+class ThreadBudget:
     """Sets torch's number of threads, and knows when the pointer moved last."""
 
     def __init__(self) -> None:
         self.all = 0  # torch's default number of threads; 0 until torch is imported for the first trace
-        self._moved = -REST
+        self._moved = -POINTER_REST
 
-    def window_computes(self) -> None:
+    def use_one_thread(self) -> None:
         """Let torch use one thread for what the calling thread, the GUI thread, computes from now on."""
         import torch
 
@@ -29,21 +29,21 @@ class Cores:
             self.all = torch.get_num_threads()
         torch.set_num_threads(1)  # for the calling thread; other threads keep the number they have set
 
-    def thread_computes(self, behind: bool) -> None:
-        """Let torch use all threads for what the calling thread computes; half of them for background work (`behind`)."""
+    def use_threads(self, background: bool) -> None:
+        """Let torch use all threads, or half of them for `background` work, for what the calling thread computes."""
         torch = sys.modules.get("torch")
         if torch is not None and self.all:
-            torch.set_num_threads(max(1, self.all // 2) if behind else self.all)
+            torch.set_num_threads(max(1, self.all // 2) if background else self.all)
 
     def pointer_moved(self) -> None:
         """The pointer has moved now."""
         self._moved = time.monotonic()
 
-    def make_way(self, stop: Event) -> None:
-        """Wait while the pointer moves, for `PATIENCE` seconds at most, so that work ends even if it never rests."""
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < min(end, self._moved + REST) and not stop.wait(_STEP):
+    def wait_for_pointer(self, stop: Event) -> None:
+        """Wait while the pointer moves, for `MAX_WAIT` seconds at most, so that work ends even if it never rests."""
+        end = time.monotonic() + MAX_WAIT
+        while time.monotonic() < min(end, self._moved + POINTER_REST) and not stop.wait(_STEP):
             pass
 
 
-cores = Cores()
+budget = ThreadBudget()

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from PySide6.QtCore import QObject, Signal
 
-from vitviz.app.work.thread_budget import cores
+from vitviz.app.work.thread_budget import budget
 
 T = TypeVar("T")
 
@@ -20,9 +20,11 @@ class Stopped(Exception):  # noqa: N818
 class Ticket:
     """Passed to work in a thread: says whether the work should stop, and reports progress and partial results."""
 
-    def __init__(self, generation: int, report: Callable[[int, object], None], behind: bool = False) -> None:
+    def __init__(
+        self, generation: int, report: Callable[[int, object], None], background: bool = False
+    ) -> None:
         self.generation = generation
-        self._behind = behind
+        self._background = background
         self._report = report
         self._stop = Event()
 
@@ -32,11 +34,11 @@ class Ticket:
 
     def stopped(self) -> bool:
         """Whether the work should stop. Background work waits here while the pointer moves."""
-        if self._behind:
-            cores.make_way(self._stop)
+        if self._background:
+            budget.wait_for_pointer(self._stop)
         return self._stop.is_set()
 
-    def tell(self, update: object) -> None:
+    def report(self, update: object) -> None:
         """Send progress or a partial result to the GUI thread; raises Stopped if the work should stop."""
         if self._stop.is_set():
             raise Stopped
@@ -71,7 +73,7 @@ class _Request:
 class Worker(QObject):
     """Runs one request at a time in its own thread; see `Policy` for what a new request does.
 
-    With `behind` it does background work, which waits while the pointer moves and uses half of torch's threads.
+    With `background` it does background work, which waits while the pointer moves and uses half of torch's threads.
     """
 
     _done = Signal(int, object)
@@ -79,10 +81,10 @@ class Worker(QObject):
     _updated = Signal(int, object)
 
     def __init__(
-        self, name: str, parent: QObject | None = None, behind: bool = False, policy: Policy = "newest"
+        self, name: str, parent: QObject | None = None, background: bool = False, policy: Policy = "newest"
     ) -> None:
         super().__init__(parent)
-        self._behind = behind
+        self._background = background
         self._policy = policy
         self._waiting: _Request | None = None
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"vitviz-{name}")
@@ -108,7 +110,7 @@ class Worker(QObject):
     ) -> None:
         """Run `work` in the thread, then call `done` with its result or `failed` with its exception in the GUI thread.
 
-        `update` is called with each object that the work sends by `Ticket.tell`. No callback is called after the request
+        `update` is called with each object that the work sends by `Ticket.report`. No callback is called after the request
         was cancelled or replaced. Nothing is run after `close`: a timer may submit work while the window closes.
         """
         if self._closed:
@@ -121,7 +123,7 @@ class Worker(QObject):
             self._begin(request)
 
     def _begin(self, request: _Request) -> None:
-        ticket = Ticket(self._generation, self._updated.emit, self._behind)
+        ticket = Ticket(self._generation, self._updated.emit, self._background)
         self._ticket, self._callbacks = ticket, request.callbacks
         self._executor.submit(self._run, request.work, ticket)
 
@@ -143,7 +145,7 @@ class Worker(QObject):
     def _run(self, work: Callable[[Ticket], object], ticket: Ticket) -> None:
         if ticket.stopped():
             return
-        cores.thread_computes(self._behind)
+        budget.use_threads(self._background)
         try:
             result = work(ticket)
         except Stopped:

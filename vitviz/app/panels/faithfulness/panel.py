@@ -20,11 +20,11 @@ from vitviz.app.panels.faithfulness.view import FaithfulnessView
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState, panel_view, same_selection
 from vitviz.app.ui import theme
-from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.charts.curves import CurvesView, Spot
 from vitviz.app.widgets.charts.score_list import LegendRow, ScoreList
 from vitviz.app.widgets.controls.segmented import Segmented
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.work.failure import failure
 from vitviz.app.work.progress import Progress
 from vitviz.explain.registry import METHODS, find, stroke_of
@@ -64,14 +64,14 @@ class FaithfulnessPanel(Panel):
         self.store = ScoreStore(session.trace)
         self._drawn: tuple[tuple[Scores, ...], Baseline | None] = ((), None)
         self._input: scoring.ModelInput | None = None
-        self.says = Quiet()
+        self.says = MutedLabel()
         self.view = CurvesView()
         self.view.setAccessibleName("Deletion and insertion curves")
         self.list = ScoreList(
             "Methods to compare, with the areas under their curves",
             ("Area under the curve", "deletion ↓", "insertion ↑"),
         )
-        self.aim = Quiet()
+        self.aim = MutedLabel()
         self.replacement = Segmented(
             "What stands where patches are removed", [("mean", "mean colour"), ("blur", "blurred")]
         )
@@ -80,14 +80,14 @@ class FaithfulnessPanel(Panel):
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(4)
         self.bar.setAccessibleName("Progress of scoring")
-        self.news = Quiet()
+        self.news = MutedLabel()
         self.save = QPushButton("Save curves…")
         self.save.setToolTip("Save the curves as a picture (.png) or as numbers (.csv)")
-        self.empty = Invitation(self.view, [])
+        self.empty = EmptyState(self.view, [])
         self._rest = QTimer(self, interval=_REST, singleShot=True)
         self._rest.timeout.connect(self._start)
         self._lay_out()
-        self.view.pointed.connect(self._point)
+        self.view.hover_changed.connect(self._point)
         self.list.toggled.connect(self._check)
         self.replacement.chosen.connect(lambda key: session.change_panel(self.name, replacement=key))
         self.save.clicked.connect(self._save)
@@ -143,7 +143,7 @@ class FaithfulnessPanel(Panel):
 
     def tint(self) -> None:
         """Take the colours of the progress bar and of the curves from the palette."""
-        theme.calm(self.bar)
+        theme.mute_accent(self.bar)
         self.follow()
 
     def _take_trace(self) -> None:
@@ -234,16 +234,16 @@ class FaithfulnessPanel(Panel):
             self.view.set_plots(())
             self.says.set_text("")
             if trace is None:
-                self.empty.invite(
+                self.empty.show_message(
                     "Does the prediction depend on what the map marks?",
                     "Open a photo and choose a model: its hottest patches will be removed, and revealed, step by step.",
                 )
             else:
-                self.empty.invite("No probability to follow", f"{trace.model.name} has no classifier.")
+                self.empty.show_message("No probability to follow", f"{trace.model.name} has no classifier.")
             return
         problem = store.problems.get(selected, "")
         if problem:
-            self.empty.invite("No curves for this map", problem)
+            self.empty.show_message("No curves for this map", problem)
         else:
             self.empty.hide()
         self.says.set_text(
@@ -324,7 +324,7 @@ class FaithfulnessPanel(Panel):
             tip = tip or scoring.other_grid(found, selected)
             tip = tip or scoring.aim_in_words(aim)
             tip = tip or ("The selected method" if current else "Check to draw its curves too")
-            barred = (apply.get(name) or "") if apply else ""
+            disabled = (apply.get(name) or "") if apply else ""
             rows.append(
                 LegendRow(
                     name,
@@ -334,7 +334,7 @@ class FaithfulnessPanel(Panel):
                     checked=one is not None,
                     fixed=current,
                     strong=current,
-                    barred=barred,
+                    disabled=disabled,
                     tip=tip,
                 )
             )
@@ -394,5 +394,5 @@ class FaithfulnessPanel(Panel):
             return
         self.session.save(
             lambda: save.save(sheet, path),
-            lambda: self.session.noted.emit(f"Saved {path.name} in {path.parent}"),
+            lambda: self.session.message.emit(f"Saved {path.name} in {path.parent}"),
         )

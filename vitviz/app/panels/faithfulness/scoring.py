@@ -87,7 +87,7 @@ def answer(
                 told.add(orders)
                 _score_orders(trace, orders, ticket)
         except MethodError as problem:
-            ticket.tell(Scored(one, problem=problem.message))
+            ticket.report(Scored(one, problem=problem.message))
         except Cancelled as cancelled:
             raise Stopped from cancelled
 
@@ -97,7 +97,7 @@ def _score(trace: "Trace", asked: Question, ticket: Ticket) -> RandomOrders:
     from vitviz.explain.measures.faithfulness import scores
 
     what = f"Scoring {find(asked.selection.method).label}"
-    ticket.tell(Progress(what))
+    ticket.report(Progress(what))
     heatmap = compute.computed(trace, asked.selection, ticket)
     found = scores(
         trace,
@@ -106,9 +106,9 @@ def _score(trace: "Trace", asked: Question, ticket: Ticket) -> RandomOrders:
         steps=STEPS,
         replacement=asked.replacement,
         cancel=ticket.stopped,
-        progress=lambda _, share: ticket.tell(Progress(what, share)),
+        progress=lambda _, share: ticket.report(Progress(what, share)),
     )
-    ticket.tell(Scored(asked, scores=found, aim=_aim(trace, heatmap, asked.target)))
+    ticket.report(Scored(asked, scores=found, aim=_aim(trace, heatmap, asked.target)))
     return RandomOrders(found.patches, asked.target, asked.replacement)
 
 
@@ -154,9 +154,9 @@ def _score_orders(trace: "Trace", orders: RandomOrders, ticket: Ticket) -> None:
         steps=STEPS,
         replacement=orders.replacement,
         cancel=ticket.stopped,
-        progress=lambda _, share: ticket.tell(Progress("Scoring random orders", share)),
+        progress=lambda _, share: ticket.report(Progress("Scoring random orders", share)),
     )
-    ticket.tell(Scored(orders, baseline=found))
+    ticket.report(Scored(orders, baseline=found))
 
 
 @dataclass(frozen=True, eq=False)

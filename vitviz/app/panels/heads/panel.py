@@ -14,8 +14,8 @@ from vitviz.app.session import describe, measures
 from vitviz.app.session.heatmaps import Tiles
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, PanelChoices, ViewState, of_one_head, panel_view
-from vitviz.app.widgets.base.title_bar import Quiet
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.base.title_bar import MutedLabel
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.mosaic.labels import Labels
 from vitviz.app.widgets.mosaic.layout import Target
 from vitviz.app.widgets.mosaic.view import MosaicView
@@ -103,7 +103,7 @@ class HeadsPanel(Panel):
         self._drawn: tuple[object, ...] | None = None  # what the tiles were made of
         self._said: tuple[object, ...] | None = None  # what the sentence was made of
         self._choices: tuple[PanelChoices | None, HeadsView] | None = None
-        self.says = Quiet()
+        self.says = MutedLabel()
         self.scale = QComboBox()
         self.scale.setAccessibleName("Scale of the tiles")
         self.scale.setToolTip(_MEANING)
@@ -117,7 +117,7 @@ class HeadsPanel(Panel):
         self.view = MosaicView()
         self.view.setAccessibleName("Heads, layers by heads")
         self.view.addActions(keys)
-        self.empty = Invitation(self.view, [])
+        self.empty = EmptyState(self.view, [])
         choices = QWidget()
         choices.setObjectName("choices")  # what a presentation hides
         boxes = QHBoxLayout(choices)
@@ -143,7 +143,7 @@ class HeadsPanel(Panel):
             lambda _: session.change_panel(self.name, tiles=self.scale.currentData())
         )
         self.marks.currentIndexChanged.connect(self._choose_marks)
-        self.view.pointed.connect(self._point)
+        self.view.hover_changed.connect(self._point)
         self.view.clicked.connect(self._click)
         self.view.place_clicked.connect(self._click_place)
         session.trace_changed.connect(self._forget)
@@ -215,7 +215,7 @@ class HeadsPanel(Panel):
     def _clear(self, headline: str, hint: str) -> None:
         self._tiles = self._drawn = None
         self.view.set_tiles(None, (), 1.0)
-        self.empty.invite(headline, hint)
+        self.empty.show_message(headline, hint)
         self._say()
 
     def _sort(self, tiles: Tiles) -> Labels:

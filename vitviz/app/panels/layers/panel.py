@@ -33,9 +33,9 @@ from vitviz.app.session.view_state import (
     selection,
 )
 from vitviz.app.ui import icons, theme
-from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.controls.segmented import Segmented
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.pictures.filmstrip import FilmStrip
 from vitviz.app.work.failure import failure
 from vitviz.app.work.progress import Progress
@@ -104,7 +104,7 @@ class LayersPanel(Panel):
         self.speed.setToolTip("Speed: at 1× two layers a second")
         for speed, (text, _) in _SPEEDS.items():
             self.speed.addItem(text, speed)
-        self.says = Quiet()
+        self.says = MutedLabel()
         self.over = Segmented("What frames lie on", [("photo", "photo"), ("plain", "plain")])
         self.scale = Segmented("Scale of the frames", [("own", "own scale"), ("common", "one scale")])
         self.scale.setToolTip(
@@ -113,7 +113,7 @@ class LayersPanel(Panel):
         self.strip = FilmStrip()
         self.strip.setAccessibleName("Layers")
         self.strip.addActions([key for key in keys if key.objectName() not in _ARROWS])
-        self.empty = Invitation(self.strip, [])
+        self.empty = EmptyState(self.strip, [])
         self._lay_out()
         self.tint()
         self.play.clicked.connect(self.toggle)
@@ -123,7 +123,7 @@ class LayersPanel(Panel):
         self.loop.clicked.connect(lambda on: session.change_panel(self.name, loop=on))
         self.over.chosen.connect(lambda key: session.change_panel(self.name, photo=key == "photo"))
         self.scale.chosen.connect(lambda key: session.change_panel(self.name, scale=key))
-        self.strip.pointed.connect(self._point)
+        self.strip.hover_changed.connect(self._point)
         self.strip.picked.connect(self._pick)
         session.play_asked.connect(self.toggle)
         session.trace_changed.connect(self._take_trace)
@@ -210,7 +210,7 @@ class LayersPanel(Panel):
         if trace is None:
             self.strip.set_frames((), 1.0)
             self.says.set_text("")
-            self.empty.invite(
+            self.empty.show_message(
                 "Layer by layer", "Open a photo and choose a model: each frame will be one layer."
             )
             return

@@ -116,7 +116,7 @@ def walk(trace: "Trace", chosen: Selection, ticket: Ticket) -> Strip:
     for layer in range(len(trace.layers)):
         if ticket.stopped():
             raise Stopped
-        ticket.tell(Progress("", layer / len(trace.layers)))
+        ticket.report(Progress("", layer / len(trace.layers)))
         try:
             maps = compute.computed(trace, replace(chosen, layer=layer), ticket).values[None]
             blocks.append(Block((layer,), maps, colour_scale.extents(maps)))

@@ -13,10 +13,10 @@ from vitviz.app.panels.lens import compute
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, ViewState
 from vitviz.app.ui import number_format, theme
-from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.charts.bar_list import Bar
 from vitviz.app.widgets.matrix.heat_table import EMPTY, Cell, HeatCells, HeatTable
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.work.failure import failure
 from vitviz.render.colors import lookup_table
 
@@ -53,7 +53,7 @@ class LensPanel(Panel):
         self._lens: Lens | None = None
         self._classes: list[int] = []
         self._head = "both"  # the head that was read
-        self.says = Quiet()
+        self.says = MutedLabel()
         self.note = QLabel()
         self.note.setFont(theme.small())
         self.note.setForegroundRole(QPalette.ColorRole.PlaceholderText)
@@ -63,14 +63,14 @@ class LensPanel(Panel):
         self.view.names_pickable = True
         # Arrow keys move between cells here, not between patches.
         self.view.addActions([key for key in keys if key.objectName() not in _ARROWS])
-        self.empty = Invitation(self.view, [])
+        self.empty = EmptyState(self.view, [])
         column = QVBoxLayout(self)
         column.setContentsMargins(12, 0, 12, 8)
         column.setSpacing(4)
         column.addWidget(self.says)
         column.addWidget(self.view, 1)
         column.addWidget(self.note)
-        self.view.pointed.connect(self._point)
+        self.view.hover_changed.connect(self._point)
         self.view.clicked.connect(self._click)
         self.view.room_changed.connect(self._fill)
         session.trace_changed.connect(self._take_trace)
@@ -119,7 +119,7 @@ class LensPanel(Panel):
 
     def _clear(self, headline: str, hint: str) -> None:
         self._wipe()
-        self.empty.invite(headline, hint)
+        self.empty.show_message(headline, hint)
 
     def _wipe(self) -> None:
         self._classes = []

@@ -12,9 +12,9 @@ from vitviz.app.panels.plate_panel import Plate, PlatePanel, row, show_scale
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, patches_in
 from vitviz.app.ui import number_format, theme
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.photo.colour_bar import ColorBar
-from vitviz.app.widgets.pictures.gallery import GalleryPicture, PicturesView, Spot
+from vitviz.app.widgets.pictures.gallery import Gallery, GalleryPicture, Spot
 from vitviz.render.picture_rows import colored, tiled
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class PatchesPanel(PlatePanel[PatchesView]):
         self._pictures: list[GalleryPicture] = []  # without the chosen patch
         self._mode = ""  # of these pictures
         self._drawn: tuple[object, ...] | None = None  # what they depend on
-        self.view = PicturesView()
+        self.view = Gallery()
         self.view.setAccessibleName("Patches")
         self.view.addActions(keys)
         self.bar = ColorBar()
@@ -76,9 +76,9 @@ class PatchesPanel(PlatePanel[PatchesView]):
         column.addWidget(self.view, 1)
         column.addLayout(row(self.bar, wide=self.bar))
         column.addWidget(self.legend)
-        self.empty = Invitation(self.view, [])
+        self.empty = EmptyState(self.view, [])
         self.mode.chosen.connect(lambda mode: self.choices.change(mode=mode))
-        self.view.pointed.connect(self._point)
+        self.view.hover_changed.connect(self._point)
         self.view.clicked.connect(self._click)
         self.tint()
         self.follow()
@@ -133,7 +133,7 @@ class PatchesPanel(PlatePanel[PatchesView]):
         self.says.set_text("")
         self.legend.setText("")
         self.bar.hide()
-        self.empty.invite(headline, hint)
+        self.empty.show_message(headline, hint)
 
     def _show(self, data: PatchData) -> None:
         """Draw the pictures of the mode, unless they are there already."""

@@ -23,9 +23,9 @@ from vitviz.app.panels.positions.pictures import (
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, Query, patches_in, with_panel
 from vitviz.app.widgets.controls.segmented import Segmented
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.photo.colour_bar import ColorBar
-from vitviz.app.widgets.pictures.gallery import GalleryPicture, PicturesView, Spot
+from vitviz.app.widgets.pictures.gallery import Gallery, GalleryPicture, Spot
 from vitviz.errors import MethodError
 
 if TYPE_CHECKING:
@@ -99,16 +99,16 @@ class PositionsPanel(PlatePanel[PositionsView]):
         self._maps: list[GalleryPicture] = []
         self._logits: compute.LogitPictures | None = None  # where they are drawn
         self.which = Segmented("Which table", [("used", "as used"), ("stored", "stored"), ("both", "both")])
-        self.view = PicturesView()
+        self.view = Gallery()
         self.view.setAccessibleName("Positions")
         self.view.addActions(keys)
         self.bar = ColorBar()
         self.changed = legend()
         self._lay_out()
-        self.empty = Invitation(self.view, [])
+        self.empty = EmptyState(self.view, [])
         self.mode.chosen.connect(lambda mode: self.choices.change(mode=mode))
         self.which.chosen.connect(lambda table: self.choices.change(table=table))
-        self.view.pointed.connect(self._point)
+        self.view.hover_changed.connect(self._point)
         self.view.clicked.connect(self._click)
         self.tint()
         self.follow()
@@ -170,7 +170,7 @@ class PositionsPanel(PlatePanel[PositionsView]):
             return
         if self._tables is None:
             return
-        mode = self.offer(self.choices.now.mode, self._barred(trace, self._tables))
+        mode = self.offer(self.choices.now.mode, self._disabled(trace, self._tables))
         if mode in _OF_LOGITS:
             self._ask_logits(trace, mode)
         else:
@@ -180,7 +180,7 @@ class PositionsPanel(PlatePanel[PositionsView]):
         self._tables = tables
         self.follow()
 
-    def _barred(self, trace: "Trace", tables: compute.PositionTables) -> dict[str, str]:
+    def _disabled(self, trace: "Trace", tables: compute.PositionTables) -> dict[str, str]:
         """The modes that this model or layer has nothing for, each with the reason."""
         layer = self.session.selection.layer
         if self._no_split[0] != layer:
@@ -198,7 +198,7 @@ class PositionsPanel(PlatePanel[PositionsView]):
         self.which.hide()
         self.changed.hide()
         self.legend.setText("")
-        self.empty.invite(headline, hint)
+        self.empty.show_message(headline, hint)
 
     # Tables.
 

@@ -12,11 +12,11 @@ from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from vitviz.app.panels.base import Panel, Shown
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState
-from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.charts.bar_list import Bar, BarList
 from vitviz.app.widgets.controls.search_field import SearchField
 from vitviz.app.widgets.controls.segmented import Segmented
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
@@ -52,7 +52,7 @@ class PredictionsPanel(Panel):
         self._labels: tuple[str, ...] = ()
         self._plain: tuple[str, ...] = ()  # labels as they are searched
         self._listed: list[int] = []
-        self.says = Quiet()
+        self.says = MutedLabel()
         self.heads = Segmented(
             "Which head of the model",
             [("both", "both heads"), ("class", "class"), ("distillation", "distillation")],
@@ -60,11 +60,11 @@ class PredictionsPanel(Panel):
         self.search = SearchField("Find a class by name or number")
         self.list = BarList()
         self.list.setAccessibleName("Predictions")
-        self.target = Quiet()
+        self.target = MutedLabel()
         self.likeliest = QPushButton("Likeliest")
         self.likeliest.setToolTip("Explain the likeliest class again")
         self.likeliest.setAccessibleName("Explain the likeliest class")
-        self.empty = Invitation(self.list, [])
+        self.empty = EmptyState(self.list, [])
         self._lay_out()
         self.heads.chosen.connect(lambda key: session.change(class_head=key))
         self.search.textChanged.connect(lambda _: self._list())
@@ -146,11 +146,11 @@ class PredictionsPanel(Panel):
             widget.setVisible(False)
         self._caption("")
         if trace is None:
-            self.empty.invite(
+            self.empty.show_message(
                 "What the model sees", "Open a photo and choose a model: its likeliest classes will be here."
             )
         else:
-            self.empty.invite(
+            self.empty.show_message(
                 "No classes", "This model has no classifier: it gives features, not classes to choose from."
             )
 

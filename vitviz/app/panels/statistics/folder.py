@@ -92,7 +92,7 @@ def over_folder(model: "Model", folder: Path, framing: Framing, ticket: Ticket) 
         raise PhotoError(f"There is no picture in the folder {folder.name or folder}.")
 
     def tell(text: str, done: float | None) -> None:
-        ticket.tell(Progress(text, done))
+        ticket.report(Progress(text, done))
 
     try:
         return over_photos(

@@ -26,10 +26,10 @@ from vitviz.app.session import measures
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, ViewState, of_one_head, panel_view
 from vitviz.app.ui import theme
-from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.charts.scatter import NOTHING, Dots, ScatterView
 from vitviz.app.widgets.matrix.heat_table import EMPTY, Cell, HeatCells, HeatTable
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.messages.progress_card import ProgressCard
 from vitviz.app.widgets.mosaic.layout import Target
 from vitviz.app.work.failure import failure
@@ -81,15 +81,15 @@ class StatisticsPanel(Panel):
         self._drawn: tuple[Statistics, Quantity] | None = None  # what the dots are of
         self._compared: tuple[Statistics, int] | None = None  # what the table is of
         self.folder = FolderStatistics(session.jobs, self)
-        self.says = Quiet()
+        self.says = MutedLabel()
         self.quantity = QComboBox()
         self.quantity.setAccessibleName("What the dots show")
         self.plot = ScatterView()
         self.plot.setAccessibleName("Statistics, one dot per head")
-        self.alike = Quiet()
+        self.alike = MutedLabel()
         self.matrix = HeatTable()
         self.matrix.setAccessibleName("Similarity of heads, heads by heads")
-        self.empty = Invitation(self.plot, [])
+        self.empty = EmptyState(self.plot, [])
         self.card = ProgressCard(self.plot)
         self.note = QLabel()
         self.note.setFont(theme.small())
@@ -107,9 +107,9 @@ class StatisticsPanel(Panel):
         self._offer(())
         self._offer_buttons()
         self.quantity.currentIndexChanged.connect(self._choose)
-        self.plot.pointed.connect(self._point)
+        self.plot.hover_changed.connect(self._point)
         self.plot.clicked.connect(self._click)
-        self.matrix.pointed.connect(self._point_pair)
+        self.matrix.hover_changed.connect(self._point_pair)
         self.matrix.clicked.connect(self._click_pair)
         self.over.clicked.connect(self._ask_folder)
         self.back.clicked.connect(self.folder.forget)
@@ -212,7 +212,7 @@ class StatisticsPanel(Panel):
     def _clear(self, headline: str, hint: str) -> None:
         self._wipe()
         self._offer_buttons()
-        self.empty.invite(headline, hint)
+        self.empty.show_message(headline, hint)
 
     def _wipe(self) -> None:
         self._drawn = self._compared = None
@@ -446,5 +446,5 @@ class StatisticsPanel(Panel):
         if shown is not None:
             self.session.save(
                 lambda: shown.save(path),
-                lambda: self.session.noted.emit(f"Saved {path.name} in {path.parent}"),
+                lambda: self.session.message.emit(f"Saved {path.name} in {path.parent}"),
             )

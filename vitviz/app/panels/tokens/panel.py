@@ -13,11 +13,11 @@ from vitviz.app.panels.tokens.matrix import Asked, MatrixPicture
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, ViewState, panel_view, selection
 from vitviz.app.ui import icons, number_format, theme
-from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet
+from vitviz.app.widgets.base.title_bar import ElidedLabel, MutedLabel
 from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.app.widgets.matrix.number_table import NumberRow, NumberTable
 from vitviz.app.widgets.matrix.view import MatrixView
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.photo.colour_bar import ColorBar
 from vitviz.app.work.failure import failure
 from vitviz.app.work.worker import Ticket
@@ -71,7 +71,7 @@ class TokensPanel(Panel):
         self._rest.timeout.connect(self._compute)
         self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)
         self._patience.timeout.connect(self._dim)
-        self.says = Quiet()
+        self.says = MutedLabel()
         self.windows = QComboBox()
         self.windows.setAccessibleName("Window of the layer")
         self.windows.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
@@ -87,7 +87,7 @@ class TokensPanel(Panel):
         self.reading = ElidedLabel()
         self.reading.setFont(theme.body())
         self.numbers = NumberTable(("receives on average", "keeps", "to patches", "to other prefix"))
-        self.empty = Invitation(self.view, [])
+        self.empty = EmptyState(self.view, [])
         self._lay_out()
         self.tint()
         self.scale.chosen.connect(lambda key: session.change_panel(self.name, log=key == "log"))
@@ -96,7 +96,7 @@ class TokensPanel(Panel):
         self.out.clicked.connect(lambda: self.view.zoom(1 / 1.5))
         self.whole.clicked.connect(self.view.fit)
         self.view.zoom_changed.connect(self._say)
-        self.view.pointed.connect(self._point)
+        self.view.hover_changed.connect(self._point)
         self.view.clicked.connect(self._click)
         self.numbers.picked.connect(self._pick)
         session.trace_changed.connect(self._take_trace)
@@ -153,7 +153,7 @@ class TokensPanel(Panel):
             self.numbers.hide()
             self.says.set_text("")
             self.view.set_cells(None)
-            self.empty.invite(
+            self.empty.show_message(
                 "Token to token",
                 "Open a photo and choose a model: each row will be what one token attends to.",
             )
@@ -216,7 +216,7 @@ class TokensPanel(Panel):
         self.view.set_cells(None)
         self.numbers.hide()
         self.says.set_text("")
-        self.empty.invite("No matrix to show", failure(problem).message)
+        self.empty.show_message("No matrix to show", failure(problem).message)
         self._settle()
 
     def _show(self, drawn: MatrixPicture) -> None:
@@ -393,7 +393,7 @@ class TokensPanel(Panel):
     def _toggle(self, query: object) -> None:
         view = self.session.view
         if view.pinned and view.query == query:
-            self.session.free()
+            self.session.unpin()
         else:
             self.session.pin(query)  # type: ignore[arg-type]
         self._mark()

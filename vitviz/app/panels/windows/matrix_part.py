@@ -3,9 +3,9 @@
 from PySide6.QtCore import QObject, Signal
 
 from vitviz.app.panels.windows.matrices import WindowMatrices, matrix_pictures, matrix_words
-from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.controls.tool_button import tool
-from vitviz.app.widgets.pictures.gallery import PicturesView, Spot
+from vitviz.app.widgets.pictures.gallery import Gallery, Spot
 
 
 class MatrixPart(QObject):
@@ -17,17 +17,17 @@ class MatrixPart(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.view = PicturesView()
+        self.view = Gallery()
         self.view.setAccessibleName("The window's matrices, query down by key across")
         self.view.set_walks(True)
-        self.says = Quiet()
+        self.says = MutedLabel()
         self.close = tool("Close the window's matrices")
         self.found: WindowMatrices | None = None
         self._drawn: tuple[object, ...] | None = None
         self._heads: list[int] = []
         self._about = ""
         self.view.clicked.connect(self._pick)
-        self.view.pointed.connect(self._read)
+        self.view.hover_changed.connect(self._read)
         self.set_visible(False)
 
     @property

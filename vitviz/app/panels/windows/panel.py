@@ -16,7 +16,7 @@ from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, of_one_head, patches_in, with_panel
 from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.controls.tool_button import tool
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.pictures.gallery import GalleryPicture
 from vitviz.app.widgets.windows.scene import Focus, Scene
 from vitviz.app.widgets.windows.shift_view import ShiftView
@@ -103,7 +103,7 @@ class WindowsPanel(PlatePanel[WindowsView]):
         self.animation = QVariantAnimation(self, duration=_DURATION, startValue=0, endValue=_STEPS)
         self.animation.setEasingCurve(QEasingCurve.Type.InOutSine)
         self._lay_out()
-        self.empty = Invitation(self, [])
+        self.empty = EmptyState(self, [])
         self._connect()
         self.tint()
         self.follow()
@@ -142,7 +142,7 @@ class WindowsPanel(PlatePanel[WindowsView]):
         self.matrix.close.clicked.connect(lambda: self.choices.change(window=None))
         self.matrix.picked.connect(self._pick_head)
         for view in (self.view, self.other):
-            view.pointed.connect(lambda cell, view=view: self._point(view, cell))
+            view.hover_changed.connect(lambda cell, view=view: self._point(view, cell))
             view.clicked.connect(lambda row, column, view=view: self._click(view, row, column))
         self.session.hover_changed.connect(self.follow)
 
@@ -156,7 +156,7 @@ class WindowsPanel(PlatePanel[WindowsView]):
         super().tint()
         self.play.setIcon(icons.icon("pause" if self.playing else "play", self.palette()))
         self.matrix.close.setIcon(icons.icon("close", self.palette()))
-        theme.calm(self.slider)
+        theme.mute_accent(self.slider)
 
     @property
     def playing(self) -> bool:
@@ -236,7 +236,7 @@ class WindowsPanel(PlatePanel[WindowsView]):
         self._stop()
         self.worker.cancel()
         self._body.hide()
-        self.empty.invite(headline, hint)
+        self.empty.show_message(headline, hint)
 
     def _show_layer(self, trace: "Trace", layer: int) -> None:
         if trace is not self._trace or self._cropped is None:

@@ -11,7 +11,7 @@ _MOUSE = (Qt.FocusReason.MouseFocusReason, Qt.FocusReason.OtherFocusReason)
 _WINDOW = (Qt.FocusReason.ActiveWindowFocusReason, Qt.FocusReason.PopupFocusReason)
 
 
-class Ringed(QWidget):
+class FocusRing(QWidget):
     """A widget that draws a focus ring if it got the focus by keyboard; not after a click, where it is not needed."""
 
     _ring = False

@@ -6,13 +6,13 @@ from PySide6.QtCore import QEvent, QPointF, Qt, Signal
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QWidget
 
-from vitviz.app.widgets.base.focus_ring import Ringed
+from vitviz.app.widgets.base.focus_ring import FocusRing
 
 
-class Pointed(Ringed):
+class HoverView(FocusRing):
     """A view that emits which of its items is under the pointer, and that can be dimmed while new content is computed."""
 
-    pointed = Signal(object)  # the item under the pointer, or None
+    hover_changed = Signal(object)  # the item under the pointer, or None
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -53,4 +53,4 @@ class Pointed(Ringed):
         if item != self._hovered:
             self._hovered = item
             self.update()
-            self.pointed.emit(item)
+            self.hover_changed.emit(item)

@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QDockWidget, QHBoxLayout, QLabel, QSizePolicy, QTo
 from vitviz.app.ui import icons, theme
 
 
-def broken(text: str, metrics: QFontMetrics, width: int, most: int) -> list[str]:
+def wrapped_lines(text: str, metrics: QFontMetrics, width: int, most: int) -> list[str]:
     """The lines of a text wrapped at spaces to `width` pixels; a text that needs more than `most` lines is elided.
 
     A line ends after a separating dot or a comma if the rest then fits into the next line. A separating dot at the end of
@@ -58,7 +58,7 @@ class ElidedLabel(QLabel):
             self._whole = text
             self.setAccessibleName(text)
             needed = len(self.lines())
-            self._take_room(needed if text == "" else max(self._lines, needed))
+            self._reserve_lines(needed if text == "" else max(self._lines, needed))
             self.update()
 
     @property
@@ -70,10 +70,10 @@ class ElidedLabel(QLabel):
         """The lines as they are drawn."""
         key = self._whole, self.width()
         if self._cached_lines is None or self._cached_lines[0] != key:
-            self._cached_lines = key, broken(self._whole, self.fontMetrics(), self.width(), self._most)
+            self._cached_lines = key, wrapped_lines(self._whole, self.fontMetrics(), self.width(), self._most)
         return self._cached_lines[1]
 
-    def _take_room(self, lines: int) -> None:
+    def _reserve_lines(self, lines: int) -> None:
         if lines != self._lines:
             self._lines = lines
             self.updateGeometry()
@@ -90,19 +90,19 @@ class ElidedLabel(QLabel):
         """Wrap the text to the new width."""
         super().resizeEvent(event)
         if event.size().width() != event.oldSize().width():
-            self._take_room(len(self.lines()))
+            self._reserve_lines(len(self.lines()))
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """Reduce the height to the lines of the current text."""
         super().showEvent(event)
-        self._take_room(len(self.lines()))
+        self._reserve_lines(len(self.lines()))
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Wrap the text in the new font."""
         self._cached_lines = None
         super().changeEvent(event)
         if event.type() == QEvent.Type.FontChange:
-            self._take_room(len(self.lines()))
+            self._reserve_lines(len(self.lines()))
 
     def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
         """Draw the wrapped and elided text."""
@@ -118,7 +118,7 @@ class ElidedLabel(QLabel):
         return super().event(event)
 
 
-class Quiet(ElidedLabel):
+class MutedLabel(ElidedLabel):
     """Small text in the secondary colour, of up to two lines."""
 
     def __init__(self, parent: QWidget | None = None, lines: int = 2) -> None:
@@ -149,12 +149,12 @@ class TitleBar(QWidget):
         line.addStretch(1)
         line.addWidget(self.float_button)
         line.addWidget(self.close_button)
-        self._dress()
+        self._tint_icons()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Tint the icons in the new palette."""
         if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
+            self._tint_icons()
         super().changeEvent(event)
 
     def _button(self, name: str, tip: str) -> QToolButton:
@@ -166,6 +166,6 @@ class TitleBar(QWidget):
         button.setAccessibleName(name)
         return button
 
-    def _dress(self) -> None:
+    def _tint_icons(self) -> None:
         self.float_button.setIcon(icons.icon("float", self.palette()))
         self.close_button.setIcon(icons.icon("close", self.palette()))

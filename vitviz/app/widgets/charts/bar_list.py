@@ -122,7 +122,7 @@ class _Painter(QStyledItemDelegate):
             painter.drawRoundedRect(QRectF(option.rect).adjusted(4, 1, -4, -1), 4, 4)
         if bar.mark:
             chosen = bar.mark == "dot"
-            color = QColor(scheme.accent if chosen else scheme.quiet)
+            color = QColor(scheme.accent if chosen else scheme.muted)
             painter.setPen(QPen(color, 1.5))
             painter.setBrush(color if chosen else Qt.BrushStyle.NoBrush)
             painter.drawEllipse(QPointF(box.x() + 4, box.center().y()), 3.5, 3.5)
@@ -145,7 +145,7 @@ class _Painter(QStyledItemDelegate):
             painter.setClipPath(shape, Qt.ClipOperation.IntersectClip)
             filled = QRectF(track)
             filled.setWidth(max(2.0, track.width() * bar.share))
-            painter.fillRect(filled, QColor(scheme.accent if bar.mark == "dot" else scheme.quiet))
+            painter.fillRect(filled, QColor(scheme.accent if bar.mark == "dot" else scheme.muted))
             painter.setClipping(False)
         if option.state & QStyle.StateFlag.State_HasFocus:
             painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -165,7 +165,7 @@ class _Painter(QStyledItemDelegate):
         painter.drawText(box, left, words)
         if noted:
             painter.setFont(theme.small())
-            painter.setPen(QColor(scheme.quiet))
+            painter.setPen(QColor(scheme.muted))
             painter.drawText(box.adjusted(metrics.horizontalAdvance(words) + 8, 0, 8, 0), left, bar.note)
 
 

@@ -18,7 +18,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QGraphicsSimpleTextItem, QVBoxLayout, QWidget
 
 from vitviz.app.ui import theme
-from vitviz.app.widgets.base.hover_view import Pointed
+from vitviz.app.widgets.base.hover_view import HoverView
 
 _AXES = ("left", "bottom", "right")
 _Event, _Key = QEvent.Type, Qt.Key
@@ -33,7 +33,7 @@ def curve_pen(color: QColor | str, width: float = 1, dashes: Sequence[float] = (
     return made
 
 
-class ChartView(Pointed):
+class ChartView(HoverView):
     """Charts, each with a title. The pointer and the arrow keys point at their items, a click or Enter picks one.
 
     Subclasses say what the items are, by `at` and the next three methods. Scene coordinates are those of this widget.
@@ -107,7 +107,7 @@ class ChartView(Pointed):
             for name in _AXES:
                 axis = chart.getAxis(name)
                 axis.setStyle(tickFont=theme.small())
-                axis.setTextPen(scheme.quiet)
+                axis.setTextPen(scheme.muted)
                 axis.setTickPen(self.pen(scheme.line))
                 axis.label.setFont(theme.small())
             # Fixed room for the numbers, so that the axes do not move when these change.

@@ -150,7 +150,7 @@ class CurvesView(ChartView):
             pen=self.pen(scheme.window, 1.5),
             antialias=True,
         )
-        return self.hovered.plot, [pg.InfiniteLine(share, pen=self.pen(scheme.quiet)), dots]
+        return self.hovered.plot, [pg.InfiniteLine(share, pen=self.pen(scheme.muted)), dots]
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Put the charts side by side where there is room, else one above the other."""

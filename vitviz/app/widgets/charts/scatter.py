@@ -131,7 +131,7 @@ class ScatterView(ChartView):
         highest = np.nan_to_num(np.concatenate([even, self._ys + self._spread])).max()
         chart.setXRange(-0.5, layers - 0.5, padding=0)
         chart.setYRange(0, dots.highest or highest or 1.0, padding=0.04)
-        quiet = QColor(theme.colors(self.palette()).quiet)
+        quiet = QColor(theme.colors(self.palette()).muted)
         ends, line = np.arange(layers)[:, None] + [-0.5, 0.5], self.pen(quiet, 1.5, (4, 2))
         chart.addItem(pg.PlotCurveItem(ends.ravel(), np.repeat(even, 2), connect="pairs", pen=line))
         quiet.setAlpha(190)

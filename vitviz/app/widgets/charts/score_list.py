@@ -23,7 +23,7 @@ _KEY = Qt.ItemDataRole.UserRole
 
 @dataclass(frozen=True)
 class LegendRow:
-    """One row; `fixed` stays checked, `strong` is the selected one, `barred` says why a row cannot be checked."""
+    """One row; `fixed` stays checked, `strong` is the selected one, `disabled` says why a row cannot be checked."""
 
     key: str
     name: str
@@ -32,7 +32,7 @@ class LegendRow:
     checked: bool = False
     fixed: bool = False
     strong: bool = False
-    barred: str = ""
+    disabled: str = ""
     tip: str = ""
 
 
@@ -41,7 +41,7 @@ class _Heads(QHeaderView):
 
     def paintSection(self, painter: QPainter, rect: QRect, column: int) -> None:  # noqa: N802
         painter.setFont(theme.small())
-        painter.setPen(QColor(theme.colors(self.palette()).quiet))
+        painter.setPen(QColor(theme.colors(self.palette()).muted))
         side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
         words = str(self.model().headerData(column, self.orientation()))
         painter.drawText(rect.adjusted(3, 0, -3, 0), side | Qt.AlignmentFlag.AlignVCenter, words)
@@ -79,7 +79,7 @@ class ScoreList(QTreeWidget):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             header.resizeSection(column, self.fontMetrics().horizontalAdvance("0.000 ± 0.000") + 20)
         self.itemChanged.connect(self._change)
-        self._dress()
+        self._apply_palette()
 
     @property
     def rows(self) -> tuple[LegendRow, ...]:
@@ -109,16 +109,16 @@ class ScoreList(QTreeWidget):
         """Take the new colours."""
         if event.type() == QEvent.Type.PaletteChange:
             self._swatches.clear()
-            self._dress()
+            self._apply_palette()
         super().changeEvent(event)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """Room for four rows; the others are reached by scrolling."""
         return QSize(200, self._height(4))
 
-    def _dress(self) -> None:
+    def _apply_palette(self) -> None:
         # Fusion draws the frame of a check box darker than the window, so it cannot be seen in a dark one.
-        theme.quieten(self, QPalette.ColorRole.Window)
+        theme.set_muted(self, QPalette.ColorRole.Window)
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Room for all rows."""
@@ -130,10 +130,10 @@ class ScoreList(QTreeWidget):
 
     def _fill(self, item: QTreeWidgetItem, row: LegendRow) -> None:
         flags = Qt.ItemFlag.ItemIsSelectable
-        if not row.barred:
+        if not row.disabled:
             flags |= Qt.ItemFlag.ItemIsEnabled
         item.setCheckState(0, Qt.CheckState.Checked if row.checked else Qt.CheckState.Unchecked)
-        if not row.fixed and not row.barred:
+        if not row.fixed and not row.disabled:
             flags |= Qt.ItemFlag.ItemIsUserCheckable
         item.setFlags(flags)
         item.setData(0, _KEY, row.key)
@@ -141,14 +141,14 @@ class ScoreList(QTreeWidget):
         for column, words in enumerate((row.name, *row.numbers)):
             item.setText(column, words)
             item.setFont(column, theme.body(strong=row.strong))
-            item.setToolTip(column, row.barred or row.tip)
+            item.setToolTip(column, row.disabled or row.tip)
             if column:
                 item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         words = ", ".join(
             f"{self.headerItem().text(n)} {text}" for n, text in enumerate(row.numbers, 1) if text
         )
         item.setData(
-            0, Qt.ItemDataRole.AccessibleTextRole, f"{row.name}, {row.barred or words or 'not scored'}"
+            0, Qt.ItemDataRole.AccessibleTextRole, f"{row.name}, {row.disabled or words or 'not scored'}"
         )
 
     def _change(self, item: QTreeWidgetItem) -> None:

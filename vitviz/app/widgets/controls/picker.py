@@ -24,13 +24,13 @@ _Index = QModelIndex | QPersistentModelIndex
 
 @dataclass(frozen=True)
 class Pick:
-    """A choice. `about` explains it, `keys` is its shortcut; `barred` is the reason why it is disabled, or empty."""
+    """A choice. `about` explains it, `keys` is its shortcut; `disabled` is the reason why it is disabled, or empty."""
 
     key: str
     label: str
     about: str = ""
     keys: str = ""
-    barred: str = ""
+    disabled: str = ""
 
 
 class _Rows(QStyledItemDelegate):
@@ -44,7 +44,7 @@ class _Rows(QStyledItemDelegate):
     def _text_rect(self, pick: Pick) -> QRect:
         flags = Qt.TextFlag.TextWordWrap
         available = QRect(0, 0, _WIDTH - 2 * _PAD, 1000)
-        return QFontMetrics(theme.small()).boundingRect(available, flags, pick.barred or pick.about)
+        return QFontMetrics(theme.small()).boundingRect(available, flags, pick.disabled or pick.about)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
         pick: Pick = index.data(Qt.ItemDataRole.UserRole)
@@ -58,15 +58,15 @@ class _Rows(QStyledItemDelegate):
         if pick.key == view.current_key:
             painter.fillRect(box.x(), box.y(), 3, box.height(), QColor(scheme.accent))
         inner = box.adjusted(_PAD, 8, -_PAD, -8)
-        quiet = QColor(scheme.quiet)
+        quiet = QColor(scheme.muted)
         painter.setFont(theme.body(strong=pick.key == view.current_key))
-        painter.setPen(quiet if pick.barred else QColor(scheme.text))
+        painter.setPen(quiet if pick.disabled else QColor(scheme.text))
         painter.drawText(inner, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, pick.label)
         painter.setPen(quiet)
         painter.setFont(theme.small())
         painter.drawText(inner, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignRight, pick.keys)
         inner.setTop(inner.top() + QFontMetrics(theme.body()).height() + 2)
-        painter.drawText(inner, Qt.TextFlag.TextWordWrap, pick.barred or pick.about)
+        painter.drawText(inner, Qt.TextFlag.TextWordWrap, pick.disabled or pick.about)
         painter.restore()
 
 
@@ -82,9 +82,9 @@ class _List(QListWidget):
         for pick in picks:
             item = QListWidgetItem(pick.label)
             item.setData(Qt.ItemDataRole.UserRole, pick)
-            text = ". ".join(part.rstrip(".") for part in (pick.label, pick.barred or pick.about) if part)
+            text = ". ".join(part.rstrip(".") for part in (pick.label, pick.disabled or pick.about) if part)
             item.setData(Qt.ItemDataRole.AccessibleTextRole, text)
-            if pick.barred:
+            if pick.disabled:
                 item.setFlags(Qt.ItemFlag.ItemIsEnabled)
             self.addItem(item)
             if pick.key == current:
@@ -130,10 +130,10 @@ class Picker(PopButton):
             self.setToolTip(f"{self._name}: {pick.about}")
             self.setAccessibleDescription(f"{pick.label} is chosen")
 
-    def set_barred(self, barred: dict[str, str]) -> None:
+    def disable_choices(self, disabled: dict[str, str]) -> None:
         """Disable choices: the reasons by key. A reason is shown instead of the explanation."""
         self._picks = tuple(
-            Pick(pick.key, pick.label, pick.about, pick.keys, barred.get(pick.key, ""))
+            Pick(pick.key, pick.label, pick.about, pick.keys, disabled.get(pick.key, ""))
             for pick in self._picks
         )
 
@@ -146,7 +146,7 @@ class Picker(PopButton):
 
     def _choose(self, item: QListWidgetItem) -> None:
         pick: Pick = item.data(Qt.ItemDataRole.UserRole)
-        if pick.barred:
+        if pick.disabled:
             return
         self.close_popover()
         if pick.key != self._current:

@@ -43,7 +43,7 @@ class PopButton(QToolButton):
         self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.setLayoutDirection(Qt.LayoutDirection.RightToLeft)  # puts the chevron after the text
         self.clicked.connect(self.open)
-        self._dress()
+        self._tint_icons()
 
     def content(self) -> QWidget:
         """The widget in the popover, which gets the focus; subclasses override it."""
@@ -82,11 +82,11 @@ class PopButton(QToolButton):
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Tint the chevron in the new palette."""
         if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
+            self._tint_icons()
         super().changeEvent(event)
 
     def _forget(self) -> None:
         self.popover = None
 
-    def _dress(self) -> None:
+    def _tint_icons(self) -> None:
         self.setIcon(icons.icon("chevron", self.palette(), 12))

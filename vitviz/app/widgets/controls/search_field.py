@@ -20,7 +20,7 @@ class SearchField(QLineEdit):
         self.setClearButtonEnabled(True)
         self._icon = QAction(self)
         self.addAction(self._icon, QLineEdit.ActionPosition.LeadingPosition)
-        self._dress()
+        self._tint_icons()
 
     def event(self, event: QEvent) -> bool:
         """Let Esc clear the text before the window uses it as a shortcut."""
@@ -45,8 +45,8 @@ class SearchField(QLineEdit):
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Tint the icon in the new palette."""
         if event.type() == QEvent.Type.PaletteChange:
-            self._dress()
+            self._tint_icons()
         super().changeEvent(event)
 
-    def _dress(self) -> None:
+    def _tint_icons(self) -> None:
         self._icon.setIcon(icons.icon("search", self.palette()))

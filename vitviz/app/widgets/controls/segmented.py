@@ -21,7 +21,7 @@ class Segmented(QWidget):
         super().__init__(parent)
         self._name = name
         self._choices = list(choices)
-        self._barred: dict[str, str] = {}
+        self._disabled: dict[str, str] = {}
         self._current = self._choices[0][0] if self._choices else ""
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setFont(theme.body())
@@ -41,14 +41,14 @@ class Segmented(QWidget):
             self.update()
 
     @property
-    def barred(self) -> dict[str, str]:
+    def disabled(self) -> dict[str, str]:
         """The choices that cannot be picked, each with the reason."""
-        return dict(self._barred)
+        return dict(self._disabled)
 
-    def set_barred(self, barred: dict[str, str]) -> None:
+    def disable_choices(self, disabled: dict[str, str]) -> None:
         """Disable choices: the reasons by key. A reason is shown as the tooltip of the choice."""
-        if barred != self._barred:
-            self._barred = barred
+        if disabled != self._disabled:
+            self._disabled = disabled
             self._describe()
             self.update()
 
@@ -79,13 +79,13 @@ class Segmented(QWidget):
         parts = [f"{labels.get(self._current, '')} is chosen; left and right arrow keys choose another"]
         parts += [
             f"{labels[key]} cannot be chosen: {reason}"
-            for key, reason in self._barred.items()
+            for key, reason in self._disabled.items()
             if key in labels
         ]
         self.setAccessibleDescription("; ".join(parts))
 
     def _pick(self, key: str) -> None:
-        if key != self._current and key not in self._barred:
+        if key != self._current and key not in self._disabled:
             self.set_current(key)
             self.chosen.emit(key)
 
@@ -108,10 +108,10 @@ class Segmented(QWidget):
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.setBrush(QColor(scheme.line))
                 painter.drawRoundedRect(box.adjusted(3, 3, -3, -3), 4, 4)
-            barred = key in self._barred or not self.isEnabled()
-            group = QPalette.ColorGroup.Disabled if barred else QPalette.ColorGroup.Active
+            disabled = key in self._disabled or not self.isEnabled()
+            group = QPalette.ColorGroup.Disabled if disabled else QPalette.ColorGroup.Active
             text = self.palette().color(group, QPalette.ColorRole.WindowText)
-            painter.setPen(text if chosen or barred else QColor(scheme.quiet))
+            painter.setPen(text if chosen or disabled else QColor(scheme.muted))
             painter.setFont(theme.body())
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, label)
 
@@ -127,7 +127,7 @@ class Segmented(QWidget):
         if step is None:
             super().keyPressEvent(event)
             return
-        enabled = [key for key, _ in self._choices if key not in self._barred]
+        enabled = [key for key, _ in self._choices if key not in self._disabled]
         if self._current in enabled:
             place = enabled.index(self._current) + step
             if 0 <= place < len(enabled):
@@ -137,7 +137,7 @@ class Segmented(QWidget):
         """Show in the tooltip why a choice is disabled."""
         if event.type() == QEvent.Type.ToolTip:
             at = self.mapFromGlobal(self.cursor().pos())
-            reason = self._barred.get(self._at(at.x()) or "", "")
+            reason = self._disabled.get(self._at(at.x()) or "", "")
             QToolTip.showText(self.cursor().pos(), reason, self)
             return True
         return super().event(event)

@@ -21,7 +21,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QWidget
 
 from vitviz.app.ui import theme
-from vitviz.app.widgets.base.hover_view import Pointed
+from vitviz.app.widgets.base.hover_view import HoverView
 
 Floats = NDArray[np.float64]
 Mark = Literal["", "ring", "dot"]
@@ -70,7 +70,7 @@ class HeatCells:
 EMPTY = HeatCells(np.zeros((0, 0)), (), ())
 
 
-class HeatTable(Pointed):
+class HeatTable(HoverView):
     """The table. Arrow keys move, Enter picks; names of rows can be picked where `names_pickable`."""
 
     clicked = Signal(object)  # Cell
@@ -244,7 +244,7 @@ class HeatTable(Pointed):
             box = self.box(Cell(row, None)).adjusted(0, 0, -8, 0)
             if table.marks:
                 if mark:
-                    color = QColor(scheme.accent if mark == "dot" else scheme.quiet)
+                    color = QColor(scheme.accent if mark == "dot" else scheme.muted)
                     painter.setPen(QPen(color, 1.5))
                     painter.setBrush(color if mark == "dot" else Qt.BrushStyle.NoBrush)
                     painter.drawEllipse(QPointF(box.x() + 5, box.center().y()), 3.5, 3.5)
@@ -255,7 +255,7 @@ class HeatTable(Pointed):
             painter.setFont(font)
             strong = lit or mark == "dot" or row in self._rows
             quiet = table.square and not strong
-            painter.setPen(QColor(scheme.quiet if quiet else scheme.text))
+            painter.setPen(QColor(scheme.muted if quiet else scheme.text))
             side = Qt.AlignmentFlag.AlignRight if table.square else Qt.AlignmentFlag.AlignLeft
             text = QFontMetricsF(font).elidedText(name, Qt.TextElideMode.ElideRight, box.width())
             # In low rows, of which only some have a number, the text is taller than its row.
@@ -266,7 +266,7 @@ class HeatTable(Pointed):
         on = self._pointed_at
         painter.setFont(theme.small())
         metrics = QFontMetricsF(theme.small())
-        painter.setPen(QColor(scheme.quiet))
+        painter.setPen(QColor(scheme.muted))
         corner = QRectF(_MARK if table.marks else 0, 0, self._names - 8, _HEADER)
         if corner.width() > 40:
             painter.drawText(corner, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, table.corner)
@@ -288,7 +288,7 @@ class HeatTable(Pointed):
             )
             if not lit and (crowded or not fits):
                 continue
-            painter.setPen(QColor(scheme.text if lit else scheme.quiet))
+            painter.setPen(QColor(scheme.text if lit else scheme.muted))
             box = self.box(Cell(None, column)).adjusted(-20, 0, 20, 0)
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, name)
 
@@ -339,7 +339,7 @@ class HeatTable(Pointed):
             self.current = Cell(row, None if column < 0 else column)
             self._ring = True
             self.update()
-            self.pointed.emit(self.current)
+            self.hover_changed.emit(self.current)
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self._pick(self.current)
         else:
@@ -348,7 +348,7 @@ class HeatTable(Pointed):
     def focusOutEvent(self, event: QFocusEvent) -> None:  # noqa: N802
         """The cell at the keyboard's position is not pointed at any more."""
         if self._ring:
-            self.pointed.emit(None)
+            self.hover_changed.emit(None)
         super().focusOutEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802

@@ -21,7 +21,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QWidget
 
 from vitviz.app.ui import theme
-from vitviz.app.widgets.base.hover_view import Pointed
+from vitviz.app.widgets.base.hover_view import HoverView
 from vitviz.app.widgets.matrix.axis import LARGEST, Axis, fitted
 from vitviz.app.widgets.matrix.image import composed
 
@@ -33,7 +33,7 @@ _MARGIN = 12
 _APART = 15  # pixels between two words beside the rows
 
 
-class MatrixView(Pointed):
+class MatrixView(HoverView):
     """Shows indices 0 … 255 (rows × columns) in a table's colours; tells the cell pointed at and the row clicked."""
 
     clicked = Signal(int)  # row
@@ -257,7 +257,7 @@ class MatrixView(Pointed):
     def _draw_words(self, painter: QPainter, rows: Axis, columns: Axis) -> None:
         scheme = theme.colors(self.palette())
         painter.setFont(theme.small())
-        painter.setPen(QColor(scheme.quiet))
+        painter.setPen(QColor(scheme.muted))
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         edge = columns.start - 8
         last = rows.start + rows.first * rows.band

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWi
 from vitviz.app.ui import theme
 
 
-class Invitation(QWidget):
+class EmptyState(QWidget):
     """A headline, a hint and a button per action over the middle of its parent, or at its lower edge if `low`."""
 
     widest = 440  # pixels
@@ -47,7 +47,7 @@ class Invitation(QWidget):
             column.addLayout(line)
         self.hide()
 
-    def invite(self, headline: str, hint: str) -> None:
+    def show_message(self, headline: str, hint: str) -> None:
         """Show these texts."""
         self.headline.setText(headline)
         self.hint.setText(hint.replace(": ", ":\n"))  # avoids a last line of one word
@@ -63,13 +63,13 @@ class Invitation(QWidget):
         return False
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
-        """Lie in the parent, and follow its size for as long as this can be seen."""
+        """Update the position, and follow the size of the parent while visible."""
         super().showEvent(event)
         self._area.installEventFilter(self)
         self._place()
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
-        """No longer follow the parent."""
+        """Stop following the size of the parent."""
         super().hideEvent(event)
         self._area.removeEventFilter(self)
 

@@ -38,7 +38,7 @@ class ProgressCard(QWidget):
         column.setSpacing(8)
         column.addLayout(line)
         column.addWidget(self.bar)
-        theme.calm(self.bar)
+        theme.mute_accent(self.bar)
         self.hide()
         parent.installEventFilter(self)
 
@@ -63,7 +63,7 @@ class ProgressCard(QWidget):
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Apply the muted colour of the new palette to the bar."""
         if event.type() == QEvent.Type.PaletteChange:
-            theme.calm(self.bar)
+            theme.mute_accent(self.bar)
         super().changeEvent(event)
 
     def _place(self) -> None:

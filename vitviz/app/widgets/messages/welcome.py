@@ -10,7 +10,7 @@ from PySide6.QtGui import QAction, QIcon, QImageReader, QPalette, QPixmap
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
 
 from vitviz.app.ui import theme
-from vitviz.app.widgets.messages.empty_state import Invitation
+from vitviz.app.widgets.messages.empty_state import EmptyState
 
 _THUMBNAIL = QSize(120, 90)
 _COLUMNS = 4
@@ -27,7 +27,7 @@ class Offer:
     picture: Path | None = None
 
 
-class Welcome(Invitation):
+class Welcome(EmptyState):
     """The empty state of the stage, with scenes to open, models that need no download, and a tip."""
 
     widest = 620  # pixels

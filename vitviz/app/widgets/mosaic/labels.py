@@ -30,7 +30,7 @@ class Labels:
 
 def draw(painter: QPainter, placed: Plan, labels: Labels, scheme: Colors) -> None:
     """All of it, from the corner of the mosaic."""
-    painter.setPen(QColor(scheme.quiet))
+    painter.setPen(QColor(scheme.muted))
     for layer in range(len(placed.heads)):
         draw_layer_number(painter, placed, layer)
         for first, box in placed.continued(layer):

@@ -19,7 +19,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QWidget
 
 from vitviz.app.ui import theme
-from vitviz.app.widgets.base.hover_view import Pointed
+from vitviz.app.widgets.base.hover_view import HoverView
 from vitviz.app.widgets.mosaic import labels
 from vitviz.app.widgets.mosaic.labels import Labels
 from vitviz.app.widgets.mosaic.layout import Plan, Target, plan
@@ -28,7 +28,7 @@ from vitviz.render.mosaic import EMPTY
 _RIM = 4  # room for the outline of what is selected
 
 
-class MosaicView(Pointed):
+class MosaicView(HoverView):
     """Shows tiles (layers, heads, rows, columns) of colour indices 0 to 254; tells what is pointed at and clicked.
 
     A tile is named by its layer and its place in it, which is the head's number as long as nobody sorts heads.

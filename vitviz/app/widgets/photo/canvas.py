@@ -23,7 +23,7 @@ from PySide6.QtWidgets import QWidget
 
 from vitviz.app.ui import theme
 from vitviz.app.ui.pixels import rgba_image
-from vitviz.app.widgets.base.focus_ring import Ringed
+from vitviz.app.widgets.base.focus_ring import FocusRing
 from vitviz.app.widgets.photo.grid import Cell, Grid
 from vitviz.app.widgets.photo.viewport import Viewport, fit, panned, zoomed
 
@@ -50,10 +50,10 @@ def _number(painter: QPainter, box: QRectF, text: str, ink: QColor | None) -> No
     painter.drawText(box.adjusted(-8, 0, 8, 0), Qt.AlignmentFlag.AlignCenter, text)
 
 
-class Canvas(Ringed):
+class Canvas(FocusRing):
     """Shows what it is given; tells where the pointer is, in photo pixels."""
 
-    pointed = Signal(float, float)
+    hover_changed = Signal(float, float)
     left = Signal()
     clicked = Signal(float, float)
     toggled = Signal(float, float)  # a click with Shift
@@ -295,7 +295,7 @@ class Canvas(Ringed):
         painter.setFont(theme.small())
         top = max(area.top(), view.top) - 18 if area.top() < view.top + 12 else view.top - 18
         left = view.left - 24
-        ink = QColor(theme.colors(self.palette()).quiet)
+        ink = QColor(theme.colors(self.palette()).muted)
         # Zoomed in, there is no margin: then they are written over the photo, at the edges of what is seen of it.
         for column in range(grid.columns):
             box = QRectF(area.left() + column * width, max(top, 2), width, 16)
@@ -407,4 +407,4 @@ class Canvas(Ringed):
 
     def _point(self, at: QPointF) -> None:
         if self._view is not None:
-            self.pointed.emit(*self._view.to_photo(at))
+            self.hover_changed.emit(*self._view.to_photo(at))

@@ -106,7 +106,7 @@ class ColorBar(QWidget):
         top = strip.bottom() + _TICK
         # The middle number comes last: it gives way where the ends leave no room.
         ends, middle = self._texts[::2], self._texts[1]
-        painter.setPen(QColor(scheme.quiet))
+        painter.setPen(QColor(scheme.muted))
         if self._caption:
             flags = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
             painter.drawText(
@@ -122,7 +122,7 @@ class ColorBar(QWidget):
             if any(left < end + 8 and left + width + 8 > start for start, end in taken):
                 continue
             taken.append((left, left + width))
-            painter.fillRect(QRectF(round(x) - 0.5, strip.bottom(), 1, _TICK), QColor(scheme.quiet))
+            painter.fillRect(QRectF(round(x) - 0.5, strip.bottom(), 1, _TICK), QColor(scheme.muted))
             painter.drawText(QRectF(left, top, width + 1, metrics.height()), Qt.AlignmentFlag.AlignLeft, text)
         if self._marker is not None:
             self._draw_marker(painter, strip, QColor(scheme.text), QColor(scheme.window))

@@ -10,7 +10,7 @@ from vitviz.app.ui import theme
 _MANY = 3  # registers: they leave room for what stands beside them
 
 
-class Chips(QWidget):
+class TokenChips(QWidget):
     """One button per name; `show_numbers` says which is checked."""
 
     picked = Signal(str)

@@ -20,7 +20,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QToolTip, QWidget
 
 from vitviz.app.ui import theme
-from vitviz.app.widgets.base.hover_view import Pointed
+from vitviz.app.widgets.base.hover_view import HoverView
 
 _MARGIN = 12
 _LABEL = 18
@@ -81,7 +81,7 @@ def places(count: int, aspect: float, room: tuple[int, int]) -> Places:
     return best
 
 
-class FilmStrip(Pointed):
+class FilmStrip(HoverView):
     """Shows frames; tells which is pointed at and which is picked: by a click, or by arrow keys, Home and End."""
 
     picked = Signal(int)
@@ -174,7 +174,7 @@ class FilmStrip(Pointed):
                 self._draw_image(painter, frame, frame.image, box)
         if placed.width >= _NOTE_FROM:
             painter.setFont(theme.small())
-            painter.setPen(QColor(theme.colors(self.palette()).quiet))
+            painter.setPen(QColor(theme.colors(self.palette()).muted))
             for frame, below in zip(self._frames, self._below, strict=True):
                 if frame.note:
                     painter.drawText(below, _RIGHT, frame.note)
@@ -196,13 +196,13 @@ class FilmStrip(Pointed):
         for number, (frame, box) in enumerate(zip(self._frames, self._boxes, strict=True)):
             if frame.image is None:
                 painter.fillRect(box, QColor(scheme.raised))
-                painter.setPen(QColor(scheme.quiet))
+                painter.setPen(QColor(scheme.muted))
                 painter.drawText(box, Qt.AlignmentFlag.AlignCenter, "–")
             elif behind is not None:
                 painter.drawPixmap(box.toRect(), behind)
             if placed.width >= 16 or number % 5 == 0:
                 on = number in (self._selected, self._marked, self._hovered)
-                painter.setPen(QColor(scheme.text if on else scheme.quiet))
+                painter.setPen(QColor(scheme.text if on else scheme.muted))
                 side = Qt.AlignmentFlag.AlignLeft if words and frame.note else Qt.AlignmentFlag.AlignHCenter
                 below = self._below[number]
                 painter.drawText(below if words else below.adjusted(-4, 0, 4, 0), side, frame.name)

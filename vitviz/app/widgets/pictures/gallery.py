@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QWidget
 
 from vitviz.app.ui import theme
 from vitviz.app.ui.pixels import rgb_image
-from vitviz.app.widgets.base.hover_view import Pointed
+from vitviz.app.widgets.base.hover_view import HoverView
 
 _CAPTION, _GAP, _JOINT, _EDGE = 20, 12, 28, 12
 _PARTED = 0.7  # weight of the size of pictures whose rows needlessly separate joined ones
@@ -124,7 +124,7 @@ def arrange_lead(aspects: list[float], width: float, height: float) -> list[QRec
     return best
 
 
-class PicturesView(Pointed):
+class Gallery(HoverView):
     """Shows the pictures it is given; tells which cell the pointer is on and which was clicked."""
 
     clicked = Signal(object)  # Spot
@@ -212,7 +212,7 @@ class PicturesView(Pointed):
         ratio = self.devicePixelRatioF()
         for number, (picture, image, box) in enumerate(zip(self._pictures, self._images, boxes, strict=True)):
             painter.drawImage(box, image.at((box.size() * ratio).toSize()))
-            painter.setPen(QColor(scheme.quiet))
+            painter.setPen(QColor(scheme.muted))
             room = QRectF(box.x() - _GAP / 2, box.bottom() + 2, box.width() + _GAP, _CAPTION)
             words = painter.fontMetrics().elidedText(
                 picture.caption, Qt.TextElideMode.ElideRight, int(room.width())

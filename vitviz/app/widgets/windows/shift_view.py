@@ -17,14 +17,14 @@ from PySide6.QtWidgets import QWidget
 
 from vitviz.app.ui import theme
 from vitviz.app.ui.pixels import rgba_image
-from vitviz.app.widgets.base.hover_view import Pointed
+from vitviz.app.widgets.base.hover_view import HoverView
 from vitviz.app.widgets.windows.scene import Focus, Scene
 from vitviz.render.colors import REGIONS
 
 _MARGIN, _CAPTION = 12, 20
 
 
-class ShiftView(Pointed):
+class ShiftView(HoverView):
     """Draws a scene at a progress: 0 the photo, 1 shifted, 2 cut into windows."""
 
     clicked = Signal(int, int)
@@ -196,7 +196,7 @@ class ShiftView(Pointed):
                 self._draw_regions(painter, scene, closed)
         self._draw_lines(painter, scene, closed)
         painter.setFont(theme.small())
-        painter.setPen(QColor(theme.colors(self.palette()).quiet))
+        painter.setPen(QColor(theme.colors(self.palette()).muted))
         bottom = self.box(QRectF(0, 0, *reversed(self.frame))).bottom()
         room = QRectF(4, bottom + 4, self.width() - 8, self._caption_height)
         middle = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop
@@ -244,7 +244,7 @@ class ShiftView(Pointed):
 
     def _draw_padding(self, painter: QPainter, scene: Scene, closed: float) -> None:
         colors = theme.colors(self.palette())
-        ground, lines = QColor(colors.raised), QColor(colors.quiet)
+        ground, lines = QColor(colors.raised), QColor(colors.muted)
         for color in (ground, lines):
             color.setAlphaF(closed)
         for cells in scene.padding:
