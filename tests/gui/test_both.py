@@ -61,7 +61,7 @@ def test_with_something_on_the_stage_the_one_that_opens_is_shown(shown, qtbot, s
     assert shown.session.trace.photo.size == (60, 70)
 
 
-def test_neither_can_be_opened_and_both_are_told(window, qtbot, tmp_path):
+def test_neither_can_be_opened_and_both_are_reported(window, qtbot, tmp_path):
     with qtbot.waitSignal(window.session.failed, timeout=60_000):
         window.session.open(photo=tmp_path / "missing.png", model="no_such_model_at_all")
     told = window.notice.sentence.text()

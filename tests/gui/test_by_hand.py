@@ -1,4 +1,4 @@
-"""What the panels offer, by mouse and keys alone: pressing, typing and looking at the pixels."""
+"""The controls of the panels, used by mouse and keyboard; results are checked in the drawn pixels."""
 
 import numpy as np
 import pytest
@@ -198,7 +198,7 @@ def giant():
     return load_model(module, device="cpu")
 
 
-def test_forty_layers_of_twenty_heads_are_told_apart(window, qtbot, photo, giant):
+def test_forty_layers_of_twenty_heads_can_be_distinguished(window, qtbot, photo, giant):
     window.resize(1440, 900)
     show(window, qtbot, photo, giant)
     view = window.panel("heads").view
@@ -309,7 +309,7 @@ def test_token_row_column_layer_device_and_time_are_in_the_status_line(shown, qt
     assert status.about.text() == f"65 tokens: class + 8×8 patches · CPU · {trace.milliseconds:.0f} ms"
 
 
-def test_a_click_on_the_badge_tells_the_error(shown, qtbot, monkeypatch):
+def test_a_click_on_the_badge_shows_the_error(shown, qtbot, monkeypatch):
     said = []
     monkeypatch.setattr(QWhatsThis, "showText", lambda _place, text, _widget: said.append(text))
     qtbot.mouseClick(shown.status.badge, LEFT)

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import fields
 
-import hands
 import pytest
+import user_input
 from PySide6.QtCore import QPoint, QRectF, Qt
 from PySide6.QtWidgets import QWidget
 from steps import dock_of, picture, show
@@ -22,31 +22,31 @@ KINDS = {"windows": WindowsView, "positions": PositionsView, "patches": PatchesV
 def click_token(panel: QWidget) -> None:
     """Click on the token (0, 0) of the selected layer, and leave it."""
     place = panel.view.carried(QRectF(0.4, 0.4, 0.2, 0.2))[0]
-    hands.click(panel.view, panel.view.box(place).center().toPoint())
-    hands.point(panel.view, QPoint(1, 1))
+    user_input.click(panel.view, panel.view.box(place).center().toPoint())
+    user_input.point(panel.view, QPoint(1, 1))
 
 
 def press(control: QWidget, keys: str) -> None:
     """Press keys on a control that Tab has come to."""
     control.window().activateWindow()
     control.setFocus(Qt.FocusReason.TabFocusReason)
-    hands.press(control.window(), keys)
+    user_input.press(control.window(), keys)
 
 
 CASES = {
-    "windows, by pointer": ("windows", lambda panel: hands.choose(panel.mode, "merge"), {"mode": "merge"}),
+    "windows, by pointer": ("windows", lambda panel: user_input.choose(panel.mode, "merge"), {"mode": "merge"}),
     "regions are closed": (
-        "windows", lambda panel: hands.choose(panel.mode, "regions"), {"mode": "regions", "progress": 2.0}
+        "windows", lambda panel: user_input.choose(panel.mode, "regions"), {"mode": "regions", "progress": 2.0}
     ),
     "the slider": ("windows", lambda panel: press(panel.slider, "End"), {"progress": 2.0}),
-    "the next layer": ("windows", lambda panel: hands.click(panel.both), {"both": True}),
+    "the next layer": ("windows", lambda panel: user_input.click(panel.both), {"both": True}),
     "a window's matrices": ("windows", click_token, {"window": (1, 15)}),
-    "positions, by pointer": ("positions", lambda panel: hands.choose(panel.mode, "norm"), {"mode": "norm"}),
+    "positions, by pointer": ("positions", lambda panel: user_input.choose(panel.mode, "norm"), {"mode": "norm"}),
     "positions, by key": (
         "positions", lambda panel: press(panel.mode, "Right"), {"mode": "components"}
     ),
-    "the stored table": ("positions", lambda panel: hands.choose(panel.which, "stored"), {"table": "stored"}),
-    "patches, by pointer": ("patches", lambda panel: hands.choose(panel.mode, "filters"), {"mode": "filters"}),
+    "the stored table": ("positions", lambda panel: user_input.choose(panel.which, "stored"), {"table": "stored"}),
+    "patches, by pointer": ("patches", lambda panel: user_input.choose(panel.mode, "filters"), {"mode": "filters"}),
 }  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def test_a_choice_is_undone_by_one_key_and_shown_again_after_a_restart(made, qtb
     assert window.session.view.panels[name].items() >= chosen.items()
     qtbot.waitUntil(lambda: rests(panel) and drawn(panel) != before)
     after = drawn(panel)
-    hands.press(window, "Ctrl+Z")
+    user_input.press(window, "Ctrl+Z")
     assert window.session.view == fresh
     assert panel.choices.now == KINDS[name]()
     qtbot.waitUntil(lambda: rests(panel) and drawn(panel) == before)
@@ -121,15 +121,15 @@ def test_playing_the_shift_is_one_choice(made, qtbot):
     window, panel = made("windows")
     fresh = window.session.view
     panel.animation.setDuration(120)
-    hands.click(panel.play)
+    user_input.click(panel.play)
     qtbot.waitUntil(lambda: panel.shown().progress == 2)
     qtbot.waitUntil(lambda: panel.choices.now.progress == 2)
-    hands.click(panel.play)
+    user_input.click(panel.play)
     assert (panel.playing, panel.choices.now.progress) == (True, 2)  # chosen is where it ends
     qtbot.waitUntil(lambda: panel.choices.now.progress == 0)
-    hands.press(window, "Ctrl+Z")
+    user_input.press(window, "Ctrl+Z")
     assert (panel.choices.now.progress, panel.shown().progress) == (2, 2)
-    hands.press(window, "Ctrl+Z")
+    user_input.press(window, "Ctrl+Z")
     assert window.session.view == fresh
     assert panel.shown().progress == 0
 
@@ -138,16 +138,16 @@ def test_undo_while_the_shift_is_played_stops_it(made, qtbot):
     window, panel = made("windows")
     press(panel.slider, "End")
     panel.animation.setDuration(20_000)
-    hands.click(panel.play)
+    user_input.click(panel.play)
     qtbot.waitUntil(lambda: panel.shown().progress < 2)
-    hands.press(window, "Ctrl+Z")
+    user_input.press(window, "Ctrl+Z")
     assert not panel.playing
     assert (panel.choices.now.progress, panel.shown().progress) == (0, 0)
 
 
 def test_a_choice_that_a_model_does_not_have_comes_back_with_one_that_has_it(made, qtbot, tmp_path, swin):
     window, panel = made("positions")
-    hands.choose(panel.mode, "norm")
+    user_input.choose(panel.mode, "norm")
     qtbot.waitUntil(lambda: panel.shown().mode == "norm")
     photo, session, vit = window.session.photo.path, window.session, window.session.model
     show(window, qtbot, photo, swin)  # has no table of positions
@@ -168,7 +168,7 @@ def test_a_windows_matrices_are_shown_with_its_layer(made, qtbot):
     window.session.change(layer=1)
     qtbot.waitUntil(lambda: panel.shown().matrices is not None)
     assert (panel.shown().matrices.window, panel.matrix.view.isVisible()) == (15, True)
-    hands.click(panel.matrix.close)
+    user_input.click(panel.matrix.close)
     assert panel.choices.now.window is None
     assert panel.shown().matrices is None
 

@@ -115,7 +115,7 @@ def test_another_photo_is_chosen_by_a_command_and_another_dropped_on_its_side(
     assert shown.session.photo.path.name == "wide.png"
 
 
-def test_a_photo_that_cannot_be_opened_is_told_and_the_comparison_stays(split, qtbot, tmp_path):
+def test_a_photo_that_cannot_be_opened_is_reported_and_the_comparison_stays(split, qtbot, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
     second = split.stage.comparison.second

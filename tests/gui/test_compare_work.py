@@ -70,7 +70,7 @@ def drop(side, data):
     QApplication.sendEvent(side, QDropEvent(QPointF(20, 200), copy, data, LEFT, none))
 
 
-def test_a_method_that_one_model_lacks_is_told_and_stays_with_the_other(shown, qtbot, headless):
+def test_a_method_that_one_model_lacks_is_reported_and_stays_with_the_other(shown, qtbot, headless):
     first, second = shown.session, shown.stage.compare(model=headless).second
     qtbot.waitUntil(lambda: ready(first) and ready(second), timeout=20_000)
     shown.commands["method_relevance"].trigger()
@@ -119,7 +119,7 @@ def test_a_class_specific_method_explains_the_class_of_the_same_name_on_both_sid
     np.testing.assert_allclose(second.heatmap.values, expected.values, rtol=1e-4, atol=1e-7)
 
 
-def test_going_back_goes_back_on_both_sides(sides, qtbot):
+def test_undo_acts_on_both_sides(sides, qtbot):
     window, first, second = sides
     panel = window.stage.second.photo
     qtbot.mouseClick(panel.canvas, LEFT, pos=middle(panel, second.trace, 13, 0))
@@ -260,9 +260,7 @@ def test_it_is_said_which_side_the_panels_show(sides):
     assert "panels" not in window.stage.second.caption.classes.whole
 
 
-def test_what_an_empty_second_side_invites_to_is_done_on_that_side(
-    shown, qtbot, tmp_path, monkeypatch, folder
-):
+def test_buttons_of_an_empty_second_side_act_on_that_side(shown, qtbot, tmp_path, monkeypatch, folder):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
     comparison = shown.stage.compare(photo=broken)

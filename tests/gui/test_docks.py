@@ -1,7 +1,7 @@
 """Panels take their place in the window when they are opened, not before."""
 
-import hands
 import pytest
+import user_input
 from PySide6.QtCore import QPoint
 from PySide6.QtWidgets import QStyle, QTabBar
 
@@ -60,10 +60,10 @@ def test_a_presentation_leaves_panels_where_they_were_after_one_was_dragged_over
     heads, layers, positions, predictions = (
         docks[name] for name in ("heads", "layers", "positions", "predictions")
     )
-    assert hands.pick(window.menu_bar, ["Panels", "Positions"])
-    hands.click(positions.titleBarWidget().float_button)
+    assert user_input.pick(window.menu_bar, ["Panels", "Positions"])
+    user_input.click(positions.titleBarWidget().float_button)
     title = predictions.titleBarWidget()
-    hands.drag(
+    user_input.drag(
         title,
         QPoint(16, title.height() // 2),
         positions.mapToGlobal(positions.rect().center()),
@@ -73,8 +73,8 @@ def test_a_presentation_leaves_panels_where_they_were_after_one_was_dragged_over
     assert predictions.isFloating()
     assert positions.isFloating()
     sizes = heads.size(), layers.size()
-    hands.press(window, "F11")
+    user_input.press(window, "F11")
     assert layers.isHidden()
-    hands.press(window, "F11")
+    user_input.press(window, "F11")
     assert [dock.isFloating() for dock in window.docks] == floating
     qtbot.waitUntil(lambda: (heads.size(), layers.size()) == sizes)

@@ -1,8 +1,8 @@
 """A method that is added as README says can be chosen in the window, by its number key too, and every panel shows it."""
 
-import hands
 import numpy as np
 import pytest
+import user_input
 from eighth_method import added
 from steps import show
 
@@ -39,7 +39,7 @@ def failures(shown):
 def chosen(shown, qtbot, key, name):
     shown.activateWindow()
     shown.photo.canvas.setFocus()
-    hands.press(shown, key)
+    user_input.press(shown, key)
     qtbot.waitUntil(lambda: shown.session.heatmap.method == name, timeout=20_000)
 
 
@@ -79,7 +79,7 @@ def test_its_number_key_chooses_it_with_every_panel_open(shown, qtbot, failures,
     assert not shown.notice.isVisible()
 
 
-def test_its_command_is_on_the_sheet_of_keys_and_its_options_are_offered(shown, qtbot):
+def test_its_command_is_in_the_list_of_shortcuts_and_its_options_are_offered(shown, qtbot):
     assert ("Method", "Power of attention", "8") in shortcut_list()
     shown.commands["method_power"].trigger()
     qtbot.waitUntil(lambda: shown.session.heatmap.method == "power", timeout=20_000)

@@ -160,7 +160,7 @@ def test_a_check_mark_adds_a_method_by_mouse_and_space_takes_it_away(scored, qtb
     assert row(scored, "rollout").checkState(0) == Qt.CheckState.Checked
 
 
-def test_a_method_that_does_not_apply_is_barred_with_the_reason(scored, monkeypatch):
+def test_a_method_that_does_not_apply_is_disabled_with_the_reason(scored, monkeypatch):
     reasons = {**scored.session.methods(), "relevance": "does not apply, because it is Monday"}
     monkeypatch.setattr(Session, "methods", lambda self: reasons)
     scored.session.change_panel("faithfulness", compared=("relevance",))
@@ -203,7 +203,7 @@ def test_pointing_shows_the_step_and_what_the_model_was_given(scored, qtbot):
     assert not view.card.isVisible()
 
 
-def test_nobody_looks_nothing_runs(scored, qtbot):
+def test_nothing_runs_while_the_panel_is_hidden(scored, qtbot):
     scored.hide()
     scored.session.change(method="attention")
     qtbot.wait(300)

@@ -32,7 +32,7 @@ def folder(tmp_path):
     return place
 
 
-def test_photos_come_in_the_order_in_which_people_count(folder):
+def test_photos_are_in_natural_order(folder):
     assert photos_in(folder) == ["img1.png", "img2.png", "img10.png"]
     assert sorted(["b²", "a10", "A9", "a"], key=natural) == ["a", "A9", "a10", "b²"]
 
@@ -115,7 +115,7 @@ def test_an_address_is_refused_in_a_sentence_and_a_browsers_picture_is_taken(sho
     assert not shown.notice.isVisible()
 
 
-def test_keys_go_through_past_selections(shown, qtbot):
+def test_keys_undo_and_redo_selections(shown, qtbot):
     canvas, session = shown.photo.canvas, shown.session
     assert not shown.commands["undo"].isEnabled()
     session.pin((2, 5))
@@ -153,7 +153,7 @@ def test_space_asks_to_play_on_the_stage_only(shown, qtbot):
         qtbot.keyPress(shown.tools.save, Qt.Key.Key_Space)
 
 
-def test_presentation_hides_the_chrome_enlarges_type_and_comes_back(shown, qtbot):
+def test_presentation_hides_bars_enlarges_text_and_is_undone(shown, qtbot):
     canvas, weight = shown.photo.canvas, shown.status.weight
     before = weight.font().pointSizeF()
     others = shown.panel("heads").says.font().pointSizeF()

@@ -126,7 +126,7 @@ def test_swins_stages_of_other_grids_are_laid_out_and_hit(window, qtbot, swin, t
     assert window.session.heatmap.values.shape == (16, 16)
 
 
-def test_a_closed_panel_does_no_work_and_catches_up(shown, qtbot):
+def test_a_closed_panel_does_no_work_and_is_updated_when_opened(shown, qtbot):
     shown.docks[0].close()
     before = shown.panel("heads").shown()
     shown.session.pin((1, 1))

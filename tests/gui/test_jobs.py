@@ -30,7 +30,7 @@ def held(started, go):
     return work
 
 
-def test_a_job_tells_progress_and_gives_its_result_in_the_gui_thread(qtbot, queue):
+def test_a_job_reports_progress_and_its_result_in_the_gui_thread(qtbot, queue):
     started, go, news, results, threads = threading.Event(), threading.Event(), [], [], []
 
     def take(result):
@@ -86,7 +86,7 @@ def test_a_waiting_job_can_be_cancelled_before_it_begins(qtbot, queue):
     assert begun == []
 
 
-def test_a_failed_job_is_told_as_a_sentence_and_the_next_one_runs(qtbot, queue):
+def test_a_failed_job_is_reported_in_a_sentence_and_the_next_one_runs(qtbot, queue):
     told, results = [], []
     queue.failed.connect(told.append)
 

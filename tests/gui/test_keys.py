@@ -1,7 +1,7 @@
 """Every key of the table gives its command, and no other, when it is pressed on the photo."""
 
-import hands
 import pytest
+import user_input
 from PySide6.QtWidgets import QApplication
 
 from vitviz.app.commands import commands
@@ -28,7 +28,7 @@ def test_every_key_of_the_table_gives_its_command_on_the_photo(shown, given):
     wrong = {}
     for name, key in KEYS:
         given.clear()
-        hands.press(shown, key)
+        user_input.press(shown, key)
         if given != [name]:
             wrong[key] = (name, list(given))
     assert not wrong
@@ -39,13 +39,13 @@ def test_every_key_of_the_table_gives_its_command_on_the_photo(shown, given):
 def test_a_number_chooses_its_method(shown, qtbot, number, method):
     if number == 1:
         shown.session.change(method="rollout")
-    hands.press(shown, str(number))
+    user_input.press(shown, str(number))
     qtbot.waitUntil(lambda: shown.session.heatmap.method == method.name, timeout=20_000)
     assert shown.tools.method.text() == method.label
 
 
-def test_a_question_mark_opens_the_sheet_and_escape_closes_it(shown):
-    hands.press(shown, "?")
+def test_a_question_mark_opens_the_list_of_shortcuts_and_escape_closes_it(shown):
+    user_input.press(shown, "?")
     assert shown.shortcuts.isVisible()
-    hands.press(shown, "Esc")
+    user_input.press(shown, "Esc")
     assert QApplication.activeModalWidget() is None

@@ -223,7 +223,7 @@ def test_playing_loops_waits_for_what_it_shows_and_stops(shown, panel, qtbot, ga
     assert not panel.playing
 
 
-def test_a_strip_nobody_sees_does_no_work_and_catches_up(shown, panel, qtbot):
+def test_a_hidden_strip_does_no_work_and_is_updated_when_shown(shown, panel, qtbot):
     dock = panel.parentWidget()
     dock.close()
     frames = panel.strip.frames
@@ -235,7 +235,7 @@ def test_a_strip_nobody_sees_does_no_work_and_catches_up(shown, panel, qtbot):
     qtbot.waitUntil(lambda: panel.shown().selection == in_strip(selection(shown.session.view, Hover())))
 
 
-def test_without_a_trace_it_tells_how_to_fill_it(window):
+def test_without_a_trace_it_says_how_to_fill_it(window):
     panel = window.panel("layers")
     assert panel.empty.isVisible()
     assert not panel.play.isVisible()

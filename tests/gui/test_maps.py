@@ -141,7 +141,7 @@ def test_contours_are_drawn_again_for_the_new_scale(shown, qtbot):
     qtbot.waitUntil(lambda: canvas.heat.width() < 0.9 * before)
 
 
-def test_memory_that_runs_out_is_told_in_a_sentence(shown, qtbot, monkeypatch, model, photo):
+def test_exhausted_memory_is_reported_in_a_sentence(shown, qtbot, monkeypatch, model, photo):
     def full(*_):
         raise MemoryError
 
@@ -154,7 +154,7 @@ def test_memory_that_runs_out_is_told_in_a_sentence(shown, qtbot, monkeypatch, m
     assert shown.panel("heads").empty.isVisible()
 
 
-def test_what_is_laid_ready_is_what_is_computed_and_costs_no_torch(shown, qtbot, monkeypatch):
+def test_prefetched_maps_equal_computed_ones_and_need_no_torch(shown, qtbot, monkeypatch):
     maps, trace = shown.session.maps, shown.session.trace
     qtbot.waitUntil(lambda: maps.ready is not None)
 
@@ -176,7 +176,7 @@ def test_what_is_laid_ready_is_what_is_computed_and_costs_no_torch(shown, qtbot,
     assert maps.ready.maps(None, "to") is None
 
 
-def test_weights_that_are_too_many_or_of_windows_are_not_laid_ready(shown, swin, monkeypatch, photo, qtbot):
+def test_weights_that_are_too_many_or_of_windows_are_not_prefetched(shown, swin, monkeypatch, photo, qtbot):
     from vitviz.app.work.worker import Ticket
 
     ticket = Ticket(0, lambda *_: None)

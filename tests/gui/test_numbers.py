@@ -215,7 +215,9 @@ def test_over_a_folder_and_back(shown, qtbot, folder, tmp_path, monkeypatch):
     assert not panel.back.isVisible()
 
 
-def test_work_over_a_folder_is_stopped_and_a_folder_without_photos_is_told(shown, qtbot, folder, tmp_path):
+def test_work_over_a_folder_is_stopped_and_a_folder_without_photos_is_reported(
+    shown, qtbot, folder, tmp_path
+):
     panel = opened(shown, qtbot, "statistics")
     panel.over_folder(folder)
     qtbot.mouseClick(panel.card.cancel, Qt.MouseButton.LeftButton)

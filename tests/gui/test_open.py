@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import hands
 import numpy as np
 import pytest
+import user_input
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QImage
 from PySide6.QtWidgets import QApplication, QFileDialog
@@ -77,10 +77,10 @@ def test_a_copied_picture_is_pasted(shown, qtbot):
 
 
 def test_a_panel_that_was_copied_is_pasted(shown, qtbot):
-    hands.press(shown, "Ctrl+C")
+    user_input.press(shown, "Ctrl+C")
     copied = QGuiApplication.clipboard().image()
     with qtbot.waitSignal(shown.session.trace_changed, timeout=20_000):
-        hands.press(shown, "Ctrl+V")
+        user_input.press(shown, "Ctrl+V")
     assert shown.session.photo.size == (copied.height(), copied.width())
     assert not shown.notice.isVisible()
 
@@ -92,7 +92,7 @@ def test_pasting_nothing_says_so(shown, qtbot):
 
 
 @pytest.mark.parametrize("content", [b"this is no picture", b""])
-def test_a_file_that_is_no_picture_is_told_and_the_old_picture_stays(shown, qtbot, tmp_path, content):
+def test_a_file_that_is_no_picture_is_reported_and_the_old_picture_stays(shown, qtbot, tmp_path, content):
     broken = tmp_path / "broken.png"
     broken.write_bytes(content)
     before = shown.session.trace
@@ -114,7 +114,7 @@ def test_the_next_success_takes_the_notice_away(shown, qtbot, tmp_path):
     assert not shown.notice.isVisible()
 
 
-def test_an_unknown_model_is_told_and_the_old_one_stays(shown, qtbot):
+def test_an_unknown_model_is_reported_and_the_old_one_stays(shown, qtbot):
     before = shown.session.model
     with qtbot.waitSignal(shown.session.failed, timeout=60_000):
         shown.session.open(model="no_such_model_at_all")
@@ -139,7 +139,9 @@ def test_a_weights_file_is_opened_by_its_ending_and_remembered(window, qtbot, mo
     assert window.settings.text("model") == str(weights)
 
 
-def test_a_fault_is_told_with_details_folded_and_a_report_to_copy(shown, qtbot, monkeypatch, tmp_path):
+def test_an_internal_error_is_shown_with_collapsed_details_and_a_report_to_copy(
+    shown, qtbot, monkeypatch, tmp_path
+):
     def broken(*_):
         raise ZeroDivisionError("a fault of ours")
 

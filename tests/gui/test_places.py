@@ -2,9 +2,9 @@
 
 import itertools
 
-import hands
 import numpy as np
 import pytest
+import user_input
 from PIL import Image
 from PySide6.QtCore import QPointF, Qt
 from steps import picture
@@ -34,9 +34,9 @@ def test_patches_are_pulled_apart_and_a_hovered_one_is_large(opened, model, qtbo
         panel.view, Qt.MouseButton.LeftButton, pos=panel.view.cell_box(Spot(0, 0, 7)).center().toPoint()
     )
     assert session.view.query == (0, 7)
-    hands.choose(panel.mode, "filters")
+    user_input.choose(panel.mode, "filters")
     assert len(panel.view.pictures) == 28
-    hands.choose(panel.mode, "embedding")
+    user_input.choose(panel.mode, "embedding")
     assert panel.view.pictures[0].cells == (8, 8)
     assert "no convolutional stem" in panel.mode.disabled["stem"]
 
@@ -51,7 +51,7 @@ def test_a_token_is_outlined_on_a_hybrids_finer_stem(opened, qtbot):
         PatchesPanel, load_model(timm.create_model("vit_tiny_r_s16_p8_224", **options), device="cpu")
     )
     qtbot.waitUntil(lambda: len(panel.view.pictures) > 0)
-    hands.choose(panel.mode, "stem")
+    user_input.choose(panel.mode, "stem")
     picture = panel.view.pictures[0]
     assert picture.pixels.shape[:2] == (16, 16)
     assert picture.cells == (2, 2)  # the tokens

@@ -1,8 +1,8 @@
 """The panel of positions: real pointers and keys on real models, against the models' own data."""
 
-import hands
 import numpy as np
 import torch
+import user_input
 from PySide6.QtCore import QPoint, Qt
 from steps import picture, show
 
@@ -34,12 +34,12 @@ def test_similarity_shows_the_map_of_the_position_that_is_pointed_at(opened, mod
         panel.view, Qt.MouseButton.LeftButton, pos=panel.view.cell_box(Spot(1, 1, 1)).center().toPoint()
     )
     assert session.view.query == (1, 1)
-    hands.choose(panel.mode, "components")
+    user_input.choose(panel.mode, "components")
     expected = np.round(positions.components(session.trace).colors * 255)
     np.testing.assert_allclose(panel.view.pictures[0].pixels, expected, atol=1)
-    hands.choose(panel.mode, "norm")
+    user_input.choose(panel.mode, "norm")
     assert "× the mean" in panel.says.whole
-    hands.choose(panel.mode, "split")  # disabled, with the reason
+    user_input.choose(panel.mode, "split")  # disabled, with the reason
     assert panel.mode.current == "norm"
     assert "before the first layer" in panel.mode.disabled["split"]
     told = panel.mode.accessibleDescription()  # by ear too
@@ -54,7 +54,7 @@ def test_a_resized_table_is_shown_beside_the_stored_one(opened, model, qtbot, tm
         session.open(photo=picture(tmp_path / "tall.png", (60, 120)), framing="fit")
     qtbot.waitUntil(lambda: panel.which.isVisible())
     assert "Interpolated from 8×8 to" in panel.changed.text()
-    hands.choose(panel.which, "both")
+    user_input.choose(panel.which, "both")
     cells = [one.cells for one in panel.view.pictures[:2]]
     grid = session.trace.patches
     assert cells == [(8, 8), (grid.rows, grid.cols)]
@@ -66,7 +66,7 @@ def test_a_resized_table_is_shown_beside_the_stored_one(opened, model, qtbot, tm
     session.pin("class")
     captions = ["as stored", "as used", "class as stored", "class as used"]
     assert [one.caption for one in panel.view.pictures] == captions
-    hands.choose(panel.mode, "norm")
+    user_input.choose(panel.mode, "norm")
     nearest = positions.change(session.trace).nearest
     np.testing.assert_allclose(
         panel.view.pictures[2].pixels, colored(nearest, float(nearest.min()), 1.0, "viridis"), atol=4
@@ -90,7 +90,7 @@ def test_logits_over_prefix_tokens_are_numbers(opened, qtbot):
     numbers = f"class {found.content[2, 0]:+.2f} {found.position[2, 0]:+.2f} = {found.logits[2, 0]:+.2f}"
     assert numbers.replace("-", "−") in panel.changed.text().replace("\u00a0", " ")
     assert panel.changed.isVisible()
-    hands.choose(panel.mode, "similarity")  # disabled
+    user_input.choose(panel.mode, "similarity")  # disabled
     assert panel.mode.current == "split"
 
 
@@ -176,7 +176,7 @@ def test_position_of_every_head_is_shown_and_a_click_takes_its_head_apart(opened
     session.change(layer=1)
     session.pin((5, 9))
     qtbot.waitUntil(lambda: subject(panel) == "patch (5, 9)")
-    hands.choose(panel.mode, "bias")
+    user_input.choose(panel.mode, "bias")
     qtbot.waitUntil(lambda: [one.caption for one in panel.view.pictures] == ["head 0", "head 1"])
     found = positions.split(session.trace, 1, (5, 9))
     seen = np.where(found.mask < 0, np.nan, found.position)
@@ -203,12 +203,12 @@ def test_logits_that_come_late_do_not_take_the_place_of_a_table(opened, qtbot):
     panel = opened(PositionsPanel, load_model(module, device="cpu"))
     qtbot.waitUntil(lambda: panel.shown().mode == "similarity")
     assert panel.mode.disabled == {}
-    hands.choose(panel.mode, "split")
+    user_input.choose(panel.mode, "split")
     assert panel.busy
-    hands.choose(panel.mode, "norm")
+    user_input.choose(panel.mode, "norm")
     assert not panel.busy
     qtbot.wait(300)
     assert (panel.shown().mode, panel.shown().split) == ("norm", None)
-    hands.choose(panel.mode, "split")
+    user_input.choose(panel.mode, "split")
     qtbot.waitUntil(lambda: panel.shown().mode == "split")
     assert [one.caption for one in panel.shown().pictures][-1] == "attention"

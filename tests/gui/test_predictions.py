@@ -166,7 +166,7 @@ def test_thousands_of_classes_are_searched_between_two_frames(window, qtbot, man
     assert len(names(panel)) == MOST
 
 
-def test_the_heads_of_a_distilled_model_can_be_told_apart(window, qtbot, photo):
+def test_the_heads_of_a_distilled_model_can_be_distinguished(window, qtbot, photo):
     import timm
     import torch
 

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-import hands
 import numpy as np
 import pytest
+import user_input
 from PySide6.QtCore import QEvent
 from PySide6.QtWidgets import QApplication
 from steps import picture
@@ -22,7 +22,7 @@ from vitviz.resources_path import resource
 
 HAPPENS = (
     *("resized", "closed", "reopened", "cancelled", "keys read"),
-    # Whether a dragged panel finds a place depends on how far the others have made room: it may float on.
+    # Not "docked by drag": a dropped panel stays floating if the other docks have not made room in time.
     *("floated by drag", "floated by double click", "floated by button"),
     *("docked by double click", "docked by button"),
     *(f"photo: {way}" for way in WAYS),
@@ -33,14 +33,14 @@ HAPPENS = (
 
 
 def at_rest(window, qtbot):
-    """Wait until nothing is under way, nor is asked for because of that."""
+    """Wait until no work is running, including work that finished work has started."""
     qtbot.waitUntil(lambda: idle(window), timeout=60_000)
     QApplication.processEvents()
     qtbot.waitUntil(lambda: idle(window), timeout=60_000)
 
 
 def assert_nothing_is_stale(window):
-    """What is drawn is of the photo, the model and the selection that hold, computed again from the trace."""
+    """What is drawn belongs to the current photo, model and selection; the map is computed again and compared."""
     assert window.windowTitle().startswith(window.session.photo.name)
     for session, panel in sides(window):
         if session.trace is not None:
@@ -81,7 +81,7 @@ def photos(tmp_path) -> list[Path]:
 def walk(window, qtbot, photos, events, seed, rest=100):
     """Do so many things to the window, and compare what it shows with the trace after every `rest` of them."""
     walker = Walker(window, photos, seed)
-    hands.drop(window.photo.canvas, hands.files(photos[0]))
+    user_input.drop(window.photo.canvas, user_input.files(photos[0]))
     walker.choose_model("choose_model", "Return")
     at_rest(window, qtbot)
     for number in range(events):
@@ -92,10 +92,10 @@ def walk(window, qtbot, photos, events, seed, rest=100):
                 assert_nothing_is_stale(window)
                 walker.checked += 1
     while QApplication.activePopupWidget() is not None:
-        hands.press(window, "Esc")
+        user_input.press(window, "Esc")
     walker.leave_presentation()
-    # A photo that can be read, so that there is something to look at in the end.
-    hands.drop(window.photo.canvas, hands.files(photos[1]))
+    # A readable photo, so that a map is shown at the end.
+    user_input.drop(window.photo.canvas, user_input.files(photos[1]))
     at_rest(window, qtbot)
     assert window.session.photo.name == photos[1].name
     return walker
@@ -116,7 +116,7 @@ def test_a_long_random_walk_ends_in_order(window, qtbot, photos):
     before = traces()
     walker = walk(window, qtbot, photos, 2000, seed=4)
     assert len(walker.done) == 2000
-    assert len(set(walker.done)) == len(set(walker.deeds))
+    assert len(set(walker.done)) == len(set(walker.actions))
     assert walker.checked >= 10  # of 20 rests; the others had no photo, or one that cannot be read
     assert walker.compared > 200
     missing = {name for name in HAPPENS if not walker.happened[name]}
@@ -128,13 +128,13 @@ def assert_ends_in_order(window, before):
     """Nothing on the screen is stale, the program can be quit, and no trace or thread is left beside what is shown."""
     assert_nothing_is_stale(window)
     assert len(traces(before)) <= 2  # what is shown, and at most one more on a second side
-    hands.press(window, "Ctrl+Q")
+    user_input.press(window, "Ctrl+Q")
     assert not window.isVisible()
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("vitviz")]
 
 
 def traces(before: Sequence[object] = ()) -> list[object]:
-    """The traces that something still holds, without those of other tests."""
+    """The traces that are still alive, without those of other tests."""
     gc.collect()
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
     gc.collect()
@@ -158,7 +158,7 @@ def test_memory_after_200_switches_is_that_after_20(window, qtbot, tmp_path):
     stage, shown = window.photo.canvas, window.session
     before = traces()
     for first in (opened[3], models[1]):
-        hands.drop(stage, hands.files(first))
+        user_input.drop(stage, user_input.files(first))
         qtbot.waitUntil(lambda: idle(window), timeout=60_000)
     early = 0.0
     for number in range(200):
@@ -166,9 +166,9 @@ def test_memory_after_200_switches_is_that_after_20(window, qtbot, tmp_path):
             early = resident()
         dropped = models[number // 2 % 2] if number % 2 else opened[number // 2 % 4]
         with qtbot.waitSignal(shown.trace_changed, timeout=60_000):
-            hands.drop(stage, hands.files(dropped))
+            user_input.drop(stage, user_input.files(dropped))
         qtbot.waitUntil(lambda: idle(window), timeout=60_000)
     assert resident() <= early * 1.05
     assert len(traces(before)) == 1
-    hands.press(window, "Ctrl+W")
+    user_input.press(window, "Ctrl+W")
     assert traces(before) == []

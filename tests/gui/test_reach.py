@@ -9,7 +9,7 @@ _CONTROLS = (QAbstractButton, QAbstractSlider, QComboBox, QLineEdit)
 
 
 def walk(window, qtbot) -> list[QWidget]:
-    """All stops of Tab, from the photo round to it."""
+    """All widgets that Tab reaches, starting from the photo, until it returns there."""
     window.photo.canvas.setFocus()
     seen = []
     for _ in range(400):
@@ -22,7 +22,7 @@ def walk(window, qtbot) -> list[QWidget]:
 
 
 def inner(widget: QWidget) -> bool:
-    """Parts of Qt's own controls, which their owner speaks for."""
+    """Parts of Qt's own controls, whose owner has the accessible name."""
     at = widget.parentWidget()
     while at is not None:
         if isinstance(at, QComboBox | QLineEdit | QAbstractSlider):

@@ -11,7 +11,7 @@ from vitviz.app.session import load
 
 @pytest.fixture
 def gate(monkeypatch):
-    """Holds opening a photo until it is let through."""
+    """Blocks the opening of photos until the event is set."""
     through, waiting = threading.Event(), threading.Event()
     real = load.open_image
 

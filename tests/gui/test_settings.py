@@ -1,4 +1,4 @@
-"""What survives a start, and what a damaged file does not break."""
+"""Which settings are kept between starts, and that damaged files cause no crash."""
 
 import random
 from dataclasses import replace
@@ -109,7 +109,7 @@ def test_a_file_that_cannot_be_written_is_no_crash(qtbot, qapp, tmp_path):
     end(window, qapp)
 
 
-def test_reset_settings_forgets_all_and_says_so(qtbot, qapp, tmp_path, monkeypatch, capsys):
+def test_reset_settings_deletes_all_and_says_so(qtbot, qapp, tmp_path, monkeypatch, capsys):
     path = tmp_path / "window.ini"
     old = Settings(path)
     old.put("theme", "dark")

@@ -5,8 +5,8 @@ import subprocess
 import sys
 import time
 
-import hands
 import pytest
+import user_input
 from PySide6.QtCore import Qt
 
 from vitviz.app.main import make_window
@@ -41,7 +41,7 @@ print("charts", [dock.kind.name for dock in made[0].docks if dock.built and "pyq
 
 
 def start(tmp_path, last: str, photo: str = "", model: str = "") -> list[str]:
-    """What a window in a process of its own says, which is closed after the signal `last`."""
+    """The output of a window in a process of its own, which is closed after the signal `last`."""
     home = {"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path), "QT_QPA_PLATFORM": "offscreen"}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, last, photo, model],
@@ -89,14 +89,14 @@ def test_a_scene_and_a_bundled_model_are_not_remembered_as_the_users_own(window,
 
 
 def test_going_on_from_a_scene_goes_through_the_scenes_and_nothing_else(shown, qtbot):
-    assert hands.pick(shown.menu_bar, ["File", "Samples", samples()[0].title])
+    assert user_input.pick(shown.menu_bar, ["File", "Samples", samples()[0].title])
     qtbot.waitUntil(lambda: shown.session.photo.name == samples()[0].path.name, timeout=20_000)
     seen = {shown.session.photo.name}
     for key in ("Alt+Left", "Alt+Right"):
         shown.toast.words.setText("")
         while " photo of the folder" not in shown.toast.words.text():
             before = shown.session.photo
-            hands.press(shown, key)
+            user_input.press(shown, key)
             qtbot.waitUntil(
                 lambda before=before: (
                     shown.session.busy is None
@@ -119,7 +119,7 @@ def test_the_scenes_are_listed_by_title_and_shown_by_the_model_at_hand(shown, qt
     assert shown.session.model is before
 
 
-def test_without_weights_and_arguments_the_window_invites(window, monkeypatch):
+def test_without_weights_and_arguments_the_welcome_screen_is_shown(window, monkeypatch):
     from vitviz.app import main
 
     monkeypatch.setattr(main, "models", tuple)
@@ -151,7 +151,7 @@ def test_the_chooser_lists_the_bundled_models_first(window, qtbot):
     dialog.reject()
 
 
-def test_the_stored_picture_is_on_the_stage_while_the_model_is_on_its_way(window, qtbot):
+def test_the_stored_picture_is_on_the_stage_until_the_model_has_run(window, qtbot):
     from vitviz.app import main
 
     window.settings.put("greeted", True)  # else the stage becomes lower meanwhile
@@ -166,7 +166,7 @@ def test_the_stored_picture_is_on_the_stage_while_the_model_is_on_its_way(window
     assert window.photo.canvas.grab().toImage() == early  # what was stored is what the model says
 
 
-def test_a_stored_picture_goes_when_the_model_cannot_come_or_another_photo_is_opened(window, qtbot, photo):
+def test_a_stored_picture_is_removed_when_the_model_fails_or_another_photo_is_opened(window, qtbot, photo):
     from vitviz.app import main
 
     main.show_stored_heatmap(window, samples()[0].path)
@@ -229,12 +229,12 @@ def test_what_the_first_start_offers_is_opened_and_it_stays_until_a_photo_of_one
     qtbot.waitUntil(lambda: session.busy is None)
     middle = offers.zone.geometry().center()
     with qtbot.waitSignal(session.trace_changed, timeout=60_000):
-        hands.drop(offers, hands.files(photo), middle)
+        user_input.drop(offers, user_input.files(photo), middle)
     assert session.photo.path == photo
     assert started.first_start is None
 
 
-def test_the_first_start_shows_as_many_scenes_as_fit_and_goes_for_a_presentation(started, qtbot):
+def test_the_first_start_shows_as_many_scenes_as_fit_and_is_closed_by_a_presentation(started, qtbot):
     offers = started.first_start
     many = sum(scene.isVisible() for scene in offers.scenes)
     started.resize(2200, 900)

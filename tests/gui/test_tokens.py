@@ -253,7 +253,7 @@ def test_passing_over_heads_computes_nothing_and_resting_does(shown, panel, qtbo
     assert not panel.busy
 
 
-def test_a_closed_panel_computes_nothing_and_catches_up(shown, panel, qtbot):
+def test_a_closed_panel_computes_nothing_and_is_updated_when_opened(shown, panel, qtbot):
     dock = panel.parentWidget()
     dock.close()
     before = panel.shown().picture
@@ -266,7 +266,7 @@ def test_a_closed_panel_computes_nothing_and_catches_up(shown, panel, qtbot):
     assert panel.shown().picture.matrix.asked.layer == 0
 
 
-def test_what_cannot_be_shown_is_told(shown, panel, qtbot, monkeypatch):
+def test_what_cannot_be_shown_is_reported(shown, panel, qtbot, monkeypatch):
     monkeypatch.setattr(sys.modules["vitviz.explain.internals.matrix"], "MOST_BYTES", 10)
     shown.session.change(layer=0, head=1)
     qtbot.waitUntil(panel.empty.isVisible)
@@ -329,7 +329,7 @@ def test_many_tokens_are_shrunk_to_the_largest_and_it_says_so(window, qtbot, pho
     assert "each pixel" not in panel.says.whole
 
 
-def test_without_a_trace_it_tells_how_to_fill_it(window, qtbot):
+def test_without_a_trace_it_says_how_to_fill_it(window, qtbot):
     dock = next(dock for dock in window.docks if dock.kind.name == "tokens")
     dock.show()
     dock.raise_()

@@ -1,4 +1,4 @@
-"""The line of tools: every method with its options and its class; and the welcome of an empty window."""
+"""The tool bar: every method with its options and its class; and the welcome screen."""
 
 import threading
 
@@ -61,7 +61,7 @@ def test_a_method_that_does_not_apply_says_why_and_cannot_be_chosen(shown, qtbot
     shown.tools.method.close_popover()
 
 
-def test_a_model_whose_rows_are_no_shares_bars_rollout_with_the_reason(window, qtbot, photo):
+def test_rollout_is_disabled_with_the_reason_for_a_model_whose_rows_are_no_shares(window, qtbot, photo):
     """CaiT mixes its heads after the softmax."""
     import timm
 

@@ -5,9 +5,9 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-import hands
 import numpy as np
 import pytest
+import user_input
 from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPalette
@@ -41,7 +41,7 @@ def test_saving_writes_what_the_api_writes(shown, qtbot, monkeypatch, tmp_path):
     )
 
 
-def test_saving_where_nothing_can_be_written_is_told(shown, qtbot, monkeypatch, tmp_path):
+def test_saving_where_nothing_can_be_written_is_reported(shown, qtbot, monkeypatch, tmp_path):
     target = tmp_path / "no such folder" / "out.png"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(target), ""))
     with qtbot.waitSignal(shown.session.failed):
@@ -68,12 +68,12 @@ def test_the_status_line_compares_the_weight_with_uniform(shown, qtbot, at):
     assert "CPU" in shown.status.about.text()
 
 
-def test_the_badge_tells_the_checks_error(shown):
+def test_the_badge_shows_the_checks_error(shown):
     assert shown.session.check.exact
     assert shown.status.badge.text() == f"exact, {shown.session.check.worst:.0e}".replace("e-0", "e-")
 
 
-def test_every_panel_tells_how_to_fill_it(window):
+def test_every_panel_says_how_to_fill_it(window):
     assert window.photo.welcome.isVisible()
     assert "Drop a photo" in window.photo.welcome.headline.text()
     assert window.panel("heads").empty.isVisible()
@@ -171,13 +171,13 @@ def test_a_name_that_is_not_listed_can_be_tried(window, qtbot, listed, monkeypat
 def test_the_list_of_models_is_there_at_once_the_second_time_and_follows_what_came(
     window, qtbot, listed, monkeypatch
 ):
-    hands.press(window, "Ctrl+M")
+    user_input.press(window, "Ctrl+M")
     qtbot.waitUntil(lambda: window.chooser._shown.rowCount() == 3)
-    hands.press(window, "Esc")
+    user_input.press(window, "Esc")
     through = threading.Event()
     more = [*listed, Entry("vit_tiny_patch16_224", 5_717_416, (224, 224), 197, True)]
     monkeypatch.setattr(model_list, "catalog", lambda _: more if through.wait(20) else [])
-    hands.press(window, "Ctrl+M")
+    user_input.press(window, "Ctrl+M")
     dialog = window.chooser
     assert dialog._shown.rowCount() == 3
     through.set()
@@ -185,7 +185,7 @@ def test_the_list_of_models_is_there_at_once_the_second_time_and_follows_what_ca
     dialog.reject()
 
 
-def test_what_became_of_the_settings_is_told_until_it_is_closed(qtbot, tmp_path, photo, model):
+def test_a_message_about_the_settings_is_shown_until_it_is_closed(qtbot, tmp_path, photo, model):
     path = tmp_path / "window.ini"
     path.write_bytes(b"\0\1\2 rubbish \0")
     window = make_window(Settings(path), "cpu")
@@ -194,7 +194,7 @@ def test_what_became_of_the_settings_is_told_until_it_is_closed(qtbot, tmp_path,
     show(window, qtbot, photo, model)
     assert window.notice.isVisible()
     assert "window.damaged.ini" in window.notice.sentence.text()
-    hands.click(window.notice.dismiss)
+    user_input.click(window.notice.dismiss)
     assert not window.notice.isVisible()
     window.close()
     window.deleteLater()
@@ -292,7 +292,7 @@ def test_recent_photos_are_offered_while_they_exist(shown, qtbot, photo, tmp_pat
 
 
 @pytest.mark.qt_no_exception_capture
-def test_an_exception_nobody_caught_is_told_in_the_window(window, capsys):
+def test_an_uncaught_exception_is_shown_in_the_window(window, capsys):
     undo = catch_uncaught(window.show_failure)
     try:
         sys.excepthook(KeyError, KeyError("lost"), None)
@@ -322,7 +322,7 @@ def test_a_files_model_is_remembered_by_its_whole_path(shown, tmp_path, monkeypa
         (0.50001, 0.50004, ("0.50001", "0.50004")),
     ],
 )
-def test_the_ends_of_a_scale_can_be_told_apart(low, high, texts):
+def test_the_ends_of_a_scale_can_be_distinguished(low, high, texts):
     assert number_format.ends(low, high) == texts
 
 

@@ -1,8 +1,8 @@
 """The panel of windows: real pointers and keys on real models, against the models' own data."""
 
-import hands
 import numpy as np
 import torch
+import user_input
 from PIL import Image
 from PySide6.QtCore import QPoint, QRectF, Qt
 from PySide6.QtGui import QColor, QImage, QPalette
@@ -169,7 +169,7 @@ def test_a_padded_layer_says_all_of_its_caption_and_merges_on_the_photo_alone(op
     assert panel.view.scene.frame == (20, 16)
     before = panel.view.unit
     assert panel.play.isEnabled()
-    hands.choose(panel.mode, "merge")
+    user_input.choose(panel.mode, "merge")
     assert panel.view.frame == (18, 14)
     assert panel.view.unit > before
     assert not panel.play.isEnabled()  # merging has no shift to play
@@ -230,7 +230,7 @@ def test_the_next_layer_beside_it_and_merging_down_to_the_first_patches(opened, 
     assert session.hover.patch in {(6, 8), (7, 8), (6, 9), (7, 9)}
     assert panel.other.focus.cell == (3, 4)
     session.change(layer=2)
-    hands.choose(panel.mode, "merge")
+    user_input.choose(panel.mode, "merge")
     session.pin((6, 8))
     assert [(rows, columns) for _, rows, columns in panel.view.focus.nested] == [(2, 2)]
     # the photo of 64 pixels was enlarged to 71 before the middle was taken, so 8 of the input are 7.2 of it
@@ -245,7 +245,7 @@ def test_the_next_layer_beside_it_and_merging_down_to_the_first_patches(opened, 
 def test_regions_are_coloured_as_the_mask_has_them(opened, swin):
     panel = opened(WindowsPanel, swin)
     panel.session.change(layer=1)
-    hands.choose(panel.mode, "regions")
+    user_input.choose(panel.mode, "regions")
     assert panel.view.progress == 2
     windows = panel.session.trace.layers[1].layout.windows
     painted = np.full(windows.padded, -1)
@@ -309,9 +309,10 @@ def test_what_is_kept_for_the_pointer_is_never_stale(opened, qtbot):
         panel.view.setPalette(QPalette(QColor(30, 30, 34)))
 
     steps = (
-        lambda: panel.slider.setValue(60), lambda: panel.slider.setValue(200), lambda: hands.choose(panel.mode, "regions"),
-        resize, darken, lambda: hands.choose(panel.mode, "shift"), lambda: panel.slider.setValue(0),
-        lambda: hands.choose(panel.mode, "merge"), lambda: session.change(layer=2),
+        lambda: panel.slider.setValue(60), lambda: panel.slider.setValue(200),
+        lambda: user_input.choose(panel.mode, "regions"),
+        resize, darken, lambda: user_input.choose(panel.mode, "shift"), lambda: panel.slider.setValue(0),
+        lambda: user_input.choose(panel.mode, "merge"), lambda: session.change(layer=2),
     )  # fmt: skip
     for step in steps:
         painted(panel.view)  # what is kept is from before the step
@@ -345,9 +346,9 @@ def test_what_is_saved_is_what_is_shown(opened, swin, qtbot, tmp_path, monkeypat
     assert saved("photo") == "windows"
     panel.slider.setValue(150)
     assert saved("rolled") == "shifted"
-    hands.choose(panel.mode, "merge")
+    user_input.choose(panel.mode, "merge")
     assert saved("merged") == "merge"
-    hands.choose(panel.mode, "regions")
+    user_input.choose(panel.mode, "regions")
     assert saved("regions") == "shifted"
 
 
@@ -355,7 +356,7 @@ def test_the_matrices_that_are_saved_are_those_that_are_shown(opened, swin, qtbo
     panel = opened(WindowsPanel, swin)
     session = panel.session
     session.change(layer=1, head=1)
-    hands.choose(panel.mode, "shift")
+    user_input.choose(panel.mode, "shift")
     qtbot.mouseClick(panel.both, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: panel.other.width() > 100)
     qtbot.mouseClick(panel.other, Qt.MouseButton.LeftButton, pos=token_at(panel.other, 6, 6))

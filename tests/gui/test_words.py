@@ -1,4 +1,4 @@
-"""Sentences over the panels: two lines before anything is cut, and nothing that jumps under the pointer."""
+"""Labels above the panels: two lines before text is elided, and no layout change while the pointer moves."""
 
 import numpy as np
 import pytest
@@ -115,7 +115,7 @@ def test_larger_type_is_broken_elsewhere(column, qtbot):
     assert len(label.lines()) == 2
 
 
-def test_a_title_has_one_line_and_gives_way(qapp):
+def test_a_title_has_one_line_and_is_elided(qapp):
     title = ElidedLabel()
     title.resize(60, 20)
     title.set_text("What patch (6, 5) attends to")
@@ -154,7 +154,7 @@ def test_numbers_beside_folded_layers_have_room(qapp):
         assert metrics.horizontalAdvance(f"h{first}") <= width
 
 
-def test_in_a_narrow_list_a_name_is_written_and_its_note_gives_way(qtbot):
+def test_in_a_narrow_list_a_name_is_written_and_its_note_is_left_out(qtbot):
     bars = BarList()
     qtbot.addWidget(bars)
     bars.resize(240, 100)

@@ -1,4 +1,4 @@
-"""One thread; the newest request wins, or the running one ends and the latest follows."""
+"""The worker: one thread; policy "newest" replaces the running request, "finish" lets it end and takes the latest."""
 
 import itertools
 import threading
@@ -20,7 +20,7 @@ def _unexpected(problem: BaseException) -> None:
     raise AssertionError(problem)
 
 
-def test_work_runs_elsewhere_and_answers_in_the_gui_thread(qtbot, worker):
+def test_work_runs_in_a_thread_and_its_result_arrives_in_the_gui_thread(qtbot, worker):
     seen = []
 
     def done(thread):
@@ -34,7 +34,7 @@ def test_work_runs_elsewhere_and_answers_in_the_gui_thread(qtbot, worker):
     assert not worker.busy
 
 
-def test_the_newest_request_wins_and_the_older_one_is_told_to_stop(qtbot, worker):
+def test_the_newest_request_wins_and_the_older_one_is_asked_to_stop(qtbot, worker):
     started, answers, stopped = threading.Event(), [], []
 
     def slow(ticket):
@@ -127,7 +127,7 @@ def stream(qapp):
 
 
 def frames(qtbot, worker, count, rate, seconds):
-    """Submit `count` numbered frames, `rate` a second, each of which takes `seconds`; the numbers that were answered."""
+    """Submit `count` numbered frames, `rate` a second, each of which takes `seconds`; the numbers that gave a result."""
     answered = []
     for number in range(count):
 
@@ -181,7 +181,7 @@ def test_cancelling_a_stream_drops_what_runs_and_what_waits(qtbot, stream):
     qtbot.waitUntil(lambda: answered == ["after"])
 
 
-def test_a_failure_in_a_stream_is_told_and_the_waiting_request_follows(qtbot, stream):
+def test_a_failure_in_a_stream_is_reported_and_the_waiting_request_follows(qtbot, stream):
     go, told, answered = threading.Event(), [], []
 
     def broken(_):

@@ -74,7 +74,7 @@ def choose(control: Segmented, key: str) -> None:
 
 
 def double_click(widget: QWidget, place: QPoint | None = None) -> None:
-    """Click twice, quickly."""
+    """Double-click at a point of a widget."""
     QTest.mouseDClick(window_of(widget), LEFT, PLAIN, place_of(widget, place))
 
 
@@ -101,7 +101,7 @@ def turn(widget: QWidget, place: QPoint, by: int) -> None:
     QTest.wheelEvent(window_of(widget), place_of(widget, place), QPoint(0, by))
 
 
-def listening(window: QWidget) -> QWindow | QWidget:
+def key_receiver(window: QWidget) -> QWindow | QWidget:
     """The window that receives keys: an open dialog, otherwise the given one. Qt passes keys on to an open menu."""
     front = QApplication.activeModalWidget() or QApplication.activeWindow() or window
     if not front.isActiveWindow():
@@ -112,16 +112,16 @@ def listening(window: QWidget) -> QWindow | QWidget:
 
 def press(window: QWidget, keys: str) -> None:
     """Press keys such as "Ctrl+O" where the focus is."""
-    QTest.keySequence(listening(window), QKeySequence(keys))
+    QTest.keySequence(key_receiver(window), QKeySequence(keys))
 
 
 def write(window: QWidget, text: str) -> None:
     """Type a text where the focus is."""
     for letter in text:
-        QTest.keyClick(listening(window), ord(letter))
+        QTest.keyClick(key_receiver(window), ord(letter))
 
 
-def answer(dialog: QFileDialog, path: str) -> None:
+def enter_path(dialog: QFileDialog, path: str) -> None:
     """Type a path into a file dialog and accept it."""
     field = dialog.findChild(QLineEdit, "fileNameEdit")
     assert field is not None

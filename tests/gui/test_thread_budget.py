@@ -1,4 +1,4 @@
-"""The pointer comes first: which thread computes with how many others, and what waits while the pointer moves."""
+"""How many of torch's threads each thread uses, and which work waits while the pointer moves."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from vitviz.app.work.worker import Worker
 
 @pytest.fixture
 def four(monkeypatch):
-    """As on a machine of which torch uses four cores."""
+    """As on a machine on which torch uses four threads."""
     monkeypatch.setattr(thread_budget.budget, "all", 4)
 
 
@@ -26,14 +26,14 @@ def threads_in(worker, qtbot):
     return found[0]
 
 
-def test_the_window_computes_alone_panels_with_half_and_what_is_awaited_with_all(shown, qtbot, four):
+def test_the_gui_uses_one_thread_panels_half_and_awaited_work_all(shown, qtbot, four):
     assert torch.get_num_threads() == 1  # since there is a trace that moves read
     assert threads_in(Worker("awaited"), qtbot) == 4
     assert threads_in(Worker("panel", background=True), qtbot) == 2
     assert torch.get_num_threads() == 1
 
 
-def test_the_window_asks_for_its_one_thread_itself(monkeypatch):
+def test_the_gui_thread_sets_its_own_number_of_threads(monkeypatch):
     asked = []
     monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
@@ -45,7 +45,7 @@ def test_the_window_asks_for_its_one_thread_itself(monkeypatch):
     assert asked == [1, 6, 3]
 
 
-def test_work_of_panels_waits_while_the_pointer_moves_and_what_is_awaited_does_not(shown, qtbot, monkeypatch):
+def test_background_work_waits_while_the_pointer_moves_and_awaited_work_does_not(shown, qtbot, monkeypatch):
     monkeypatch.setattr(thread_budget, "POINTER_REST", 1e6)  # a pointer that never rests …
     monkeypatch.setattr(thread_budget, "MAX_WAIT", 1e6)  # … and work that waits for it
     behind, awaited, done = Worker("behind", background=True), Worker("awaited"), []
@@ -60,7 +60,7 @@ def test_work_of_panels_waits_while_the_pointer_moves_and_what_is_awaited_does_n
     behind.close()  # ends though it waits
 
 
-def test_work_goes_on_once_the_pointer_rests_and_even_if_it_never_does(monkeypatch):
+def test_background_work_continues_once_the_pointer_rests_or_after_the_longest_wait(monkeypatch):
     budget, never = ThreadBudget(), threading.Event()
     monkeypatch.setattr(thread_budget, "POINTER_REST", 0.02)
     before = time.monotonic()
@@ -76,7 +76,7 @@ def test_work_goes_on_once_the_pointer_rests_and_even_if_it_never_does(monkeypat
     budget.wait_for_pointer(never)  # nobody wants the work any more
 
 
-def test_what_is_prepared_for_the_pointer_survives_other_maps_that_are_asked_for(
+def test_prefetching_is_not_cancelled_by_other_requests_for_maps(
     window, qtbot, photo, swin, model, monkeypatch
 ):
     """Asking for maps that take a while must not put an end to what makes moves quick."""
