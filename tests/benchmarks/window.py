@@ -4,12 +4,15 @@ Offscreen, 1600×1000, every panel open, ViT-B/16 with random weights (144 heads
 are on the screen, the others behind tabs, where they wait. In the rows that say so every panel lies beside the others and
 none behind a tab; the window grows to the width that this takes. A move is timed from the pointer's event until every panel
 on the screen has painted. The processor time of the GUI thread says what a machine would take that does nothing else. Panels
-have done their own work (the logit lens, say) before the pointer moves, but in the row that says otherwise.
+have done their own work (the logit lens, say) before the pointer moves, but in the row that says otherwise. One row counts
+function calls instead: Python's and built-in ones of a move in the opening layout, by cProfile, the same on every machine.
 """
 
 import argparse
+import cProfile
 import json
 import os
+import pstats
 import random
 import statistics
 import subprocess
@@ -45,9 +48,13 @@ main.run(None, None, "cpu")
 
 
 class Bench:
-    """A window of 1600×1000 with every panel open on a model with random weights, and the clock of its moves."""
+    """A window of 1600×1000 on a model with random weights, and the clock of its moves.
 
-    def __init__(self, name: str, size: int, tiled: bool) -> None:
+    `layout`: "opening" has the panels of a first start, "tabs" every panel as it opens, "tiled" every panel beside the
+    others.
+    """
+
+    def __init__(self, name: str, size: int, layout: str) -> None:
         import timm
         import torch
         from PySide6.QtWidgets import QApplication
@@ -67,10 +74,10 @@ class Bench:
         app = QApplication.instance()
         assert app is not None
         self.app = app
-        self.tiled = tiled
-        if tiled:
+        self.layout = layout
+        if layout == "tiled":
             self._tile()
-        else:
+        elif layout == "tabs":
             for dock in self.window.docks:
                 dock.show()
         self.rng = random.Random(1)
@@ -127,7 +134,7 @@ class Bench:
         while quiet < 20 and time.monotonic() < end:
             self.wait(0.01)
             quiet = 0 if self.busy or self.window.session.trace is None else quiet + 1
-        if not self.tiled:
+        if self.layout != "tiled":
             self.window.docks[0].raise_()
 
     def wait(self, seconds: float) -> None:
@@ -171,7 +178,7 @@ class Bench:
             if dock.built and not dock.panel.visibleRegion().isEmpty()
         ]
         times, works = (sorted(part) for part in zip(*moved, strict=True))
-        assert not self.tiled or len(shown) == len(self.window.docks)
+        assert self.layout != "tiled" or len(shown) == len(self.window.docks)
         width, height = self.window.width(), self.window.height()
         self.window.close()
         return {
@@ -189,9 +196,9 @@ class Bench:
         }
 
 
-def moves(name: str, size: int, count: int, direction: str, tiled: bool) -> dict[str, Any]:
+def moves(name: str, size: int, count: int, direction: str, layout: str) -> dict[str, Any]:
     """Milliseconds from a pointer's move to all panels painted: median, 95th percentile; and how many heads there are."""
-    bench = Bench(name, size, tiled)
+    bench = Bench(name, size, layout)
     bench.open()
     bench.settle()
     bench.window.session.change(method="attention", direction=direction)
@@ -205,7 +212,7 @@ def early_moves(name: str, size: int, count: int) -> dict[str, Any]:
 
     Between moves there are 8 milliseconds, as between those of a hand.
     """
-    bench = Bench(name, size, tiled=False)
+    bench = Bench(name, size, "tabs")
     bench.open()
     bench.settle()
     bench.window.session.change(method="attention")
@@ -223,8 +230,27 @@ def early_moves(name: str, size: int, count: int) -> dict[str, Any]:
     return bench.report(found)
 
 
+def calls(name: str, size: int, count: int) -> dict[str, Any]:
+    """Function calls of a pointer's move in the opening layout until all panels are painted, the mean of `count` moves."""
+    bench = Bench(name, size, "opening")
+    bench.open()
+    bench.settle()
+    bench.window.session.change(method="attention")
+    bench.settle()
+    for _ in range(10):
+        bench.move()
+    profile, moved = cProfile.Profile(), 0
+    while moved < count:
+        profile.enable()
+        pair = bench.move()
+        profile.disable()
+        moved += pair is not None
+    bench.window.close()
+    return {"calls": pstats.Stats(profile).total_calls / moved}  # type: ignore[attr-defined]
+
+
 def in_process(scale: int, name: str, size: int, count: int, direction: str, layout: str) -> dict[str, Any]:
-    """`moves`, or with direction "early" `early_moves`, in a process of its own, on a screen of some density."""
+    """`moves`, for "early" `early_moves`, for "calls" `calls`, in a process of its own, on a screen of some density."""
     screen = Path(tempfile.mkdtemp()) / "screen.json"
     whole = {"name": "one", "x": 0, "y": 0, "width": 1920 * scale, "height": 1080 * scale}
     screen.write_text(json.dumps({"screens": [{**whole, "logicalDpi": 96, "logicalBaseDpi": 96, "dpr": 1}]}))
@@ -279,12 +305,11 @@ def main() -> None:
     where = parser.parse_args()
     if where.moves:
         name, size, count, direction, layout = where.moves
-        early = direction == "early"
-        found = (
-            early_moves(name, int(size), int(count))
-            if early
-            else moves(name, int(size), int(count), direction, layout == "tiled")
-        )
+        others = {"early": early_moves, "calls": calls}
+        if direction in others:
+            found = others[direction](name, int(size), int(count))
+        else:
+            found = moves(name, int(size), int(count), direction, layout)
         print(json.dumps(found))
         return
     print("| what | measured | goal |\n|---|---|---|", flush=True)
@@ -309,6 +334,9 @@ def main() -> None:
             f"{found['work']:.1f} ms), {found['heads']} heads, {found['tokens']} tokens, {asks}, scale {scale}"
         )
         print(f"| {what} | {found['p95']:.1f} ms | ≤ {goal} ms |", flush=True)
+    found = in_process(1, "vit_base_patch16_224", 224, 100, "calls", "opening")
+    what = "Function calls of a pointer's move until all panels are painted, opening layout, “attends to”"
+    print(f"| {what} | {found['calls']:,.0f} | ≤ 1,500 |", flush=True)
     share, paint, imports = start_share(where.pairs)
     what = f"Start → first paint ({paint:.2f} s) as a share of `import torch, timm` ({imports:.2f} s)"
     print(f"| {what} | {share:.2f} | ≤ 0.3 |", flush=True)

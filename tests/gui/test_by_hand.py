@@ -83,7 +83,7 @@ def test_a_colour_map_is_put_on_in_every_panel(shown, qtbot):
     tokens = dock_of(shown, "tokens")
     tokens.show()
     tokens.raise_()
-    qtbot.waitUntil(lambda: tokens.built and tokens.panel._shown is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: tokens.built and tokens.panel.shown().picture is not None, timeout=20_000)
     places = {
         "photo": shown.photo.canvas,
         "bar": shown.photo.bar,
@@ -105,7 +105,7 @@ def test_a_colour_map_is_put_on_in_every_panel(shown, qtbot):
 def test_patches_are_flat_until_they_are_smoothed(shown, qtbot, at):
     shown.session.change(style="tint", opacity=1.0)
     canvas, corner = shown.photo.canvas, at(shown, 3, 3)
-    step = round(canvas._grid.cell(3, 3).width() * canvas.viewport.scale / 2) - 3
+    step = round(canvas.grid.cell(3, 3).width() * canvas.viewport.scale / 2) - 3
 
     def colors() -> set[str]:
         image = pictured(canvas)
@@ -130,7 +130,7 @@ def test_the_grid_has_lines_and_numbers_also_where_the_photo_fills_the_panel(sho
         qtbot.keyClick(canvas, Qt.Key.Key_G)
         return pictured(canvas, strip) != before
 
-    line = round(canvas._grid.cell(0, 3).left() * canvas.viewport.scale + canvas.viewport.left)
+    line = round(canvas.grid.cell(0, 3).left() * canvas.viewport.scale + canvas.viewport.left)
     middle_of_row = at(shown, 4, 3).y()
     bare = pictured(canvas).pixelColor(line, middle_of_row)
     above = round(canvas.viewport.top) - 18
@@ -156,7 +156,7 @@ def test_what_attends_to_a_patch_is_shown_by_a_click(shown, qtbot, at):
 def test_the_pinned_query_is_outlined_in_the_accent(shown, qtbot, at):
     canvas = shown.photo.canvas
     qtbot.mouseClick(canvas, LEFT, pos=at(shown, 2, 5))
-    cell, view = canvas._grid.cell(2, 5), canvas.viewport
+    cell, view = canvas.grid.cell(2, 5), canvas.viewport
     edge = QPoint(round(view.left + cell.left() * view.scale), at(shown, 2, 5).y())
     assert pictured(canvas).pixelColor(edge) == canvas.palette().highlight().color()
 
@@ -182,7 +182,7 @@ def test_marks_and_order_of_heads_are_chosen_by_keys(shown, qtbot):
     panel = shown.panel("heads")
     pick(qtbot, panel.marks, "sort by entropy")
     qtbot.waitUntil(lambda: panel.view.labels.order is not None, timeout=20_000)
-    assert (shown.session.view.head_mark, shown.session.view.heads_sorted) == ("entropy", True)
+    assert (panel.choices.mark, panel.choices.ordered) == ("entropy", True)
     measured = [layer.entropy for layer in statistics(shown.session.trace).layers]
     assert panel.view.labels.order == tuple(tuple(np.argsort(one, kind="stable")) for one in measured)
     pick(qtbot, panel.marks, "by number")
@@ -225,7 +225,7 @@ def test_the_speed_of_playing_is_chosen_by_keys_also_while_it_plays(shown, qtbot
     for text in ("½×", "1×", "2×", "4×"):
         pick(qtbot, panel.speed, text)
         assert panel.playing
-        paces[text] = panel._clock.interval()
+        paces[text] = panel.pace
     assert paces == {"½×": 1000, "1×": 500, "2×": 250, "4×": 125}
     shown.photo.canvas.setFocus()
     qtbot.keyClick(shown.photo.canvas, Qt.Key.Key_Space)
@@ -240,11 +240,10 @@ def test_a_window_of_a_swin_is_chosen_by_keys(window, qtbot, swin, tmp_path):
     dock = dock_of(window, "tokens")
     dock.show()
     dock.raise_()
-    qtbot.waitUntil(lambda: dock.built and dock.panel._shown is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: dock.built and bool(dock.panel.says.whole), timeout=20_000)
     panel = dock.panel
-    pick(qtbot, panel.window_, "window 2")
-    qtbot.waitUntil(lambda: panel._shown.matrix.asked.window == 2, timeout=20_000)
-    assert "window 2" in panel.says.whole
+    pick(qtbot, panel.windows, "window 2")
+    qtbot.waitUntil(lambda: "window 2" in panel.says.whole, timeout=20_000)
 
 
 @pytest.fixture(scope="session")
@@ -279,15 +278,15 @@ def test_registers_are_queries_in_the_margin_of_the_photo_and_in_the_matrix(
     dock = dock_of(window, "tokens")
     dock.show()
     dock.raise_()
-    qtbot.waitUntil(lambda: dock.built and dock.panel._shown is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: dock.built and bool(dock.panel.says.whole), timeout=20_000)
     view = dock.panel.view
     qtbot.mouseClick(view, LEFT, pos=view.cell_rect(4, 40).center().toPoint())
     assert session.view.query == "register 4"
     assert chips["register 4"].isChecked()
     dock.setFloating(True)
     dock.resize(620, 900)  # high enough for a line of each
-    qtbot.waitUntil(lambda: list(dock.panel.figures.buttons) == names)
-    qtbot.mouseClick(dock.panel.figures.buttons["register 1"], LEFT)
+    qtbot.waitUntil(lambda: list(dock.panel.numbers.buttons) == names)
+    qtbot.mouseClick(dock.panel.numbers.buttons["register 1"], LEFT)
     assert session.view.query == "register 1"
 
 
@@ -297,7 +296,7 @@ def test_registers_are_queries_in_the_margin_of_the_photo_and_in_the_matrix(
 def test_the_sum_that_is_shown_is_written_beside_the_prefix_tokens(shown, qtbot, at):
     qtbot.mouseClick(shown.photo.canvas, LEFT, pos=at(shown, 2, 5))
     row = shown.session.trace.layers[2].row(1 + 2 * 8 + 5).mean(0)
-    assert shown.photo._patches.text() == f"Σ patches {number_format.number(float(row[1:].sum()))}"
+    assert shown.photo.sums.text() == f"Σ patches {number_format.number(float(row[1:].sum()))}"
     assert shown.photo.chips.buttons["class"].text() == f"class {number_format.number(float(row[0]))}"
 
 

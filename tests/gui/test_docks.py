@@ -61,7 +61,7 @@ def test_a_presentation_leaves_panels_where_they_were_after_one_was_dragged_over
         docks[name] for name in ("heads", "layers", "positions", "predictions")
     )
     assert user_input.pick(window.menu_bar, ["Panels", "Positions"])
-    user_input.click(positions.titleBarWidget()._float)
+    user_input.click(positions.titleBarWidget().float_button)
     title = predictions.titleBarWidget()
     user_input.drag(
         title,

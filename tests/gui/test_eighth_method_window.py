@@ -56,7 +56,8 @@ def test_its_number_key_chooses_it_with_every_panel_open(shown, qtbot, failures,
         qtbot.wait(100)
     assert shown.tools.method.text() == "Power of attention"
     trace = shown.session.trace
-    wanted = explain(trace, "power", layer=shown.session.view.layer).values
+    asked = shown.session.selection  # a panel that came up under the pointer may preview a layer or a query
+    wanted = explain(trace, "power", layer=asked.layer, query=asked.query).values
     np.testing.assert_allclose(shown.session.heatmap.values, wanted, rtol=1e-5)
     curves = shown.panel("faithfulness").view
     qtbot.waitUntil(lambda: len(curves.plots) == 2 and len(curves.plots[0].lines) == 2, timeout=20_000)
@@ -65,7 +66,8 @@ def test_its_number_key_chooses_it_with_every_panel_open(shown, qtbot, failures,
         assert plot.lines[0].strong
     row = shown.panel("faithfulness").list.topLevelItem(7)
     assert [row.text(0), row.text(1)] == ["Power of attention", curves.plots[0].lines[0].number]
-    shown.session.change(method="attention", compared=("power",))
+    shown.session.change(method="attention")
+    shown.session.change_panel("faithfulness", compared=("power",))
     qtbot.waitUntil(lambda: len(curves.plots[0].lines) == 3, timeout=20_000)
     assert [line.label for line in curves.plots[0].lines] == [
         "Attention",

@@ -275,11 +275,11 @@ def test_the_keyboard_reaches_floats_and_closes_panels(shown, qtbot):
 def test_the_buttons_of_a_panel_float_and_close_it_and_the_menu_brings_it_back(shown, qtbot):
     dock = shown.docks[0]
     bar = dock.titleBarWidget()
-    qtbot.mouseClick(bar._float, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(bar.float_button, Qt.MouseButton.LeftButton)
     assert dock.isFloating()
-    qtbot.mouseClick(bar._float, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(bar.float_button, Qt.MouseButton.LeftButton)
     assert not dock.isFloating()
-    qtbot.mouseClick(bar._close, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(bar.close_button, Qt.MouseButton.LeftButton)
     assert dock.isHidden()
     dock.toggleViewAction().trigger()
     assert dock.isVisible()

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtCore import QPoint, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetrics
 from steps import picture, show
 
-from vitviz.app.panels.heads.panel import _MARKS
+from vitviz.app.panels.heads.panel import MARKS
 from vitviz.app.session import describe
 from vitviz.app.widgets.mosaic import labels
 from vitviz.app.widgets.mosaic.layout import Target, plan
@@ -21,7 +21,7 @@ def middle(view: MosaicView, target: Target) -> QPoint:
     """The middle of a tile, or of a layer's number."""
     placed = view.plan
     box = placed.header(target.layer) if target.head is None else placed.box(target.layer, target.head)
-    return (QRectF(*box).center() + view._origin(placed)).toPoint()
+    return (QRectF(*box).center() + view.origin).toPoint()
 
 
 HEADS = st.one_of(
@@ -30,7 +30,6 @@ HEADS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(heads=HEADS, aspect=st.floats(0.5, 2), width=st.integers(200, 1200), height=st.integers(200, 1000))
 def test_tiles_lie_apart_and_are_found_where_they_lie(heads, aspect, width, height):
     placed = plan(heads, aspect, width, height)
@@ -65,7 +64,7 @@ def test_three_heads_fill_twice_as_much_as_one_row_would():
 def test_tiles_show_the_maps_of_the_query(shown, qtbot):
     shown.session.pin((2, 5))
     view = shown.panel("heads").view
-    image, placed, origin = view.grab().toImage(), view.plan, view._origin(view.plan)
+    image, placed, origin = view.grab().toImage(), view.plan, view.origin
     table = lookup_table(shown.session.view.colormap)
     for layer, head in ((0, 0), (1, 2), (2, 1)):
         values = explain(shown.session.trace, "attention", layer=layer, head=head, query=(2, 5)).values
@@ -105,7 +104,7 @@ def test_a_click_selects_the_head_and_a_layers_number_all_its_heads(shown, qtbot
 def test_the_scale_of_the_tiles_is_a_choice(shown):
     before = shown.panel("heads").view.grab().toImage()
     shown.panel("heads").scale.setCurrentIndex(shown.panel("heads").scale.findData("all"))
-    assert shown.session.view.tile_scale == "all"
+    assert shown.panel("heads").choices.tiles == "all"
     assert shown.panel("heads").view.grab().toImage() != before
 
 
@@ -119,7 +118,7 @@ def test_swins_stages_of_other_grids_are_laid_out_and_hit(window, qtbot, swin, t
     # The outline is the coarse stage's token that holds the patch.
     canvas = window.photo.canvas
     assert canvas.marked == {(4, 3)}
-    cell = canvas._grid.cell(4, 3)
+    cell = canvas.grid.cell(4, 3)
     x0, y0, x1, y1 = cell.left(), cell.top(), cell.right(), cell.bottom()
     assert (x0, y0, x1, y1) == pytest.approx((24, 32, 32, 40), abs=2)
     view = window.panel("heads").view
@@ -129,10 +128,12 @@ def test_swins_stages_of_other_grids_are_laid_out_and_hit(window, qtbot, swin, t
 
 def test_a_closed_panel_does_no_work_and_is_updated_when_opened(shown, qtbot):
     shown.docks[0].close()
+    before = shown.panel("heads").shown()
     shown.session.pin((1, 1))
-    assert shown.panel("heads")._behind
+    assert shown.panel("heads").shown().tiles is before.tiles
+    assert shown.panel("heads").shown().caption == before.caption
     shown.docks[0].toggleViewAction().trigger()
-    qtbot.waitUntil(lambda: not shown.panel("heads")._behind)
+    qtbot.waitUntil(lambda: shown.panel("heads").shown().tiles.query == (1, 1))
     assert "patch (1, 1)" in shown.panel("heads").says.whole
 
 
@@ -160,10 +161,9 @@ def test_uniform_counts_what_the_query_may_see(shown, window, qtbot, swin, tmp_p
 def place_number(view: MosaicView, place: int) -> QPoint:
     """The middle of the number of a place of the first layer."""
     placed = view.plan
-    return (QRectF(*placed.number(placed.bands[0], place)).center() + view._origin(placed)).toPoint()
+    return (QRectF(*placed.number(placed.bands[0], place)).center() + view.origin).toPoint()
 
 
-@settings(max_examples=40, deadline=None)
 @given(heads=HEADS, width=st.integers(200, 1200), height=st.integers(200, 1000))
 def test_numbers_of_heads_lie_beside_their_tiles(heads, width, height):
     placed = plan(heads, 1.0, width, height)
@@ -201,7 +201,7 @@ def test_in_a_layer_of_fewer_heads_a_number_selects_its_last(window, qtbot, swin
 def test_the_mosaic_lies_at_the_top_and_names_its_axes(shown):
     view = shown.panel("heads").view
     view.resize(400, 900)
-    assert view._origin(view.plan).y() == 0
+    assert view.origin.y() == 0
     assert view.plan.tile[0] >= (400 - 50) / 3 - 4
     words = []
     labels.draw_axes(_Painter(view.font(), words), view.plan, view.labels, QColor())
@@ -212,13 +212,13 @@ class _Painter:
     """Notes what is written."""
 
     def __init__(self, font, words):
-        self._metrics, self._words = QFontMetrics(font), words
+        self.metrics, self.words = QFontMetrics(font), words
 
     def fontMetrics(self):  # noqa: N802
-        return self._metrics
+        return self.metrics
 
     def drawText(self, _box, _flags, text):  # noqa: N802
-        self._words.append(text)
+        self.words.append(text)
 
     def __getattr__(self, _):
         return lambda *_: None
@@ -238,7 +238,7 @@ def test_coarse_patches_have_straight_edges(window, qtbot, swin, tmp_path):
     view = window.panel("heads").view
     image = view.grab().toImage()
     left, top, width, height = view.plan.box(2, 0)
-    origin = view._origin(view.plan)
+    origin = view.origin
     values = explain(window.session.trace, "attention", layer=2, head=0, query=(9, 6)).values
     table = lookup_table(window.session.view.colormap)
     for y in range(3, height - 3):
@@ -261,7 +261,7 @@ def test_where_there_is_less_room_than_patches_the_strongest_of_several_is_shown
             tiles[(layer, head, *spots[layer, head])] = 254
     view.set_colors(lookup_table("gray"))
     view.set_tiles(tiles, (12,) * 12, 1.0)
-    image, placed, origin = view.grab().toImage(), view.plan, view._origin(view.plan)
+    image, placed, origin = view.grab().toImage(), view.plan, view.origin
     assert placed.tile[0] < 20
     for layer in range(12):
         for head in range(12):
@@ -280,13 +280,13 @@ def test_heads_are_marked_and_sorted_by_what_is_measured_of_them(shown, qtbot, m
 
     panel, session = shown.panel("heads"), shown.session
     bare = panel.view.grab().toImage()
-    panel.marks.setCurrentIndex([*_MARKS].index((mark, False)))
-    qtbot.waitUntil(lambda: panel._measured is not None, timeout=20_000)
+    panel.marks.setCurrentIndex([*MARKS].index((mark, False)))
+    qtbot.waitUntil(lambda: panel.shown().measured is not None, timeout=20_000)
     assert panel.view.grab().toImage() != bare
     measured = [getattr(layer, mark) for layer in statistics(session.trace).layers]
     top = max(layer.max() for layer in measured) if mark == "distance" else 1
     np.testing.assert_allclose(panel.view.labels.marks, np.array(measured) / top, rtol=1e-5)
-    panel.marks.setCurrentIndex([*_MARKS].index((mark, True)))
+    panel.marks.setCurrentIndex([*MARKS].index((mark, True)))
     for layer in range(3):
         order = sorted(range(3), key=lambda head: measured[layer][head])
         for place, head in enumerate(order):
@@ -297,14 +297,14 @@ def test_heads_are_marked_and_sorted_by_what_is_measured_of_them(shown, qtbot, m
                 panel.view, Qt.MouseButton.LeftButton, pos=middle(panel.view, Target(layer, place))
             )
             assert (session.view.layer, session.view.head) == (layer, head)
-            assert panel.view._selected == Target(layer, place)
+            assert panel.view.selected == Target(layer, place)
     number = measured[1][session.view.head]
     qtbot.mouseMove(
         panel.view, middle(panel.view, Target(1, [*np.argsort(measured[1])].index(session.view.head)))
     )
     said = f"{number:.0f} px" if mark == "distance" else f"entropy {number:.2f}"
     assert said in panel.says.whole
-    image, placed, origin = panel.view.grab().toImage(), panel.view.plan, panel.view._origin(panel.view.plan)
+    image, placed, origin = panel.view.grab().toImage(), panel.view.plan, panel.view.origin
     nearest = int(np.argmin(measured[0]))
     values = explain(session.trace, "attention", layer=0, head=nearest).values
     left, top_, width, height = placed.box(0, 0)
@@ -317,11 +317,11 @@ def test_heads_are_marked_and_sorted_by_what_is_measured_of_them(shown, qtbot, m
 
 def test_marks_go_with_their_trace(shown, window, qtbot, swin, tmp_path):
     panel = shown.panel("heads")
-    shown.session.change(head_mark="distance", heads_sorted=True)
-    qtbot.waitUntil(lambda: panel._measured is not None, timeout=20_000)
+    shown.session.change_panel("heads", mark="distance", ordered=True)
+    qtbot.waitUntil(lambda: panel.shown().measured is not None, timeout=20_000)
     show(window, qtbot, picture(tmp_path / "square.png", (64, 64)), swin)
-    qtbot.waitUntil(lambda: panel._measured is not None, timeout=20_000)
-    assert panel._measured.trace is window.session.trace
+    qtbot.waitUntil(lambda: panel.shown().measured is not None, timeout=20_000)
+    assert panel.shown().measured.trace is window.session.trace
     assert [len(layer) for layer in panel.view.labels.marks] == [2, 2, 4, 4]
 
 
@@ -332,7 +332,7 @@ def test_tiles_follow_logarithm_and_temperature(shown):
         view = shown.panel("heads").view
         values = explain(shown.session.trace, "attention", layer=1, head=2, query=(2, 5)).values
         left, top, width, height = view.plan.box(1, 2)
-        origin, image = view._origin(view.plan), view.grab().toImage()
+        origin, image = view.origin, view.grab().toImage()
         color = image.pixelColor(
             int(origin.x() + left + 3.5 * width / 8), int(origin.y() + top + 7.5 * height / 8)
         )

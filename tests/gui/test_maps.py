@@ -42,7 +42,7 @@ def test_a_readout_of_many_tokens_is_computed_off_the_gui_thread(window, qtbot, 
             session.change(**change)
     expected = explain(session.trace, "attention", layer=0, head=1, direction="by")
     np.testing.assert_allclose(session.heatmap.values, expected.values, rtol=1e-5, atol=1e-8)
-    qtbot.waitUntil(lambda: window.panel("heads")._tiles.direction == "by")
+    qtbot.waitUntil(lambda: window.panel("heads").shown().tiles.direction == "by")
     many = [here for name, asked, here in heavy if asked[0] is None or getattr(asked[0], "query", 1) is None]
     assert many
     assert not any(many)
@@ -53,7 +53,7 @@ def test_columns_are_prepared_off_the_gui_thread_and_then_follow_the_pointer(
 ):
     show(shown, qtbot, photo, model)
     session = shown.session
-    qtbot.waitUntil(lambda: session.maps._warm)
+    qtbot.waitUntil(lambda: not session.maps.preparing)
     session.change(direction="by")
     heavy.clear()
     qtbot.mouseMove(shown.photo.canvas, at(shown, 2, 5))
@@ -73,7 +73,7 @@ def test_before_columns_are_prepared_they_come_from_the_thread(
     with qtbot.waitSignal(shown.session.heatmap_changed, timeout=20_000):
         shown.session.change(direction="by")
     stuck.set()
-    qtbot.waitUntil(lambda: shown.panel("heads")._tiles.direction == "by")
+    qtbot.waitUntil(lambda: shown.panel("heads").shown().tiles.direction == "by")
     assert [
         here for _, asked, here in heavy if asked[-1] == "by" or getattr(asked[0], "direction", "") == "by"
     ]
@@ -87,7 +87,7 @@ def test_the_readouts_maps_are_kept_for_when_the_pointer_leaves(window, qtbot, s
     first = window.session.heatmap
     qtbot.mouseMove(window.photo.canvas, at(window, 3, 3))
     assert window.session.heatmap is not first
-    qtbot.waitUntil(lambda: window.session.maps._warm)
+    qtbot.waitUntil(lambda: not window.session.maps.preparing)
     heavy.clear()
     qtbot.mouseMove(window.photo.canvas, QPoint(1, 1))
     assert window.session.heatmap is first
@@ -99,12 +99,12 @@ def test_while_rollout_is_computed_nothing_mixes_two_queries(shown, qtbot, gate,
     qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=at(shown, 2, 5))
     shown.session.change(method="rollout")
     assert (status.query.text(), status.where.whole[:7]) == ("Patch (2, 5) · pinned", "layer 2")
-    qtbot.waitUntil(lambda: canvas._dimmed)
+    qtbot.waitUntil(lambda: canvas.dimmed)
     assert status.weight.text() == "computing …"
     assert status.where.whole.casefold().startswith("rollout")
     gate.set()
     qtbot.waitUntil(lambda: shown.session.heatmap.method == "rollout")
-    assert not canvas._dimmed
+    assert not canvas.dimmed
     assert "uniform" in status.weight.text()
     gate.clear()
     shown.session.pin((6, 6))
@@ -136,17 +136,19 @@ def test_rollout_has_no_direction_to_swap(shown, qtbot, model, photo):
 def test_contours_are_drawn_again_for_the_new_scale(shown, qtbot):
     canvas = shown.photo.canvas
     shown.session.change(style="contour")
-    before = canvas._heat.width()
+    before = canvas.heat.width()
     qtbot.keyClick(canvas, Qt.Key.Key_Minus)
-    qtbot.waitUntil(lambda: canvas._heat.width() < 0.9 * before)
+    qtbot.waitUntil(lambda: canvas.heat.width() < 0.9 * before)
 
 
-def test_exhausted_memory_is_reported_in_a_sentence(shown, qtbot, monkeypatch):
+def test_exhausted_memory_is_reported_in_a_sentence(shown, qtbot, monkeypatch, model, photo):
     def full(*_):
         raise MemoryError
 
+    monkeypatch.setattr(prefetch, "BYTES", 0)  # so that head maps are computed when they are asked for
+    show(shown, qtbot, photo, model)
+    qtbot.waitUntil(lambda: not shown.session.maps.preparing)
     monkeypatch.setattr(sys.modules["vitviz.explain.query"], "head_maps", full)
-    shown.session.maps._ready = None
     shown.session.pin((2, 5))
     assert "memory" in shown.panel("heads").empty.hint.text()
     assert shown.panel("heads").empty.isVisible()
@@ -154,7 +156,7 @@ def test_exhausted_memory_is_reported_in_a_sentence(shown, qtbot, monkeypatch):
 
 def test_prefetched_maps_equal_computed_ones_and_need_no_torch(shown, qtbot, monkeypatch):
     maps, trace = shown.session.maps, shown.session.trace
-    qtbot.waitUntil(lambda: maps._ready is not None)
+    qtbot.waitUntil(lambda: maps.ready is not None)
 
     def never(*_):
         raise AssertionError("computed although it lies ready")
@@ -171,7 +173,7 @@ def test_prefetched_maps_equal_computed_ones_and_need_no_torch(shown, qtbot, mon
         assert (tiles.query, tiles.direction) == (query, direction)
         for values, right in zip(tiles.maps, known, strict=True):
             np.testing.assert_allclose(values, right, rtol=1e-5, atol=1e-8)
-    assert maps._ready.maps(None, "to") is None
+    assert maps.ready.maps(None, "to") is None
 
 
 def test_weights_that_are_too_many_or_of_windows_are_not_prefetched(shown, swin, monkeypatch, photo, qtbot):
@@ -184,3 +186,22 @@ def test_weights_that_are_too_many_or_of_windows_are_not_prefetched(shown, swin,
     monkeypatch.setattr(prefetch, "BYTES", 1 << 30)
     show(shown, qtbot, photo, swin)
     assert prefetch.prepare(shown.session.trace, ticket) is None
+
+
+def test_head_maps_of_layers_that_are_alike_lie_in_one_array(shown, swin, photo, qtbot):
+    for query in (None, (3, 3)):
+        assert [stack.shape for stack in tiles_of(shown, qtbot, query).stacks] == [(3, 3, 8, 8)]
+    show(shown, qtbot, photo, swin)
+    tiles = tiles_of(shown, qtbot, (3, 3))
+    assert [stack.shape for stack in tiles.stacks] == [(2, 2, 16, 16), (2, 4, 8, 8)]
+    known = compute.head_maps(shown.session.trace, (3, 3), "to")
+    assert len(tiles.maps) == len(known)
+    for values, right in zip(tiles.maps, known, strict=True):
+        np.testing.assert_array_equal(values, right)
+
+
+def tiles_of(window, qtbot, query):
+    """The head maps of a query, once they are there."""
+    window.session.change(query=query, pinned=query is not None)
+    qtbot.waitUntil(lambda: window.panel("heads").shown().tiles.query == query)
+    return window.session.maps.tiles()

@@ -103,7 +103,7 @@ def test_a_file_that_is_no_picture_is_reported_and_the_old_picture_stays(shown, 
     assert not shown.notice.details.isVisible()
     assert shown.session.trace is before
     assert shown.session.busy is None
-    assert not shown.photo.canvas._dimmed
+    assert not shown.photo.canvas.dimmed
 
 
 def test_the_next_success_takes_the_notice_away(shown, qtbot, tmp_path):

@@ -33,12 +33,12 @@ def test_the_old_picture_stays_dimmed_until_the_new_one_is_there(shown, qtbot, g
     assert not shown.photo.progress.isVisible()
     qtbot.waitUntil(lambda: "next.png" in shown.photo.progress.text.text())
     assert shown.session.trace is before
-    assert shown.photo.canvas._dimmed
+    assert shown.photo.canvas.dimmed
     qtbot.waitUntil(shown.photo.progress.isVisible)
     with qtbot.waitSignal(shown.session.trace_changed, timeout=20_000):
         gate.through.set()
     assert shown.session.photo.size == (70, 70)
-    assert not shown.photo.canvas._dimmed
+    assert not shown.photo.canvas.dimmed
     assert not shown.photo.progress.isVisible()
 
 
@@ -48,7 +48,7 @@ def test_cancel_keeps_what_is_shown(shown, qtbot, gate, tmp_path):
     qtbot.waitUntil(shown.photo.progress.isVisible)
     qtbot.mouseClick(shown.photo.progress.cancel, Qt.MouseButton.LeftButton)
     assert shown.session.busy is None
-    assert not shown.photo.canvas._dimmed
+    assert not shown.photo.canvas.dimmed
     gate.through.set()
     qtbot.wait(300)
     assert shown.session.trace is before

@@ -104,19 +104,19 @@ def test_shared_keeps_its_ends_when_another_head_is_selected(tinted, qtbot):
         ends = set()
         for head in range(3):
             tinted.session.change(scale=scale, head=head)
-            ends.add(tinted.photo.bar._texts)
+            ends.add(tinted.photo.bar.texts)
         own.append(len(ends))
     assert own == [3, 1]
     assert "one colour scale for all layers and heads" in tinted.photo.scale.whole
 
 
 def test_a_scale_from_outside_holds_until_it_is_taken_away(tinted):
-    before = tinted.photo.bar._texts
+    before = tinted.photo.bar.texts
     tinted.session.share_range((0.0, 0.5))
-    assert tinted.photo.bar._texts[::2] == ("0", "0.5")
+    assert tinted.photo.bar.texts[::2] == ("0", "0.5")
     assert "both sides" in tinted.photo.scale.whole
     tinted.session.share_range(None)
-    assert tinted.photo.bar._texts == before
+    assert tinted.photo.bar.texts == before
 
 
 def test_the_marker_lies_at_the_value_of_the_patch_under_the_pointer(tinted, qtbot, at):
@@ -182,7 +182,7 @@ def test_the_card_sets_scale_logarithm_and_temperature_by_mouse_and_keys(shown, 
     assert card.isVisible()
     qtbot.mouseClick(card.kinds["range"], Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
     assert session.view.scale == "range"
-    ends = colour_scale.own_scale(session.view, session.heatmap.values)
+    ends = colour_scale.own_scale(session.view, colour_scale.extent(session.heatmap.values))
     qtbot.mouseClick(card.kinds["fixed"], Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
     assert session.view.fixed == pytest.approx(ends), "nothing jumps"
     for field, text in ((card.high, "0.5"), (card.low, "0.02")):
@@ -197,11 +197,11 @@ def test_the_card_sets_scale_logarithm_and_temperature_by_mouse_and_keys(shown, 
     assert "lower to a higher" in card.note.text()
     qtbot.keyClick(card.temperature, Qt.Key.Key_Right)
     assert session.view.temperature == 1.5
-    assert shown.photo.bar._caption == "T = 1.5"
+    assert shown.photo.bar.caption == "T = 1.5"
     qtbot.mouseClick(card.bend, Qt.MouseButton.LeftButton, pos=card.bend.cell("log").center().toPoint())
     assert session.view.log
     assert not card.temperature.isEnabled()
-    assert shown.photo.bar._caption == "log"
+    assert shown.photo.bar.caption == "log"
     qtbot.keyClick(card, Qt.Key.Key_Escape)
     assert not card.isVisible()
     assert "fixed" in controls.scale.text()
@@ -222,13 +222,13 @@ def test_pixels_are_offered_and_drawn_where_a_map_has_them(shown, qtbot):
         session.change(method="input_gradient")
     assert not controls.fine.isHidden()
     assert controls.smooth.isHidden()
-    assert shown.photo.canvas._heat.size().toTuple() == (64, 64)
+    assert shown.photo.canvas.heat.size().toTuple() == (64, 64)
     assert "each pixel" in shown.photo.scale.whole
     assert "summed" not in shown.photo.title.whole
     qtbot.mouseClick(
         controls.fine, Qt.MouseButton.LeftButton, pos=controls.fine.cell("patches").center().toPoint()
     )
-    assert shown.photo.canvas._heat.size().toTuple() == (8, 8)
+    assert shown.photo.canvas.heat.size().toTuple() == (8, 8)
 
 
 def test_a_map_with_both_signs_is_blue_and_red_about_zero(shown, qtbot, at):
@@ -246,7 +246,7 @@ def test_a_map_with_both_signs_is_blue_and_red_about_zero(shown, qtbot, at):
     assert (red > blue) == (values.max() > 0.05 * -values.min())
     red, _, blue = patch_color(shown, at, low)
     assert blue > red
-    assert shown.photo.bar._texts[1] == "0"
+    assert shown.photo.bar.texts[1] == "0"
     assert not shown.photo.controls.colormap.isEnabled()
     unit = to_unit(values, float(values.min()), float(values.max()))
     assert unit[low] < 0.5 < unit[high]
@@ -276,7 +276,7 @@ def test_a_shared_scale_that_has_to_be_computed_comes_when_it_is_there(
     window.docks[0].close()
     show(window, qtbot, picture(tmp_path / "square.png", (64, 64)), swin)
     session = window.session
-    qtbot.waitUntil(lambda: not session.maps._ready_worker.busy, timeout=20_000)
+    qtbot.waitUntil(lambda: not session.maps.preparing, timeout=20_000)
     session.change(scale="shared")
     expected = max(
         explain(session.trace, "attention", layer=layer, head=head).values.max()
@@ -298,3 +298,16 @@ def test_a_map_of_zeros_says_so(shown, qtbot):
     shown.session.change(query=None, pinned=False)
     qtbot.waitUntil(lambda: shown.session.heatmap.total > 0)
     assert "every patch" not in shown.photo.scale.whole
+
+
+def test_ranges_of_several_maps_are_those_of_each_and_leave_out_what_is_no_number():
+    maps = np.random.default_rng(1).random((4, 3, 5), np.float32)
+    expected = [(float(one.min()), float(one.max())) for one in maps]
+    assert colour_scale.extents(maps) == expected
+    assert [colour_scale.extent(one) for one in maps] == expected
+    assert colour_scale.united(expected) == (float(maps.min()), float(maps.max()))
+    maps[1, 0, 0], maps[2, 1, 1], maps[3] = np.nan, np.inf, np.nan
+    known = [one[np.isfinite(one)] for one in maps[:3]]
+    expected = [(float(one.min()), float(one.max())) for one in known]
+    assert colour_scale.extents(maps) == [*expected, (0.0, 0.0)]
+    assert colour_scale.united([]) is None

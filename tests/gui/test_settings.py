@@ -9,6 +9,8 @@ from PySide6.QtWidgets import QApplication
 
 from vitviz.app import main
 from vitviz.app.main import make_window, remembered_view
+from vitviz.app.panels.heads.view import HeadsView
+from vitviz.app.session.view_state import panel_view
 from vitviz.app.settings import REMEMBERED, Settings
 from vitviz.app.ui import theme
 from vitviz.cli import main as cli
@@ -29,12 +31,13 @@ def test_everything_that_is_promised_survives(shown, qtbot, qapp, photo):
         "grid": True,
         "log": True,
         "temperature": 2.0,
-        "tile_scale": "all",
         "method": "rollout",
         "fusion": "max",
+        "class_head": "class",
     }
     assert set(wanted) == set(REMEMBERED)
     shown.session.change(**wanted)
+    shown.session.change_panel("heads", tiles="all")
     shown.session.loaded = replace(shown.session.loaded, source="deit_tiny_patch16_224")
     shown.session.model_changed.emit()
     next(action for action in shown.themes.actions() if action.data() == "dark").trigger()
@@ -43,6 +46,7 @@ def test_everything_that_is_promised_survives(shown, qtbot, qapp, photo):
     again = Settings(path)
     view = remembered_view(again)
     assert {name: getattr(view, name) for name in wanted} == wanted
+    assert panel_view(view, "heads", HeadsView).tiles == "all"
     assert again.names("photos") == [str(photo)]
     assert again.text("folder") == str(photo.parent)
     assert again.text("model") == "deit_tiny_patch16_224"
@@ -73,9 +77,7 @@ def test_a_layout_that_is_damaged_is_not_given_to_qt(qtbot, qapp, tmp_path):
     assert settings.data("layout") == whole
     stored = settings.text("layout")
     for place in (3, 60, len(stored) // 2):
-        settings._store.setValue(
-            "layout", stored[:place] + ("A" if stored[place] != "A" else "B") + stored[place + 1 :]
-        )
+        settings.put("layout", stored[:place] + ("A" if stored[place] != "A" else "B") + stored[place + 1 :])
         assert settings.data("layout").isEmpty()
 
 

@@ -262,7 +262,7 @@ def test_the_map_is_painted_again_under_the_pointer_and_the_margin_is_not(shown,
     qtbot.mouseMove(canvas, at(shown, 6, 1))
     qtbot.waitUntil(lambda: bool(painted))
     canvas.removeEventFilter(notes)
-    area = canvas.viewport.rect(canvas._grid.area).toRect()
+    area = canvas.viewport.rect(canvas.grid.area).toRect()
     assert any(region.contains(area.adjusted(1, 1, -1, -1)) for region in painted)
     corners = (area.topLeft(), area.bottomRight(), area.center())
     assert all(any(region.contains(corner) for region in painted) for corner in corners)

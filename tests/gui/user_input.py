@@ -1,4 +1,4 @@
-"""Mouse, keyboard and drop events, sent to the native window, so that Qt delivers them as it does those of a user."""
+"""Mouse, wheel, key and drop events, sent to the window as the system sends them: Qt finds the widget they are for."""
 
 import random
 from collections.abc import Sequence
@@ -19,33 +19,35 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QMenu, QMenuBar, QWidget
 from shiboken6 import isValid
 
+from vitviz.app.widgets.controls.segmented import Segmented
+
 LEFT = Qt.MouseButton.LeftButton
 PLAIN = Qt.KeyboardModifier.NoModifier
-_STEPS = 8  # mouse moves of a drag
+_STEPS = 8  # moves of the pointer in a drag
 
 
 def wait(milliseconds: int) -> None:
-    """Run the event loop. QTest.qWait holds the GIL, so that no thread could work meanwhile."""
+    """Run the event loop. QTest.qWait does too, but holds Python's lock meanwhile, so that no thread makes progress."""
     loop = QEventLoop()
     QTimer.singleShot(milliseconds, loop.quit)
     loop.exec()
 
 
 def window_of(widget: QWidget) -> QWindow:
-    """The native window of a widget."""
+    """The QWindow of a widget."""
     handle = widget.window().windowHandle()
     assert handle is not None
     return handle
 
 
 def known(widget: QWidget) -> bool:
-    """Whether PySide returns a valid native window: it may return the wrapper of a deleted object of the same address."""
+    """Whether PySide finds the QWindow of a widget: it may return the wrapper of an older object at the same address."""
     handle = widget.window().windowHandle()
     return isinstance(handle, QWindow) and isValid(handle)
 
 
 def place_of(widget: QWidget, place: QPoint | None = None) -> QPoint:
-    """A point of a widget, its centre by default, in the coordinates of its window."""
+    """A point of a widget (its centre by default) in coordinates of its window."""
     return widget.mapTo(widget.window(), widget.rect().center() if place is None else place)
 
 
@@ -55,7 +57,7 @@ def point(widget: QWidget, place: QPoint | None = None) -> None:
 
 
 def click(widget: QWidget, place: QPoint | None = None, held: Qt.KeyboardModifier = PLAIN) -> None:
-    """Click at a point of a widget; activates its window first, unless a dialog or popup is open."""
+    """Click at a point of a widget. Its window is activated first, unless a dialog or a popup is open."""
     before = QApplication.activeModalWidget() or QApplication.activePopupWidget()
     if before is None and not widget.isActiveWindow():
         widget.activateWindow()
@@ -64,6 +66,11 @@ def click(widget: QWidget, place: QPoint | None = None, held: Qt.KeyboardModifie
         QTest.mouseClick(window_of(widget), LEFT, held, place_of(widget, place))
     else:
         QTest.mouseClick(widget, LEFT, held, widget.rect().center() if place is None else place)
+
+
+def choose(control: Segmented, key: str) -> None:
+    """Click on one of the choices of a segmented control."""
+    click(control, control.cell(key).center().toPoint())
 
 
 def double_click(widget: QWidget, place: QPoint | None = None) -> None:
@@ -78,7 +85,7 @@ def drag(
     begin = widget.mapToGlobal(start)
     QTest.mousePress(window_of(widget), LEFT, held, place_of(widget, start))
     for step in range(1, _STEPS + 1):
-        # Looked up at each step: a dragged dock becomes a window of its own.
+        # A dock becomes a window of its own while it is dragged.
         handle = window_of(widget)
         QTest.mouseMove(handle, handle.mapFromGlobal(begin + (end - begin) * step / _STEPS))
     for _ in range(rest // 50):
@@ -95,7 +102,7 @@ def turn(widget: QWidget, place: QPoint, by: int) -> None:
 
 
 def key_receiver(window: QWidget) -> QWindow | QWidget:
-    """The window that receives keys: an open dialog, otherwise the active one. Qt passes keys on to an open menu."""
+    """The window that receives keys: an open dialog, otherwise the given one. Qt passes keys on to an open menu."""
     front = QApplication.activeModalWidget() or QApplication.activeWindow() or window
     if not front.isActiveWindow():
         front.activateWindow()
@@ -104,31 +111,31 @@ def key_receiver(window: QWidget) -> QWindow | QWidget:
 
 
 def press(window: QWidget, keys: str) -> None:
-    """Press keys such as "Ctrl+O" in the widget that has the focus."""
+    """Press keys such as "Ctrl+O" where the focus is."""
     QTest.keySequence(key_receiver(window), QKeySequence(keys))
 
 
 def write(window: QWidget, text: str) -> None:
-    """Type a text in the widget that has the focus."""
+    """Type a text where the focus is."""
     for letter in text:
         QTest.keyClick(key_receiver(window), ord(letter))
 
 
 def enter_path(dialog: QFileDialog, path: str) -> None:
-    """Type a path into a file dialog and press Return."""
+    """Type a path into a file dialog and accept it."""
     field = dialog.findChild(QLineEdit, "fileNameEdit")
     assert field is not None
     click(field)
     press(dialog, "Ctrl+A")
     write(dialog, path)
-    # Close the list of completions, which lies over the dialog.
+    # Qt's completions are a popup over the dialog.
     if QApplication.activePopupWidget() is not None:
         press(dialog, "Esc")
     press(dialog, "Return")
 
 
 def drop(widget: QWidget, data: QMimeData, place: QPoint | None = None) -> None:
-    """Drag data to a point of a widget and drop it there."""
+    """Drag data over a point of a widget and drop it there."""
     handle, at = window_of(widget), place_of(widget, place)
     for kind in (QDragEnterEvent, QDragMoveEvent):
         QApplication.sendEvent(handle, kind(at, Qt.DropAction.CopyAction, data, LEFT, PLAIN))
@@ -136,14 +143,14 @@ def drop(widget: QWidget, data: QMimeData, place: QPoint | None = None) -> None:
 
 
 def files(*paths: Path) -> QMimeData:
-    """The data of dropped or copied files."""
+    """Data of files that are dropped or pasted."""
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
     return data
 
 
 def pixels(chance: random.Random) -> QMimeData:
-    """The data of a dropped or copied image of one random colour, as browsers provide it."""
+    """Data of a picture of one colour, as a browser gives it when it is dropped or pasted."""
     data, image = QMimeData(), QImage(70, 50, QImage.Format.Format_RGB32)
     image.fill(QColor.fromHsv(chance.randrange(360), 200, 200))
     data.setImageData(image)
@@ -151,7 +158,7 @@ def pixels(chance: random.Random) -> QMimeData:
 
 
 def pick(bar: QMenuBar, path: Sequence[str]) -> bool:
-    """Click through the menus along texts without mnemonics; false if an entry is missing or disabled."""
+    """Click through menus to an entry, by texts without "&"; False where an entry is missing or disabled."""
     menu: QMenuBar | QMenu = bar
     for words in path:
         entry = _entry(menu, words)

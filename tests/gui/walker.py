@@ -221,7 +221,7 @@ class Walker:
         """Act on a panel's title bar; a dragged panel is dropped on the middle of `aim`."""
         bar, floating = dock.titleBarWidget(), dock.isFloating()
         if way == "close":
-            user_input.click(bar._close)
+            user_input.click(bar.close_button)
             self.happened["closed"] += dock.isHidden()
             return
         if way == "drag":
@@ -232,7 +232,7 @@ class Walker:
         elif way == "double click":
             user_input.double_click(bar, QPoint(16, bar.height() // 2))
         else:
-            user_input.click(bar._float)
+            user_input.click(bar.float_button)
         if dock.isFloating() != floating:
             self.happened[f"{'docked' if floating else 'floated'} by {way}"] += 1
 

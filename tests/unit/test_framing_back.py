@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from framings import COLORS, config, grid_of, timms_input
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -109,7 +109,6 @@ def covered(framing: Framing, x: float, y: float) -> bool:
     return 0 <= x < width and 0 <= y < height and 0 <= across < wide and 0 <= down < tall
 
 
-@settings(max_examples=150, deadline=None)
 @given(framings, grids, st.data())
 def test_every_patch_is_found_again_at_its_centre_and_just_inside_its_edges(
     framing: Framing, grid: PatchGrid, data: st.DataObject
@@ -127,7 +126,6 @@ def test_every_patch_is_found_again_at_its_centre_and_just_inside_its_edges(
         assert framing.patch_at(grid, x, y) != (row, col)
 
 
-@settings(max_examples=150, deadline=None)
 @given(framings, st.data())
 def test_points_are_in_a_patch_exactly_where_the_model_saw_the_photo(
     framing: Framing, data: st.DataObject
@@ -145,7 +143,6 @@ def test_points_are_in_a_patch_exactly_where_the_model_saw_the_photo(
         assert framing.patch_at(grid, x, y) == ((0, 0) if inside else None)
 
 
-@settings(max_examples=100, deadline=None)
 @given(framings, st.lists(st.tuples(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4)), min_size=1, max_size=5))
 def test_the_two_ways_undo_each_other_and_are_affine(
     framing: Framing, points: list[tuple[float, float]]
@@ -167,7 +164,6 @@ def test_points_that_are_no_numbers_are_in_no_patch() -> None:
     assert PatchGrid(2, 2, (16, 16)).at(float("nan"), 1) is None
 
 
-@settings(max_examples=200)
 @given(grids, st.data())
 def test_a_grid_places_every_point_in_the_box_that_holds_it(grid: PatchGrid, data: st.DataObject) -> None:
     row, col = data.draw(st.integers(0, grid.rows - 1)), data.draw(st.integers(0, grid.cols - 1))

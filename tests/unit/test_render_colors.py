@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vitviz.render.colors import (
@@ -16,6 +16,7 @@ from vitviz.render.colors import (
     is_signed,
     lookup_table,
     to_unit,
+    to_units,
     value_range,
 )
 
@@ -83,7 +84,6 @@ def test_to_unit_is_clipped_and_safe():
     log=st.booleans(),
     unit=st.floats(0, 1),
 )
-@settings(max_examples=200, deadline=None)
 def test_every_place_of_a_scale_has_the_value_that_is_drawn_there(low, width, temperature, log, unit):
     low, high = value_range([], (low, low + width), log)
     if not low < high:
@@ -121,3 +121,14 @@ def test_a_signed_scale_has_zero_in_the_middle_and_shows_what_is_far_from_it():
     assert glow[255, 0] > glow[255, 2], "above zero is red"
     assert bar(-0.2, 0.8) == Bar(-0.2, 0.8, 0.375, 1.0, 0.0, pytest.approx(0.2))
     assert not is_signed(-1e-9, 0.8)
+
+
+@pytest.mark.parametrize("options", [{}, {"log": True}, {"temperature": 3.0}])
+@pytest.mark.parametrize("last", [(0.0, 0.5), (-0.4, 0.5), (0.5, 0.5)])
+def test_several_maps_are_each_on_their_own_scale(options, last):
+    maps = np.random.default_rng(0).random((3, 4, 5), np.float32) - 0.2
+    ends = [(0.0, 0.7), (0.1, 0.3), last]
+    found = to_units(maps, ends, **options)
+    assert found.dtype == np.float32
+    for unit, values, (low, high) in zip(found, maps, ends, strict=True):
+        np.testing.assert_array_equal(unit, to_unit(values, low, high, **options))

@@ -23,7 +23,7 @@ KINDS = {
 
 
 class Frozen(nn.Module):
-    """Stands in for a block's attention: applies one head's recorded weights to whatever it is given."""
+    """Replaces a block's attention: applies one head's recorded weights to its input."""
 
     def __init__(self, weights: Tensor) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QApplication
 from vitviz.app import PYTHONS_IMPORT
 from vitviz.app.session.load import OpenedPhoto
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import TileScale, ViewState
+from vitviz.app.session.view_state import ClassHead, ViewState
 from vitviz.app.settings import Settings
 from vitviz.app.sources.folder import Walk
 from vitviz.app.sources.samples import models, samples
@@ -95,9 +95,9 @@ def remembered_view(settings: Settings) -> ViewState:
         grid=settings.flag("grid", default.grid),
         log=settings.flag("log", default.log),
         temperature=min(16.0, max(1.0, settings.number("temperature", default.temperature))),
-        tile_scale=one_of("tile_scale", get_args(TileScale), default.tile_scale),
         method=one_of("method", [method.name for method in METHODS], default.method),
         fusion=one_of("fusion", ("mean", "max", "min"), default.fusion),
+        class_head=one_of("class_head", get_args(ClassHead), default.class_head),
         panels=settings.choices("panels"),
     )
 

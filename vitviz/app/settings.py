@@ -18,9 +18,9 @@ REMEMBERED = (
     "grid",
     "log",
     "temperature",
-    "tile_scale",
     "method",
     "fusion",
+    "class_head",
 )
 """Fields of `ViewState` that are kept between starts."""
 

@@ -36,7 +36,7 @@ def export_photo(
 ) -> str:
     """Write one photo's picture, and its numbers if asked for; returns a line that says what was written.
 
-    Raises VitvizError for a photo, a method or a file that does not do.
+    Raises VitvizError for a photo, a method or a file that cannot be used.
     """
     from vitviz.attention.trace import patches_of, trace
     from vitviz.explain import explain

@@ -1,4 +1,4 @@
-"""What a table of scores comes to: means per method with their confidence intervals, in words and as curves."""
+"""Summary of a table of scores: means per method with their confidence intervals, in words and as curves."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitviz.batch.scores_table import RANDOM, Row
+from vitviz.batch.scores_table import RANDOM, ScoreRow
 from vitviz.explain.measures.intervals import half_width, interval
 from vitviz.explain.registry import METHODS, find, stroke_of
 from vitviz.render import plot
@@ -39,7 +39,7 @@ class Column:
     """Of random orders of a single photo: half the confidence interval of the deletion curve over the orders."""
 
 
-def columns(rows: Sequence[Row], shares: Numbers) -> list[Column]:
+def columns(rows: Sequence[ScoreRow], shares: Numbers) -> list[Column]:
     """The methods in the order of their first lines, then the random orders, one per grid."""
     scored = [row for row in rows if not row.note]
     randoms = {(row.photo, row.asked, row.grid): row for row in scored if row.method == RANDOM}
@@ -56,7 +56,7 @@ def columns(rows: Sequence[Row], shares: Numbers) -> list[Column]:
 
 
 def _column(
-    name: str, rows: Sequence[Row], randoms: dict[tuple[str, str, str], Row], shares: Numbers
+    name: str, rows: Sequence[ScoreRow], randoms: dict[tuple[str, str, str], ScoreRow], shares: Numbers
 ) -> Column:
     beside = [randoms.get((row.photo, row.asked, row.grid)) for row in rows]
     numbers = {
@@ -96,10 +96,10 @@ def _at(shares: Numbers, grid: str, curve: Sequence[float]) -> Numbers:
 
 def markdown(found: Sequence[Column], scenes: bool) -> str:
     """A Markdown table of means with their confidence intervals over photos, the random orders last."""
-    heads = ["method", "photos", "deletion ↓", "below random by", "insertion ↑", "above random by"]
+    titles = ["method", "photos", "deletion ↓", "below random by", "insertion ↑", "above random by"]
     if scenes:
-        heads += ["points at the object", "at random", "mass on the object", "uniform map"]
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+        titles += ["points at the object", "at random", "mass on the object", "uniform map"]
+    lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
     for one in found:
         chance = one.name.startswith(RANDOM)
         cells = [one.name, str(len(one.deletion)), str(interval(one.deletion))]

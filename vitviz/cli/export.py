@@ -85,7 +85,7 @@ def _add_look(group: argparse._ArgumentGroup) -> None:
         type=float,
         default=1.0,
         metavar="T",
-        help="colours follow weight^(1/T), as if the softmax had been T times as warm; numbers stay (default: 1)",
+        help="colours follow weight^(1/T), as with T times the softmax's temperature; numbers stay (default: 1)",
     )
     group.add_argument("--grid", action="store_true", help="draw the patch borders")
     group.add_argument(

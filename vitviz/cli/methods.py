@@ -1,4 +1,4 @@
-"""What command lines say of methods: --method, --target, --layer and each method's own options."""
+"""The options for methods: --method, --target, --layer and each method's own options."""
 
 import argparse
 from typing import Any

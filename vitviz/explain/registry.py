@@ -1,4 +1,4 @@
-"""All methods by name, with their options. No torch is imported before a method computes: the window reads this at once.
+"""All methods by name, with their options. Torch is imported only when a method computes: the window needs this at once.
 
 To add a method, write `vitviz/explain/methods/<name>.py` with a function `<name>(trace, **options)` and a `refusal(trace)`,
 and describe it in METHODS. A method of another package states its `module` and is appended to METHODS before the window or
@@ -30,11 +30,11 @@ class Option:
     about: str
     """One sentence for people who have not heard of it."""
     kind: Literal["choice", "share", "flag", "layer"]
-    """One of `choices`; a number from 0 up to, not including, 1; True or False; a layer's number or name."""
+    """One of `choices`; a number from 0 to below 1; True or False; a layer's number or name."""
     default: object
     choices: tuple[str, ...] = ()
     refusal: "Callable[[Trace], str | None]" = lambda _: None
-    """Why it can do nothing for a trace, from "because" on; None where it can."""
+    """Why it has no effect on a trace, from "because" on; None where it has."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Method:
         return name in self.axes or any(name == option.name for option in self.parameters)
 
     def parameter(self, name: str) -> Option:
-        """Its option of this name, which it has."""
+        """Its option of this name, which must exist."""
         return next(option for option in self.parameters if option.name == name)
 
     @property
@@ -92,7 +92,7 @@ class Method:
         parameters = list(inspect.signature(self.compute).parameters.values())[1:]
         return {parameter.name: parameter.default for parameter in parameters}
 
-    @property
+    @cached_property
     def _module(self) -> Any:
         return import_module(self.module or f"vitviz.explain.methods.{self.name}")
 
@@ -128,14 +128,14 @@ RENORMALISE = Option(
 RESIDUAL = Option(
     "residual",
     "Residual share",
-    "How much of each layer's output is the token itself, come past the attention.",
+    "The share of the residual connection, which bypasses the attention, in each layer's output.",
     "share",
     0.5,
 )
 START = Option(
     "start",
     "Down to",
-    "The first layer to be counted: the map is on the tokens that it is given.",
+    "The first layer that is included; the map is on its input tokens.",
     "layer",
     0,
 )
@@ -173,7 +173,7 @@ METHODS: list[Method] = [
     Method(
         "gradient_rollout",
         "Gradient rollout",
-        "Rollout of the attention that speaks for a class: gradient × attention in place of attention.",
+        "Rollout of the attention that raises a class's logit: gradient × attention in place of attention.",
         ("layer", "query", "target"),
         (DISCARD, RESIDUAL, START, RENORMALISE),
         gradient=True,
@@ -182,14 +182,14 @@ METHODS: list[Method] = [
     Method(
         "relevance",
         "Relevance",
-        "Which patches speak for a class, by gradient × attention added up over all layers (Chefer 2021).",
+        "Which patches raise a class's logit, by gradient × attention added up over all layers (Chefer 2021).",
         ("layer", "query", "target"),
         (
             START,
             Option(
                 "own",
                 "The token itself",
-                "Keep what came past all attention: 1 on a patch that is asked about, 1/N on each for their mean.",
+                "Keep the part that bypasses all attention: 1 on a patch that is the query, 1/N on each for their mean.",
                 "flag",
                 False,
             ),
@@ -200,7 +200,7 @@ METHODS: list[Method] = [
     Method(
         "gradient_attention",
         "Gradient × attention",
-        "One layer's weights that speak for a class: each weight times what the class gains by it.",
+        "One layer's weights that raise a class's logit: each weight times its gradient.",
         ("layer", "head", "query", "direction", "target"),
         gradient=True,
         one_layer=True,
@@ -209,7 +209,7 @@ METHODS: list[Method] = [
     Method(
         "gradcam",
         "Grad-CAM",
-        "Where the features that speak for a class are, by the tokens that a layer is given and their mean gradient.",
+        "Where a layer's input has features that raise a class's logit: its tokens, weighted by their mean gradient.",
         ("layer", "target"),
         gradient=True,
         one_layer=True,
@@ -274,7 +274,7 @@ def heatmap(trace: "Trace", name: str, options: dict[str, Any]) -> "Heatmap":
 
 
 def idle_options(trace: "Trace") -> dict[tuple[str, str], str]:
-    """The (method, option) that can do nothing for a trace, each with the reason from "because" on."""
+    """The (method, option) that have no effect on a trace, each with the reason from "because" on."""
     reasons = {
         (method.name, option.name): option.refusal(trace)
         for method in METHODS
@@ -284,11 +284,13 @@ def idle_options(trace: "Trace") -> dict[tuple[str, str], str]:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's numbers, as argmax gives them, as Python's own."""
-    import numpy as np
-
+    """NumPy scalars, such as argmax gives, as Python's numbers."""
+    if value is None or type(value) in (str, int, float, bool):
+        return value
     if isinstance(value, tuple):
         return tuple(map(_plain, value))
+    import numpy as np
+
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -1,14 +1,15 @@
 """How a photo becomes a model's input, and the way back from input pixels to the photo's own.
 
-All points are (x, y) in pixels, pixel (0, 0) covering [0, 1) × [0, 1); all sizes are (height, width). A photo
-is resized as a whole, then a window of the model's input size is taken out of it, padded where it sticks out;
-so the way from photo to input is a scale and a shift per axis.
+All points are (x, y) in pixels, pixel (0, 0) covering [0, 1) × [0, 1); all sizes are (height, width). A photo is resized
+as a whole, then a window of the model's input size is taken out of it, padded where it extends beyond the photo; so the
+way from photo to input is a scale and a shift per axis.
 """
 
 import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -30,10 +31,10 @@ _WIDEST_FILTER = 3  # pixels: the reach of Lanczos
 def frame(photo_size: tuple[int, int], config: "DataConfig", mode: FramingMode = "crop") -> "Framing":
     """How a photo of `photo_size` becomes the input that `config` describes.
 
-    "crop" is timm's own evaluation transform (`timm.data.transforms_imagenet_eval`): resize to the input size
-    divided by `crop_pct`, then take the middle. "squash" is the whole photo at the input size, its aspect
-    lost. "fit" is the whole photo with its aspect, at the input size of `fit_size`, which replaces the
-    config's. Raises `VitvizError` for others.
+    "crop" is timm's own evaluation transform (`timm.data.transforms_imagenet_eval`): resize to the input size divided by
+    `crop_pct`, then take the middle. "squash" is the whole photo at the input size, its aspect not kept. "fit" is the
+    whole photo with its aspect, at the input size of `fit_size`, which replaces the config's. Raises `VitvizError` for
+    others.
     """
     if mode == "fit":
         config = replace(config, input_size=fit_size(photo_size, config))
@@ -51,9 +52,9 @@ def frame(photo_size: tuple[int, int], config: "DataConfig", mode: FramingMode =
 def fit_size(photo_size: tuple[int, int], config: "DataConfig") -> tuple[int, int]:
     """The input size for "fit": the photo's aspect, about the area of `config.input_size`, whole multiples.
 
-    One side of the photo fills the input, the other leaves less than one `config.multiple` to be padded. Of
-    all such sizes, the one with the least |log of area ÷ wanted area| + 2 × padded fraction: up to 1:3, the
-    area is within a quarter of the wanted one. Asked again with its own answer, it gives the same.
+    One side of the photo fills the input, the other leaves less than one `config.multiple` to be padded. Of all such
+    sizes, the one with the least |log of area ÷ wanted area| + 2 × padded fraction: up to 1:3, the area is within a
+    quarter of the wanted one. For its own result as the config's input size it returns the same.
     """
     height, width = photo_size
     step = config.multiple
@@ -80,7 +81,7 @@ def fit_size(photo_size: tuple[int, int], config: "DataConfig") -> tuple[int, in
 
 
 def _timm_resized(photo_size: tuple[int, int], config: "DataConfig") -> tuple[int, int]:
-    """The size timm resizes a photo to before it takes the middle; timm's expressions, to round alike."""
+    """The size timm resizes a photo to before it takes the middle; timm's expressions, so that rounding is equal."""
     height, width = photo_size
     scale_size = tuple(math.floor(side / config.crop_pct) for side in config.input_size)
     if config.crop_mode == "squash":
@@ -138,10 +139,9 @@ def _resized_part(
 class DataConfig:
     """What a model expects of its input, as in timm's data config.
 
-    `input_size`: (height, width); `mean`, `std`: of RGB in 0…1; `interpolation`: a Pillow filter ("bicubic",
-    …); `crop_pct`: input size ÷ resized size; `crop_mode`: "center", "squash" or "border" (timm's);
-    `multiple`: granularity of the input sizes the model takes in "fit". Raises `ModelError` for values no
-    framing can follow.
+    `input_size`: (height, width); `mean`, `std`: of RGB in 0…1; `interpolation`: a Pillow filter ("bicubic", …);
+    `crop_pct`: input size ÷ resized size; `crop_mode`: "center", "squash" or "border" (timm's); `multiple`: granularity
+    of the input sizes the model takes in "fit". Raises `ModelError` for invalid values.
     """
 
     input_size: tuple[int, int]
@@ -322,12 +322,12 @@ class Framing:
             return None
         return grid.at(across, down)
 
-    @property
+    @cached_property
     def _scale(self) -> NDArray[np.float64]:
         """Input pixels per photo pixel, (x, y)."""
         return _pair(self.resized) / _pair(self.photo_size)
 
-    @property
+    @cached_property
     def _shift(self) -> NDArray[np.float64]:
         return _pair(self.offset)
 

@@ -1,6 +1,7 @@
 """Values to colours: the unit interval of a stated scale, and the colour maps that are offered."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,15 +10,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from vitviz.errors import MethodError
 
+REGIONS = ((0, 114, 178), (0, 158, 115), (204, 121, 167), (240, 228, 66))
+"""Four colours for the regions of a window, which colour-blind people can tell apart (Okabe & Ito 2008)."""
 DEFAULT_COLORMAP = "viridis"
 COLORMAPS: tuple[str, ...] = ("viridis", "inferno", "magma", "cividis", "batlow", "mako", "gray")
-"""From little to much; the default and cividis are safe for colour-blind people."""
+"""Colour maps for values from low to high; the default and cividis are safe for colour-blind people."""
 SIGNED_COLORMAP = "matplotlib:coolwarm"
 """What scales on both sides of zero are drawn in, blue below and red above (Moreland 2009, safe for colour-blind people)."""
 STYLES: tuple[str, ...] = ("glow", "tint", "contour", "dim")
 DECADES = 4
 """How far below its top a logarithmic scale reaches when its low end is not positive."""
-_GLOW = 0.7  # a little less than in proportion, so that half the maximum is still seen on a bright photo
+_GLOW = 0.7  # slightly less than proportional, so that half the maximum is still seen on a bright photo
 
 
 @lru_cache(maxsize=32)
@@ -41,10 +44,10 @@ def value_range(
 ) -> tuple[float, float]:
     """The (low, high) that a map is shown on: `scale`, or up to the maximum from 0, or from the minimum.
 
-    From the minimum where it is negative, or above a tenth of the maximum: in a rollout, say, every patch has a
-    good part of the largest share, and from 0 all would look hot. A map that varies by less than a twentieth is
-    shown from 0 all the same, so that evenness looks even. A logarithmic scale needs a positive
-    low end: one that is not positive becomes high / 10**DECADES. MethodError for a scale that does not rise.
+    From the minimum where it is negative, or above a tenth of the maximum: in a rollout, for example, every patch has a
+    large part of the maximum, and from 0 all would look hot. A map that varies by less than a twentieth is shown from 0
+    nevertheless, so that a uniform map looks uniform. A logarithmic scale needs a positive low end: one that is not
+    positive becomes high / 10**DECADES. MethodError for a scale that does not rise.
     """
     if scale is None:
         finite = np.asarray(values)
@@ -52,20 +55,28 @@ def value_range(
         if not (math.isfinite(least) and math.isfinite(high)):
             finite = finite[np.isfinite(finite)]
             least, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-        low = least if least < 0 or 0.1 * high < least < 0.95 * high else 0.0
+        low, high = natural_range(least, high)
     else:
         low, high = float(scale[0]), float(scale[1])
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise MethodError(f"A scale goes from a lower to a higher number; {low:g} to {high:g} does not.")
-    if log and low <= 0 < high:
-        low = high / 10**DECADES
-    return low, high
+    return logarithmic(low, high) if log else (low, high)
+
+
+def natural_range(least: float, most: float) -> tuple[float, float]:
+    """The (low, high) of `value_range` for values that go from `least` to `most`."""
+    return (least if least < 0 or 0.1 * most < least < 0.95 * most else 0.0), most
+
+
+def logarithmic(low: float, high: float) -> tuple[float, float]:
+    """The ends of a logarithmic scale: a low end that is not positive becomes high / 10**DECADES."""
+    return (high / 10**DECADES if low <= 0 < high else low), high
 
 
 def is_signed(low: float, high: float) -> bool:
-    """Whether a scale has two sides: then zero is the middle of the colours, and as much below as above it is as strong.
+    """Whether a scale has two sides: zero is then the middle of the colours, equal distances from it are equally strong.
 
-    What lies below zero by less than a hundredth of the top is rounding, or as good as zero.
+    Values below zero by less than a hundredth of the top count as rounding.
     """
     return low < 0 < high and -low > high / 100
 
@@ -75,11 +86,11 @@ def to_unit(
 ) -> NDArray[np.float32]:
     """Values on the scale low … high as float32 in [0, 1], clipped; the same shape.
 
-    A scale of no width puts the values above it at 1 and the others at 0. What is not a number is at 0. Where
-    `is_signed`, a value of 0 is at 0.5, what is not a number too, and the greater of −low and high is at an end.
-    `temperature` T: colours follow value^(1/T) (with its sign), as if a softmax had been T times as warm.
-    `log` counts ratios instead of differences and needs 0 < low, else the scale is linear; a temperature would
-    change nothing on it. MethodError for a temperature that is not above 0.
+    A scale of no width puts the values above it at 1 and the others at 0. NaN is at 0. Where `is_signed`, 0 and NaN are
+    at 0.5, and the greater of −low and high is at an end. `temperature` T: colours follow value^(1/T) (with its sign),
+    as if the softmax's temperature had been T times as high. `log` counts ratios instead of differences and needs 0 <
+    low, else the scale is linear; a temperature would change nothing on it. MethodError for a temperature that is not
+    above 0.
     """
     if not temperature > 0:
         raise MethodError(f"A temperature is a number above 0; {temperature:g} is not.")
@@ -98,12 +109,29 @@ def to_unit(
     else:
         first, last = _root_ends(low, high, temperature)
         unit = (_root(array, temperature) - first) / (last - first)
-    # fmax and fmin pass over what is not a number, and are quicker than replacing it: this follows the pointer.
+    # fmax and fmin ignore NaN, and are faster than replacing it: this runs on every move of the pointer.
     return np.fmin(np.fmax(unit, 0.0), 1.0).astype(np.float32)
 
 
+def to_units(
+    maps: NDArray[np.float32],
+    ends: Sequence[tuple[float, float]],
+    log: bool = False,
+    temperature: float = 1.0,
+) -> NDArray[np.float32]:
+    """`to_unit` for several maps (maps, rows, cols), each with its own (low, high)."""
+    if not log and temperature == 1 and not [low for low, high in ends if not low < high or low < 0]:
+        # All at once, because this follows the pointer.
+        lows, highs = np.array(ends, np.float64).T[..., None, None]
+        unit = (maps.astype(np.float64) - lows) / (highs - lows)
+        clipped: NDArray[np.float32] = np.fmin(np.fmax(unit, 0.0), 1.0).astype(np.float32)
+        return clipped
+    each = [to_unit(one, *pair, log, temperature) for one, pair in zip(maps, ends, strict=True)]
+    return np.array(each, np.float32).reshape(maps.shape)
+
+
 def from_unit(unit: float, low: float, high: float, log: bool = False, temperature: float = 1.0) -> float:
-    """The value at a place of the scale: what `to_unit` takes there."""
+    """The value at a place of the scale: the inverse of `to_unit`."""
     if log and low > 0:
         first, last = math.log(low), math.log(high)
         return math.exp(first + unit * (last - first))
@@ -121,7 +149,7 @@ def _root(values: NDArray[np.float64], temperature: float) -> NDArray[np.float64
 
 
 def _root_ends(low: float, high: float, temperature: float) -> tuple[float, float]:
-    # A little below zero is rounding, which a root would blow up.
+    # Slightly negative values are rounding errors, which a root would enlarge.
     lowest = max(low, 0.0) if temperature != 1 and high > 0 else low
     first, last = _root(np.array([lowest, high]), temperature)
     return float(first), float(last)
@@ -152,7 +180,7 @@ def bar(low: float, high: float, log: bool = False, temperature: float = 1.0) ->
 
 
 def bending(low: float, log: bool = False, temperature: float = 1.0) -> str:
-    """How colours follow values, in words; empty for in proportion."""
+    """How colours follow values, in words; empty if proportionally."""
     if log and low > 0:
         return "logarithmic"
     return "" if temperature == 1 else f"temperature {temperature:g}"

@@ -13,7 +13,7 @@ from vitviz.render.strokes import Color
 Point = tuple[float, float]
 
 FINER = 3
-"""Curves are drawn so many times larger and averaged down, which smooths their edges."""
+"""Curves are drawn this many times larger and averaged down, which smooths their edges."""
 _GRID: Color = (226, 228, 232)
 
 

@@ -15,7 +15,7 @@ class Stroke:
 
 
 RANDOM = Stroke((110, 114, 122), (150, 155, 164), (1.0, 2.0))
-"""For what all others are compared with."""
+"""For the random orders that all others are compared with."""
 
 _SPARE: tuple[tuple[Color, Color], ...] = (
     ((176, 82, 0), (246, 172, 96)),

@@ -20,7 +20,7 @@ def ask_photo(parent: QWidget, folder: str) -> Path | None:
 
 
 def ask_folder(parent: QWidget, folder: str, title: str = "Open folder") -> Path | None:
-    """Ask for a folder of photos."""
+    """Ask for a folder: one of photos, unless the title says otherwise."""
     name = QFileDialog.getExistingDirectory(parent, title, folder)
     return Path(name) if name else None
 
@@ -34,7 +34,7 @@ def ask_weights(parent: QWidget, folder: str) -> Path | None:
 
 
 def ask_target(parent: QWidget, suggestion: Path) -> Path | None:
-    """Ask where to save a PNG; a missing suffix is added."""
+    """Ask where to save a PNG; ".png" is added to a name without an ending."""
     name, _ = QFileDialog.getSaveFileName(parent, "Save PNG", str(suggestion), "PNG picture (*.png)")
     if not name:
         return None
@@ -43,7 +43,7 @@ def ask_target(parent: QWidget, suggestion: Path) -> Path | None:
 
 
 def ask_curves(parent: QWidget, proposed: str) -> Path | None:
-    """Ask where to save curves, as an image or a table; a missing suffix is added."""
+    """Ask where to save curves, as a picture or as a table; a name without an ending gets that of the chosen filter."""
     filters = "PNG picture (*.png);;CSV table (*.csv)"
     name, chosen = QFileDialog.getSaveFileName(parent, "Save curves", proposed, filters)
     path = Path(name)
@@ -53,6 +53,6 @@ def ask_curves(parent: QWidget, proposed: str) -> Path | None:
 
 
 def ask_table(parent: QWidget, proposed: str) -> Path | None:
-    """Ask where to save a table; a missing suffix is added."""
+    """Ask where to save a table; ".csv" is added where it is missing."""
     name, _ = QFileDialog.getSaveFileName(parent, "Export statistics", proposed, "Tables (*.csv)")
     return Path(name if name.lower().endswith(".csv") else f"{name}.csv") if name else None

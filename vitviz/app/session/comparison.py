@@ -195,7 +195,11 @@ class Comparison(QObject):
         maps = [session.heatmap for session in (self.first, self.second)]
         shared = None
         if all(maps) and len({heat.unit for heat in maps if heat is not None}) == 1:
-            ends = [colour_scale.own_scale(self.first.view, heat.values) for heat in maps if heat is not None]
+            ends = [
+                colour_scale.own_scale(self.first.view, colour_scale.extent(heat.values))
+                for heat in maps
+                if heat is not None
+            ]
             shared = min(low for low, _ in ends), max(high for _, high in ends)
         for session in (self.first, self.second):
             session.share_range(shared)

@@ -1,6 +1,7 @@
 """What runs in threads: from what the user asked for to a trace and its first maps. torch is first imported here."""
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,14 +20,18 @@ from vitviz.app.session.view_state import (
 )
 from vitviz.app.work.worker import Stopped, Ticket
 from vitviz.errors import VitvizError
-from vitviz.explain.registry import find, idle_options
+from vitviz.explain import registry
 
 if TYPE_CHECKING:
     from vitviz.attention.layer import Layer
     from vitviz.attention.trace import Trace
     from vitviz.explain.heatmap import Heatmap
 
-Maps = list[NDArray[np.float32]]
+HeadMaps = list[NDArray[np.float32]]
+"""The maps of all heads of a query: per layer (heads, rows, cols)."""
+
+Stacks = tuple[NDArray[np.float32], ...]
+"""The same in few arrays: (layers, heads, rows, cols) for consecutive layers that are alike."""
 
 # Weights that are computed between two frames: a few hundredths of a second on one core.
 _INSTANT = 1 << 21
@@ -39,7 +44,7 @@ class Drawn:
     """What was drawn of a trace before it was handed over; no heatmap where the selection has none."""
 
     selection: Selection
-    maps: Maps
+    maps: HeadMaps
     heatmap: "Heatmap | None"
 
 
@@ -57,24 +62,20 @@ def shape_of(trace: "Trace") -> Shape:
     """What the trace has to choose from."""
     grid = trace.patches
     heads = tuple(layer.heads for layer in trace.layers)
-    idle = frozenset(idle_options(trace))
+    idle = frozenset(registry.idle_options(trace))
     return Shape(heads, (grid.rows, grid.cols), trace.prefix, len(trace.logits), idle)
 
 
 def methods(trace: "Trace") -> dict[str, str | None]:
     """Each method, with None if it applies to the trace and else the reason it does not."""
-    from vitviz.explain.registry import methods
-
-    return methods(trace)
+    return registry.methods(trace)
 
 
 def heatmap(trace: "Trace", chosen: Selection) -> "Heatmap":
     """The heatmap of a selection; what `vitviz.explain` gives."""
-    from vitviz.explain import explain
-
-    taken = find(chosen.method).options
+    taken = registry.find(chosen.method).options
     asked = {name: getattr(chosen, name) for name in _AXES if name in taken}
-    return explain(trace, chosen.method, **asked, **dict(chosen.choices))
+    return registry.heatmap(trace, chosen.method, {**asked, **dict(chosen.choices)})
 
 
 def computed(trace: "Trace", chosen: Selection, ticket: Ticket) -> "Heatmap":
@@ -82,7 +83,7 @@ def computed(trace: "Trace", chosen: Selection, ticket: Ticket) -> "Heatmap":
     from vitviz.attention.recording.recorder import Cancelled
     from vitviz.explain.methods.class_gradients import gradients
 
-    method = find(chosen.method)
+    method = registry.find(chosen.method)
     if method.gradient and method.refusal(trace) is None:
         try:
             gradients(trace, chosen.target, ticket.stopped)
@@ -93,13 +94,18 @@ def computed(trace: "Trace", chosen: Selection, ticket: Ticket) -> "Heatmap":
     return heatmap(trace, chosen)
 
 
-def head_maps(trace: "Trace", query: Query, direction: Direction) -> Maps:
+def head_maps(trace: "Trace", query: Query, direction: Direction) -> HeadMaps:
     """The mosaic of a query: per layer float32 (heads, rows, cols)."""
     from vitviz.explain.query import head_maps
     from vitviz.models.devices import memory_guard
 
     with memory_guard(trace.model.name, trace.model.device):
         return head_maps(trace, query, direction)
+
+
+def stacked(maps: HeadMaps) -> Stacks:
+    """HeadMaps per layer, consecutive layers of one shape as one array."""
+    return tuple(np.array(list(alike)) for _, alike in groupby(maps, lambda layer: layer.shape))
 
 
 def warm(trace: "Trace", ticket: Ticket) -> None:

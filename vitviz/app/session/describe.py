@@ -25,6 +25,8 @@ def name_of(query: Query, readout: str = "the readout") -> str:
 
 def cell_of(heat: "Heatmap", trace: "Trace", patch: tuple[int, int]) -> tuple[int, int] | None:
     """The cell of a heatmap, whose grid may be coarser, that holds a patch of the photo's grid."""
+    if heat.patches == trace.patches:
+        return patch
     return trace.patches.cell_in(heat.patches, *patch)
 
 
@@ -95,8 +97,12 @@ def weight(trace: "Trace", heat: "Heatmap", chosen: Selection, hover: Hover, pin
 
 def _strongest(heat: "Heatmap") -> tuple[int, int]:
     """The patch whose value is farthest from zero."""
-    row, column = np.unravel_index(int(np.nanargmax(np.abs(heat.values))), heat.values.shape)
-    return int(row), int(column)
+    sizes = np.abs(heat.values)
+    place = int(sizes.argmax())
+    if np.isnan(sizes.flat[place]):  # argmax takes what is not a number for the largest
+        place = int(np.nanargmax(sizes))
+    row, column = divmod(place, sizes.shape[1])
+    return row, column
 
 
 def where(trace: "Trace", chosen: Selection, heat: "Heatmap | None" = None) -> str:

@@ -1,6 +1,7 @@
 """Heatmap and head maps of what is asked for: at once where that is quick, else from a thread while the old ones stay."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -21,7 +22,7 @@ _KEPT = 64  # heatmaps of the readout that are kept: its layers and heads
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class ShownHeat:
     """A heatmap with what it was asked for by."""
 
     selection: Selection
@@ -30,11 +31,20 @@ class Shown:
 
 @dataclass(frozen=True, eq=False)
 class Tiles:
-    """The mosaic's content: per layer float32 (heads, rows, cols) of one query."""
+    """The maps of all layers and heads of one query: what the mosaic and the strip of layers are made of.
+
+    Layers that are alike lie in one array (layers, heads, rows, cols), so that what panels need of every layer and head
+    (ranges, means over heads, colours) is computed for all at once.
+    """
 
     query: Query
     direction: Direction
-    maps: compute.Maps
+    stacks: compute.Stacks
+
+    @cached_property
+    def maps(self) -> compute.HeadMaps:
+        """Per layer float32 (heads, rows, cols)."""
+        return [layer for stack in self.stacks for layer in stack]
 
 
 class Maps(QObject):
@@ -48,12 +58,12 @@ class Maps(QObject):
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self.trace: Trace | None = None
-        self.shown: Shown | None = None
+        self.shown: ShownHeat | None = None
         self.problem = ""  # why there is no heatmap for this selection
         self.tiles_problem = ""
         self._asked: Selection | None = None
         self._heats: dict[Selection, Heatmap] = {}
-        self._readouts: dict[tuple[Query, Direction], compute.Maps] = {}
+        self._readouts: dict[tuple[Query, Direction], Tiles] = {}
         self._latest: Tiles | None = None
         self._ready: prefetch.Ready | None = None
         self._wanted: tuple[Query, Direction] | None = None  # tiles that are being computed
@@ -76,6 +86,16 @@ class Maps(QObject):
         """The same for the head maps."""
         return self._late and self._wanted is not None
 
+    @property
+    def preparing(self) -> bool:
+        """Whether what makes moves of the pointer quick is still being computed."""
+        return self._ready_worker.busy
+
+    @property
+    def ready(self) -> prefetch.Ready | None:
+        """The weights that lie ready for the pointer; None where there are none, or not yet."""
+        return self._ready
+
     def start(self, trace: "Trace | None", drawn: Drawn | None) -> None:
         """Go on with another trace, of which something may have been drawn already."""
         self._heat_worker.cancel()
@@ -87,7 +107,7 @@ class Maps(QObject):
         self._wanted, self._lacking, self._warm = None, None, False
         if drawn is not None:
             chosen = drawn.selection
-            self._latest = Tiles(chosen.query, chosen.direction, drawn.maps)
+            self._latest = Tiles(chosen.query, chosen.direction, compute.stacked(drawn.maps))
             self._keep_tiles(self._latest)
             if drawn.heatmap is not None:
                 self._heats[chosen] = drawn.heatmap
@@ -137,8 +157,7 @@ class Maps(QObject):
         key = chosen.query, chosen.direction
         latest = self._latest
         if latest is None or (latest.query, latest.direction) != key:
-            kept = self._readouts.get(key)
-            latest = None if kept is None else Tiles(*key, kept)
+            latest = self._readouts.get(key)
         if latest is None and key == self._lacking:
             return None
         if latest is None and self._ready is not None:
@@ -146,7 +165,7 @@ class Maps(QObject):
             latest = None if ready is None else Tiles(*key, ready)
         if latest is None and compute.quick(trace, trace.layers, *key, self._warm):
             try:
-                latest = Tiles(*key, compute.head_maps(trace, *key))
+                latest = Tiles(*key, compute.stacked(compute.head_maps(trace, *key)))
             except Exception as problem:
                 self._lack_tiles(key, problem)
                 return None
@@ -166,7 +185,7 @@ class Maps(QObject):
         def work(ticket: Ticket) -> Tiles:
             if direction == "by":
                 compute.warm(trace, ticket)
-            return Tiles(query, direction, compute.head_maps(trace, query, direction))
+            return Tiles(query, direction, compute.stacked(compute.head_maps(trace, query, direction)))
 
         self._wanted = query, direction
         self._tiles_worker.submit(
@@ -193,7 +212,7 @@ class Maps(QObject):
 
     def _keep_tiles(self, tiles: Tiles) -> None:
         if tiles.query is None:
-            self._readouts[tiles.query, tiles.direction] = tiles.maps
+            self._readouts[tiles.query, tiles.direction] = tiles
 
     def _prepare(self, prepared: tuple[list[Tiles], prefetch.Ready | None]) -> None:
         self._warm = True
@@ -202,14 +221,14 @@ class Maps(QObject):
             self._keep_tiles(tiles)
 
     def _ignore(self, _: BaseException) -> None:
-        """What was prepared for later is asked for again when it is needed, and then a problem is told."""
+        """Nothing to report: what could not be prepared is computed when it is needed, and then a problem is reported."""
 
     def _show(self, chosen: Selection, found: "Heatmap") -> None:
         if chosen.query is None and chosen not in self._heats:
             while len(self._heats) >= _KEPT:
                 self._heats.pop(next(iter(self._heats)))
             self._heats[chosen] = found
-        self.shown, self.problem = Shown(chosen, found), ""
+        self.shown, self.problem = ShownHeat(chosen, found), ""
         self._settle()
         self.heat_changed.emit()
 
@@ -235,7 +254,7 @@ class Maps(QObject):
         self.late_changed.emit()
 
     def _settle(self) -> None:
-        """Nothing keeps the user waiting once both are there."""
+        """End being late once both heatmap and head maps are there."""
         if self._heat_worker.busy or self._wanted is not None:
             if self._late:
                 self.late_changed.emit()
@@ -254,5 +273,6 @@ def _prepared(trace: "Trace", ticket: Ticket) -> tuple[list[Tiles], prefetch.Rea
     for direction in directions:
         if ticket.stopped():
             raise Stopped
-        found.append(Tiles(None, direction, compute.head_maps(trace, None, direction)))
+        maps = compute.head_maps(trace, None, direction)
+        found.append(Tiles(None, direction, compute.stacked(maps)))
     return found, prefetch.prepare(trace, ticket)

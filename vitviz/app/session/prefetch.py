@@ -1,11 +1,13 @@
-"""All weights of a small trace, laid ready for the pointer: then a move costs slices, and no torch."""
+"""All attention weights of a small trace in memory, so that a move of the pointer takes slices of arrays and no torch."""
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vitviz.app.session.compute import Stacks
 from vitviz.app.session.view_state import Direction, Query
 from vitviz.app.work.worker import Stopped, Ticket
 
@@ -21,29 +23,40 @@ _FEW = 8  # tokens of a query that are added up
 
 
 @dataclass(frozen=True, eq=False)
+class Weights:
+    """The weights of consecutive layers of the same tokens and number of heads: float32 (layers, queries, heads, keys)."""
+
+    layer: "Layer"
+    """The first of them."""
+    values: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
 class Ready:
-    """Per layer float32 (queries, heads, keys), where every token attends to every other."""
+    """The weights of all layers of a trace in which every token attends to every other."""
 
     trace: "Trace"
-    weights: tuple[NDArray[np.float32], ...]
+    weights: tuple[Weights, ...]
 
-    def maps(self, query: Query, direction: Direction) -> list[NDArray[np.float32]] | None:
-        """What `explain.attention.head_maps` gives for a query of a few tokens; None for any other."""
+    def maps(self, query: Query, direction: Direction) -> Stacks | None:
+        """What `explain.query.head_maps` gives for a query of a few tokens; None for any other."""
         found = []
-        for layer, weights in zip(self.trace.layers, self.weights, strict=True):
+        for weights in self.weights:
+            layer, values = weights.layer, weights.values
             shares = None if query is None else self.trace.query_weights(layer, query)
             if shares is None:
                 return None
-            tokens = np.flatnonzero(shares)
+            tokens = shares.nonzero()[0].tolist()
             if len(tokens) > _FEW:
                 return None
             parts = [
-                shares[token] * (weights[token] if direction == "to" else weights[:, :, token].T)
+                shares[token]
+                * (values[:, token] if direction == "to" else values[..., token].transpose(0, 2, 1))
                 for token in tokens
             ]
-            values = parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
-            found.append(layer.layout.on_grid(np.asarray(values, np.float32)))
-        return found
+            summed = parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
+            found.append(layer.layout.on_grid(summed))
+        return tuple(found)
 
 
 def prepare(trace: "Trace", ticket: Ticket) -> Ready | None:
@@ -60,10 +73,15 @@ def prepare(trace: "Trace", ticket: Ticket) -> Ready | None:
         return None
     found = []
     with memory_guard(trace.model.name, trace.model.device):
-        for layer in trace.layers:
-            if ticket.stopped():
-                raise Stopped
-            found.append(np.ascontiguousarray(layer.attention().transpose(1, 0, 2)))
+        for _, members in groupby(trace.layers, lambda layer: (layer.layout, layer.heads)):
+            layers = list(members)
+            tokens, heads = layers[0].layout.tokens, layers[0].heads
+            values = np.empty((len(layers), tokens, heads, tokens), np.float32)
+            for place, layer in enumerate(layers):
+                if ticket.stopped():
+                    raise Stopped
+                values[place] = layer.attention().transpose(1, 0, 2)
+            found.append(Weights(layers[0], values))
     return Ready(trace, tuple(found))
 
 

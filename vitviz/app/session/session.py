@@ -50,7 +50,7 @@ class Session(QObject):
     model_changed = Signal()
     trace_changed = Signal()
     view_changed = Signal(object, object)  # ViewState before, ViewState now
-    hover_changed = Signal()
+    hover_changed = Signal()  # after `selection_changed`, if the hovered item changes the selection
     selection_changed = Signal()  # `selection`, by the view or the hovered item
     heatmap_changed = Signal()
     busy_changed = Signal()
@@ -67,6 +67,7 @@ class Session(QObject):
         self.device = device
         self.view = view or ViewState()
         self.hover = Hover()
+        self._selected = self.view, self.hover, selection(self.view, self.hover)
         self.picture: OpenedPhoto | None = None
         self.loaded: Loaded | None = None
         self.framing: Framing = "crop"
@@ -126,7 +127,11 @@ class Session(QObject):
     @property
     def selection(self) -> Selection:
         """What is selected: the view, with the hovered item applied."""
-        return selection(self.view, self.hover)
+        view, hover, chosen = self._selected
+        if view is not self.view or hover is not self.hover:
+            chosen = selection(self.view, self.hover)
+            self._selected = self.view, self.hover, chosen
+        return chosen
 
     @property
     def shape(self) -> Shape | None:
@@ -154,7 +159,7 @@ class Session(QObject):
         if self.view.scale != "shared" or shown is None or shown.selection.method != "attention":
             return None
         tiles = self.maps.tiles()
-        return None if tiles is None else colour_scale.shared_by(tiles.maps)
+        return None if tiles is None else colour_scale.shared_by(tiles.stacks)
 
     @property
     def sharers(self) -> str:
@@ -355,8 +360,9 @@ class Session(QObject):
         budget.pointer_moved()
         selection_before = self.selection
         self.hover = hover
-        self.hover_changed.emit()
+        # The selection first: a slot that has handled its change need not handle the change of the hovered item.
         self._update_selection(selection_before)
+        self.hover_changed.emit()
 
     def pin(self, query: Query) -> None:
         """Make a patch, several patches or a prefix token the query until `unpin` is called."""

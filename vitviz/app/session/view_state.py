@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -11,8 +12,8 @@ Patch = tuple[int, int]
 Query = Patch | tuple[Patch, ...] | str | None
 Direction = Literal["to", "by"]
 MapScale = Literal["auto", "zero", "range", "fixed", "shared"]
-TileScale = Literal["each", "layer", "all"]
 Framing = Literal["crop", "squash", "fit"]
+ClassHead = Literal["both", "class", "distillation"]
 
 
 Choice = tuple[str, str, object]
@@ -55,23 +56,8 @@ class ViewState:
     temperature: float = 1.0
     """Colours show weight^(1/temperature), so values above 1 make weak weights more visible. Numbers are not changed."""
     grid: bool = False
-    tile_scale: TileScale = "each"
-    head_mark: Literal["", "distance", "entropy"] = ""
-    """The number that marks the tiles of the mosaic: the mean attention distance, or the entropy."""
-    heads_sorted: bool = False
-    """Whether the heads of each layer are in the order of that number."""
-    strip_scale: Literal["own", "common"] = "own"
-    """Whether each frame of the filmstrip has its own scale."""
-    strip_photo: bool = True
-    """Whether the filmstrip's frames lie over the photo."""
-    matrix_log: bool = True
-    """Whether the matrix of tokens is drawn on a logarithmic scale."""
-    class_head: Literal["both", "class", "distillation"] = "both"
-    """Which head of a distilled model the predictions show."""
-    compared: tuple[str, ...] = ()
-    """Methods whose deletion and insertion curves are drawn beside those of the selected one."""
-    replacement: Literal["mean", "blur"] = "mean"
-    """What replaces removed patches in these curves: the mean colour or the blurred photo."""
+    class_head: ClassHead = "both"
+    """Which head of a distilled model the predictions and the logit lens read; other models have one head only."""
     panels: Mapping[str, PanelChoices] = field(default_factory=dict)
     """The own view of each panel, by the panel's name; never changed in place. See `panel_view` and `with_panel`."""
 
@@ -86,6 +72,7 @@ SELECTED = (
     "method",
     "target",
     "choices",
+    "class_head",
     "panels",
 )
 """The fields of the selection, which undo and redo restore; the other fields are display settings."""
@@ -114,17 +101,22 @@ def with_option(view: ViewState, method: str, option: str, value: object) -> Vie
 
 def panel_view(view: ViewState, panel: str, kind: type[V]) -> V:
     """A panel's own view as its frozen dataclass `kind`; stored values of unknown name or wrong type are ignored."""
-    hints = get_type_hints(kind)
-    chosen = view.panels.get(panel, {})
-    known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
+    known, chosen = _types_of(kind), view.panels.get(panel, {})  # type: ignore[arg-type]
     return kind(
-        **{name: value for name, value in chosen.items() if name in known and _fits(value, hints[name])}
+        **{name: value for name, value in chosen.items() if name in known and _fits(value, known[name])}
     )
 
 
 def with_panel(view: ViewState, panel: str, **changes: object) -> ViewState:
     """The view with fields of a panel's own view changed."""
     return replace(view, panels={**view.panels, panel: {**view.panels.get(panel, {}), **changes}})
+
+
+@lru_cache
+def _types_of(kind: Any) -> dict[str, Any]:
+    """The types of a dataclass's fields by name; cached, because they are needed at each move of the pointer."""
+    hints = get_type_hints(kind)
+    return {one.name: hints[one.name] for one in fields(kind)}
 
 
 def _fits(value: object, hint: Any) -> bool:
@@ -152,7 +144,7 @@ def patches_in(query: Query) -> tuple[Patch, ...]:
     """The patches of a query: one, several, or none for a prefix token and the readout."""
     if not isinstance(query, tuple):
         return ()
-    return tuple(part for part in query if isinstance(part, tuple)) or (query,)  # type: ignore[return-value]
+    return query if isinstance(query[0], tuple) else (query,)
 
 
 def rectangle(corner: Patch, other: Patch) -> set[Patch]:

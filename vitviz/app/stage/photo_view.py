@@ -1,7 +1,8 @@
-"""The photo with the heatmap over it: the stage."""
+"""The photo with the heatmap over it, its title, its colour scale and the controls of how it is drawn."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, QRect, QRectF, QTimer
 from PySide6.QtGui import QAction, QPainter, QPalette, QPixmap
@@ -16,8 +17,9 @@ from PySide6.QtWidgets import (
 from vitviz.app.commands import of_stage
 from vitviz.app.session import colour_scale, describe
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import Hover, Patch, ViewState, patches_in, query_of, rectangle
+from vitviz.app.session.view_state import Patch, ViewState, patches_in
 from vitviz.app.stage.appearance_bar import AppearanceBar
+from vitviz.app.stage.query_tool import QueryTool
 from vitviz.app.ui import number_format, theme
 from vitviz.app.ui.pixels import grid_area, smooth_size
 from vitviz.app.widgets.base.title_bar import ElidedLabel, MutedLabel
@@ -28,8 +30,12 @@ from vitviz.app.widgets.photo.canvas import Canvas
 from vitviz.app.widgets.photo.colour_bar import ColorBar
 from vitviz.app.widgets.photo.grid import Grid
 from vitviz.app.widgets.photo.token_chips import TokenChips
-from vitviz.render.colors import SIGNED_COLORMAP, bar, bending, is_signed, lookup_table, to_unit
+from vitviz.images.framing import PatchGrid
+from vitviz.render.colors import SIGNED_COLORMAP, Bar, bar, bending, is_signed, lookup_table, to_unit
 from vitviz.render.overlay import heat_rgba, pixel_grid
+
+if TYPE_CHECKING:
+    from vitviz.attention.trace import Trace
 
 _BENT = {"logarithmic": "log"}  # short, for beside the bar
 _PATIENCE = 300  # milliseconds
@@ -61,32 +67,29 @@ class PhotoView(QWidget):
         self.bar.setAccessibleName(f"Colour scale of the {name.lower()}")
         self.chips = TokenChips()
         self.chips.picked.connect(self._pick_prefix)
-        self._ends = (0.0, 1.0)  # of the colours
+        self._bar: Bar | None = None  # what the colours of the heat stand for
+        self._grid: tuple[Trace, PatchGrid, Grid] | None = None
+        self._marks: tuple[object, ...] | None = None  # what marks and marker were drawn of
         self._has_keys = not actions["open"].shortcut().isEmpty()  # those of a second photo have none
-        self._corners: tuple[Patch, Patch] | None = None  # of a rectangle that arrow keys extend
-        self._patches = QLabel()
-        self._patches.setFont(theme.body())
+        self.sums = QLabel()
+        self.sums.setFont(theme.body())
         self.controls = AppearanceBar(session, actions)
         self.welcome = Welcome(self.canvas, [actions["open"], actions["choose_model"]])
         self.no_model = EmptyState(self.canvas, [actions["choose_model"], actions["open_weights"]], low=True)
         self.progress = ProgressCard(self.canvas)
         self.progress.cancelled.connect(session.cancel)
-        # What is done at once should not flash a card.
+        # Work that ends at once shows no progress card.
         self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)
         self._patience.timeout.connect(self._show_progress)
         self._lay_out()
         self.canvas.addActions(of_stage(actions))
-        # Contours are drawn for the screen's own pixels, once zooming or resizing has come to rest.
+        # Contours are drawn for the screen's own pixels, once zooming or resizing has ended.
         self._rest = QTimer(self, interval=_REST, singleShot=True)
         self._rest.timeout.connect(self._show_heat)
         self.canvas.zoom_changed.connect(self._follow_zoom)
-        self.canvas.hover_changed.connect(self._point)
-        self.canvas.left.connect(lambda: session.point(Hover()))
-        self.canvas.clicked.connect(self._click)
-        self.canvas.toggled.connect(self._toggle)
-        self.canvas.sweeping.connect(self._preview_sweep)
-        self.canvas.swept.connect(self._sweep)
-        self.canvas.extended.connect(self._extend)
+        self.tool = QueryTool(session, self.canvas)
+        self.tool.sweeping.connect(self._preview)
+        self.tool.swept.connect(self._mark_again)
         session.photo_changed.connect(self._show_photo)
         session.trace_changed.connect(self._show_trace)
         session.model_changed.connect(self._invite)
@@ -110,7 +113,7 @@ class PhotoView(QWidget):
         numbers.addStrut(QToolButton().sizeHint().height())  # the stage must not jump when the chips come
         numbers.addWidget(self.scale, 1)
         numbers.addWidget(self.chips)
-        numbers.addWidget(self._patches)
+        numbers.addWidget(self.sums)
         heading.addWidget(self.title)
         heading.addLayout(numbers)
         head = QWidget()
@@ -172,6 +175,7 @@ class PhotoView(QWidget):
         heat, view = session.heatmap, session.view
         if heat is None:
             self.canvas.set_heat(None, QRectF(), False)
+            self._bar = None
             self.bar.set_bar(None)
             self.title.set_text(
                 session.maps.problem or (session.photo.name if session.photo is not None else "Photo")
@@ -182,7 +186,8 @@ class PhotoView(QWidget):
             return
         shared = session.shared_range
         values = colour_scale.painted(view, heat)
-        self._ends = colour_scale.scale(view, values, shared)
+        extent = colour_scale.extent(values)
+        ends = colour_scale.scale(view, extent, shared)
         fine = values is not heat.values
         patches = pixel_grid(values) if fine else heat.patches
         area = grid_area(heat.framing, patches)
@@ -192,14 +197,14 @@ class PhotoView(QWidget):
         elif view.smooth and not fine:
             size = smooth_size(area)
         self.canvas.set_heat(
-            heat_rgba(values, **colour_scale.style(view, values, shared), size=size), area, size is not None
+            heat_rgba(values, **colour_scale.style(view, ends), size=size), area, size is not None
         )
-        self._show_bar(*self._ends)
-        # Said of the values per patch; with pixels shown it is the next line that says what is drawn.
+        self._show_bar(*ends)
+        # The title is that of the values per patch; where pixels are drawn, the line below says so.
         self.title.set_text(heat.title.removesuffix(", summed over each patch") if fine else heat.title)
         what = f"{heat.unit}, each pixel" if fine else heat.unit
-        self.scale.set_text(f"{what} · {colour_scale.scale_words(view, values, shared, session.sharers)}")
-        self.controls.follow_map(pixels=heat.pixels is not None, signed=is_signed(*self._ends))
+        self.scale.set_text(f"{what} · {colour_scale.scale_words(view, extent, shared, session.sharers)}")
+        self.controls.follow_map(pixels=heat.pixels is not None, signed=is_signed(*ends))
         self._show_prefix(heat.prefix, heat.total, heat.leak)
         self._show_marks()
 
@@ -207,7 +212,7 @@ class PhotoView(QWidget):
         view = self._session.view
         colors = SIGNED_COLORMAP if is_signed(low, high) else view.colormap
         self.bar.set_colors(lookup_table(colors))
-        shown = bar(low, high, view.log, view.temperature)
+        self._bar = shown = bar(low, high, view.log, view.temperature)
         first, last = number_format.ends(low, high)
         bent = bending(low, view.log, view.temperature)
         self.bar.set_bar(
@@ -223,13 +228,18 @@ class PhotoView(QWidget):
         cell = (
             None if trace is None or heat is None or patch is None else describe.cell_of(heat, trace, patch)
         )
-        if heat is None or cell is None or colour_scale.painted(view, heat) is not heat.values:
+        scale = self._bar
+        if (
+            heat is None
+            or cell is None
+            or scale is None
+            or colour_scale.painted(view, heat) is not heat.values
+        ):
             self.bar.set_marker(None)
-            return
-        low, high = self._ends
-        shown = bar(low, high, view.log, view.temperature)
-        place = float(to_unit(heat.values[cell], low, high, view.log, view.temperature))
-        self.bar.set_marker(min(max((place - shown.first) / (shown.last - shown.first), 0.0), 1.0))
+        else:
+            value = heat.values[cell]
+            place = float(to_unit(value, scale.low, scale.high, view.log, view.temperature))
+            self.bar.set_marker(min(max((place - scale.first) / (scale.last - scale.first), 0.0), 1.0))
 
     def _follow_tiles(self) -> None:
         """The shared scale may have waited for the maps of all heads."""
@@ -245,7 +255,7 @@ class PhotoView(QWidget):
             f"What the {{name}} token {'gives' if given else 'receives'}; click to make it the query",
         )
         shares = {"Σ patches": patches, "padding": leak or None}
-        self._patches.setText(
+        self.sums.setText(
             " · ".join(
                 f"{name} {number_format.number(value)}" for name, value in shares.items() if value is not None
             )
@@ -254,14 +264,18 @@ class PhotoView(QWidget):
     def _show_marks(self) -> None:
         session = self._session
         trace, heat = session.trace, session.heatmap
+        marks = trace, heat, session.view, session.hover, self._bar
+        if marks == self._marks:
+            return
+        self._marks = marks
         if trace is None:
             self.canvas.set_grid(None, False)
             self.canvas.set_marks((), False, None)
             self.bar.set_marker(None)
             return
-        patches = trace.patches if heat is None else heat.patches
-        grid = Grid(grid_area(trace.framing, patches), patches.rows, patches.cols)
-        self.canvas.set_grid(grid, session.view.grid)
+        self.canvas.set_grid(
+            self._grid_of(trace, trace.patches if heat is None else heat.patches), session.view.grid
+        )
         preview = session.hover.query is not None  # a row of the matrix of tokens, with a patch as its key
         pinned, patch = session.view.pinned, session.hover.patch
         hover = self._cells([patch]) if (pinned or preview) and patch is not None else ()
@@ -269,6 +283,27 @@ class PhotoView(QWidget):
             self._cells(patches_in(session.selection.query)), pinned and not preview, next(iter(hover), None)
         )
         self._show_marker()
+
+    def _grid_of(self, trace: "Trace", patches: PatchGrid) -> Grid:
+        """A grid of patches as it lies on the photo; made once for all maps of a trace that have the same."""
+        kept = self._grid
+        if kept is None or kept[0] is not trace or kept[1] != patches:
+            area = grid_area(trace.framing, patches)
+            kept = self._grid = trace, patches, Grid(area, patches.rows, patches.cols)
+        return kept[2]
+
+    def _preview(self, patches: set[Patch]) -> None:
+        """Outline the patches of a rectangle that is being drawn."""
+        self.canvas.set_marks(self._cells(patches), True, None)
+
+    def _mark_again(self) -> None:
+        """Outline what is selected, in place of the rectangle that was being drawn."""
+        self._marks = None
+        self._show_marks()
+
+    def _pick_prefix(self, name: str) -> None:
+        self.tool.pick(name)
+        self._show_heat()  # a chip that is clicked checks itself
 
     def _cells(self, patches: Iterable[Patch]) -> set[Patch]:
         """The cells of the map's grid, which may be coarser, that hold patches of the photo."""
@@ -321,76 +356,3 @@ class PhotoView(QWidget):
             self.welcome.show_message("Drop a photo here", f"{keys} {ready}")
         elif session.trace is None:
             self.no_model.show_message("No model yet", "Choose one to see what it attends to in this photo.")
-
-    # From the user.
-
-    def _point(self, x: float, y: float) -> None:
-        trace = self._session.trace
-        if trace is not None:
-            self._session.point(Hover(patch=trace.framing.patch_at(trace.patches, x, y)))
-
-    def _click(self, x: float, y: float) -> None:
-        trace = self._session.trace
-        patch = None if trace is None else trace.framing.patch_at(trace.patches, x, y)
-        if patch is None:
-            return
-        if self._session.view.pinned and self._session.view.query == patch:
-            self._session.unpin()
-        else:
-            self._session.pin(patch)
-
-    def _toggle(self, x: float, y: float) -> None:
-        """Add a patch to the query, or take it out."""
-        trace = self._session.trace
-        patch = None if trace is None else trace.framing.patch_at(trace.patches, x, y)
-        if patch is None:
-            return
-        left = query_of({patch} ^ self._pinned_patches())
-        if left is None:
-            self._session.unpin()
-        else:
-            self._session.pin(left)
-
-    def _pinned_patches(self) -> set[Patch]:
-        view = self._session.view
-        return set(patches_in(view.query)) if view.pinned else set()
-
-    def _swept(self, area: QRectF) -> set[Patch]:
-        """The patches that a rectangle of the photo touches, and those that were pinned before."""
-        trace = self._session.trace
-        if trace is None:
-            return set()
-        patches = trace.patches
-        grid = Grid(grid_area(trace.framing, patches), patches.rows, patches.cols)
-        return grid.cells(area) | self._pinned_patches()
-
-    def _preview_sweep(self, area: QRectF) -> None:
-        self.canvas.set_marks(self._cells(self._swept(area)), True, None)
-
-    def _sweep(self, area: QRectF) -> None:
-        found = query_of(self._swept(area))
-        if found is not None and found != self._session.view.query:
-            self._session.pin(found)
-        self._show_marks()
-
-    def _extend(self, rows: int, columns: int) -> None:
-        """Move a corner of a rectangle of patches whose other corner stays."""
-        session, shape = self._session, self._session.shape
-        patches = patches_in(session.selection.query)
-        if shape is None:
-            return
-        if self._corners is None or query_of(rectangle(*self._corners)) != session.view.query:
-            start = patches[-1] if patches else (shape.grid[0] // 2, shape.grid[1] // 2)
-            self._corners = start, start
-        fixed, (row, column) = self._corners
-        row = min(max(row + rows, 0), shape.grid[0] - 1)
-        column = min(max(column + columns, 0), shape.grid[1] - 1)
-        self._corners = fixed, (row, column)
-        session.pin(query_of(rectangle(*self._corners)))
-
-    def _pick_prefix(self, name: str) -> None:
-        if self._session.view.pinned and self._session.view.query == name:
-            self._session.unpin()
-        else:
-            self._session.pin(name)
-        self._show_heat()

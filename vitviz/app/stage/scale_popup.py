@@ -138,7 +138,8 @@ class ScalePopup(QFrame):
         if heat is None:
             return None
         view = session.view
-        low, high = colour_scale.scale(view, colour_scale.painted(view, heat), session.shared_range)
+        values = colour_scale.extent(colour_scale.painted(view, heat))
+        low, high = colour_scale.scale(view, values, session.shared_range)
         return (low, high) if low < high else None
 
     def _fix(self) -> None:

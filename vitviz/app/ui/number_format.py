@@ -13,8 +13,8 @@ def number(value: float) -> str:
 def ends(low: float, high: float) -> tuple[str, str]:
     """The two ends of a scale, with 2 to 5 significant digits: as many as are needed to distinguish them."""
     for digits in (2, 3, 4, 5):
-        first, last = (short(value, digits) for value in (low, high))
-        if first != last and abs(float(last) - float(first)) >= (high - low) / 1.5:
+        first, last = short(low, digits), short(high, digits)
+        if first != last and float(last) - float(first) >= (high - low) / 1.5:
             break
     return first, last
 

@@ -1,6 +1,7 @@
 """Colours and fonts of the window: a light and a dark palette, two text sizes, two weights, one accent colour."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QPainter, QPalette, QPen
@@ -35,9 +36,19 @@ def is_dark(palette: QPalette) -> bool:
     return palette.color(_Role.Window).lightness() < palette.color(_Role.WindowText).lightness()
 
 
+_known: dict[int, Colors] = {}  # by QPalette.cacheKey; cached, because it is needed in each paint event
+_KNOWN = 256
+
+
 def colors(palette: QPalette) -> Colors:
     """The colour scheme of a palette."""
-    return DARK if is_dark(palette) else LIGHT
+    key = palette.cacheKey()
+    found = _known.get(key)
+    if found is None:
+        if len(_known) >= _KNOWN:
+            _known.clear()
+        found = _known[key] = DARK if is_dark(palette) else LIGHT
+    return found
 
 
 def palette(scheme: Colors) -> QPalette:
@@ -119,6 +130,12 @@ def body(strong: bool = False) -> QFont:
 
 def small() -> QFont:
     """The font of small text: scales, axes, hints."""
+    return QFont(_small(QApplication.font().toString()))
+
+
+@lru_cache(maxsize=8)
+def _small(_: str) -> QFont:
+    """`small` by the description of the application's font; cached, because it is called in each paint event."""
     font = body()
     font.setPointSizeF(round(QApplication.font().pointSizeF() * 0.88, 1))
     return font

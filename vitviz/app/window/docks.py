@@ -17,7 +17,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from vitviz.app.panels.catalog import PANELS, Ending, PanelKind, Pictured
+from vitviz.app.panels import catalog
+from vitviz.app.panels.catalog import Ending, PanelKind, Pictured
 from vitviz.app.session.session import Session
 from vitviz.app.ui import theme
 from vitviz.app.widgets.base.title_bar import TitleBar
@@ -65,7 +66,7 @@ class PanelDock(QDockWidget):
             docked = other.isVisible() and not other.isFloating() and other is not self
             if docked and other.kind.area == self.kind.area:
                 self._window.tabifyDockWidget(other, self)
-                QTimer.singleShot(0, self.raise_)
+                QTimer.singleShot(0, self, self.raise_)
                 return
 
     @property
@@ -117,7 +118,9 @@ class Docks(Sequence[PanelDock]):
     def __init__(self, window: QMainWindow, session: Session, keys: list[QAction], photo: QWidget) -> None:
         self._window = window
         self._photo = photo
-        self._docks = [PanelDock(window, kind, partial(_build, kind, session, keys)) for kind in PANELS]
+        self._docks = [
+            PanelDock(window, kind, partial(_build, kind, session, keys)) for kind in catalog.PANELS
+        ]
 
     def __len__(self) -> int:
         return len(self._docks)

@@ -151,8 +151,8 @@ class Window(QMainWindow):
         stage.changed.connect(lambda: self.tools.set_model_session(stage.session))
         self.presentation.entered.connect(self.welcome.close)
         # Later, when the command line's photo is already requested: with a photo the welcome screen is not needed.
-        self.first_painted.connect(lambda: QTimer.singleShot(0, self._fill_welcome))
-        self.first_painted.connect(lambda: QTimer.singleShot(0, self.docks.build_deferred))
+        self.first_painted.connect(lambda: QTimer.singleShot(0, self, self._fill_welcome))
+        self.first_painted.connect(lambda: QTimer.singleShot(0, self, self.docks.build_deferred))
 
     # Panels and dialogs.
 
@@ -243,7 +243,7 @@ class Window(QMainWindow):
         """Emit `first_painted` when the window is painted for the first time, then remove the filter."""
         if event.type() == QEvent.Type.UpdateRequest and self.isVisible():
             self.removeEventFilter(self)
-            QTimer.singleShot(0, self.first_painted.emit)
+            QTimer.singleShot(0, self, self.first_painted.emit)
         return False
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802

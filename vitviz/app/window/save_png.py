@@ -68,7 +68,7 @@ class SideSnapshot:
         self.named, self.classes = caption_of(session)
         painted = colour_scale.painted(session.view, self.heat)
         self.title = self.heat.title_of(painted)
-        self.ends = colour_scale.scale(session.view, painted, session.shared_range)
+        self.ends = colour_scale.scale(session.view, colour_scale.extent(painted), session.shared_range)
 
     @property
     def lines(self) -> tuple[str, ...]:

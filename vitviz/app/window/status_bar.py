@@ -17,6 +17,7 @@ class StatusBar(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
+        self._said: tuple[object, ...] | None = None  # what the numbers were made of
         self.query = QLabel()
         self.weight = QLabel()
         self.weight.setFont(theme.body(strong=True))
@@ -57,12 +58,17 @@ class StatusBar(QWidget):
         trace, heat = session.trace, session.heatmap
         shown = session.maps.shown
         if trace is None or heat is None or shown is None:
+            self._said = None
             for label in (self.query, self.weight):
                 label.clear()
             self.where.set_text(session.maps.problem)
             return
-        # Names and numbers of one map: the one that is shown, or without a number the one that is on its way.
         late = session.maps.heat_late
+        said = trace, shown, late, session.view, session.hover
+        if said == self._said:
+            return
+        self._said = said
+        # Names and numbers of one map: the one that is shown, or without a number the one that is on its way.
         chosen = session.selection if late else shown.selection
         asked = session.view.pinned and chosen.query == session.view.query
         pinned = " · pinned" if asked and find(heat.method).takes("query") else ""

@@ -38,7 +38,7 @@ def input_gradient(trace: Trace, target: int | None = None, times_input: bool = 
 
 
 def pooled(pixels: Floats, patches: PatchGrid) -> Floats:
-    """Sums of a height×width map over the cells that its pixels' centres lie in; pixels in no cell count nowhere."""
+    """Sums of a height×width map over the cells that its pixels' centres lie in; pixels in no cell are not counted."""
     sums = pixels.astype(np.float64)
     for axis, count in ((0, patches.rows), (1, patches.cols)):
         cell = patches.indices(axis, np.arange(sums.shape[axis]) + 0.5)

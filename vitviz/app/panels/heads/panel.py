@@ -8,34 +8,35 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Panel
-from vitviz.app.session import describe
+from vitviz.app.panels.base import Panel, Shown
+from vitviz.app.panels.heads.view import HeadsView, Mark
+from vitviz.app.session import describe, measures
 from vitviz.app.session.heatmaps import Tiles
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import Hover, ViewState, of_one_head
+from vitviz.app.session.view_state import Hover, PanelChoices, ViewState, of_one_head, panel_view
 from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.mosaic.labels import Labels
 from vitviz.app.widgets.mosaic.layout import Target
 from vitviz.app.widgets.mosaic.view import MosaicView
 from vitviz.app.work.failure import failure
-from vitviz.app.work.worker import Stopped, Ticket
+from vitviz.app.work.worker import Ticket
 from vitviz.render.colors import bending, lookup_table
 from vitviz.render.mosaic import indices
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
-    from vitviz.explain.measures.statistics import Statistics
 
 _SCALES = {"each": "own scales", "layer": "layers' scales", "all": "one scale"}
 _MEANING = "Colours go from 0 to the maximum of the tile itself, of its layer, or of all tiles"
-_MARKS = {
+MARKS: dict[tuple[Mark, bool], str] = {
     ("", False): "by number",
     ("distance", False): "mark distance",
     ("entropy", False): "mark entropy",
     ("distance", True): "sort by distance",
     ("entropy", True): "sort by entropy",
 }
+"""What marks the tiles and whether it sorts them, as the control says it."""
 _ABOUT_MARKS = (
     "Mark heads, or sort those of each layer, by how far they reach (mean attention distance) or how "
     "spread their attention is (entropy), as means over all patches"
@@ -54,20 +55,13 @@ class Measured:
     """Each layer's distance if attention were even: what distances compare to."""
 
     def of(self, name: str) -> list[list[float]]:
-        """One of the two."""
+        """The distances or the entropies."""
         return self.distance if name == "distance" else self.entropy
 
 
 def measure(trace: "Trace", ticket: Ticket) -> Measured:
     """The statistics of all heads of a trace; runs in a thread."""
-    from vitviz.attention.recording.recorder import Cancelled
-    from vitviz.explain.measures.statistics import statistics
-
-    try:
-        found: Statistics = statistics(trace, cancel=ticket.stopped)
-    except Cancelled as cancelled:
-        raise Stopped from cancelled
-    layers = found.layers
+    layers = measures.statistics_of(trace, ticket).layers
     return Measured(
         trace,
         [[float(value) for value in layer.distance] for layer in layers],
@@ -79,6 +73,18 @@ def measure(trace: "Trace", ticket: Ticket) -> Measured:
 def order_of(numbers: list[list[float]]) -> list[list[int]]:
     """The heads of each layer from the smallest number to the largest; what has none comes last, as it was."""
     return [np.argsort(np.array(layer), kind="stable").tolist() for layer in numbers]
+
+
+@dataclass(frozen=True, eq=False)
+class HeadsShown(Shown):
+    """The mosaic as it is drawn."""
+
+    tiles: Tiles | None
+    """The maps, heads in the layers' own order; None where there are none."""
+    order: list[list[int]] | None
+    """Which head is at each place of each layer; None for their own order."""
+    measured: Measured | None
+    """What marks and sorts the heads; None where nothing was measured."""
 
 
 class HeadsPanel(Panel):
@@ -94,6 +100,9 @@ class HeadsPanel(Panel):
         self._tiles: Tiles | None = None
         self._measured: Measured | None = None
         self._order: list[list[int]] | None = None
+        self._drawn: tuple[object, ...] | None = None  # what the tiles were made of
+        self._said: tuple[object, ...] | None = None  # what the sentence was made of
+        self._choices: tuple[PanelChoices | None, HeadsView] | None = None
         self.says = MutedLabel()
         self.scale = QComboBox()
         self.scale.setAccessibleName("Scale of the tiles")
@@ -103,7 +112,7 @@ class HeadsPanel(Panel):
         self.marks = QComboBox()
         self.marks.setAccessibleName("Marks and order of the heads")
         self.marks.setToolTip(_ABOUT_MARKS)
-        for choice, text in _MARKS.items():
+        for choice, text in MARKS.items():
             self.marks.addItem(text, choice)
         self.view = MosaicView()
         self.view.setAccessibleName("Heads, layers by heads")
@@ -130,7 +139,9 @@ class HeadsPanel(Panel):
         tiles.setContentsMargins(0, 0, 8, 0)
         tiles.addWidget(self.view)
         column.addLayout(tiles, 1)
-        self.scale.currentIndexChanged.connect(lambda _: session.change(tile_scale=self.scale.currentData()))
+        self.scale.currentIndexChanged.connect(
+            lambda _: session.change_panel(self.name, tiles=self.scale.currentData())
+        )
         self.marks.currentIndexChanged.connect(self._choose_marks)
         self.view.hover_changed.connect(self._point)
         self.view.clicked.connect(self._click)
@@ -143,11 +154,23 @@ class HeadsPanel(Panel):
         session.maps.tiles_changed.connect(self.follow)
         session.maps.late_changed.connect(self._dim)
         self.view.set_colors(lookup_table(session.view.colormap))
-        self._show_choices(session.view)
+        self._show_choices()
         self.follow()
 
+    @property
+    def choices(self) -> HeadsView:
+        """What the user chose in this panel."""
+        kept = self.session.view.panels.get(self.name)
+        if self._choices is None or self._choices[0] is not kept:
+            self._choices = kept, panel_view(self.session.view, self.name, HeadsView)
+        return self._choices[1]
+
+    def shown(self) -> HeadsShown:
+        """The mosaic as it is drawn."""
+        return HeadsShown(self.says.whole, self.view.dimmed, self._tiles, self._order, self._measured)
+
     def _forget(self) -> None:
-        """Another trace: what was measured is of the one before."""
+        """Another trace: forget what was measured of the one before."""
         self.worker.cancel()
         self._measured = self._order = None
         self.follow()
@@ -168,49 +191,57 @@ class HeadsPanel(Panel):
             if session.maps.tiles_problem:
                 self._clear("No heads to show", session.maps.tiles_problem)
             return  # The old tiles stay, dimmed after a moment, until the new ones are there.
-        self.empty.hide()
-        self._tiles, maps = tiles, tiles.maps
-        labels = self._sort()
-        shown = indices(maps, view.tile_scale, view.log, view.temperature)
-        if self._order is not None:
-            for layer, heads in enumerate(self._order):
-                shown[layer, : len(heads)] = shown[layer, heads]
-        grid = trace.patches
-        aspect = (grid.cols * grid.cell[1]) / (grid.rows * grid.cell[0])
-        self.view.set_tiles(shown, tuple(len(layer) for layer in maps), aspect)
-        grids = tuple(f"{layer.shape[1]}×{layer.shape[2]}" for layer in maps)
-        self.view.set_labels(replace(labels, stages=grids if len(set(grids)) > 1 else ()))
+        drawn = tiles, self.choices, view.log, view.temperature, self._measured
+        if drawn != self._drawn:
+            self.empty.hide()
+            self._drawn, self._tiles = drawn, tiles
+            self._show_tiles(trace, tiles)
         self._mark()
         self._say()
 
+    def _show_tiles(self, trace: "Trace", tiles: Tiles) -> None:
+        view = self.session.view
+        labels = self._sort(tiles)
+        shown = indices(tiles.stacks, self.choices.tiles, view.log, view.temperature)
+        if self._order is not None:
+            for layer, order in enumerate(self._order):
+                shown[layer, : len(order)] = shown[layer, order]
+        grid = trace.patches
+        aspect = (grid.cols * grid.cell[1]) / (grid.rows * grid.cell[0])
+        heads = tuple([stack.shape[1] for stack in tiles.stacks for _ in stack])
+        self.view.set_tiles(shown, heads, aspect)
+        self.view.set_labels(labels)
+
     def _clear(self, headline: str, hint: str) -> None:
-        self._tiles = None
+        self._tiles = self._drawn = None
         self.view.set_tiles(None, (), 1.0)
         self.empty.show_message(headline, hint)
         self._say()
 
-    def _sort(self) -> Labels:
-        """Marks and order from what was measured; where nothing was yet, have it measured."""
-        session, view = self.session, self.session.view
-        trace, measured = session.trace, self._measured
+    def _sort(self, tiles: Tiles) -> Labels:
+        """Labels, with marks and order by what was measured; starts measuring where nothing was yet."""
+        grids = [f"{stack.shape[2]}×{stack.shape[3]}" for stack in tiles.stacks for _ in stack]
+        plain = Labels(tuple(grids)) if len(set(grids)) > 1 else Labels()
+        trace, measured, choices = self.session.trace, self._measured, self.choices
         self._order = None
-        if trace is None or not view.head_mark:
-            return Labels()
+        if trace is None or not choices.mark:
+            return plain
         if measured is None or measured.trace is not trace:
             if not self.worker.busy:
                 self.worker.submit(lambda ticket: measure(trace, ticket), self._take, self._have_none)
-            return Labels()
-        numbers = measured.of(view.head_mark)
+            return plain
+        numbers = measured.of(choices.mark)
         known = [value for layer in numbers for value in layer if not np.isnan(value)]
-        top = 1.0 if view.head_mark == "entropy" else max(known, default=1.0) or 1.0
-        order = order_of(numbers) if view.heads_sorted else [list(range(len(layer))) for layer in numbers]
-        self._order = order if view.heads_sorted else None
+        top = 1.0 if choices.mark == "entropy" else max(known, default=1.0) or 1.0
+        order = order_of(numbers) if choices.ordered else [list(range(len(layer))) for layer in numbers]
+        self._order = order if choices.ordered else None
         marks = (
             tuple(layer[head] / top for head in heads) for layer, heads in zip(numbers, order, strict=True)
         )
-        return Labels(
-            order=tuple(map(tuple, order)) if view.heads_sorted else None,
-            along=_ALONG[view.head_mark] if view.heads_sorted else "heads",
+        return replace(
+            plain,
+            order=tuple(map(tuple, order)) if choices.ordered else None,
+            along=_ALONG[choices.mark] if choices.ordered else "heads",
             marks=tuple(marks),
         )
 
@@ -219,29 +250,33 @@ class HeadsPanel(Panel):
         self.follow()
 
     def _have_none(self, problem: BaseException) -> None:
-        self.session.change(head_mark="", heads_sorted=False)
+        self.session.change_panel(self.name, mark="", ordered=False)
         self.session.failed.emit(failure(problem))
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
         if before.colormap != now.colormap:
             self.view.set_colors(lookup_table(now.colormap))
-        drawn = ("tile_scale", "head_mark", "heads_sorted", "log", "temperature")
-        if any(getattr(before, name) != getattr(now, name) for name in drawn):
-            self._show_choices(now)
+        chosen = before.panels.get(self.name) != now.panels.get(self.name)
+        if chosen:
+            self._show_choices()
+        if chosen or (before.log, before.temperature) != (now.log, now.temperature):
             self.follow()
         self._mark()
         self._say()
 
-    def _show_choices(self, now: ViewState) -> None:
-        self.scale.setCurrentIndex(self.scale.findData(now.tile_scale))
+    def _show_choices(self) -> None:
+        choices = self.choices
+        for box in (self.scale, self.marks):
+            box.blockSignals(True)
+        self.scale.setCurrentIndex(self.scale.findData(choices.tiles))
         # Not by findData, which compares tuples by identity.
-        self.marks.setCurrentIndex(
-            list(_MARKS).index((now.head_mark, now.heads_sorted and now.head_mark != ""))
-        )
+        self.marks.setCurrentIndex(list(MARKS).index((choices.mark, choices.ordered and choices.mark != "")))
+        for box in (self.scale, self.marks):
+            box.blockSignals(False)
 
     def _choose_marks(self, index: int) -> None:
-        mark, ordered = list(_MARKS)[index]
-        self.session.change(head_mark=mark, heads_sorted=ordered)
+        mark, ordered = list(MARKS)[index]
+        self.session.change_panel(self.name, mark=mark, ordered=ordered)
 
     def _place_of(self, layer: int, head: int | None) -> int | None:
         """Where a head is drawn."""
@@ -260,8 +295,13 @@ class HeadsPanel(Panel):
         session = self.session
         tiles, trace = self._tiles, self.session.trace
         if trace is None or tiles is None:
+            self._said = None
             self.says.set_text("")
             return
+        said = tiles, session.selection, session.hover, self.choices, self._measured, session.view
+        if said == self._said:
+            return
+        self._said = said
         where = describe.where(trace, session.selection)
         verb = "attends to" if tiles.direction == "to" else "is attended by"
         if session.hover.tile is not None:
@@ -270,14 +310,14 @@ class HeadsPanel(Panel):
         else:
             what = f"What {describe.name_of(tiles.query, trace.readout.sentence)} {verb}"
             bent = bending(1.0, session.view.log, session.view.temperature)
-            late = "measuring heads …" if session.view.head_mark and self._measured is None else ""
+            late = "measuring heads …" if self.choices.mark and self._measured is None else ""
             self.says.set_text(" · ".join(filter(None, (what, bent, late))))
         self.view.setAccessibleDescription(where)
 
     def _numbers(self, layer: int, head: int | None) -> str:
         """What was measured of a head, or on average of a layer's heads."""
         measured = self._measured
-        if measured is None or measured.trace is not self.session.trace or not self.session.view.head_mark:
+        if measured is None or measured.trace is not self.session.trace or not self.choices.mark:
             return ""
         pair = [measured.distance[layer], measured.entropy[layer]]
         distance, entropy = (float(np.mean(one)) if head is None else one[head] for one in pair)

@@ -1,15 +1,18 @@
 """The chosen method after each layer, as a strip that can be played."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QRect, QSize, Qt, QTimer
 from PySide6.QtGui import QAction, QHideEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Panel
+from vitviz.app.panels.base import Panel, Shown
 from vitviz.app.panels.layers.strip import (
-    Still,
+    NOTHING,
+    Strip,
     box,
     frames,
     from_tiles,
@@ -18,8 +21,17 @@ from vitviz.app.panels.layers.strip import (
     sentence,
     walk,
 )
+from vitviz.app.panels.layers.view import LayersView, Speed
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import Hover, Selection, ViewState, moved_layer, selection
+from vitviz.app.session.view_state import (
+    Hover,
+    PanelChoices,
+    Selection,
+    ViewState,
+    moved_layer,
+    panel_view,
+    selection,
+)
 from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.controls.segmented import Segmented
@@ -28,7 +40,13 @@ from vitviz.app.widgets.pictures.filmstrip import FilmStrip
 from vitviz.app.work.failure import failure
 from vitviz.app.work.progress import Progress
 
-_SPEEDS = {"½×": 1000, "1×": 500, "2×": 250, "4×": 125}  # milliseconds that a layer is shown
+# Text in the control, and milliseconds that a layer is shown.
+_SPEEDS: dict[Speed, tuple[str, int]] = {
+    "0.5": ("½×", 1000),
+    "1": ("1×", 500),
+    "2": ("2×", 250),
+    "4": ("4×", 125),
+}
 _REST = 40  # milliseconds that the query rests before a strip is computed for it
 _PATIENCE = 120  # milliseconds; what comes sooner should not flicker
 _KEPT = 16  # strips
@@ -41,9 +59,17 @@ _DRAWN = (
     "fixed",
     "log",
     "temperature",
-    "strip_scale",
-    "strip_photo",
 )
+
+
+@dataclass(frozen=True, eq=False)
+class LayersShown(Shown):
+    """The strip as it is drawn."""
+
+    selection: Selection | None
+    """The selection that it is of (with layer 0); None before the first strip."""
+    maps: tuple[NDArray[np.float32] | None, ...]
+    """Each layer's map (rows, cols) of values; None where the layer has none."""
 
 
 class LayersPanel(Panel):
@@ -58,10 +84,11 @@ class LayersPanel(Panel):
         super().__init__(session, parent)
         self._wanted: Selection | None = None  # what the strip is to show
         self._shown: Selection | None = None
-        self._stills: list[Still] = []
-        self._kept: dict[Selection, list[Still]] = {}
+        self._strip = NOTHING
+        self._kept: dict[Selection, Strip] = {}
         self._problem = ""
         self._part = 0.0
+        self._choices: tuple[PanelChoices | None, LayersView] | None = None
         self._fresh = True  # whether playing has not moved yet
         self._rest = QTimer(self, interval=_REST, singleShot=True)
         self._rest.timeout.connect(self._compute)
@@ -75,9 +102,8 @@ class LayersPanel(Panel):
         self.speed = QComboBox()
         self.speed.setAccessibleName("Speed of playing")
         self.speed.setToolTip("Speed: at 1× two layers a second")
-        for text, pace in _SPEEDS.items():
-            self.speed.addItem(text, pace)
-        self.speed.setCurrentIndex(1)
+        for speed, (text, _) in _SPEEDS.items():
+            self.speed.addItem(text, speed)
         self.says = MutedLabel()
         self.over = Segmented("What frames lie on", [("photo", "photo"), ("plain", "plain")])
         self.scale = Segmented("Scale of the frames", [("own", "own scale"), ("common", "one scale")])
@@ -91,9 +117,12 @@ class LayersPanel(Panel):
         self._lay_out()
         self.tint()
         self.play.clicked.connect(self.toggle)
-        self.speed.currentIndexChanged.connect(lambda _: self._clock.setInterval(self.speed.currentData()))
-        self.over.chosen.connect(lambda key: session.change(strip_photo=key == "photo"))
-        self.scale.chosen.connect(lambda key: session.change(strip_scale=key))
+        self.speed.currentIndexChanged.connect(
+            lambda _: session.change_panel(self.name, speed=self.speed.currentData())
+        )
+        self.loop.clicked.connect(lambda on: session.change_panel(self.name, loop=on))
+        self.over.chosen.connect(lambda key: session.change_panel(self.name, photo=key == "photo"))
+        self.scale.chosen.connect(lambda key: session.change_panel(self.name, scale=key))
         self.strip.hover_changed.connect(self._point)
         self.strip.picked.connect(self._pick)
         session.play_asked.connect(self.toggle)
@@ -105,7 +134,7 @@ class LayersPanel(Panel):
         session.busy_changed.connect(self._dim)
         session.maps.tiles_changed.connect(self.follow)
         session.maps.late_changed.connect(self._dim)
-        self._change_view(ViewState(), session.view)
+        self._show_choices()
         self._take_trace()
 
     def _lay_out(self) -> None:
@@ -129,7 +158,7 @@ class LayersPanel(Panel):
         super().end()
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
-        """Nothing plays where it cannot be stopped."""
+        """Stop playing: a hidden panel has no button to stop it."""
         super().hideEvent(event)
         self._set_playing(False)
 
@@ -138,12 +167,24 @@ class LayersPanel(Panel):
         self.play.setIcon(icons.icon("pause" if self.playing else "play", self.palette()))
         self.loop.setIcon(icons.icon("loop", self.palette()))
 
+    @property
+    def choices(self) -> LayersView:
+        """What the user chose in this panel."""
+        kept = self.session.view.panels.get(self.name)
+        if self._choices is None or self._choices[0] is not kept:
+            self._choices = kept, panel_view(self.session.view, self.name, LayersView)
+        return self._choices[1]
+
+    def shown(self) -> LayersShown:
+        """The strip as it is drawn."""
+        return LayersShown(self.says.whole, self.strip.dimmed, self._shown, self._strip.maps)
+
     # What to show.
 
     def _take_trace(self) -> None:
         self.worker.cancel()
         self._set_playing(False)
-        self._kept, self._shown, self._wanted, self._stills, self._problem = {}, None, None, [], ""
+        self._kept, self._shown, self._wanted, self._strip, self._problem = {}, None, None, NOTHING, ""
         there = self.session.trace is not None
         for widget in (self.play, self.speed, self.loop, self.over, self.scale):
             widget.setVisible(there)
@@ -153,12 +194,7 @@ class LayersPanel(Panel):
     def _show_backdrop(self) -> None:
         """The part of the photo that the finest grid covers."""
         trace, picture = self.session.trace, self.session.picture
-        if (
-            trace is None
-            or picture is None
-            or trace.photo is not picture.photo
-            or not self.session.view.strip_photo
-        ):
+        if trace is None or picture is None or trace.photo is not picture.photo or not self.choices.photo:
             self.strip.set_backdrop(None)
             return
         level = picture.levels[-1]
@@ -179,7 +215,7 @@ class LayersPanel(Panel):
             )
             return
         self.empty.hide()
-        wanted = in_strip(selection(session.view, replace(session.hover, tile=None)))
+        wanted = in_strip(self._asked)
         if wanted == self._shown and self._wanted == wanted:
             self._say()
             return
@@ -197,10 +233,18 @@ class LayersPanel(Panel):
         if self._shown != wanted:
             self._say()
 
+    @property
+    def _asked(self) -> Selection:
+        """What is asked for, but for the layer or head that the pointer previews."""
+        session = self.session
+        if session.hover.tile is None:
+            return session.selection
+        return selection(session.view, replace(session.hover, tile=None))
+
     def _show_tiles(self, wanted: Selection) -> None:
         tiles = self.session.maps.tiles()
         if tiles is not None and (tiles.query, tiles.direction) == (wanted.query, wanted.direction):
-            self._show(wanted, from_tiles(tiles.maps, wanted))
+            self._show(wanted, from_tiles(tiles.stacks, wanted))
         elif self.session.maps.tiles_problem:
             self._fail(self.session.maps.tiles_problem)
         else:
@@ -212,7 +256,7 @@ class LayersPanel(Panel):
             return
         self.worker.submit(
             lambda ticket: walk(trace, wanted, ticket),
-            lambda stills: self._take(wanted, stills),
+            lambda found: self._take(wanted, found),
             lambda problem: self._fail(failure(problem).message),
             self._hear,
         )
@@ -222,32 +266,32 @@ class LayersPanel(Panel):
             self._part = news.done or 0.0
             self._say()
 
-    def _take(self, wanted: Selection, stills: list[Still]) -> None:
+    def _take(self, wanted: Selection, found: Strip) -> None:
         while len(self._kept) >= _KEPT:
             self._kept.pop(next(iter(self._kept)))
-        self._kept[wanted] = stills
-        self._show(wanted, stills)
+        self._kept[wanted] = found
+        self._show(wanted, found)
 
     def _fail(self, told: str) -> None:
         self._problem = told
-        self._shown, self._stills = self._wanted, []
+        self._shown, self._strip = self._wanted, NOTHING
         self._settle()
         self.strip.set_frames((), 1.0)
         self._say()
 
-    def _show(self, wanted: Selection, stills: list[Still]) -> None:
-        self._shown, self._stills = wanted, stills
+    def _show(self, wanted: Selection, found: Strip) -> None:
+        self._shown, self._strip = wanted, found
         self._settle()
         self._show_frames()
 
     def _show_frames(self) -> None:
         """Frames in the colours of the view."""
         trace = self.session.trace
-        if trace is None or not self._stills:
+        if trace is None or not self._strip.layers:
             return
         finest = trace.patches
         aspect = finest.cols * finest.cell[1] / (finest.rows * finest.cell[0])
-        self.strip.set_frames(frames(trace, self._stills, self.session.view), aspect)
+        self.strip.set_frames(frames(trace, self._strip, self.session.view, self.choices), aspect)
         self._mark()
         self._say()
 
@@ -259,26 +303,35 @@ class LayersPanel(Panel):
         if self._problem:
             self.says.set_text(self._problem)
             return
-        base = selection(session.view, replace(session.hover, tile=None))
-        said = sentence(trace, base)
+        said = sentence(trace, self._asked)
         if self.worker.busy and self._patience.isActive() is False and self._shown != self._wanted:
             layers = len(trace.layers)
             self.says.set_text(f"{said} · computing, {round(self._part * layers)} of {layers} layers")
             return
-        self.says.set_text(f"{said} · {scale_words(session.view, self._stills)}")
+        self.says.set_text(f"{said} · {scale_words(session.view, self.choices, self._strip)}")
         self.strip.setAccessibleDescription(
             f"{said}; layer {session.view.layer} is chosen; arrow keys choose another"
         )
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
-        self.over.set_current("photo" if now.strip_photo else "plain")
-        self.scale.set_current(now.strip_scale)
-        if before.strip_photo != now.strip_photo:
+        chosen = before.panels.get(self.name) != now.panels.get(self.name)
+        if chosen:
+            self._show_choices()
             self._show_backdrop()
-        if any(getattr(before, name) != getattr(now, name) for name in _DRAWN):
+        if chosen or any(getattr(before, name) != getattr(now, name) for name in _DRAWN):
             self._show_frames()
         self._mark()
         self._say()
+
+    def _show_choices(self) -> None:
+        choices = self.choices
+        self.over.set_current("photo" if choices.photo else "plain")
+        self.scale.set_current(choices.scale)
+        self.loop.setChecked(choices.loop)
+        self.speed.blockSignals(True)
+        self.speed.setCurrentIndex(self.speed.findData(choices.speed))
+        self.speed.blockSignals(False)
+        self._clock.setInterval(_SPEEDS[choices.speed][1])
 
     def _mark(self) -> None:
         session = self.session
@@ -327,8 +380,13 @@ class LayersPanel(Panel):
     # Playing.
 
     @property
+    def pace(self) -> int:
+        """Milliseconds that each layer is shown while playing."""
+        return self._clock.interval()
+
+    @property
     def playing(self) -> bool:
-        """Whether the layers go by."""
+        """Whether the layers are being played."""
         return self._clock.isActive()
 
     def toggle(self) -> None:
@@ -340,7 +398,7 @@ class LayersPanel(Panel):
             return
         if playing:
             self._fresh = True
-            self._clock.start(self.speed.currentData())
+            self._clock.start()
             self._advance()
         else:
             self._clock.stop()
@@ -354,9 +412,9 @@ class LayersPanel(Panel):
         if shape is None:
             return
         if shown is not None and shown.selection != session.selection:
-            return  # Never faster than what it shows.
+            return  # The map of this layer is still being computed.
         last = len(shape.heads) - 1
-        if session.view.layer == last and not (self._fresh or self.loop.isChecked()):
+        if session.view.layer == last and not (self._fresh or self.choices.loop):
             self._set_playing(False)
             return
         step = 1 if session.view.layer < last else -last

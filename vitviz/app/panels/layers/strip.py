@@ -1,22 +1,27 @@
 """What the strip of layers shows: a method after each layer, from head maps that are there or computed in a thread."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from PySide6.QtCore import QRectF
 
+from vitviz.app.panels.layers.view import LayersView
 from vitviz.app.session import colour_scale, compute, describe
+from vitviz.app.session.colour_scale import Range
 from vitviz.app.session.view_state import Selection, ViewState
 from vitviz.app.ui import number_format
 from vitviz.app.ui.pixels import rgba_image
-from vitviz.app.widgets.pictures.filmstrip import Frame
+from vitviz.app.widgets.pictures.filmstrip import WHOLE, Frame
 from vitviz.app.work.progress import Progress
 from vitviz.app.work.worker import Stopped, Ticket
 from vitviz.errors import VitvizError
 from vitviz.explain.registry import find
 from vitviz.images.framing import PatchGrid
-from vitviz.render.colors import bending, heat_table, is_signed, to_index, to_unit
+from vitviz.render.colors import bending, heat_table, is_signed, to_index, to_units
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
@@ -31,15 +36,42 @@ _NEUTRAL: dict[str, object] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Still:
-    """A method's map after one layer: rows×cols of that layer's values, or the reason why there is none."""
+class Block:
+    """The maps of layers of one grid, float32 (layers, rows, cols), with the range of each and which layers they are of."""
 
-    values: NDArray[np.float32] | None
-    problem: str = ""
+    layers: tuple[int, ...]
+    maps: NDArray[np.float32]
+    ranges: list[Range]
 
 
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """A method's map after each layer; for a layer without a map the reason why it has none."""
+
+    layers: int
+    blocks: tuple[Block, ...]
+    problems: Mapping[int, str]
+
+    @cached_property
+    def maps(self) -> tuple[NDArray[np.float32] | None, ...]:
+        """Each layer's map (rows, cols)."""
+        found = {
+            layer: one for block in self.blocks for layer, one in zip(block.layers, block.maps, strict=True)
+        }
+        return tuple(found.get(layer) for layer in range(self.layers))
+
+    @cached_property
+    def range(self) -> Range:
+        """The least and the greatest value of all."""
+        return colour_scale.united(one for block in self.blocks for one in block.ranges) or (0.0, 0.0)
+
+
+NOTHING = Strip(0, (), {})
+
+
+@lru_cache(maxsize=64)
 def in_strip(chosen: Selection) -> Selection:
-    """What a strip depends on: attention where the method knows no layers, nothing that the method does not take."""
+    """What a strip depends on: attention where the method has no map per layer, and only options that the method takes."""
     if not find(chosen.method).takes("layer"):
         chosen = replace(chosen, method="attention", choices=())
     method = find(chosen.method)
@@ -47,43 +79,54 @@ def in_strip(chosen: Selection) -> Selection:
     return replace(chosen, layer=0, **idle)  # type: ignore[arg-type]
 
 
-def from_tiles(maps: compute.Maps, chosen: Selection) -> list[Still]:
-    """The strip of attention, from the head maps of its query (per layer heads×rows×cols)."""
-    stills = []
-    for values in maps:
-        if chosen.head is not None and chosen.head >= len(values):
-            stills.append(
-                Still(None, f"this layer has {len(values)} heads, so there is no head {chosen.head}")
-            )
+def from_tiles(stacks: compute.Stacks, chosen: Selection) -> Strip:
+    """The strip of attention, from the head maps of its query."""
+    blocks, problems, first = [], {}, 0
+    for stack in stacks:
+        layers = tuple(range(first, first + len(stack)))
+        first += len(stack)
+        heads = stack.shape[1]
+        if chosen.head is not None and chosen.head >= heads:
+            problem = f"this layer has {heads} heads, so there is no head {chosen.head}"
+            problems.update(dict.fromkeys(layers, problem))
             continue
         if chosen.head is not None:
-            one = values[chosen.head]
+            maps = stack[:, chosen.head]
         elif chosen.fusion == "mean":
-            one = values.mean(0)
+            maps = stack.mean(1)
         else:
-            one = values.max(0) if chosen.fusion == "max" else values.min(0)
-        stills.append(
-            Still(None, "the query does not attend in this layer") if np.isnan(one).all() else Still(one)
-        )
-    return stills
+            maps = stack.max(1) if chosen.fusion == "max" else stack.min(1)
+        silent = np.isnan(np.fmax.reduce(maps, axis=(1, 2)))
+        if silent.any():
+            problems.update(
+                (layer, "the query does not attend in this layer")
+                for layer, without in zip(layers, silent, strict=True)
+                if without
+            )
+            layers = tuple(layer for layer, without in zip(layers, silent, strict=True) if not without)
+            maps = maps[~silent]
+        if layers:
+            blocks.append(Block(layers, maps, colour_scale.extents(maps)))
+    return Strip(first, tuple(blocks), problems)
 
 
-def walk(trace: "Trace", chosen: Selection, ticket: Ticket) -> list[Still]:
+def walk(trace: "Trace", chosen: Selection, ticket: Ticket) -> Strip:
     """The strip of a method that has to be computed layer by layer; tells how far it is."""
-    stills = []
+    blocks, problems = [], {}
     for layer in range(len(trace.layers)):
         if ticket.stopped():
             raise Stopped
         ticket.report(Progress("", layer / len(trace.layers)))
         try:
-            stills.append(Still(compute.heatmap(trace, replace(chosen, layer=layer)).values))
+            maps = compute.computed(trace, replace(chosen, layer=layer), ticket).values[None]
+            blocks.append(Block((layer,), maps, colour_scale.extents(maps)))
         except VitvizError as problem:
-            stills.append(Still(None, problem.message))
-    return stills
+            problems[layer] = problem.message
+    return Strip(len(trace.layers), tuple(blocks), problems)
 
 
 def sentence(trace: "Trace", asked: Selection) -> str:
-    """What the strip shows of what; and what it shows instead where the method has no layers."""
+    """What the strip shows, in words; where the method has no map per layer, what is shown instead."""
     chosen = in_strip(asked)
     method = find(chosen.method)
     name = describe.name_of(chosen.query, trace.readout.sentence)
@@ -98,44 +141,43 @@ def sentence(trace: "Trace", asked: Selection) -> str:
         said = f"{method.label} of {name} {where}"
     if asked.method == chosen.method:
         return said
-    return f"{find(asked.method).label} knows no layers; instead: {said[0].lower()}{said[1:]}"
+    return f"{find(asked.method).label} has no map per layer; instead: {said[0].lower()}{said[1:]}"
 
 
-def frames(trace: "Trace", stills: list[Still], view: ViewState) -> list[Frame]:
+def frames(trace: "Trace", strip: Strip, view: ViewState, choices: LayersView) -> list[Frame]:
     """The strip in the colours of the view, each layer's map as it lies on the finest grid."""
-    common = None
-    there = [still.values.ravel() for still in stills if still.values is not None]
-    if view.strip_scale == "common" and there:
-        common = colour_scale.scale(view, np.concatenate(there))
+    common = colour_scale.scale(view, strip.range) if choices.scale == "common" and strip.blocks else None
     finest = trace.patches
-    made = []
-    for number, (layer, still) in enumerate(zip(trace.layers, stills, strict=True)):
-        where = f"layer {number}, {layer.name}"
-        if still.values is None:
-            made.append(Frame(str(number), tip=f"{where}: {still.problem}"))
-            continue
-        low, high = common or colour_scale.scale(view, still.values)
-        first, last = number_format.ends(low, high)
-        grid = layer.layout.patches
-        made.append(
-            Frame(
+    names = [f"layer {number}, {layer.name}" for number, layer in enumerate(trace.layers)]
+    made = {
+        number: Frame(str(number), tip=f"{names[number]}: {problem}")
+        for number, problem in strip.problems.items()
+    }
+    for block in strip.blocks:
+        _, rows, cols = block.maps.shape
+        ends = [common or colour_scale.scale(view, one) for one in block.ranges]
+        picture = rgba_image(_colored(view, choices.photo, block.maps, ends).reshape(-1, cols, 4))
+        for place, (number, pair) in enumerate(zip(block.layers, ends, strict=True)):
+            first, last = number_format.ends(*pair)
+            grid = trace.layers[number].layout.patches
+            # Maps that are composed down to the first layer lie on the finest grid.
+            whole = grid is finest or (rows, cols) != (grid.rows, grid.cols)
+            made[number] = Frame(
                 str(number),
-                rgba_image(_colored(view, still.values, low, high)),
+                picture,
                 "" if common else last,
-                f"{where}: colours from {first} to {last}",
-                # What is composed down to the first layer lies on the finest grid.
-                _within(grid if still.values.shape == (grid.rows, grid.cols) else finest, finest),
+                f"{names[number]}: colours from {first} to {last}",
+                WHOLE if whole else _within(grid, finest),
+                QRectF(0, place * rows, cols, rows),
             )
-        )
-    return made
+    return [made[number] for number in range(strip.layers)]
 
 
-def scale_words(view: ViewState, stills: list[Still]) -> str:
+def scale_words(view: ViewState, choices: LayersView, strip: Strip) -> str:
     """What the colours of the frames go from and to."""
-    if view.strip_scale == "common" or view.scale == "fixed":
-        there = [still.values.ravel() for still in stills if still.values is not None]
+    if choices.scale == "common" or view.scale == "fixed":
         first, last = (
-            number_format.ends(*colour_scale.scale(view, np.concatenate(there))) if there else ("0", "0")
+            number_format.ends(*colour_scale.scale(view, strip.range)) if strip.blocks else ("0", "0")
         )
         words = f"all frames from {first} to {last}"
     else:
@@ -143,11 +185,16 @@ def scale_words(view: ViewState, stills: list[Still]) -> str:
     return ", ".join(filter(None, (words, bending(float(view.log), view.log, view.temperature))))
 
 
-def _colored(view: ViewState, values: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
+def _colored(view: ViewState, photo: bool, maps: NDArray[np.float32], ends: list[Range]) -> NDArray[np.uint8]:
+    """The colours (layers, rows, cols, 4) of maps (layers, rows, cols), each on its own scale."""
     # Contours run between patches, of which these are too small.
-    style = "tint" if not view.strip_photo else "glow" if view.style == "contour" else view.style
-    table = heat_table(view.colormap, view.opacity if view.strip_photo else 1.0, style, is_signed(low, high))
-    colors: NDArray[np.uint8] = table[to_index(to_unit(values, low, high, view.log, view.temperature))]
+    style = "tint" if not photo else "glow" if view.style == "contour" else view.style
+    opacity = view.opacity if photo else 1.0
+    index = to_index(to_units(maps, ends, view.log, view.temperature))
+    colors: NDArray[np.uint8] = heat_table(view.colormap, opacity, style)[index]
+    signed = [low < 0 and is_signed(low, high) for low, high in ends]
+    if any(signed):
+        colors[signed] = heat_table(view.colormap, opacity, style, signed=True)[index[signed]]
     return colors
 
 

@@ -47,6 +47,9 @@ class ElidedLabel(QLabel):
         self._whole = ""
         self._most = lines
         self._lines = 1
+        self._cached_lines: tuple[tuple[str, int], list[str]] | None = (
+            None  # text and width, and the lines they give
+        )
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
     def set_text(self, text: str) -> None:
@@ -54,7 +57,8 @@ class ElidedLabel(QLabel):
         if text != self._whole:
             self._whole = text
             self.setAccessibleName(text)
-            self._reserve_lines(len(self.lines()) if text == "" else max(self._lines, len(self.lines())))
+            needed = len(self.lines())
+            self._reserve_lines(needed if text == "" else max(self._lines, needed))
             self.update()
 
     @property
@@ -64,7 +68,10 @@ class ElidedLabel(QLabel):
 
     def lines(self) -> list[str]:
         """The lines as they are drawn."""
-        return wrapped_lines(self._whole, self.fontMetrics(), self.width(), self._most)
+        key = self._whole, self.width()
+        if self._cached_lines is None or self._cached_lines[0] != key:
+            self._cached_lines = key, wrapped_lines(self._whole, self.fontMetrics(), self.width(), self._most)
+        return self._cached_lines[1]
 
     def _reserve_lines(self, lines: int) -> None:
         if lines != self._lines:
@@ -92,14 +99,14 @@ class ElidedLabel(QLabel):
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Wrap the text in the new font."""
+        self._cached_lines = None
         super().changeEvent(event)
         if event.type() == QEvent.Type.FontChange:
             self._reserve_lines(len(self.lines()))
 
     def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
         """Draw the wrapped and elided text."""
-        painter = QPainter(self)
-        painter.setPen(self.palette().color(self.foregroundRole()))
+        painter = QPainter(self)  # its pen has the colour of the foreground role
         painter.drawText(self.rect(), self.alignment(), "\n".join(self.lines()))
 
     def event(self, event: QEvent) -> bool:
@@ -129,19 +136,19 @@ class TitleBar(QWidget):
         name = QLabel(dock.windowTitle())
         name.setFont(theme.body(strong=True))
         title = dock.windowTitle()
-        self._float = self._button(f"Float or dock {title}", "Float or dock this panel (Ctrl+Shift+F)")
-        self._close = self._button(
+        self.float_button = self._button(f"Float or dock {title}", "Float or dock this panel (Ctrl+Shift+F)")
+        self.close_button = self._button(
             f"Close {title}", "Close this panel (Ctrl+Shift+W); the Panels menu opens it again"
         )
-        self._float.clicked.connect(lambda: dock.setFloating(not dock.isFloating()))
-        self._close.clicked.connect(dock.close)
+        self.float_button.clicked.connect(lambda: dock.setFloating(not dock.isFloating()))
+        self.close_button.clicked.connect(dock.close)
         line = QHBoxLayout(self)
         line.setContentsMargins(12, 4, 8, 4)  # aligned with the caption of the photo
         line.setSpacing(4)
         line.addWidget(name)
         line.addStretch(1)
-        line.addWidget(self._float)
-        line.addWidget(self._close)
+        line.addWidget(self.float_button)
+        line.addWidget(self.close_button)
         self._tint_icons()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
@@ -160,5 +167,5 @@ class TitleBar(QWidget):
         return button
 
     def _tint_icons(self) -> None:
-        self._float.setIcon(icons.icon("float", self.palette()))
-        self._close.setIcon(icons.icon("close", self.palette()))
+        self.float_button.setIcon(icons.icon("float", self.palette()))
+        self.close_button.setIcon(icons.icon("close", self.palette()))

@@ -40,6 +40,11 @@ class Segmented(QWidget):
             self._describe()
             self.update()
 
+    @property
+    def disabled(self) -> dict[str, str]:
+        """The choices that cannot be picked, each with the reason."""
+        return dict(self._disabled)
+
     def disable_choices(self, disabled: dict[str, str]) -> None:
         """Disable choices: the reasons by key. A reason is shown as the tooltip of the choice."""
         if disabled != self._disabled:

@@ -50,7 +50,7 @@ class NumberTable(QWidget):
         return [tuple(label.text() for label in row) for row in self._cells]
 
     def set_rows(self, rows: Sequence[NumberRow], chosen: str | None) -> None:
-        """Show these rows, the chosen one pressed; widgets stay where names do."""
+        """Show these rows, the chosen one pressed; the widgets are kept where the names are the same."""
         if [row.name for row in rows] != list(self._buttons):
             self._build(rows)
         for row, labels in zip(rows, self._cells, strict=True):

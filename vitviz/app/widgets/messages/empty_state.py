@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QAction, QColor, QPainter, QPaintEvent, QPalette, QPen
+from PySide6.QtGui import QAction, QColor, QHideEvent, QPainter, QPaintEvent, QPalette, QPen, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from vitviz.app.ui import theme
@@ -46,7 +46,6 @@ class EmptyState(QWidget):
             column.addSpacing(8)
             column.addLayout(line)
         self.hide()
-        parent.installEventFilter(self)
 
     def show_message(self, headline: str, hint: str) -> None:
         """Show these texts."""
@@ -62,6 +61,17 @@ class EmptyState(QWidget):
         if event.type() in (QEvent.Type.Resize, QEvent.Type.Show) and watched is self._area:
             self._place()
         return False
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Update the position, and follow the size of the parent while visible."""
+        super().showEvent(event)
+        self._area.installEventFilter(self)
+        self._place()
+
+    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
+        """Stop following the size of the parent."""
+        super().hideEvent(event)
+        self._area.removeEventFilter(self)
 
     def event(self, event: QEvent) -> bool:
         """Update the position when the content changes its size."""

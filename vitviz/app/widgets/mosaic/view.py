@@ -1,6 +1,6 @@
 """The mosaic: every tile of layers × heads in one picture, with numbers, a selection and a preview under the pointer."""
 
-from functools import reduce
+from functools import lru_cache, reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,8 @@ class MosaicView(HoverView):
         self._placed: tuple[Plan, float, list[tuple[int, int, int, int]]] | None = None
         self._image: QImage | None = None
         self._over: QPixmap | None = None
+        self._room_of_over = QRegion()
+        self._outlines: dict[Target, QRectF] = {}  # where `_plan` puts the outlines of what was pointed at
         self._selected: Target | None = None
         self._place: int | None = None
 
@@ -86,9 +88,21 @@ class MosaicView(HoverView):
             self.update()
 
     @property
+    def selected(self) -> Target | None:
+        """The tile or layer that is outlined as selected."""
+        return self._selected
+
+    @property
+    def origin(self) -> QPointF:
+        """Where the plan's corner lies in the widget: tiles that cannot fill the room lie at its top, in the middle."""
+        placed = self.plan
+        return QPointF(0 if placed is None else max(0, (self.width() - placed.size[1]) // 2), 0)
+
+    @property
     def plan(self) -> Plan | None:
         """Where every tile lies, in logical pixels; None without tiles."""
         if self._plan is None and self._heads:
+            self._outlines = {}
             self._plan = plan(self._heads, self._aspect, self.width() - _RIM, self.height() - _RIM)
         return self._plan
 
@@ -110,11 +124,8 @@ class MosaicView(HoverView):
         if self._over is None:
             self._over = self._draw_over(placed)
         painter.setOpacity(0.4 if self._dimmed else 1.0)
-        origin = self._origin(placed)
-        painter.drawImage(origin, self._image)
-        whole = self._labels.marks is not None or self._labels.order is not None
-        beside = QRegion(self.rect()) if whole else labels.beside(placed, origin)
-        painter.setClipRegion(beside)
+        painter.drawImage(self.origin, self._image)
+        painter.setClipRegion(self._room_of_over)
         painter.drawPixmap(0, 0, self._over)
         painter.setClipping(False)
         self._draw_current_numbers(painter, placed)
@@ -154,10 +165,6 @@ class MosaicView(HoverView):
             self._placed = (placed, ratio, found)
         return self._placed[2]
 
-    def _origin(self, placed: Plan) -> QPointF:
-        """Tiles that cannot fill the room lie at its top, in the middle."""
-        return QPointF(max(0, (self.width() - placed.size[1]) // 2), 0)
-
     def _draw_over(self, placed: Plan) -> QPixmap:
         """Numbers, names of the axes and marks: all that stays while the pointer moves."""
         ratio = self.devicePixelRatioF()
@@ -166,9 +173,11 @@ class MosaicView(HoverView):
         over.fill(Qt.GlobalColor.transparent)
         painter = QPainter(over)
         painter.setFont(theme.small())
-        painter.translate(self._origin(placed))
+        painter.translate(self.origin)
         labels.draw(painter, placed, self._labels, theme.colors(self.palette()))
         painter.end()
+        whole = self._labels.marks is not None or self._labels.order is not None
+        self._room_of_over = QRegion(self.rect()) if whole else labels.beside(placed, self.origin)
         return over
 
     def _draw_current_numbers(self, painter: QPainter, placed: Plan) -> None:
@@ -179,7 +188,7 @@ class MosaicView(HoverView):
         painter.save()
         painter.setFont(theme.small())
         painter.setPen(QColor(theme.colors(self.palette()).text))
-        painter.translate(self._origin(placed))
+        painter.translate(self.origin)
         labels.draw_layer_number(painter, placed, marked.layer)
         if marked.head is not None and self._labels.order is None:
             place = marked.head % placed.fold
@@ -187,11 +196,13 @@ class MosaicView(HoverView):
         painter.restore()
 
     def _draw_outline(self, painter: QPainter, placed: Plan, target: Target, strong: bool) -> None:
-        head = target.head
-        heads = range(self._heads[target.layer]) if head is None else [head]
-        boxes = [QRectF(*placed.box(target.layer, one)) for one in heads]
-        whole = reduce(QRectF.united, boxes)
-        box = whole.translated(self._origin(placed)).adjusted(-1, -1, 1, 1)
+        box = self._outlines.get(target)
+        if box is None:
+            head = target.head
+            heads = range(self._heads[target.layer]) if head is None else [head]
+            boxes = [QRectF(*placed.box(target.layer, one)) for one in heads]
+            box = reduce(QRectF.united, boxes).translated(self.origin).adjusted(-1, -1, 1, 1)
+            self._outlines[target] = box
         scheme = theme.colors(self.palette())
         painter.setBrush(Qt.BrushStyle.NoBrush)
         color = QColor(scheme.accent) if strong else QColor(scheme.text)
@@ -207,7 +218,7 @@ class MosaicView(HoverView):
         self._plan = self._image = self._over = None
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Another screen has other pixels, another theme other colours, another font other room."""
+        """Draw again for another screen, theme or font."""
         self._image = self._over = None
         super().changeEvent(event)
 
@@ -216,7 +227,7 @@ class MosaicView(HoverView):
         placed = self.plan
         if placed is None or self._tiles is None:
             return None
-        point = position - self._origin(placed)
+        point = position - self.origin
         return placed.at(point.x(), point.y())
 
     def place_at(self, position: QPointF) -> int | None:
@@ -224,7 +235,7 @@ class MosaicView(HoverView):
         placed = self.plan
         if placed is None or self._tiles is None:
             return None
-        point = position - self._origin(placed)
+        point = position - self.origin
         return placed.place_at(point.x(), point.y())
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
@@ -248,11 +259,17 @@ class MosaicView(HoverView):
 
 def _stretched(tiles: NDArray[np.uint8], length: int, axis: int) -> NDArray[np.uint8]:
     """An axis at another length: patches repeated as they are, or where there is less room the strongest of several."""
-    patches = tiles.shape[axis]
+    first, *others = _taken(tiles.shape[axis], length)
+    shown: NDArray[np.uint8] = tiles.take(first, axis)
+    # Several times faster than np.maximum.reduceat, and this follows the pointer.
+    for further in others:
+        np.maximum(shown, tiles.take(further, axis), out=shown)
+    return shown
+
+
+@lru_cache(maxsize=8)
+def _taken(patches: int, length: int) -> list[NDArray[np.intp]]:
+    """For each place of a length its first patch, then its second, and so on; the last again where there is none."""
     starts = (np.arange(length) * patches) // length
     ends = np.maximum(np.append(starts[1:], patches), starts + 1)
-    shown: NDArray[np.uint8] = np.take(tiles, starts, axis)
-    # Several times faster than np.maximum.reduceat, and this follows the pointer.
-    for further in range(1, int((ends - starts).max())):
-        np.maximum(shown, np.take(tiles, np.minimum(starts + further, ends - 1), axis), out=shown)
-    return shown
+    return [np.minimum(starts + further, ends - 1) for further in range(int((ends - starts).max()))]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Set
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QEvent, QLineF, QPointF, QRectF, QSize, QSizeF, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, QSizeF, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QEnterEvent,
@@ -29,7 +29,7 @@ from vitviz.app.widgets.photo.viewport import Viewport, fit, panned, zoomed
 
 MARGIN = 24
 _EDGE = 4  # pixels that an outline reaches beyond its cell
-_CLICK = 4  # pixels that a click may wander
+_CLICK = 4  # pixels that the pointer may move during a click
 _ARROWS = {
     Qt.Key.Key_Up: (-1, 0),
     Qt.Key.Key_Down: (1, 0),
@@ -89,7 +89,7 @@ class Canvas(FocusRing):
     # What to show.
 
     def set_photo(self, levels: list[QImage]) -> None:
-        """Another photo, as `vitviz.app.pixels.levels` made it, fitted; or none. The same one stays as it lies."""
+        """Another photo, as `vitviz.app.ui.pixels.levels` makes it, fitted; or none. The same one stays as it lies."""
         if levels is self._levels:
             return
         self._levels = levels
@@ -133,6 +133,21 @@ class Canvas(FocusRing):
         """Draw a rectangle of the photo again, and the outlines at its edges: less is then copied to the screen."""
         if self._view is not None and not area.isEmpty():
             self.update(self._view.rect(area).toAlignedRect().adjusted(-_EDGE, -_EDGE, _EDGE, _EDGE))
+
+    @property
+    def heat(self) -> QImage | None:
+        """The heat as it lies over the photo, one pixel per value; None for none."""
+        return self._heat
+
+    @property
+    def grid(self) -> Grid | None:
+        """The patch grid, whether or not it is drawn."""
+        return self._grid
+
+    @property
+    def dimmed(self) -> bool:
+        """Whether what is shown is about to be replaced."""
+        return self._dimmed
 
     @property
     def marked(self) -> frozenset[Cell]:
@@ -293,7 +308,7 @@ class Canvas(FocusRing):
     def _outline(
         self, painter: QPainter, grid: Grid, view: Viewport, cells: Set[Cell], color: QColor, width: int
     ) -> None:
-        lines = [QLineF(view.point(line.p1()), view.point(line.p2())) for line in grid.border(cells)]
+        lines = [view.transform.map(line) for line in grid.border(cells)]
         # A dark line outside keeps the outline visible on bright heat and bright photos alike.
         for shade, thick in ((QColor(0, 0, 0, 150), width + 2), (color, width)):
             painter.setPen(QPen(shade, thick, c=Qt.PenCapStyle.SquareCap))
@@ -302,7 +317,7 @@ class Canvas(FocusRing):
     # Events.
 
     def resizeEvent(self, _: QResizeEvent) -> None:  # noqa: N802
-        """Keep the photo fitted as long as nobody zoomed."""
+        """Keep the photo fitted until the user zooms."""
         if self._fitted and self._levels:
             self._view = fit(self.photo_size, self._room())
         self._redraw()
@@ -363,7 +378,7 @@ class Canvas(FocusRing):
             self.clicked.emit(*self._view.to_photo(event.position()))
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Two clicks are two clicks here."""
+        """A double click counts as two clicks."""
         self.mousePressEvent(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802

@@ -47,15 +47,21 @@ class ColorBar(QWidget):
         self._tell()
         self.update()
 
-    def set_ends(self, low: str, high: str) -> None:
-        """A scale in proportion of which only the ends are told; empty is no scale."""
-        self.set_bar(Bar(0.0, 1.0, 0.0, 1.0, 0.5, 0.5) if high else None, (low, "", high))
-
     def set_marker(self, place: float | None) -> None:
         """Where along the bar (0 to 1) the value lies that is pointed at; None for none."""
         if place != self._marker:
             self._marker = place
             self.update()
+
+    @property
+    def texts(self) -> tuple[str, str, str]:
+        """The numbers: lowest, between, highest; empty for none."""
+        return self._texts
+
+    @property
+    def caption(self) -> str:
+        """How colours follow values; empty for in proportion."""
+        return self._caption
 
     @property
     def marker(self) -> float | None:
@@ -79,7 +85,7 @@ class ColorBar(QWidget):
         return QSize(132 + extra, self.sizeHint().height())
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Other letters need other room."""
+        """Another font needs other room."""
         if event.type() == QEvent.Type.FontChange:
             self.updateGeometry()
         super().changeEvent(event)

@@ -11,7 +11,7 @@ _MANY = 3  # registers: they leave room for what stands beside them
 
 
 class TokenChips(QWidget):
-    """A button per name; which of them holds is told from outside."""
+    """One button per name; `show_numbers` says which is checked."""
 
     picked = Signal(str)
 

@@ -1,8 +1,10 @@
 """Where the photo lies in its widget: pure arithmetic of fitting, zooming and panning."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from PySide6.QtCore import QPointF, QRectF, QSizeF
+from PySide6.QtGui import QTransform
 
 LARGEST = 64.0  # logical pixels per photo pixel
 
@@ -19,9 +21,10 @@ class Viewport:
         """A point of the widget in photo pixels."""
         return (point.x() - self.left) / self.scale, (point.y() - self.top) / self.scale
 
-    def point(self, at: QPointF) -> QPointF:
-        """A point in photo pixels as it lies in the widget."""
-        return QPointF(self.left + at.x() * self.scale, self.top + at.y() * self.scale)
+    @cached_property
+    def transform(self) -> QTransform:
+        """From photo pixels to the widget."""
+        return QTransform(self.scale, 0, 0, self.scale, self.left, self.top)
 
     def rect(self, area: QRectF) -> QRectF:
         """A rectangle in photo pixels as it lies in the widget."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
@@ -24,19 +24,28 @@ from vitviz.app.widgets.base.hover_view import HoverView
 
 _MARGIN = 12
 _LABEL = 18
+_RIGHT = Qt.AlignmentFlag.AlignRight
+_DIMMED = 0.4  # opacity
 _NOTE_FROM = 44  # a frame as wide as this has room for its note
+
+
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+"""All of a frame, as an area."""
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One frame: a picture of one pixel per cell over a part of the backdrop (left, top, width, height in
-    units of the frame), with words below."""
+    """One frame: `part` of a picture of one pixel per cell, which frames may share, with words below.
+
+    It is laid over an `area` of the backdrop (left, top, width, height in units of the frame).
+    """
 
     name: str
     image: QImage | None = None
     note: str = ""
     tip: str = ""
-    area: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    area: tuple[float, float, float, float] = WHOLE
+    part: QRectF = field(default_factory=QRectF)
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,12 @@ class FilmStrip(HoverView):
         self._backdrop: QImage | None = None
         self._scaled: QPixmap | None = None
         self._places: Places | None = None
+        self._boxes: list[QRectF] = []  # where `_places` puts each frame …
+        self._below: list[QRectF] = []  # … and its words
+        # Of each frame: name, whether it lacks a picture, whether it lacks a note.
+        self._fixed: list[tuple[str, bool, bool]] = []
+        # Backdrops and names, and what they were drawn for.
+        self._under: tuple[tuple[object, ...], QPixmap] | None = None
         self._selected: int | None = None
         self._marked: int | None = None
 
@@ -95,11 +110,13 @@ class FilmStrip(HoverView):
         if len(frames) != len(self._frames) or aspect != self._aspect:
             self._places = self._scaled = None
         self._frames, self._aspect = tuple(frames), aspect
+        self._fixed = [(frame.name, frame.image is None, frame.note == "") for frame in frames]
         self.update()
 
     def set_backdrop(self, backdrop: QImage | None) -> None:
         """The picture behind every frame, or none."""
-        self._backdrop, self._scaled = backdrop, None
+        self._backdrop = backdrop
+        self._scaled = self._under = None
         self.update()
 
     def set_marks(self, selected: int | None, hovered: int | None) -> None:
@@ -107,6 +124,16 @@ class FilmStrip(HoverView):
         if (selected, hovered) != (self._selected, self._marked):
             self._selected, self._marked = selected, hovered
             self.update()
+
+    @property
+    def selected(self) -> int | None:
+        """The frame that is selected."""
+        return self._selected
+
+    @property
+    def marked(self) -> int | None:
+        """The frame that is pointed at elsewhere."""
+        return self._marked
 
     @property
     def frames(self) -> tuple[Frame, ...]:
@@ -118,6 +145,10 @@ class FilmStrip(HoverView):
         """Where the frames lie; None without frames."""
         if self._places is None and self._frames:
             self._places = places(len(self._frames), self._aspect, (self.width(), self.height()))
+            self._boxes = [QRectF(*self._places.box(number)) for number in range(len(self._frames))]
+            self._below = [
+                QRectF(box.left(), box.bottom() + 3, box.width(), _LABEL - 3) for box in self._boxes
+            ]
         return self._places
 
     def sizeHint(self) -> QSize:  # noqa: N802
@@ -127,54 +158,74 @@ class FilmStrip(HoverView):
     # Painting.
 
     def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
-        """Backdrop, picture, words and outlines of each frame."""
+        """Backdrops and names from their cache, then picture and note of each frame, outlines."""
         painter = QPainter(self)
         placed = self.places
         if placed is None:
             self.draw_focus(painter)
             return
-        scheme = theme.colors(self.palette())
-        painter.setOpacity(0.4 if self._dimmed else 1.0)
-        behind = self._behind(placed)
-        words = placed.width >= _NOTE_FROM
+        drawn = placed, self._fixed, self._selected, self._marked, self._hovered, self._dimmed
+        if self._under is None or self._under[0] != drawn:
+            self._under = drawn, self._draw_under(placed)
+        painter.drawPixmap(0, 0, self._under[1])
+        painter.setOpacity(_DIMMED if self._dimmed else 1.0)
+        for frame, box in zip(self._frames, self._boxes, strict=True):
+            if frame.image is not None:
+                self._draw_image(painter, frame, frame.image, box)
+        if placed.width >= _NOTE_FROM:
+            painter.setFont(theme.small())
+            painter.setPen(QColor(theme.colors(self.palette()).muted))
+            for frame, below in zip(self._frames, self._below, strict=True):
+                if frame.note:
+                    painter.drawText(below, _RIGHT, frame.note)
+        painter.setOpacity(1.0)
+        self._draw_outlines(painter)
+        self.draw_focus(painter)
+
+    def _draw_under(self, placed: Places) -> QPixmap:
+        """The backdrop of each frame and its name, bright where the frame is selected or pointed at."""
+        ratio = self.devicePixelRatioF()
+        under = QPixmap(self.size() * ratio)
+        under.setDevicePixelRatio(ratio)
+        under.fill(self.palette().color(self.backgroundRole()))
+        painter = QPainter(under)
+        painter.setOpacity(_DIMMED if self._dimmed else 1.0)
         painter.setFont(theme.small())
-        for number, frame in enumerate(self._frames):
-            box = QRectF(*placed.box(number))
+        scheme, behind = theme.colors(self.palette()), self._behind(placed)
+        words = placed.width >= _NOTE_FROM
+        for number, (frame, box) in enumerate(zip(self._frames, self._boxes, strict=True)):
             if frame.image is None:
                 painter.fillRect(box, QColor(scheme.raised))
                 painter.setPen(QColor(scheme.muted))
                 painter.drawText(box, Qt.AlignmentFlag.AlignCenter, "–")
-            else:
-                if behind is not None:
-                    painter.drawPixmap(box.toRect(), behind)
-                self._draw_image(painter, frame, frame.image, box)
-            on = number in (self._selected, self._marked, self._hovered)
-            below = QRectF(box.left(), box.bottom() + 3, box.width(), _LABEL - 3)
-            painter.setPen(QColor(scheme.text if on else scheme.muted))
-            side = Qt.AlignmentFlag.AlignLeft if words and frame.note else Qt.AlignmentFlag.AlignHCenter
+            elif behind is not None:
+                painter.drawPixmap(box.toRect(), behind)
             if placed.width >= 16 or number % 5 == 0:
-                painter.drawText(below.adjusted(-4, 0, 4, 0) if not words else below, side, frame.name)
-            if words and frame.note:
-                painter.setPen(QColor(scheme.muted))
-                painter.drawText(below, Qt.AlignmentFlag.AlignRight, frame.note)
-        painter.setOpacity(1.0)
+                on = number in (self._selected, self._marked, self._hovered)
+                painter.setPen(QColor(scheme.text if on else scheme.muted))
+                side = Qt.AlignmentFlag.AlignLeft if words and frame.note else Qt.AlignmentFlag.AlignHCenter
+                below = self._below[number]
+                painter.drawText(below if words else below.adjusted(-4, 0, 4, 0), side, frame.name)
+        painter.end()
+        return under
+
+    def _draw_outlines(self, painter: QPainter) -> None:
+        scheme = theme.colors(self.palette())
         for mark, color, width in (
             (self._marked, scheme.text, 1),
             (self._hovered, scheme.text, 1),
             (self._selected, scheme.accent, 2),
         ):
             if mark is not None and mark < len(self._frames):
-                box = QRectF(*placed.box(mark)).adjusted(-1, -1, 1, 1)
                 painter.setBrush(Qt.BrushStyle.NoBrush)
                 painter.setPen(QPen(QColor(color), width, j=Qt.PenJoinStyle.MiterJoin))
-                painter.drawRect(box)
-        self.draw_focus(painter)
+                painter.drawRect(self._boxes[mark].adjusted(-1, -1, 1, 1))
 
     def _draw_image(self, painter: QPainter, frame: Frame, image: QImage, box: QRectF) -> None:
-        left, top, width, height = frame.area
-        if frame.area == (0.0, 0.0, 1.0, 1.0):
-            painter.drawImage(box, image, QRectF(image.rect()))
+        if frame.area == WHOLE:
+            painter.drawImage(box, image, frame.part)
             return
+        left, top, width, height = frame.area
         painter.save()
         painter.setClipRect(box)
         part = QRectF(
@@ -183,7 +234,7 @@ class FilmStrip(HoverView):
             width * box.width(),
             height * box.height(),
         )
-        painter.drawImage(part, image, QRectF(image.rect()))
+        painter.drawImage(part, image, frame.part)
         painter.restore()
 
     def _behind(self, placed: Places) -> QPixmap | None:
@@ -222,7 +273,12 @@ class FilmStrip(HoverView):
 
     def resizeEvent(self, _: QResizeEvent) -> None:  # noqa: N802
         """Arrange again."""
-        self._places = self._scaled = None
+        self._places = self._scaled = self._under = None
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Draw all again: other colours, other type, or the pixels of another screen."""
+        self._under = None
+        super().changeEvent(event)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Select a frame."""
