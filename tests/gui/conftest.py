@@ -24,7 +24,7 @@ from vitviz.models.model import Model
 
 @pytest.fixture(autouse=True)
 def _nothing_left(qapp: QApplication) -> Iterator[None]:
-    """A test that leaves a thread or a window behind fails."""
+    """Fails a test after which a thread is still running or a window is still open."""
     # After this collection only modules and shared fixtures are left. Frozen, they are left out of the next ones, which
     # are then twenty times as fast.
     gc.collect()

@@ -141,7 +141,7 @@ def test_contours_are_drawn_again_for_the_new_scale(shown, qtbot):
     qtbot.waitUntil(lambda: canvas.heat.width() < 0.9 * before)
 
 
-def test_memory_that_runs_out_is_told_in_a_sentence(shown, qtbot, monkeypatch, model, photo):
+def test_exhausted_memory_is_reported_in_a_sentence(shown, qtbot, monkeypatch, model, photo):
     def full(*_):
         raise MemoryError
 

@@ -39,7 +39,7 @@ def test_similarity_shows_the_map_of_the_position_that_is_pointed_at(opened, mod
     np.testing.assert_allclose(panel.view.pictures[0].pixels, expected, atol=1)
     user_input.choose(panel.mode, "norm")
     assert "× the mean" in panel.says.whole
-    user_input.choose(panel.mode, "split")  # barred, with the reason
+    user_input.choose(panel.mode, "split")  # disabled, with the reason
     assert panel.mode.current == "norm"
     assert "before the first layer" in panel.mode.disabled["split"]
     told = panel.mode.accessibleDescription()  # by ear too
@@ -90,7 +90,7 @@ def test_logits_over_prefix_tokens_are_numbers(opened, qtbot):
     numbers = f"class {found.content[2, 0]:+.2f} {found.position[2, 0]:+.2f} = {found.logits[2, 0]:+.2f}"
     assert numbers.replace("-", "−") in panel.changed.text().replace("\u00a0", " ")
     assert panel.changed.isVisible()
-    user_input.choose(panel.mode, "similarity")  # barred
+    user_input.choose(panel.mode, "similarity")  # disabled
     assert panel.mode.current == "split"
 
 

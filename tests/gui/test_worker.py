@@ -59,7 +59,7 @@ def test_a_cancelled_request_is_never_heard_of_again(qtbot, worker):
     def slow(ticket):
         started.set()
         go.wait(5)
-        ticket.report("an update that is not delivered")
+        ticket.report("news nobody wants")
 
     worker.submit(slow, told.append, told.append, told.append)
     assert started.wait(5)

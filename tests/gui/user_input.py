@@ -121,7 +121,7 @@ def write(window: QWidget, text: str) -> None:
         QTest.keyClick(key_receiver(window), ord(letter))
 
 
-def answer(dialog: QFileDialog, path: str) -> None:
+def enter_path(dialog: QFileDialog, path: str) -> None:
     """Type a path into a file dialog and accept it."""
     field = dialog.findChild(QLineEdit, "fileNameEdit")
     assert field is not None

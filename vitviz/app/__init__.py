@@ -5,9 +5,9 @@ Rooms, from the bottom up (imports run upwards only, which `lint-imports` checks
 - `ui`: theme, icons, pixels, the format of numbers. `widgets`: views and controls by kind; they know nothing of models.
 - `work`: threads. A `Worker` runs one request at a time; a further one replaces it, or follows it. A `JobQueue` runs long
   work with progress, cancel and a result. `thread_budget` shares out torch's threads. `sources`: where photos come from.
-- `session`: a `Session` owns the trace and one frozen `ViewState`; panels read it, ask it for changes and follow its
-  signals. Nobody else holds state. `load` is what runs in the thread that opens photos and models: torch is first
-  imported there, after the window's first paint. `compute` is what is computed of a trace, `heatmaps` what of it is shown.
+- `session`: a `Session` owns the trace and one frozen `ViewState`. Panels read them, request changes and connect to its
+  signals; nothing else holds state. `load` runs in the thread that opens photos and models: torch is first imported there,
+  after the window's first paint. `compute` computes maps of a trace, `heatmaps` holds those that are shown.
 - `dialogs`: files to open and save, the choice of a model.
 - `stage`: the photo with its heat, one side or two, and every way in. `panels`: a folder for each panel, on one base;
   `panels.catalog` is the one table of them. No panel knows another.

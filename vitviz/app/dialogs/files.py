@@ -1,4 +1,4 @@
-"""File dialogs: photos, folders and weights to open, pictures and tables to save. None means that the user cancelled."""
+"""File dialogs: photos, folders and weights to open, images and tables to save. Each returns None if it is cancelled."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def name_filter(name: str, suffixes: tuple[str, ...]) -> str:
 
 
 def ask_photo(parent: QWidget, folder: str) -> Path | None:
-    """Ask for a photo."""
+    """Ask for a photo to open."""
     name, _ = QFileDialog.getOpenFileName(parent, "Open photo", folder, name_filter("Pictures", SUFFIXES))
     return Path(name) if name else None
 

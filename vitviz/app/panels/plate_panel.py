@@ -78,11 +78,11 @@ class PlatePanel(Panel, Generic[V]):
         """The first row: the sentence, and the buttons that save."""
         return row(self.says, self.export, self.export_all, wide=self.says)
 
-    def offer(self, chosen: str, barred: dict[str, str]) -> str:
-        """Show the chosen mode, or the first that is not barred where the chosen one is; returns the mode to draw."""
-        open_modes = [key for key in self._modes if key not in barred]
+    def offer(self, chosen: str, disabled: dict[str, str]) -> str:
+        """Show the chosen mode, or the first that is not disabled where the chosen one is; returns the mode to draw."""
+        open_modes = [key for key in self._modes if key not in disabled]
         mode = chosen if chosen in open_modes or not open_modes else open_modes[0]
-        self.mode.disable_choices(barred)
+        self.mode.disable_choices(disabled)
         self.mode.set_current(mode)
         return mode
 

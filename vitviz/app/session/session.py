@@ -50,7 +50,7 @@ class Session(QObject):
     model_changed = Signal()
     trace_changed = Signal()
     view_changed = Signal(object, object)  # ViewState before, ViewState now
-    hover_changed = Signal()  # after selection_changed, if the hovered item changes the selection
+    hover_changed = Signal()  # after `selection_changed`, if the hovered item changes the selection
     selection_changed = Signal()  # `selection`, by the view or the hovered item
     heatmap_changed = Signal()
     busy_changed = Signal()
@@ -360,7 +360,7 @@ class Session(QObject):
         budget.pointer_moved()
         selection_before = self.selection
         self.hover = hover
-        # The selection first: what shows both the map and the pointer then knows that the pointer changes nothing more.
+        # The selection first: a slot that has handled its change need not handle the change of the hovered item.
         self._update_selection(selection_before)
         self.hover_changed.emit()
 

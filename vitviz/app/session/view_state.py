@@ -100,7 +100,7 @@ def with_option(view: ViewState, method: str, option: str, value: object) -> Vie
 
 
 def panel_view(view: ViewState, panel: str, kind: type[V]) -> V:
-    """What a panel shows, as its own frozen dataclass `kind`; a choice that it does not know is at its default."""
+    """A panel's own view as its frozen dataclass `kind`; stored values of unknown name or wrong type are ignored."""
     known, chosen = _types_of(kind), view.panels.get(panel, {})  # type: ignore[arg-type]
     return kind(
         **{name: value for name, value in chosen.items() if name in known and _fits(value, known[name])}
@@ -114,7 +114,7 @@ def with_panel(view: ViewState, panel: str, **changes: object) -> ViewState:
 
 @lru_cache
 def _types_of(kind: Any) -> dict[str, Any]:
-    """The types of a dataclass's fields by their names; reading them takes long for what is asked at every move."""
+    """The types of a dataclass's fields by name; cached, because they are needed at each move of the pointer."""
     hints = get_type_hints(kind)
     return {one.name: hints[one.name] for one in fields(kind)}
 

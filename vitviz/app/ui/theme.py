@@ -36,12 +36,12 @@ def is_dark(palette: QPalette) -> bool:
     return palette.color(_Role.Window).lightness() < palette.color(_Role.WindowText).lightness()
 
 
-_known: dict[int, Colors] = {}  # schemes by the keys of palettes: asked for in every paint event
+_known: dict[int, Colors] = {}  # by QPalette.cacheKey; cached, because it is needed in each paint event
 _KNOWN = 256
 
 
 def colors(palette: QPalette) -> Colors:
-    """The scheme that a widget's palette belongs to."""
+    """The colour scheme of a palette."""
     key = palette.cacheKey()
     found = _known.get(key)
     if found is None:
@@ -129,13 +129,13 @@ def body(strong: bool = False) -> QFont:
 
 
 def small() -> QFont:
-    """Quiet text: scales, axes, hints."""
+    """The font of small text: scales, axes, hints."""
     return QFont(_small(QApplication.font().toString()))
 
 
 @lru_cache(maxsize=8)
 def _small(_: str) -> QFont:
-    """`small` for an application's font, described as text: asked for in every paint event."""
+    """`small` by the description of the application's font; cached, because it is called in each paint event."""
     font = body()
     font.setPointSizeF(round(QApplication.font().pointSizeF() * 0.88, 1))
     return font

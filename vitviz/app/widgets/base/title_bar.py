@@ -47,7 +47,9 @@ class ElidedLabel(QLabel):
         self._whole = ""
         self._most = lines
         self._lines = 1
-        self._wrapped: tuple[tuple[str, int], list[str]] | None = None  # the lines of a text at a width
+        self._cached_lines: tuple[tuple[str, int], list[str]] | None = (
+            None  # text and width, and the lines they give
+        )
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
     def set_text(self, text: str) -> None:
@@ -67,9 +69,9 @@ class ElidedLabel(QLabel):
     def lines(self) -> list[str]:
         """The lines as they are drawn."""
         key = self._whole, self.width()
-        if self._wrapped is None or self._wrapped[0] != key:
-            self._wrapped = key, wrapped_lines(self._whole, self.fontMetrics(), self.width(), self._most)
-        return self._wrapped[1]
+        if self._cached_lines is None or self._cached_lines[0] != key:
+            self._cached_lines = key, wrapped_lines(self._whole, self.fontMetrics(), self.width(), self._most)
+        return self._cached_lines[1]
 
     def _reserve_lines(self, lines: int) -> None:
         if lines != self._lines:
@@ -97,7 +99,7 @@ class ElidedLabel(QLabel):
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Wrap the text in the new font."""
-        self._wrapped = None
+        self._cached_lines = None
         super().changeEvent(event)
         if event.type() == QEvent.Type.FontChange:
             self._reserve_lines(len(self.lines()))

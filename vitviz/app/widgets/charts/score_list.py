@@ -23,7 +23,7 @@ _KEY = Qt.ItemDataRole.UserRole
 
 @dataclass(frozen=True)
 class LegendRow:
-    """One row; `fixed` stays checked, `strong` is the selected one, `barred` says why a row cannot be checked."""
+    """One row; `fixed` stays checked, `strong` is the selected one, `disabled` says why a row cannot be checked."""
 
     key: str
     name: str
@@ -116,7 +116,7 @@ class ScoreList(QTreeWidget):
         """Room for four rows; the others are reached by scrolling."""
         return QSize(200, self._height(4))
 
-    def _tint(self) -> None:
+    def _apply_palette(self) -> None:
         # Fusion draws the frame of a check box darker than the window, so it cannot be seen in a dark one.
         theme.set_muted(self, QPalette.ColorRole.Window)
 

@@ -42,7 +42,7 @@ class Segmented(QWidget):
 
     @property
     def disabled(self) -> dict[str, str]:
-        """The reasons of the choices that cannot be picked, by key."""
+        """The choices that cannot be picked, each with the reason."""
         return dict(self._disabled)
 
     def disable_choices(self, disabled: dict[str, str]) -> None:

@@ -63,13 +63,13 @@ class EmptyState(QWidget):
         return False
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
-        """Lie in the parent, and follow its size for as long as this can be seen."""
+        """Update the position, and follow the size of the parent while visible."""
         super().showEvent(event)
         self._area.installEventFilter(self)
         self._place()
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
-        """No longer follow the parent."""
+        """Stop following the size of the parent."""
         super().hideEvent(event)
         self._area.removeEventFilter(self)
 
