@@ -22,7 +22,7 @@ def ready(session):
     return (
         session.busy is None
         and session.trace is not None
-        and not maps._heat_worker.busy
+        and not maps.busy
         and maps.shown is not None
         and maps.shown.selection == session.selection
     )

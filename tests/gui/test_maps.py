@@ -24,7 +24,7 @@ def heavy(monkeypatch):
             return real(*asked)
 
         monkeypatch.setattr(compute, name, noted)
-    monkeypatch.setattr(compute, "_INSTANT", 0)
+    monkeypatch.setattr(compute, "INSTANT", 0)
     monkeypatch.setattr(prefetch, "BYTES", 0)
     return done
 

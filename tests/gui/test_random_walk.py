@@ -54,7 +54,7 @@ def assert_side_holds(session, panel):
     trace, chosen = session.trace, session.selection
     assert trace.photo is session.photo is session.picture.photo
     assert trace.model is session.model
-    assert panel.canvas._levels is session.picture.levels
+    assert panel.canvas.levels is session.picture.levels
     assert not panel.canvas.dimmed
     assert not panel.progress.isVisible()
     if session.maps.problem:

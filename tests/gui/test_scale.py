@@ -272,7 +272,7 @@ def test_a_shared_scale_that_has_to_be_computed_comes_when_it_is_there(
 ):
     from vitviz.app.session import compute
 
-    monkeypatch.setattr(compute, "_INSTANT", 0)
+    monkeypatch.setattr(compute, "INSTANT", 0)
     window.docks[0].close()
     show(window, qtbot, picture(tmp_path / "square.png", (64, 64)), swin)
     session = window.session

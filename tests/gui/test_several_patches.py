@@ -105,7 +105,7 @@ def test_arrows_with_shift_begin_in_the_middle_where_nothing_is_selected(shown, 
 def test_many_patches_are_computed_off_the_gui_thread(shown, qtbot, at, monkeypatch):
     from vitviz.app.session import compute
 
-    monkeypatch.setattr(compute, "_INSTANT", 0)
+    monkeypatch.setattr(compute, "INSTANT", 0)
     assert compute.quick(shown.session.trace, shown.session.trace.layers, (2, 5), "to", True)
     many = tuple(sorted(rectangle((0, 0), (3, 3))))
     assert not compute.quick(shown.session.trace, shown.session.trace.layers, many, "to", True)

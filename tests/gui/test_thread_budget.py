@@ -87,7 +87,7 @@ def test_prefetching_is_not_cancelled_by_other_requests_for_maps(
     go = threading.Event()
     real = prefetch.prepare
     monkeypatch.setattr(prefetch, "prepare", lambda *what: (go.wait(20), real(*what))[1])
-    monkeypatch.setattr(compute, "_INSTANT", -1)
+    monkeypatch.setattr(compute, "INSTANT", -1)
     show(window, qtbot, photo, model)
     maps = window.session.maps
     window.session.pin((2, 2))

@@ -148,10 +148,10 @@ def test_the_chooser_searches_and_puts_what_is_here_first(window, qtbot, listed,
     monkeypatch.setattr(window.session, "open", lambda **request: asked.append(request))
     window.commands["choose_model"].trigger()
     dialog = window.chooser
-    qtbot.waitUntil(lambda: dialog._shown.rowCount() == 3)
-    assert dialog._shown.index(0, 0).data() == "vit_base_patch16_224"
+    qtbot.waitUntil(lambda: dialog.view.model().rowCount() == 3)
+    assert dialog.view.model().index(0, 0).data() == "vit_base_patch16_224"
     qtbot.keyClicks(dialog.search, "tiny SWIN")
-    assert dialog._shown.rowCount() == 1
+    assert dialog.view.model().rowCount() == 1
     qtbot.keyClick(dialog.search, Qt.Key.Key_Return)
     assert asked == [{"model": "swin_tiny_patch4_window7_224"}]
     assert not dialog.isVisible()
@@ -162,7 +162,7 @@ def test_a_name_that_is_not_listed_can_be_tried(window, qtbot, listed, monkeypat
     monkeypatch.setattr(window.session, "open", lambda **request: asked.append(request))
     window.commands["choose_model"].trigger()
     dialog = window.chooser
-    qtbot.waitUntil(lambda: dialog._shown.rowCount() == 3)
+    qtbot.waitUntil(lambda: dialog.view.model().rowCount() == 3)
     qtbot.keyClicks(dialog.search, "my_vit.tag")
     qtbot.mouseClick(dialog.load, Qt.MouseButton.LeftButton)
     assert asked == [{"model": "my_vit.tag"}]
@@ -172,16 +172,16 @@ def test_the_list_of_models_is_there_at_once_the_second_time_and_follows_what_ca
     window, qtbot, listed, monkeypatch
 ):
     user_input.press(window, "Ctrl+M")
-    qtbot.waitUntil(lambda: window.chooser._shown.rowCount() == 3)
+    qtbot.waitUntil(lambda: window.chooser.view.model().rowCount() == 3)
     user_input.press(window, "Esc")
     through = threading.Event()
     more = [*listed, Entry("vit_tiny_patch16_224", 5_717_416, (224, 224), 197, True)]
     monkeypatch.setattr(model_list, "catalog", lambda _: more if through.wait(20) else [])
     user_input.press(window, "Ctrl+M")
     dialog = window.chooser
-    assert dialog._shown.rowCount() == 3
+    assert dialog.view.model().rowCount() == 3
     through.set()
-    qtbot.waitUntil(lambda: dialog._shown.rowCount() == 4)
+    qtbot.waitUntil(lambda: dialog.view.model().rowCount() == 4)
     dialog.reject()
 
 

@@ -78,7 +78,7 @@ class Walker:
         self.checked = 0  # how often the drawn map was compared with a new computation
         self.compared = 0
         self.happened = Counter()  # the outcomes of actions with several outcomes
-        self._answering = False
+        self.answering = False
 
     def step(self):
         empty = self.window.session.photo is None and self.window.session.busy is None
@@ -119,7 +119,7 @@ class Walker:
         """Close a dialog that was opened by a key on a focused button; no action answers it, so it would stay open."""
 
         def leave(until):
-            if time.monotonic() > until or self._answering:
+            if time.monotonic() > until or self.answering:
                 return
             QTimer.singleShot(20, lambda: leave(until))
             if isinstance(QApplication.activeModalWidget(), QFileDialog | QMessageBox):
@@ -295,7 +295,7 @@ class Walker:
             return
         chooser = self.choosers()[-1]
         if self.chance.random() < 0.7:  # otherwise the list may still be being read
-            self.until(lambda: chooser._table.rowCount() > 0)
+            self.until(lambda: chooser.view.model().sourceModel().rowCount() > 0)
         user_input.write(self.window, self.chance.choice(BUNDLED))
         answer = answer or next(self.answers)
         if answer == "Return":
@@ -303,7 +303,7 @@ class Walker:
         elif answer == "Load":
             user_input.click(chooser.load)
         elif answer == "row":
-            row = chooser.view.visualRect(chooser._shown.index(0, 0)).center()
+            row = chooser.view.visualRect(chooser.view.model().index(0, 0)).center()
             user_input.click(chooser.view.viewport(), row)
             user_input.press(self.window, "Esc")
         elif answer == "Escape":
@@ -324,7 +324,7 @@ class Walker:
         if name == "save" and answer is not None:
             answer = saved
         answered, over, typing = [], [], []
-        self._answering = True
+        self.answering = True
 
         def drive():
             if over:
@@ -348,7 +348,7 @@ class Walker:
         QTimer.singleShot(10, drive)
         self.command(name)
         over.append(True)
-        self._answering = False
+        self.answering = False
         if answered:
             self.happened[f"dialog: {name}"] += 1
             self.happened["dialog left" if answered[-1] == "Escape" else "dialog answered"] += 1

@@ -34,7 +34,7 @@ Stacks = tuple[NDArray[np.float32], ...]
 """The same in few arrays: (layers, heads, rows, cols) for consecutive layers that are alike."""
 
 # Weights that are computed between two frames: a few hundredths of a second on one core.
-_INSTANT = 1 << 21
+INSTANT = 1 << 21
 _AXES = ("query", "layer", "head", "fusion", "direction", "target")
 _FEW = 8  # queries of up to so many tokens are computed row by row
 
@@ -124,7 +124,7 @@ def quick(
     trace: "Trace", layers: "tuple[Layer, ...]", query: Query, direction: Direction, warm: bool
 ) -> bool:
     """Whether a query's weights in these layers are computed between two frames."""
-    return sum(_cost(trace, layer, query, direction, warm) for layer in layers) <= _INSTANT
+    return sum(_cost(trace, layer, query, direction, warm) for layer in layers) <= INSTANT
 
 
 def _cost(trace: "Trace", layer: "Layer", query: Query, direction: Direction, warm: bool) -> int:

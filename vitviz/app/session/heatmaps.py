@@ -77,6 +77,11 @@ class Maps(QObject):
         self._patience.timeout.connect(self._be_late)
 
     @property
+    def busy(self) -> bool:
+        """Whether the selected heatmap is being computed in a thread."""
+        return self._heat_worker.busy
+
+    @property
     def heat_late(self) -> bool:
         """Whether the heatmap that is asked for has kept the user waiting and is not there yet."""
         return self._late and self._heat_worker.busy

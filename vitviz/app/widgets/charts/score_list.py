@@ -79,7 +79,7 @@ class ScoreList(QTreeWidget):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             header.resizeSection(column, self.fontMetrics().horizontalAdvance("0.000 ± 0.000") + 20)
         self.itemChanged.connect(self._change)
-        self._tint()
+        self._apply_palette()
 
     @property
     def rows(self) -> tuple[LegendRow, ...]:
@@ -109,7 +109,7 @@ class ScoreList(QTreeWidget):
         """Take the new colours."""
         if event.type() == QEvent.Type.PaletteChange:
             self._swatches.clear()
-            self._tint()
+            self._apply_palette()
         super().changeEvent(event)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802

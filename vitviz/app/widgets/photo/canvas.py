@@ -97,6 +97,11 @@ class Canvas(FocusRing):
         self._query = frozenset()
         self.fit()
 
+    @property
+    def levels(self) -> list[QImage]:
+        """The images of the photo that is drawn, from large to small; empty where there is none."""
+        return self._levels
+
     def set_heat(self, rgba: NDArray[np.uint8] | None, area: QRectF, smooth: bool) -> None:
         """The heat as straight RGBA (rows, columns, 4), stretched over a rectangle in photo pixels."""
         self._heat = None if rgba is None else rgba_image(rgba)
