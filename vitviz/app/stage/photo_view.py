@@ -269,6 +269,7 @@ class PhotoView(QWidget):
             return
         self._marks = marks
         if trace is None:
+            self._grid = None  # with it the trace that was closed
             self.canvas.set_grid(None, False)
             self.canvas.set_marks((), False, None)
             self.bar.set_marker(None)
