@@ -1,11 +1,38 @@
-"""Fixtures that several test folders share."""
+"""What several test folders share: the settings of property tests, the mark `thorough`, and the real weights."""
 
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+# The same examples on every machine, whatever its speed; counterexamples found so far stand in the tests as @example.
+settings.register_profile(
+    "normal",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+# New examples in each run; a failure prints the decorator that repeats it.
+settings.register_profile("thorough", deadline=None, max_examples=500, print_blob=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the Hypothesis profile before the test modules are imported: their tests keep what holds then."""
+    settings.load_profile("thorough" if "thorough" in config.getoption("-m") else "normal")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the property tests, the sweep and what is long as thorough, before -m selects."""
+    for item in items:
+        of_properties = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if of_properties or item.get_closest_marker("sweep") or item.get_closest_marker("long"):
+            item.add_marker("thorough")
 
 
 @pytest.fixture(scope="session")

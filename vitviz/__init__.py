@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vitviz.models.loading import load_model as load_model
     from vitviz.models.model import Model as Model
 
-_HOMES = {
+_DEFINED_IN = {
     "DataConfig": "vitviz.images.framing",
     "Heatmap": "vitviz.explain.heatmap",
     "Model": "vitviz.models.model",
@@ -52,15 +52,15 @@ _HOMES = {
 
 _MODULES = {"patches": "vitviz.explain.internals.patches", "positions": "vitviz.explain.internals.positions"}
 
-__all__ = ["explain", *_HOMES, *_MODULES]
+__all__ = ["explain", *_DEFINED_IN, *_MODULES]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         value = import_module(_MODULES[name])
-    elif name in _HOMES:
-        value = getattr(import_module(_HOMES[name]), name)
+    elif name in _DEFINED_IN:
+        value = getattr(import_module(_DEFINED_IN[name]), name)
     else:
         raise AttributeError(f"module 'vitviz' has no attribute {name!r}")
     globals()[name] = value
@@ -68,4 +68,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES, *_MODULES])
+    return sorted([*globals(), *_DEFINED_IN, *_MODULES])

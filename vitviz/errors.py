@@ -1,12 +1,12 @@
 """Errors that a user may meet: each a sentence naming the file or model and what to do.
 
-Everything vitviz refuses on purpose raises a `VitvizError`; the command line prints the sentence, the window shows it
-with the details folded away. Any other exception is a fault of vitviz.
+Everything vitviz refuses on purpose raises a `VitvizError`; the command line prints the sentence, the window shows it,
+with the details on request. Any other exception is a fault of vitviz.
 """
 
 
 class VitvizError(Exception):
-    """A sentence for the user; `details` holds what only a curious user wants to read (a key list, a traceback)."""
+    """A sentence for the user; `details` holds more than most users need (a list of keys, a traceback)."""
 
     def __init__(self, message: str, details: str = "") -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""How this process deals with freed memory; for programs to call, not for libraries."""
+"""How this process treats freed memory; to be called by programs, not by libraries."""
 
 import ctypes
 import platform
@@ -8,10 +8,10 @@ KEPT = 1 << 30
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep up to 1 GiB that was freed for what is allocated next; whether that could be asked for.
+    """Let glibc keep up to 1 GiB of freed memory for later allocations. Returns whether glibc accepted it.
 
-    A trace holds its q, k and v until the next one replaces it. Left alone, glibc hands that memory back to the system and
-    asks for it again with each pass, page by page, which costs a small model more than all the recording.
+    A trace holds its q, k and v until the next one replaces it. By default glibc returns that memory to the system and
+    requests it again with each pass, page by page, which costs a small model more than all the recording.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

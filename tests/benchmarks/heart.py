@@ -1,4 +1,4 @@
-"""What recording costs and saves, as ratios within one run: `python tests/benchmarks/heart.py` prints README's table.
+"""What recording costs and saves, as ratios within one run: `python tests/benchmarks/heart.py` prints README.md's table.
 
 Times are medians of pairs taken in turn, so that a machine that slows down slows both. Weights are random: attention costs
 the same. `--device cuda --dtype bfloat16` measures there.

@@ -1,4 +1,4 @@
-"""What each method costs, as ratios within one run: `python tests/benchmarks/methods.py` prints README's tables.
+"""What each method costs, as ratios within one run: `python tests/benchmarks/methods.py` prints README.md's tables.
 
 The first table is of time: a method from the photo on over what any such computation needs at least, which is framing the
 photo and one plain forward pass or, where a class is explained, one forward pass and one backward pass to the input. The

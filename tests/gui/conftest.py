@@ -1,4 +1,4 @@
-"""A real window on a small real model, and checks that a test leaves nothing behind."""
+"""A real window with a small real model; a check that no test leaves a thread or a window."""
 
 import gc
 import os
@@ -25,10 +25,14 @@ from vitviz.models.model import Model
 @pytest.fixture(autouse=True)
 def _nothing_left(qapp: QApplication) -> Iterator[None]:
     """A test that leaves a thread or a window behind fails."""
+    # After this collection only modules and shared fixtures are left. Frozen, they are left out of the next ones, which
+    # are then twenty times as fast.
+    gc.collect()
+    gc.freeze()
     yield
-    # What Python put there cannot be freed by Qt once Python is gone.
+    # Qt cannot free what Python put on the clipboard after Python has ended.
     qapp.clipboard().clear()
-    # Deferred deletions first: a closed dialog is gone only after them.
+    # Deferred deletions first: they delete closed dialogs.
     qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
     qapp.processEvents()
     gc.collect()
@@ -79,7 +83,7 @@ def _sharpen(module: object) -> None:
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """A wide photo, so that the model does not see all of it."""
+    """A wide photo: the model's crop does not cover all of it."""
     return picture(tmp_path / "wide.png", (160, 100))
 
 
@@ -104,7 +108,7 @@ def shown(window: Window, qtbot, model: Model, photo: Path) -> Window:
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Holds rollout until it is let through."""
+    """Rollout waits until this event is set."""
     through = threading.Event()
     real = compute.heatmap
 
@@ -120,7 +124,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 @pytest.fixture
 def at() -> Callable[[Window, int, int], QPoint]:
-    """Where the middle of a patch lies on the canvas, computed from the framing alone."""
+    """The centre of a patch on the canvas, computed from the framing."""
 
     def place(window: Window, row: int, column: int) -> QPoint:
         trace = window.session.trace

@@ -1,4 +1,4 @@
-"""Hands at a window: what they do comes as the screen's own events, to what lies under the pointer or has the focus."""
+"""Mouse, wheel, key and drop events, sent to the window as the system sends them: Qt finds the widget they are for."""
 
 import random
 from collections.abc import Sequence
@@ -19,43 +19,45 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QMenu, QMenuBar, QWidget
 from shiboken6 import isValid
 
+from vitviz.app.widgets.controls.segmented import Segmented
+
 LEFT = Qt.MouseButton.LeftButton
 PLAIN = Qt.KeyboardModifier.NoModifier
-_STEPS = 8  # of the pointer on its way when something is dragged
+_STEPS = 8  # moves of the pointer in a drag
 
 
 def wait(milliseconds: int) -> None:
-    """Let the window go on. QTest.qWait would too, but holds Python's lock, and with it all work in threads."""
+    """Run the event loop. QTest.qWait does too, but holds Python's lock meanwhile, so that no thread makes progress."""
     loop = QEventLoop()
     QTimer.singleShot(milliseconds, loop.quit)
     loop.exec()
 
 
 def window_of(widget: QWidget) -> QWindow:
-    """The screen's window that a widget lies in."""
+    """The QWindow of a widget."""
     handle = widget.window().windowHandle()
     assert handle is not None
     return handle
 
 
 def known(widget: QWidget) -> bool:
-    """Whether PySide gives the window of a widget: it may take it for what lay at the same address before."""
+    """Whether PySide finds the QWindow of a widget: it may return the wrapper of an older object at the same address."""
     handle = widget.window().windowHandle()
     return isinstance(handle, QWindow) and isValid(handle)
 
 
 def place_of(widget: QWidget, place: QPoint | None = None) -> QPoint:
-    """A point of a widget, its middle by default, in the window it lies in."""
+    """A point of a widget (its centre by default) in coordinates of its window."""
     return widget.mapTo(widget.window(), widget.rect().center() if place is None else place)
 
 
 def point(widget: QWidget, place: QPoint | None = None) -> None:
-    """Bring the pointer to a point of a widget."""
+    """Move the pointer to a point of a widget."""
     QTest.mouseMove(window_of(widget), place_of(widget, place))
 
 
 def click(widget: QWidget, place: QPoint | None = None, held: Qt.KeyboardModifier = PLAIN) -> None:
-    """Click on what lies at a point of a widget; its window comes forward, unless something is before it."""
+    """Click at a point of a widget. Its window is activated first, unless a dialog or a popup is open."""
     before = QApplication.activeModalWidget() or QApplication.activePopupWidget()
     if before is None and not widget.isActiveWindow():
         widget.activateWindow()
@@ -66,6 +68,11 @@ def click(widget: QWidget, place: QPoint | None = None, held: Qt.KeyboardModifie
         QTest.mouseClick(widget, LEFT, held, widget.rect().center() if place is None else place)
 
 
+def choose(control: Segmented, key: str) -> None:
+    """Click on one of the choices of a segmented control."""
+    click(control, control.cell(key).center().toPoint())
+
+
 def double_click(widget: QWidget, place: QPoint | None = None) -> None:
     """Click twice, quickly."""
     QTest.mouseDClick(window_of(widget), LEFT, PLAIN, place_of(widget, place))
@@ -74,11 +81,11 @@ def double_click(widget: QWidget, place: QPoint | None = None) -> None:
 def drag(
     widget: QWidget, start: QPoint, end: QPoint, held: Qt.KeyboardModifier = PLAIN, rest: int = 0
 ) -> None:
-    """Press at a point of a widget, move to a point of the screen in steps, and let go after `rest` milliseconds."""
+    """Press at a point of a widget, move to a point of the screen in steps, and release after `rest` milliseconds."""
     begin = widget.mapToGlobal(start)
     QTest.mousePress(window_of(widget), LEFT, held, place_of(widget, start))
     for step in range(1, _STEPS + 1):
-        # A dock that is dragged becomes a window of its own on the way.
+        # A dock becomes a window of its own while it is dragged.
         handle = window_of(widget)
         QTest.mouseMove(handle, handle.mapFromGlobal(begin + (end - begin) * step / _STEPS))
     for _ in range(rest // 50):
@@ -90,12 +97,12 @@ def drag(
 
 
 def turn(widget: QWidget, place: QPoint, by: int) -> None:
-    """Turn the wheel over a point of a widget, by eighths of a degree."""
+    """Turn the wheel at a point of a widget, by eighths of a degree."""
     QTest.wheelEvent(window_of(widget), place_of(widget, place), QPoint(0, by))
 
 
 def listening(window: QWidget) -> QWindow | QWidget:
-    """The window that keys come to: a dialog before the one that is given. Qt hands them on to a menu that is open."""
+    """The window that receives keys: an open dialog, otherwise the given one. Qt passes keys on to an open menu."""
     front = QApplication.activeModalWidget() or QApplication.activeWindow() or window
     if not front.isActiveWindow():
         front.activateWindow()
@@ -104,31 +111,31 @@ def listening(window: QWidget) -> QWindow | QWidget:
 
 
 def press(window: QWidget, keys: str) -> None:
-    """Press keys such as "Ctrl+O" wherever the focus is."""
+    """Press keys such as "Ctrl+O" where the focus is."""
     QTest.keySequence(listening(window), QKeySequence(keys))
 
 
 def write(window: QWidget, text: str) -> None:
-    """Type a text wherever the focus is, letter by letter."""
+    """Type a text where the focus is."""
     for letter in text:
         QTest.keyClick(listening(window), ord(letter))
 
 
 def answer(dialog: QFileDialog, path: str) -> None:
-    """Type a path into a file dialog and take it."""
+    """Type a path into a file dialog and accept it."""
     field = dialog.findChild(QLineEdit, "fileNameEdit")
     assert field is not None
     click(field)
     press(dialog, "Ctrl+A")
     write(dialog, path)
-    # What Qt would complete lies over the dialog as a list.
+    # Qt's completions are a popup over the dialog.
     if QApplication.activePopupWidget() is not None:
         press(dialog, "Esc")
     press(dialog, "Return")
 
 
 def drop(widget: QWidget, data: QMimeData, place: QPoint | None = None) -> None:
-    """Drag something over a point of a widget, and drop it there."""
+    """Drag data over a point of a widget and drop it there."""
     handle, at = window_of(widget), place_of(widget, place)
     for kind in (QDragEnterEvent, QDragMoveEvent):
         QApplication.sendEvent(handle, kind(at, Qt.DropAction.CopyAction, data, LEFT, PLAIN))
@@ -136,14 +143,14 @@ def drop(widget: QWidget, data: QMimeData, place: QPoint | None = None) -> None:
 
 
 def files(*paths: Path) -> QMimeData:
-    """Files as they are dropped and copied."""
+    """Data of files that are dropped or pasted."""
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
     return data
 
 
 def pixels(chance: random.Random) -> QMimeData:
-    """A picture of one colour as it is dropped by a browser and copied."""
+    """Data of a picture of one colour, as a browser gives it when it is dropped or pasted."""
     data, image = QMimeData(), QImage(70, 50, QImage.Format.Format_RGB32)
     image.fill(QColor.fromHsv(chance.randrange(360), 200, 200))
     data.setImageData(image)
@@ -151,7 +158,7 @@ def pixels(chance: random.Random) -> QMimeData:
 
 
 def pick(bar: QMenuBar, path: Sequence[str]) -> bool:
-    """Click through the menus to an entry by the words on the way, without their marks; false where it cannot be picked."""
+    """Click through menus to an entry, by texts without "&"; False where an entry is missing or disabled."""
     menu: QMenuBar | QMenu = bar
     for words in path:
         entry = _entry(menu, words)

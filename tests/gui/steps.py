@@ -1,9 +1,10 @@
-"""What tests of the window begin with: a picture to open, and a photo and a model on the stage."""
+"""First steps of many tests: make a picture, open a photo and a model, open a panel."""
 
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PySide6.QtWidgets import QApplication
 
 from vitviz.app.window.main_window import Window
 from vitviz.models.model import Model
@@ -24,7 +25,7 @@ def show(window: Window, qtbot, photo: Path, model: Model | str) -> None:
 
 
 def opened(window: Window, qtbot, name: str):
-    """A panel that is seen and has its numbers."""
+    """A panel that is visible and has its numbers."""
     dock = dock_of(window, name)
     dock.show()
     dock.raise_()
@@ -32,6 +33,7 @@ def opened(window: Window, qtbot, name: str):
     panel.resize(520, 520)
     qtbot.waitUntil(lambda: panel.isVisible())
     qtbot.waitUntil(lambda: settled(panel))
+    QApplication.processEvents()  # a caption of two lines has its room
     return panel
 
 
@@ -41,5 +43,5 @@ def dock_of(window: Window, name: str):
 
 
 def settled(panel) -> bool:
-    """Whether a panel of numbers has those of the trace that is shown."""
-    return not panel._worker.busy and panel._of is panel.session.trace
+    """Whether nothing is loaded and nothing is computed for a panel: it shows what is asked for."""
+    return not panel.busy and panel.session.busy is None

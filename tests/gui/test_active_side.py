@@ -108,7 +108,7 @@ def test_the_model_is_chosen_and_named_for_the_active_side(pair, qtbot, model):
     hands.click(pair.stage.second.photo.canvas)
     hands.click(pair.tools.model)
     hands.write(pair, "demo/swin")
-    qtbot.waitUntil(lambda: pair.chooser._shown.rowCount() == 1, timeout=60_000)
+    qtbot.waitUntil(lambda: pair.chooser.view.model().rowCount() == 1, timeout=60_000)
     hands.press(pair, "Return")
     qtbot.waitUntil(lambda: ready(second) and second.model.name == "demo/swin", timeout=60_000)
     assert pair.session.model is model

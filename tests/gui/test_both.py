@@ -10,9 +10,9 @@ from PySide6.QtCore import QMimeData
 from PySide6.QtGui import QImage
 from steps import picture, show
 
-from vitviz.app.session import compute
+from vitviz.app.dialogs import files
+from vitviz.app.session import load, model_list
 from vitviz.app.sources import mime
-from vitviz.app.stage import opening
 from vitviz.app.ui.pixels import levels
 from vitviz.errors import RefusedError
 from vitviz.images.photo import SUFFIXES
@@ -111,13 +111,13 @@ def test_the_images_of_a_large_photo_are_made_off_the_gui_thread(window, qtbot, 
         here.append(threading.current_thread() is threading.main_thread())
         return levels(pixels)
 
-    monkeypatch.setattr(compute, "levels", noted)
+    monkeypatch.setattr(load, "levels", noted)
     with qtbot.waitSignal(window.session.photo_opened):
         window.open_path(photo)
     data = QMimeData()
     data.setImageData(QImage(30, 20, QImage.Format.Format_RGB32))
     with qtbot.waitSignal(window.session.photo_changed):
-        opening.receive(window, data)
+        window.opener.receive(data, window.stage.into)
     assert here == [False, False]
     found = levels(np.zeros((3400, 4000, 3), np.uint8))
     assert [(one.width(), one.height()) for one in found] == [(4000, 3400), (2000, 1700), (1000, 850)]
@@ -131,7 +131,7 @@ def test_the_chooser_closes_without_waiting_for_its_list(window, qtbot, monkeypa
         go.wait(20)
         return []
 
-    monkeypatch.setattr(compute, "catalog", slow)
+    monkeypatch.setattr(model_list, "catalog", slow)
     window.commands["choose_model"].trigger()
     assert begun.wait(5)
     start = time.perf_counter()
@@ -143,7 +143,7 @@ def test_the_chooser_closes_without_waiting_for_its_list(window, qtbot, monkeypa
 def test_every_ending_that_can_be_opened_is_offered():
     assert set(mime.WEIGHTS) == set(checkpoint.SUFFIXES)
     for suffix in SUFFIXES:
-        assert f"*{suffix}" in mime._filter("Pictures", SUFFIXES)
+        assert f"*{suffix}" in files.name_filter("Pictures", SUFFIXES)
 
 
 @pytest.mark.parametrize("ending", mime.WEIGHTS)

@@ -83,7 +83,7 @@ def test_a_colour_map_is_put_on_in_every_panel(shown, qtbot):
     tokens = dock_of(shown, "tokens")
     tokens.show()
     tokens.raise_()
-    qtbot.waitUntil(lambda: tokens.built and bool(tokens.panel.says.whole), timeout=20_000)
+    qtbot.waitUntil(lambda: tokens.built and tokens.panel.shown().picture is not None, timeout=20_000)
     places = {
         "photo": shown.photo.canvas,
         "bar": shown.photo.bar,
@@ -182,7 +182,7 @@ def test_marks_and_order_of_heads_are_chosen_by_keys(shown, qtbot):
     panel = shown.panel("heads")
     pick(qtbot, panel.marks, "sort by entropy")
     qtbot.waitUntil(lambda: panel.view.labels.order is not None, timeout=20_000)
-    assert (panel.choices.mark, panel.choices.ordered) == ("entropy", True)
+    assert (panel.choices.now.mark, panel.choices.now.ordered) == ("entropy", True)
     measured = [layer.entropy for layer in statistics(shown.session.trace).layers]
     assert panel.view.labels.order == tuple(tuple(np.argsort(one, kind="stable")) for one in measured)
     pick(qtbot, panel.marks, "by number")
@@ -242,7 +242,7 @@ def test_a_window_of_a_swin_is_chosen_by_keys(window, qtbot, swin, tmp_path):
     dock.raise_()
     qtbot.waitUntil(lambda: dock.built and bool(dock.panel.says.whole), timeout=20_000)
     panel = dock.panel
-    pick(qtbot, panel.window_, "window 2")
+    pick(qtbot, panel.windows, "window 2")
     qtbot.waitUntil(lambda: "window 2" in panel.says.whole, timeout=20_000)
 
 
@@ -285,8 +285,8 @@ def test_registers_are_queries_in_the_margin_of_the_photo_and_in_the_matrix(
     assert chips["register 4"].isChecked()
     dock.setFloating(True)
     dock.resize(620, 900)  # high enough for a line of each
-    qtbot.waitUntil(lambda: list(dock.panel.figures.buttons) == names)
-    qtbot.mouseClick(dock.panel.figures.buttons["register 1"], LEFT)
+    qtbot.waitUntil(lambda: list(dock.panel.numbers.buttons) == names)
+    qtbot.mouseClick(dock.panel.numbers.buttons["register 1"], LEFT)
     assert session.view.query == "register 1"
 
 

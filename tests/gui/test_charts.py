@@ -102,7 +102,7 @@ def test_charts_are_not_painted_while_the_pointer_is_over_the_photo(shown, qtbot
         if dock.kind.name in ("statistics", "predictions"):
             dock.show()
     panel = shown.panel("statistics")
-    qtbot.waitUntil(lambda: panel.isVisible() and panel._found is not None and not panel._worker.busy)
+    qtbot.waitUntil(lambda: panel.isVisible() and len(panel.shown().dots.values) > 0 and not panel.busy)
     at_rest()
     paints = Paints(panel.plot)
     for column in range(2, 6):
@@ -168,7 +168,7 @@ def test_the_keys_show_where_they_are(curves, dots):
     assert curves.hovered == Spot(0, 0)
     text = theme.colors(dots.palette()).text
     ringed = [
-        target for target in dots._targets[:3] if has(dots.grab().toImage(), text, dots.place(target), 8)
+        target for target in dots.targets[:3] if has(dots.grab().toImage(), text, dots.place(target), 8)
     ]
     assert ringed == [dots.hovered] == [Target(1, 0)]
 
@@ -180,7 +180,7 @@ def test_a_head_that_is_pointed_at_elsewhere_has_a_ring_as_long_as_it_is(dots):
         dots.set_preview(preview)
         picture = dots.grab().toImage()
         ringed = [
-            one for one in dots._targets if one != Target(1, 1) and has(picture, text, dots.place(one), 8)
+            one for one in dots.targets if one != Target(1, 1) and has(picture, text, dots.place(one), 8)
         ]
         assert ringed == expected
 

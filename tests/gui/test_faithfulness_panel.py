@@ -19,6 +19,7 @@ from vitviz.app.session.view_state import ViewState
 from vitviz.app.ui import theme
 from vitviz.explain import explain
 from vitviz.explain.measures import faithfulness
+from vitviz.explain.registry import METHODS
 
 
 @pytest.fixture(autouse=True)
@@ -57,20 +58,20 @@ def scored(panel, qtbot, model, photo):
 
 
 def settled(panel, qtbot):
-    qtbot.waitUntil(
-        lambda: panel._questions() and not panel._lacking() and not panel.worker.busy, timeout=30_000
-    )
+    qtbot.waitUntil(lambda: panel.isVisible() and not panel.busy, timeout=30_000)
+    assert panel.shown().scores
 
 
 def plots(panel):
-    keys = {label: name for name, label in scoring.LABELS.items()} | {"Random order": "random"}
+    keys = {method.label: method.name for method in METHODS} | {"Random order": "random"}
     return {
-        plot.title.split(":")[0]: {keys[line.label]: line for line in plot.lines} for plot in panel.view.plots
+        plot.title.split(":")[0]: {keys[line.label]: line for line in plot.lines}
+        for plot in panel.shown().charts
     }
 
 
 def row(panel, name):
-    return panel.list.topLevelItem((*scoring.NAMES, "random").index(name))
+    return panel.list.topLevelItem([*(method.name for method in METHODS), "random"].index(name))
 
 
 def test_it_shows_the_curves_of_the_selected_map_and_random_orders(scored):
@@ -124,16 +125,15 @@ def test_another_map_another_class_and_other_replacement_are_scored_at_once(scor
     qtbot.mouseClick(
         scored.replacement, Qt.MouseButton.LeftButton, pos=scored.replacement.cell("blur").center().toPoint()
     )
-    assert scored.session.view.replacement == "blur"
+    assert scored.session.view.panels["faithfulness"] == {"replacement": "blur"}
     settled(scored, qtbot)
     assert plots(scored)["Deletion"]["attention"].ys[-1] != pytest.approx(mean[-1], abs=1e-4)
     # What was scored before is kept: nothing runs.
     scored.session.show_view(
         ViewState(colormap="viridis", method="rollout", layer=scored.session.trace.layers[-1].step)
     )
-    assert not scored._lacking()
     assert plots(scored)["Deletion"]["rollout"].ys == before
-    assert not scored.worker.busy
+    assert not scored.busy
 
 
 def test_a_check_mark_adds_a_method_by_mouse_and_space_takes_it_away(scored, qtbot):
@@ -142,7 +142,7 @@ def test_a_check_mark_adds_a_method_by_mouse_and_space_takes_it_away(scored, qtb
     )  # held, so that its wrapper tells if Qt's item was deleted in its own event
     box = scored.list.visualItemRect(item)
     qtbot.mouseClick(scored.list.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(10, box.center().y()))
-    assert scored.session.view.compared == ("attention",)
+    assert scored.session.view.panels["faithfulness"] == {"compared": ("attention",)}
     assert isValid(item)
     assert item is row(scored, "attention")
     settled(scored, qtbot)
@@ -151,7 +151,7 @@ def test_a_check_mark_adds_a_method_by_mouse_and_space_takes_it_away(scored, qtb
     scored.list.setFocus()
     scored.list.setCurrentItem(row(scored, "attention"))
     qtbot.keyClick(scored.list, Qt.Key.Key_Space)
-    assert scored.session.view.compared == ()
+    assert scored.session.view.panels["faithfulness"] == {"compared": ()}
     assert set(plots(scored)["Deletion"]) == {"random", "rollout"}
     assert not row(scored, "attention").text(1)
     # The selected method cannot be unchecked.
@@ -163,7 +163,7 @@ def test_a_check_mark_adds_a_method_by_mouse_and_space_takes_it_away(scored, qtb
 def test_a_method_that_does_not_apply_is_barred_with_the_reason(scored, monkeypatch):
     reasons = {**scored.session.methods(), "relevance": "does not apply, because it is Monday"}
     monkeypatch.setattr(Session, "methods", lambda self: reasons)
-    scored.session.change(compared=("relevance",))
+    scored.session.change_panel("faithfulness", compared=("relevance",))
     item = row(scored, "relevance")
     assert not item.flags() & Qt.ItemFlag.ItemIsEnabled
     assert "because it is Monday" in item.toolTip(0)
@@ -172,7 +172,7 @@ def test_a_method_that_does_not_apply_is_barred_with_the_reason(scored, monkeypa
 
 def test_pointing_shows_the_step_and_what_the_model_was_given(scored, qtbot):
     view, trace = scored.view, scored.session.trace
-    scores = scored._scores[scored._questions()[0]]
+    scores = scored.shown().scores[0]
     qtbot.mouseMove(view, view.place(0, 0.5, 0.2).toPoint() + QPoint(1, 0))
     assert (view.hovered.plot, view.hovered.step) == (0, 4)
     words = view.card.words.text().split("\n")
@@ -207,18 +207,31 @@ def test_nobody_looks_nothing_runs(scored, qtbot):
     scored.hide()
     scored.session.change(method="attention")
     qtbot.wait(300)
-    assert not scored.worker.busy
-    assert scored._lacking()
+    assert not scored.busy
+    assert "attention" not in plots(scored)["Deletion"]
     scored.show()
+    assert scored.busy
     settled(scored, qtbot)
     assert "attention" in plots(scored)["Deletion"]
 
 
-def test_random_orders_that_were_stopped_are_drawn_when_somebody_looks_again(scored, qtbot):
-    scored.session.change(target=3)
-    qtbot.waitUntil(lambda: scored._questions()[0] in scored._scores, timeout=30_000)
-    scored.hide()
-    scored._chances.clear()
+def test_random_orders_that_were_stopped_are_drawn_when_the_panel_is_seen_again(scored, qtbot, monkeypatch):
+    stopped = []
+
+    def stuck(*_, cancel, **__):
+        while not cancel():
+            sleep(0.001)
+        stopped.append(True)
+        raise faithfulness.Cancelled
+
+    with monkeypatch.context() as held:
+        held.setattr(faithfulness, "baseline", stuck)
+        scored.session.change(target=3)
+        qtbot.waitUntil(lambda: "rollout" in plots(scored).get("Deletion", {}), timeout=30_000)
+        assert "random" not in plots(scored)["Deletion"]
+        scored.hide()
+        assert not scored.busy
+        qtbot.waitUntil(lambda: stopped == [True])
     scored.show()
     settled(scored, qtbot)
     assert "random" in plots(scored)["Deletion"]
@@ -228,10 +241,9 @@ def test_a_photo_that_is_opened_comes_first(scored, qtbot, photo):
     scored.session.change(target=5)
     with qtbot.waitSignal(scored.session.trace_changed, timeout=60_000):
         scored.session.open(photo=photo)
-        assert not scored.worker.busy
-        assert not scored._rest.isActive()
+        assert not scored.busy
     settled(scored, qtbot)
-    assert scored._trace is scored.session.trace
+    assert scored.store.trace is scored.session.trace
     assert "rollout" in plots(scored)["Deletion"]
 
 
@@ -256,16 +268,16 @@ def test_a_new_selection_stops_what_runs(scored, qtbot, monkeypatch):
     settled(scored, qtbot)
     assert stopped == [True]
     assert not scored.bar.isVisible()
-    assert not any(one.selection.method == "attention" for one in scored._scores)
+    assert [one.selection.method for one in scored.store.scores] == ["rollout", "rollout"]
 
 
 def test_swins_coarse_map_has_random_orders_of_its_own_grid(panel, qtbot, swin, tmp_path):
     opened(panel, qtbot, picture(tmp_path / "square.png", (64, 64)), swin)
     panel.session.change(method="attention")
     settled(panel, qtbot)
-    assert {chance.grid.rows for chance in panel._chances} == {16, 8}
-    assert panel._scores[panel._questions()[0]].patches.rows == 8
-    panel.session.change(compared=("rollout",))
+    assert {orders.grid.rows for orders in panel.store.baselines} == {16, 8}
+    assert panel.shown().scores[0].patches.rows == panel.shown().baseline.patches.rows == 8
+    panel.session.change_panel("faithfulness", compared=("rollout",))
     settled(panel, qtbot)
     assert (
         row(panel, "rollout").toolTip(1) == "In patches of 16×16; the random orders that are drawn are of 8×8"
@@ -282,7 +294,8 @@ def test_on_a_bundled_scene_it_says_how_the_map_lies_on_the_object(panel, qtbot)
     masses = []
     for number, kind in enumerate(("heart", "star"), 1):
         target = trace.model.labels.index(kind)
-        session.change(target=target, method="relevance", compared=("rollout",))
+        session.change(target=target, method="relevance")
+        session.change_panel("faithfulness", compared=("rollout",))
         settled(panel, qtbot)
         with Image.open(resource(f"scenes/masks/two-objects-{number}.png")) as image:
             mask = input_mask(trace.framing, np.asarray(image.convert("L")))

@@ -255,21 +255,21 @@ def test_the_keyboard_reaches_floats_and_closes_panels(shown, qtbot):
     canvas = shown.photo.canvas
     canvas.setFocus()
     qtbot.keyClick(canvas, Qt.Key.Key_F6)
-    dock = docks.focused(shown)
+    dock = shown.docks.focused()
     assert dock is shown.docks[0]
     qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_F, CONTROL | SHIFT)
     assert dock.isFloating()
-    qtbot.waitUntil(lambda: docks.focused(shown) is dock)
+    qtbot.waitUntil(lambda: shown.docks.focused() is dock)
     qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_F, CONTROL | SHIFT)
     assert not dock.isFloating()
-    qtbot.waitUntil(lambda: docks.focused(shown) is dock)
+    qtbot.waitUntil(lambda: shown.docks.focused() is dock)
     qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_W, CONTROL | SHIFT)
     assert dock.isHidden()
     assert QApplication.focusWidget() is canvas
     qtbot.keyClick(canvas, Qt.Key.Key_F6, SHIFT)
-    assert docks.focused(shown) not in (None, dock)
+    assert shown.docks.focused() not in (None, dock)
     qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_F6)
-    assert docks.focused(shown) is None
+    assert shown.docks.focused() is None
 
 
 def test_the_buttons_of_a_panel_float_and_close_it_and_the_menu_brings_it_back(shown, qtbot):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtCore import QPoint, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetrics
@@ -30,7 +30,6 @@ HEADS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(heads=HEADS, aspect=st.floats(0.5, 2), width=st.integers(200, 1200), height=st.integers(200, 1000))
 def test_tiles_lie_apart_and_are_found_where_they_lie(heads, aspect, width, height):
     placed = plan(heads, aspect, width, height)
@@ -105,7 +104,7 @@ def test_a_click_selects_the_head_and_a_layers_number_all_its_heads(shown, qtbot
 def test_the_scale_of_the_tiles_is_a_choice(shown):
     before = shown.panel("heads").view.grab().toImage()
     shown.panel("heads").scale.setCurrentIndex(shown.panel("heads").scale.findData("all"))
-    assert shown.panel("heads").choices.tiles == "all"
+    assert shown.panel("heads").choices.now.tiles == "all"
     assert shown.panel("heads").view.grab().toImage() != before
 
 
@@ -165,7 +164,6 @@ def place_number(view: MosaicView, place: int) -> QPoint:
     return (QRectF(*placed.number(placed.bands[0], place)).center() + view.origin).toPoint()
 
 
-@settings(max_examples=40, deadline=None)
 @given(heads=HEADS, width=st.integers(200, 1200), height=st.integers(200, 1000))
 def test_numbers_of_heads_lie_beside_their_tiles(heads, width, height):
     placed = plan(heads, 1.0, width, height)

@@ -4,17 +4,17 @@ import hands
 import pytest
 from PySide6.QtWidgets import QApplication
 
-from vitviz.app.commands import COMMANDS
+from vitviz.app.commands import commands
 from vitviz.explain.registry import METHODS
 
-KEYS = [(command.name, key) for command in COMMANDS for key in (*command.keys, *command.stage_keys)]
+KEYS = [(command.name, key) for command in commands() for key in (*command.keys, *command.stage_keys)]
 
 
 @pytest.fixture
 def given(shown):
     """The names of the commands that are given, instead of what they do."""
     names: list[str] = []
-    for command in COMMANDS:
+    for command in commands():
         action = shown.commands[command.name]
         action.triggered.disconnect()
         action.triggered.connect(lambda _=False, name=command.name: names.append(name))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtCore import QPoint, QRectF, Qt
 from steps import picture, show
@@ -34,7 +34,6 @@ def color(panel, layer: int, row: int, column: int, side: int = 8) -> tuple[int,
     return at.red(), at.green(), at.blue()
 
 
-@settings(max_examples=80, deadline=None)
 @given(
     count=st.integers(1, 48),
     aspect=st.floats(0.4, 2.5),

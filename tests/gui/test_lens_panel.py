@@ -41,7 +41,7 @@ def test_pointing_at_the_lens_previews_the_layer_and_a_click_selects_it(shown, q
     view, session = panel.view, shown.session
     qtbot.mouseMove(view, middle(view, 1, 2))
     assert session.hover == Hover(tile=(1, None))
-    share = vitviz.lens(session.trace).probabilities()[2, panel._classes[1]]
+    share = vitviz.lens(session.trace).probabilities()[2, panel.shown().classes[1]]
     assert f"{share:.1%}" in panel.says.whole
     assert "after layer 1 (blocks.1)" in panel.says.whole
     assert "uniform, rank" in panel.says.whole
@@ -52,21 +52,21 @@ def test_pointing_at_the_lens_previews_the_layer_and_a_click_selects_it(shown, q
     assert session.view.layer == 2
     qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=middle(view, 0, 1))
     assert (session.view.layer, session.view.head) == (0, None)
-    assert view._columns == {1}
+    assert view.selected == (set(), {1})
     qtbot.mouseMove(view, QPoint(view.width() - 1, view.height() - 1))
     assert session.hover == Hover()
 
 
 def test_a_class_of_the_lens_becomes_the_target_and_is_given_up_again(shown, qtbot):
     panel = opened(shown, qtbot, "lens")
-    index = panel._classes[1]
+    index = panel.shown().classes[1]
     for expected, mark in ((index, "dot"), (None, "")):
         qtbot.mouseClick(panel.view, Qt.MouseButton.LeftButton, pos=middle(panel.view, 1, None))
         assert shown.session.view.target == expected
         assert panel.view.table.marks[1] == mark
     last = int(np.argsort(shown.session.trace.logits)[0])
     shown.session.change(target=last)
-    assert last in panel._classes  # the chosen class is always seen
+    assert last in panel.shown().classes  # the chosen class is always seen
 
 
 def test_the_lens_by_keyboard(shown, qtbot):
@@ -83,7 +83,7 @@ def test_the_lens_by_keyboard(shown, qtbot):
     for _ in range(3):
         qtbot.keyClick(view, Qt.Key.Key_Left)
     qtbot.keyClick(view, Qt.Key.Key_Return)
-    assert session.view.target == panel._classes[1]
+    assert session.view.target == panel.shown().classes[1]
     assert session.view.query is None  # arrows did not move the query
 
 
@@ -135,10 +135,12 @@ def test_every_readout_is_read_and_named(window, qtbot, photo, name, read):
         if head not in ("both", *lens.heads_logits):
             continue
         window.session.change(class_head=head)
-        shares = lens.probabilities(head)[:, panel._classes].T
+        shares = lens.probabilities(head)[:, list(panel.shown().classes)].T
         shown = [[float(words or 0) for words in row] for row in panel.view.table.words]
         np.testing.assert_allclose(shown, 100 * shares, atol=1)  # below 1 % nothing is written
-        assert panel._classes[: len(lens.leaders(5, head))] == lens.leaders(5, head)[: len(panel._classes)]
+        classes, leaders = list(panel.shown().classes), lens.leaders(5, head)
+        assert classes[: len(leaders)] == leaders[: len(classes)]
+        assert panel.shown().head == head
 
         def pointed(words=f"{shares[0, 1]:.1%}") -> bool:
             qtbot.mouseMove(panel.view, middle(panel.view, 0, 1))

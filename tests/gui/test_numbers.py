@@ -14,6 +14,8 @@ from PySide6.QtWidgets import QFileDialog
 from steps import dock_of, opened, picture, settled, show
 
 import vitviz
+from vitviz.app.panels.lens import compute as lens
+from vitviz.app.session import measures
 from vitviz.app.session.view_state import Hover
 from vitviz.app.ui import theme
 from vitviz.app.widgets.matrix.heat_table import Cell
@@ -31,11 +33,9 @@ def spot(plot, layer, head):
 
 
 def test_nothing_is_computed_while_a_panel_is_closed(shown, qtbot, monkeypatch):
-    from vitviz.app.session import measures
-
     asked = []
-    lens_of, statistics_of = measures.lens_of, measures.statistics_of
-    monkeypatch.setattr(measures, "lens_of", lambda *what: asked.append("lens") or lens_of(*what))
+    lens_of, statistics_of = lens.lens_of, measures.statistics_of
+    monkeypatch.setattr(lens, "lens_of", lambda *what: asked.append("lens") or lens_of(*what))
     monkeypatch.setattr(
         measures, "statistics_of", lambda *what: asked.append("statistics") or statistics_of(*what)
     )
@@ -53,7 +53,7 @@ def test_nothing_is_computed_while_a_panel_is_closed(shown, qtbot, monkeypatch):
 
 
 def test_a_closed_panel_keeps_no_old_trace(shown, qtbot):
-    for name in ("lens", "statistics"):
+    for name in ("predictions", "lens", "statistics", "tokens", "faithfulness"):
         opened(shown, qtbot, name)
         dock_of(shown, name).close()
     trace = weakref.ref(shown.session.trace)
@@ -114,7 +114,7 @@ def test_pointing_at_a_dot_previews_the_head_and_a_click_selects_it(shown, qtbot
     assert f"{one.distance[2]:.0f} px, {ratio:.2f}× even attention" in panel.says.whole
     qtbot.mouseClick(plot, Qt.MouseButton.LeftButton, pos=spot(plot, 1, 2))
     assert (session.view.layer, session.view.head, session.view.method) == (1, 2, "attention")
-    assert panel.matrix._rows == {2}
+    assert panel.matrix.selected == ({2}, set())
     assert "Layer 1" in panel.alike.whole
     qtbot.mouseMove(plot, QPoint(1, 1))
     assert session.hover == Hover()
@@ -193,7 +193,7 @@ def test_over_a_folder_and_back(shown, qtbot, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
     qtbot.mouseClick(panel.over, Qt.MouseButton.LeftButton)
     assert panel.card.isVisible()
-    qtbot.waitUntil(lambda: panel._summary is not None)
+    qtbot.waitUntil(lambda: panel.shown().photos == 2)
     assert not panel.card.isVisible()
     expected = over_photos(shown.session.model, [folder / name for name in ("0.png", "1.png", "2.png")])
     np.testing.assert_allclose(panel.plot.dots.values[1], expected.mean.layers[1].distance, rtol=1e-5)
@@ -220,9 +220,15 @@ def test_work_over_a_folder_is_stopped_and_a_folder_without_photos_is_told(shown
     panel.over_folder(folder)
     qtbot.mouseClick(panel.card.cancel, Qt.MouseButton.LeftButton)
     assert not panel.card.isVisible()
-    assert not panel._folder_worker.busy
+    assert not panel.folder.busy
     qtbot.wait(50)
-    assert panel._summary is None
+    assert panel.folder.summary is None
+    assert panel.shown().photos == 0
+    panel.over_folder(folder)
+    assert [job.title for job in shown.session.jobs.jobs] == ["Statistics over many"]
+    qtbot.mouseClick(shown.jobs.cancel, Qt.MouseButton.LeftButton)  # in the status bar, like any job
+    assert not panel.card.isVisible()
+    assert not panel.folder.busy
     (tmp_path / "none").mkdir()
     with qtbot.waitSignal(shown.session.failed) as caught:
         panel.over_folder(tmp_path / "none")
@@ -232,13 +238,14 @@ def test_work_over_a_folder_is_stopped_and_a_folder_without_photos_is_told(shown
 def test_another_models_numbers_replace_those_of_a_folder(shown, qtbot, folder, photo, swin):
     panel = opened(shown, qtbot, "statistics")
     panel.over_folder(folder)
-    qtbot.waitUntil(lambda: panel._summary is not None)
+    qtbot.waitUntil(lambda: panel.shown().photos == 2)
     show(shown, qtbot, folder / "0.png", shown.session.model)
     qtbot.waitUntil(lambda: settled(panel))
-    assert panel._summary is not None  # another photo of the same model
+    assert panel.shown().photos == 2  # another photo of the same model
     show(shown, qtbot, photo, swin)
     qtbot.waitUntil(lambda: settled(panel))
-    assert panel._summary is None
+    assert panel.folder.summary is None
+    assert panel.shown().photos == 0
     assert len(panel.plot.dots.values) == 4
     assert "share on the class token" not in [
         panel.quantity.itemText(index) for index in range(panel.quantity.count())
@@ -250,12 +257,13 @@ def test_a_folders_numbers_do_not_outlive_their_model_though_another_has_its_nam
 ):
     panel = opened(shown, qtbot, "statistics")
     panel.over_folder(folder)
-    qtbot.waitUntil(lambda: panel._summary is not None)
+    qtbot.waitUntil(lambda: panel.shown().photos == 2)
     twin = load_model(copy.deepcopy(model.module), device="cpu")
     assert (twin.name, twin.parameters) == (model.name, model.parameters)
     with qtbot.waitSignal(shown.session.trace_changed, timeout=20_000):
         shown.session.open(model=twin)
-    assert panel._summary is None
+    assert panel.folder.summary is None
+    assert panel.shown().photos == 0
     assert not panel.note.isVisible()
     qtbot.waitUntil(lambda: settled(panel))
     own = vitviz.statistics(shown.session.trace).layers[1].distance
@@ -265,11 +273,12 @@ def test_a_folders_numbers_do_not_outlive_their_model_though_another_has_its_nam
 def test_a_folders_numbers_do_not_outlive_their_framing(shown, qtbot, folder):
     panel = opened(shown, qtbot, "statistics")
     panel.over_folder(folder)
-    qtbot.waitUntil(lambda: panel._summary is not None)
+    qtbot.waitUntil(lambda: panel.shown().photos == 2)
     with qtbot.waitSignal(shown.session.trace_changed, timeout=20_000):
         shown.framings.actions()[1].trigger()
     assert shown.session.framing == "squash"
-    assert panel._summary is None
+    assert panel.folder.summary is None
+    assert panel.shown().photos == 0
 
 
 @pytest.mark.parametrize("name", ["lens", "statistics"])
@@ -278,15 +287,13 @@ def test_another_models_numbers_cannot_be_pointed_at_while_the_new_ones_are_awai
 ):
     import timm
 
-    from vitviz.app.session import measures
-
     panel = opened(shown, qtbot, name)
     view = panel.view if name == "lens" else panel.plot
     place = middle(view, 0, 3) if name == "lens" else spot(view, 2, 2)
     go = threading.Event()
-    for function in ("lens_of", "statistics_of"):
-        real = getattr(measures, function)
-        monkeypatch.setattr(measures, function, lambda *what, real=real: go.wait(20) and real(*what))
+    for module, function in ((lens, "lens_of"), (measures, "statistics_of")):
+        real = getattr(module, function)
+        monkeypatch.setattr(module, function, lambda *what, real=real: go.wait(20) and real(*what))
     options = {"img_size": 64, "patch_size": 8, "num_heads": 2, "num_classes": 50}
     other = vitviz.load_model(timm.create_model("vit_tiny_patch16_224", depth=1, **options), device="cpu")
     try:
@@ -302,6 +309,6 @@ def test_another_models_numbers_cannot_be_pointed_at_while_the_new_ones_are_awai
     qtbot.waitUntil(lambda: settled(panel))
     qtbot.waitUntil(lambda: view.accessibleDescription() != "")
     if name == "lens":
-        assert 40 in panel._classes
+        assert 40 in panel.shown().classes
     else:
         assert [len(values) for values in panel.plot.dots.values] == [2]

@@ -1,5 +1,6 @@
 """The panel of positions: real pointers and keys on real models, against the models' own data."""
 
+import hands
 import numpy as np
 import torch
 from PySide6.QtCore import QPoint, Qt
@@ -7,10 +8,15 @@ from steps import picture, show
 
 from vitviz.app.panels.positions.panel import PositionsPanel
 from vitviz.app.widgets.pictures.gallery import Spot
-from vitviz.app.window import docks
 from vitviz.explain.internals import positions
 from vitviz.models.loading import load_model
 from vitviz.render.picture_rows import colored
+
+
+def subject(panel: PositionsPanel) -> str:
+    """Whose logits are drawn."""
+    split = panel.shown().split
+    return "" if split is None else split.subject
 
 
 def test_similarity_shows_the_map_of_the_position_that_is_pointed_at(opened, model, qtbot):
@@ -28,14 +34,14 @@ def test_similarity_shows_the_map_of_the_position_that_is_pointed_at(opened, mod
         panel.view, Qt.MouseButton.LeftButton, pos=panel.view.cell_box(Spot(1, 1, 1)).center().toPoint()
     )
     assert session.view.query == (1, 1)
-    panel.mode._pick("components")
+    hands.choose(panel.mode, "components")
     expected = np.round(positions.components(session.trace).colors * 255)
     np.testing.assert_allclose(panel.view.pictures[0].pixels, expected, atol=1)
-    panel.mode._pick("norm")
+    hands.choose(panel.mode, "norm")
     assert "× the mean" in panel.says.whole
-    panel.mode._pick("split")  # barred, with the reason
+    hands.choose(panel.mode, "split")  # barred, with the reason
     assert panel.mode.current == "norm"
-    assert "before the first layer" in panel.mode._barred["split"]
+    assert "before the first layer" in panel.mode.barred["split"]
     told = panel.mode.accessibleDescription()  # by ear too
     assert "in the logits cannot be chosen: " in told
     assert "before the first layer" in told
@@ -48,7 +54,7 @@ def test_a_resized_table_is_shown_beside_the_stored_one(opened, model, qtbot, tm
         session.open(photo=picture(tmp_path / "tall.png", (60, 120)), framing="fit")
     qtbot.waitUntil(lambda: panel.which.isVisible())
     assert "Interpolated from 8×8 to" in panel.changed.text()
-    panel.which._pick("both")
+    hands.choose(panel.which, "both")
     cells = [one.cells for one in panel.view.pictures[:2]]
     grid = session.trace.patches
     assert cells == [(8, 8), (grid.rows, grid.cols)]
@@ -60,7 +66,7 @@ def test_a_resized_table_is_shown_beside_the_stored_one(opened, model, qtbot, tm
     session.pin("class")
     captions = ["as stored", "as used", "class as stored", "class as used"]
     assert [one.caption for one in panel.view.pictures] == captions
-    panel.mode._pick("norm")
+    hands.choose(panel.mode, "norm")
     nearest = positions.change(session.trace).nearest
     np.testing.assert_allclose(
         panel.view.pictures[2].pixels, colored(nearest, float(nearest.min()), 1.0, "viridis"), atol=4
@@ -79,12 +85,12 @@ def test_logits_over_prefix_tokens_are_numbers(opened, qtbot):
     panel = opened(PositionsPanel, load_model(module, device="cpu"))
     panel.session.change(head=2)
     panel.session.pin((1, 2))
-    qtbot.waitUntil(lambda: panel._split is not None and panel._split.subject == "patch (1, 2)")
+    qtbot.waitUntil(lambda: subject(panel) == "patch (1, 2)")
     found = positions.split(panel.session.trace, 0, (1, 2))
     numbers = f"class {found.content[2, 0]:+.2f} {found.position[2, 0]:+.2f} = {found.logits[2, 0]:+.2f}"
     assert numbers.replace("-", "−") in panel.changed.text().replace("\u00a0", " ")
     assert panel.changed.isVisible()
-    panel.mode._pick("similarity")  # barred
+    hands.choose(panel.mode, "similarity")  # barred
     assert panel.mode.current == "split"
 
 
@@ -93,9 +99,9 @@ def test_logits_follow_the_query_and_a_key_is_read_in_numbers(opened, swin, qtbo
     session = panel.session
     session.change(layer=1, head=1)
     session.pin((5, 9))
-    qtbot.waitUntil(lambda: panel._split is not None and panel._split.subject == "patch (5, 9)")
+    qtbot.waitUntil(lambda: subject(panel) == "patch (5, 9)")
     assert panel.mode.current == "split"
-    assert "no table of positions" in panel.mode._barred["similarity"]
+    assert "no table of positions" in panel.mode.barred["similarity"]
     found = positions.split(session.trace, 1, (5, 9))
     assert [one.caption for one in panel.view.pictures] == ["content", "position", "sum", "attention"]
     limit = max(
@@ -122,9 +128,9 @@ def test_arrow_keys_read_the_keys_of_a_query_and_enter_makes_one_the_query(windo
     session = window.session
     session.change(layer=1, head=1)
     session.pin((5, 9))
-    panel = docks.reveal(window, "positions")
-    qtbot.waitUntil(lambda: panel._split is not None and panel._split.subject == "patch (5, 9)")
-    found = panel._split
+    panel = window.docks.reveal("positions")
+    qtbot.waitUntil(lambda: subject(panel) == "patch (5, 9)")
+    found = panel.shown().split
     window.activateWindow()
     qtbot.waitUntil(panel.view.isVisible)
     panel.view.setFocus(Qt.FocusReason.TabFocusReason)
@@ -144,7 +150,7 @@ def test_arrow_keys_read_the_keys_of_a_query_and_enter_makes_one_the_query(windo
     token = int(found.keys.reshape(4, 4)[3, expected[1]])
     qtbot.keyClick(panel.view, Qt.Key.Key_Return)
     assert session.view.query == divmod(token, 16)
-    qtbot.waitUntil(lambda: panel._split is not found)
+    qtbot.waitUntil(lambda: panel.shown().split is not found)
     assert panel.says.whole.startswith("Key (")  # the key is still read, now beside the new query's
     panel.mode.setFocus(Qt.FocusReason.TabFocusReason)
     qtbot.waitUntil(lambda: panel.view.hovered is None)
@@ -154,7 +160,7 @@ def test_arrow_keys_read_the_keys_of_a_query_and_enter_makes_one_the_query(windo
 def test_arrow_keys_still_move_the_query_where_there_are_no_keys_to_read(window, qtbot, photo, model):
     show(window, qtbot, photo, model)
     window.session.pin((3, 3))
-    panel = docks.reveal(window, "positions")
+    panel = window.docks.reveal("positions")
     qtbot.waitUntil(lambda: len(panel.view.pictures) > 0)
     window.activateWindow()
     qtbot.waitUntil(panel.view.isVisible)
@@ -169,8 +175,8 @@ def test_position_of_every_head_is_shown_and_a_click_takes_its_head_apart(opened
     session = panel.session
     session.change(layer=1)
     session.pin((5, 9))
-    qtbot.waitUntil(lambda: panel._split is not None and panel._split.subject == "patch (5, 9)")
-    panel.mode._pick("bias")
+    qtbot.waitUntil(lambda: subject(panel) == "patch (5, 9)")
+    hands.choose(panel.mode, "bias")
     qtbot.waitUntil(lambda: [one.caption for one in panel.view.pictures] == ["head 0", "head 1"])
     found = positions.split(session.trace, 1, (5, 9))
     seen = np.where(found.mask < 0, np.nan, found.position)
@@ -186,3 +192,23 @@ def test_position_of_every_head_is_shown_and_a_click_takes_its_head_apart(opened
     qtbot.waitUntil(lambda: len(panel.view.pictures) == 4)
     assert panel.mode.current == "split"
     assert session.view.query == (5, 9)
+
+
+def test_logits_that_come_late_do_not_take_the_place_of_a_table(opened, qtbot):
+    import timm
+
+    torch.manual_seed(4)
+    options = {"img_size": 56, "embed_dim": 48, "depth": 1, "num_heads": 3, "num_classes": 4}
+    module = timm.create_model("eva02_tiny_patch14_224", **options)  # a table, and rotations in the logits
+    panel = opened(PositionsPanel, load_model(module, device="cpu"))
+    qtbot.waitUntil(lambda: panel.shown().mode == "similarity")
+    assert panel.mode.barred == {}
+    hands.choose(panel.mode, "split")
+    assert panel.busy
+    hands.choose(panel.mode, "norm")
+    assert not panel.busy
+    qtbot.wait(300)
+    assert (panel.shown().mode, panel.shown().split) == ("norm", None)
+    hands.choose(panel.mode, "split")
+    qtbot.waitUntil(lambda: panel.shown().mode == "split")
+    assert [one.caption for one in panel.shown().pictures][-1] == "attention"

@@ -51,8 +51,10 @@ def test_as_many_are_listed_as_there_is_room_for(shown, panel, qtbot):
         qtbot.waitUntil(lambda height=height: panel.list.height() == height)
         found = shown.session.trace.predictions(panel.list.room)
         assert names(panel) == [one.label for one in found]
+        assert panel.shown().classes == tuple(one.index for one in found)
         assert panel.list.room == min(12, height // 28)
-        assert f"{len(found)} likeliest of 12 classes" in panel.says.whole
+        assert f"{len(found)} likeliest of 12 classes" in panel.shown().caption
+        assert panel.list.accessibleDescription() == panel.says.whole == panel.shown().caption
         qtbot.waitUntil(lambda: not panel.list.verticalScrollBar().isVisible())
 
 
@@ -99,6 +101,18 @@ def test_undo_takes_the_target_back(shown, panel, qtbot):
     shown.session.undo()
     assert shown.session.view.target is None
     assert panel.list.rows.bars[1].mark == ""
+
+
+def test_a_hidden_panel_shows_the_new_target_when_it_is_seen_again(shown, panel):
+    dock = panel.parentWidget().parentWidget()
+    dock.close()
+    assert not panel.isVisible()
+    before, second = panel.shown().bars, shown.session.trace.predictions(2)[1]
+    shown.session.change(target=second.index)
+    assert panel.shown().bars == before
+    dock.show()
+    dock.raise_()
+    assert [bar.mark for bar in panel.shown().bars][:2] == ["", "dot"]
 
 
 def test_search_by_words_and_by_number_with_rank_and_probability(window, qtbot, many, photo):

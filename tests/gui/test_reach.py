@@ -5,8 +5,6 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAccessible, QImage
 from PySide6.QtWidgets import QAbstractButton, QAbstractSlider, QApplication, QComboBox, QLineEdit, QWidget
 
-from vitviz.app.window import docks
-
 _CONTROLS = (QAbstractButton, QAbstractSlider, QComboBox, QLineEdit)
 
 
@@ -123,7 +121,7 @@ def test_the_keyboard_goes_round_all_panels(everything, qtbot):
     everything.photo.canvas.setFocus()
     seen = []
     for _ in range(len(everything.docks) + 1):
-        seen.append(docks.focused(everything))
+        seen.append(everything.docks.focused())
         qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_F6)
     assert seen == [None, *everything.docks]
-    assert docks.focused(everything) is None
+    assert everything.docks.focused() is None

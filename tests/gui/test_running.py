@@ -6,21 +6,21 @@ import pytest
 from PySide6.QtCore import Qt
 from steps import picture
 
-from vitviz.app.session import compute
+from vitviz.app.session import load
 
 
 @pytest.fixture
 def gate(monkeypatch):
     """Holds opening a photo until it is let through."""
     through, waiting = threading.Event(), threading.Event()
-    real = compute.open_image
+    real = load.open_image
 
     def held(path):
         waiting.set()
         assert through.wait(20)
         return real(path)
 
-    monkeypatch.setattr(compute, "open_image", held)
+    monkeypatch.setattr(load, "open_image", held)
     held.through, held.waiting = through, waiting
     yield held
     through.set()

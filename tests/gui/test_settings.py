@@ -33,6 +33,7 @@ def test_everything_that_is_promised_survives(shown, qtbot, qapp, photo):
         "temperature": 2.0,
         "method": "rollout",
         "fusion": "max",
+        "class_head": "class",
     }
     assert set(wanted) == set(REMEMBERED)
     shown.session.change(**wanted)
@@ -76,9 +77,7 @@ def test_a_layout_that_is_damaged_is_not_given_to_qt(qtbot, qapp, tmp_path):
     assert settings.data("layout") == whole
     stored = settings.text("layout")
     for place in (3, 60, len(stored) // 2):
-        settings._store.setValue(
-            "layout", stored[:place] + ("A" if stored[place] != "A" else "B") + stored[place + 1 :]
-        )
+        settings.put("layout", stored[:place] + ("A" if stored[place] != "A" else "B") + stored[place + 1 :])
         assert settings.data("layout").isEmpty()
 
 

@@ -12,7 +12,6 @@ from PySide6.QtCore import Qt
 from vitviz.app.main import make_window
 from vitviz.app.settings import Settings
 from vitviz.app.sources.samples import models, samples
-from vitviz.app.window import docks
 
 SCRIPT = """
 import sys
@@ -64,7 +63,7 @@ def test_the_window_is_painted_before_torch_is_imported_and_ends_in_order(photo,
 def test_a_panel_of_charts_that_was_left_open_waits_for_the_first_paint(qtbot, photo, tmp_path):
     left = make_window(Settings(tmp_path / "vitviz" / "window.ini"), "cpu")
     left.show()
-    docks.reveal(left, "statistics")
+    left.docks.reveal("statistics")
     left.close()
     left.deleteLater()
     said = start(tmp_path, "photo_opened", str(photo))
@@ -143,11 +142,12 @@ def test_a_photo_without_a_model_is_shown_by_the_one_used_last(window, monkeypat
 def test_the_chooser_lists_the_bundled_models_first(window, qtbot):
     window.commands["choose_model"].trigger()
     dialog = window.chooser
-    qtbot.waitUntil(lambda: dialog._shown.rowCount() > 100, timeout=90_000)
-    rows = dialog._table.rows
-    assert [row.name for row in rows[:3]] == ["demo/vit", "demo/deit", "demo/swin"]
-    assert [row.tokens for row in rows[:2]] == [145, 146]
-    assert rows[0].cells()[-1] == "bundled"
+    table = dialog.view.model()
+    qtbot.waitUntil(lambda: table.rowCount() > 100, timeout=90_000)
+    rows = [[table.index(row, column).data() for column in range(table.columnCount())] for row in range(3)]
+    assert [row[0] for row in rows] == ["demo/vit", "demo/deit", "demo/swin"]
+    assert [row[3] for row in rows[:2]] == ["145", "146"]
+    assert rows[0][-1] == "bundled"
     dialog.reject()
 
 

@@ -272,7 +272,8 @@ def test_a_slow_method_can_be_cancelled_and_what_was_shown_comes_back(shown, qtb
     assert shown.session.heatmap.method == "attention"
 
 
-def test_the_passes_of_a_class_stop_when_another_photo_is_asked_for(shown, qtbot, tmp_path, model):
+@pytest.mark.parametrize("strip", [False, True], ids=["alone", "the strip of layers waits for them too"])
+def test_the_passes_of_a_class_stop_when_another_method_is_asked_for(shown, qtbot, model, strip):
     reached, go = [], threading.Event()
 
     def first(*_):
@@ -287,6 +288,9 @@ def test_the_passes_of_a_class_stop_when_another_photo_is_asked_for(shown, qtbot
     try:
         qtbot.keyClick(shown.photo.canvas, "4")
         qtbot.waitUntil(lambda: bool(reached), timeout=20_000)
+        if strip:
+            qtbot.waitUntil(lambda: shown.panel("layers").busy)
+            qtbot.wait(200)  # until it waits for the model
         shown.session.change(method="attention")
         go.set()
         qtbot.wait(300)

@@ -16,7 +16,7 @@ from steps import show
 
 from vitviz.app import commands
 from vitviz.app.main import make_window, remembered_view
-from vitviz.app.session import compute
+from vitviz.app.session import model_list
 from vitviz.app.settings import Settings
 from vitviz.app.ui import number_format, theme
 from vitviz.app.widgets.charts.bar_list import Bar, BarList
@@ -119,7 +119,7 @@ def test_everything_that_takes_the_focus_has_a_name(shown, qtbot):
 
 
 def test_no_key_is_given_twice():
-    keys = [key for command in commands.COMMANDS for key in command.keys]
+    keys = [key for command in commands.commands() for key in command.keys]
     assert len(keys) == len(set(keys))
 
 
@@ -139,7 +139,7 @@ def listed(monkeypatch):
         Entry("swin_tiny_patch4_window7_224", 28_288_354, (224, 224), 3136, False),
         Entry("vit_base_patch16_224", 86_567_656, (224, 224), 197, True),
     ]
-    monkeypatch.setattr(compute, "catalog", lambda _: entries)
+    monkeypatch.setattr(model_list, "catalog", lambda _: entries)
     return entries
 
 
@@ -176,7 +176,7 @@ def test_the_list_of_models_is_there_at_once_the_second_time_and_follows_what_ca
     hands.press(window, "Esc")
     through = threading.Event()
     more = [*listed, Entry("vit_tiny_patch16_224", 5_717_416, (224, 224), 197, True)]
-    monkeypatch.setattr(compute, "catalog", lambda _: more if through.wait(20) else [])
+    monkeypatch.setattr(model_list, "catalog", lambda _: more if through.wait(20) else [])
     hands.press(window, "Ctrl+M")
     dialog = window.chooser
     assert dialog._shown.rowCount() == 3

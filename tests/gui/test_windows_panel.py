@@ -1,5 +1,6 @@
 """The panel of windows: real pointers and keys on real models, against the models' own data."""
 
+import hands
 import numpy as np
 import torch
 from PIL import Image
@@ -7,6 +8,7 @@ from PySide6.QtCore import QPoint, QRectF, Qt
 from PySide6.QtGui import QColor, QImage, QPalette
 from PySide6.QtWidgets import QWidget
 
+import vitviz
 from vitviz.app.panels.windows.panel import WindowsPanel
 from vitviz.app.widgets.pictures.gallery import Spot
 from vitviz.app.widgets.windows.shift_view import ShiftView
@@ -86,7 +88,7 @@ def test_the_shift_carries_every_token_to_where_the_window_cuts_it(opened, swin,
 def test_playing_runs_from_the_photo_to_the_windows_and_back(opened, swin, qtbot):
     panel = opened(WindowsPanel, swin)
     panel.session.change(layer=1)
-    panel._animation.setDuration(120)
+    panel.animation.setDuration(120)
     seen = []
     panel.slider.valueChanged.connect(seen.append)
     qtbot.mouseClick(panel.play, Qt.MouseButton.LeftButton)
@@ -105,11 +107,11 @@ def test_a_click_opens_the_windows_matrices_and_a_matrix_selects_its_head(opened
     session.change(layer=1)
     panel.view.set_progress(0)
     qtbot.mouseClick(panel.view, Qt.MouseButton.LeftButton, pos=token_at(panel.view, 0, 0))
-    qtbot.waitUntil(lambda: panel.matrix.isVisible())
+    qtbot.waitUntil(lambda: panel.matrix.view.isVisible())
     assert session.view.query == (0, 0)
     layer = session.trace.layers[1]
     window, _ = layer.layout.windows.slot(0)
-    shown = panel.matrix.pictures
+    shown = panel.matrix.view.pictures
     assert [one.caption for one in shown] == ["head 0", "bias", "head 1", "bias", "masked"]
     attention = layer.attention()[window]
     bias = positions.position_bias(session.trace, layer)
@@ -119,33 +121,37 @@ def test_a_click_opens_the_windows_matrices_and_a_matrix_selects_its_head(opened
     )
     white = (shown[4].pixels > 128).all(-1)
     np.testing.assert_array_equal(white, layer.layout.windows.masked(window))
-    qtbot.mouseClick(panel.matrix, Qt.MouseButton.LeftButton, pos=panel.matrix.boxes()[2].center().toPoint())
+    qtbot.mouseClick(
+        panel.matrix.view, Qt.MouseButton.LeftButton, pos=panel.matrix.view.boxes()[2].center().toPoint()
+    )
     assert (session.view.head, session.view.method) == (1, "attention")
-    assert [one.caption for one in panel.matrix.pictures] == ["head 1", "bias", "masked"]
-    qtbot.mouseClick(panel.matrix, Qt.MouseButton.LeftButton, pos=panel.matrix.boxes()[0].center().toPoint())
-    assert (session.view.head, len(panel.matrix.pictures)) == (None, 5)
-    qtbot.mouseClick(panel.close_matrix, Qt.MouseButton.LeftButton)
-    assert not panel.matrix.isVisible()
+    assert [one.caption for one in panel.matrix.view.pictures] == ["head 1", "bias", "masked"]
+    qtbot.mouseClick(
+        panel.matrix.view, Qt.MouseButton.LeftButton, pos=panel.matrix.view.boxes()[0].center().toPoint()
+    )
+    assert (session.view.head, len(panel.matrix.view.pictures)) == (None, 5)
+    qtbot.mouseClick(panel.matrix.close, Qt.MouseButton.LeftButton)
+    assert not panel.matrix.view.isVisible()
     session.change(layer=0)  # not shifted
     qtbot.keyClick(panel.view, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: panel.matrix.isVisible())
-    assert [one.caption for one in panel.matrix.pictures] == ["head 0", "bias", "head 1", "bias"]
-    assert "no pair is masked" in panel.matrix_says.whole
+    qtbot.waitUntil(lambda: panel.matrix.view.isVisible())
+    assert [one.caption for one in panel.matrix.view.pictures] == ["head 0", "bias", "head 1", "bias"]
+    assert "no pair is masked" in panel.matrix.says.whole
 
 
 def test_enter_opens_the_window_of_the_selected_token_and_its_legend(opened, swin, qtbot):
     panel = opened(WindowsPanel, swin)
     panel.session.change(layer=1)
     qtbot.keyClick(panel.view, Qt.Key.Key_Return)
-    assert not panel.matrix.isVisible()  # nothing is selected
+    assert not panel.matrix.view.isVisible()  # nothing is selected
     panel.session.pin((0, 5))
     about = panel.legend.text()
     qtbot.keyClick(panel.view, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: panel.matrix.isVisible())
+    qtbot.waitUntil(lambda: panel.matrix.view.isVisible())
     windows = panel.session.trace.layers[1].layout.windows
-    assert panel.matrix_says.whole.startswith(f"Window {windows.slot(5)[0]} of layers.0.blocks.1.attn: bias ")
-    assert "column: one that is looked at" in panel.legend.text()
-    panel.close_matrix.click()
+    assert panel.matrix.says.whole.startswith(f"Window {windows.slot(5)[0]} of layers.0.blocks.1.attn: bias ")
+    assert "Row: query; column: key." in panel.legend.text()
+    panel.matrix.close.click()
     assert panel.legend.text() == about
 
 
@@ -163,7 +169,7 @@ def test_a_padded_layer_says_all_of_its_caption_and_merges_on_the_photo_alone(op
     assert panel.view.scene.frame == (20, 16)
     before = panel.view.unit
     assert panel.play.isEnabled()
-    panel.mode._pick("merge")
+    hands.choose(panel.mode, "merge")
     assert panel.view.frame == (18, 14)
     assert panel.view.unit > before
     assert not panel.play.isEnabled()  # merging has no shift to play
@@ -175,30 +181,30 @@ def test_a_cell_of_a_matrix_is_read_by_pointer_and_keys(opened, swin, qtbot):
     session.change(layer=1)
     session.pin((0, 0))
     qtbot.keyClick(panel.view, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: panel.matrix.isVisible() and len(panel.matrix.pictures) == 5)
-    whole = panel.matrix_says.whole
+    qtbot.waitUntil(lambda: panel.matrix.view.isVisible() and len(panel.matrix.view.pictures) == 5)
+    whole = panel.matrix.says.whole
     layer = session.trace.layers[1]
     windows = layer.layout.windows
     window, _ = windows.slot(0)
     attention = layer.attention()[window]
     bias = positions.position_bias(session.trace, layer)
     names = ["({}, {})".format(*layer.layout.place(int(token))) for token in windows.index[window]]
-    qtbot.mouseMove(panel.matrix, panel.matrix.cell_box(Spot(2, 6, 2)).center().toPoint())
-    told = panel.matrix_says.whole
+    qtbot.mouseMove(panel.matrix.view, panel.matrix.view.cell_box(Spot(2, 6, 2)).center().toPoint())
+    told = panel.matrix.says.whole
     assert told.startswith(f"Head 1, {names[6]} → {names[2]}: ")
     assert f"bias {bias[1, 6, 2]:+.2f}".replace("-", "−") in told
     assert f"{attention[1, 6, 2] * 16:.1f}× uniform" in told
     assert ("masked" in told) == windows.masked(window)[6, 2]
-    qtbot.mouseMove(panel.matrix, QPoint(1, 1))
-    assert panel.matrix_says.whole == whole
-    qtbot.keyClick(panel.matrix, Qt.Key.Key_Right)
-    qtbot.keyClick(panel.matrix, Qt.Key.Key_Down)
-    assert panel.matrix_says.whole.startswith(f"Head 0, {names[1]} → {names[1]}: ")
-    assert panel.matrix.accessibleDescription() == panel.matrix_says.whole
+    qtbot.mouseMove(panel.matrix.view, QPoint(1, 1))
+    assert panel.matrix.says.whole == whole
+    qtbot.keyClick(panel.matrix.view, Qt.Key.Key_Right)
+    qtbot.keyClick(panel.matrix.view, Qt.Key.Key_Down)
+    assert panel.matrix.says.whole.startswith(f"Head 0, {names[1]} → {names[1]}: ")
+    assert panel.matrix.view.accessibleDescription() == panel.matrix.says.whole
     for _ in range(15):  # over the right edge into the bias beside it
-        qtbot.keyClick(panel.matrix, Qt.Key.Key_Right)
-    assert panel.matrix.hovered == Spot(1, 1, 0)
-    qtbot.keyClick(panel.matrix, Qt.Key.Key_Return)
+        qtbot.keyClick(panel.matrix.view, Qt.Key.Key_Right)
+    assert panel.matrix.view.hovered == Spot(1, 1, 0)
+    qtbot.keyClick(panel.matrix.view, Qt.Key.Key_Return)
     assert session.view.head == 0
 
 
@@ -224,7 +230,7 @@ def test_the_next_layer_beside_it_and_merging_down_to_the_first_patches(opened, 
     assert session.hover.patch in {(6, 8), (7, 8), (6, 9), (7, 9)}
     assert panel.other.focus.cell == (3, 4)
     session.change(layer=2)
-    panel.mode._pick("merge")
+    hands.choose(panel.mode, "merge")
     session.pin((6, 8))
     assert [(rows, columns) for _, rows, columns in panel.view.focus.nested] == [(2, 2)]
     # the photo of 64 pixels was enlarged to 71 before the middle was taken, so 8 of the input are 7.2 of it
@@ -239,7 +245,7 @@ def test_the_next_layer_beside_it_and_merging_down_to_the_first_patches(opened, 
 def test_regions_are_coloured_as_the_mask_has_them(opened, swin):
     panel = opened(WindowsPanel, swin)
     panel.session.change(layer=1)
-    panel.mode._pick("regions")
+    hands.choose(panel.mode, "regions")
     assert panel.view.progress == 2
     windows = panel.session.trace.layers[1].layout.windows
     painted = np.full(windows.padded, -1)
@@ -266,20 +272,20 @@ def test_hovering_is_done_within_a_frame(opened, swin, qtbot):
     assert sorted(times)[6] < 0.016
 
 
-def test_following_the_pointer_draws_only_what_stands_out(opened, swin, qtbot, monkeypatch):
+def test_following_the_pointer_draws_only_what_stands_out(opened, swin, qtbot):
     panel = opened(WindowsPanel, swin)
     panel.session.change(layer=1)
-    panel.view.repaint()
-    drawn = []
-    monkeypatch.setattr(panel.view, "_draw_pieces", lambda *_: drawn.append("photo"))
-    monkeypatch.setattr(panel.view, "_draw_lines", lambda *_: drawn.append("lines"))
-    before = panel.view.grab().toImage()
+    qtbot.mouseMove(panel.view, token_at(panel.view, 4, 8))
+    qtbot.wait(1)  # the sentence above has its place
+    before, kept = panel.view.grab().toImage(), panel.view.backdrop
+    assert kept is not None
     qtbot.mouseMove(panel.view, token_at(panel.view, 4, 9))
     assert panel.view.grab().toImage() != before
-    assert drawn == []
+    assert panel.view.backdrop is kept  # photo and lines
     panel.slider.setValue(50)
+    assert panel.view.backdrop is None
     panel.view.repaint()
-    assert drawn == ["photo", "lines"]
+    assert panel.view.backdrop.toImage() != kept.toImage()
 
 
 def painted(view: ShiftView) -> QImage:
@@ -303,9 +309,9 @@ def test_what_is_kept_for_the_pointer_is_never_stale(opened, qtbot):
         panel.view.setPalette(QPalette(QColor(30, 30, 34)))
 
     steps = (
-        lambda: panel.slider.setValue(60), lambda: panel.slider.setValue(200), lambda: panel.mode._pick("regions"),
-        resize, darken, lambda: panel.mode._pick("shift"), lambda: panel.slider.setValue(0),
-        lambda: panel.mode._pick("merge"), lambda: session.change(layer=2),
+        lambda: panel.slider.setValue(60), lambda: panel.slider.setValue(200), lambda: hands.choose(panel.mode, "regions"),
+        resize, darken, lambda: hands.choose(panel.mode, "shift"), lambda: panel.slider.setValue(0),
+        lambda: hands.choose(panel.mode, "merge"), lambda: session.change(layer=2),
     )  # fmt: skip
     for step in steps:
         painted(panel.view)  # what is kept is from before the step
@@ -339,7 +345,30 @@ def test_what_is_saved_is_what_is_shown(opened, swin, qtbot, tmp_path, monkeypat
     assert saved("photo") == "windows"
     panel.slider.setValue(150)
     assert saved("rolled") == "shifted"
-    panel.mode._pick("merge")
+    hands.choose(panel.mode, "merge")
     assert saved("merged") == "merge"
-    panel.mode._pick("regions")
+    hands.choose(panel.mode, "regions")
     assert saved("regions") == "shifted"
+
+
+def test_the_matrices_that_are_saved_are_those_that_are_shown(opened, swin, qtbot, tmp_path, monkeypatch):
+    panel = opened(WindowsPanel, swin)
+    session = panel.session
+    session.change(layer=1, head=1)
+    hands.choose(panel.mode, "shift")
+    qtbot.mouseClick(panel.both, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.other.width() > 100)
+    qtbot.mouseClick(panel.other, Qt.MouseButton.LeftButton, pos=token_at(panel.other, 6, 6))
+    qtbot.waitUntil(lambda: panel.matrix.view.isVisible())
+    session.pin((0, 0))  # a token of another window
+    qtbot.mouseMove(panel.view, QPoint(1, 1))
+    assert panel.shown().matrices.layer is session.trace.layers[2]
+    target = tmp_path / "matrix.png"
+    monkeypatch.setattr("vitviz.app.panels.plate_panel.ask_target", lambda *_: target)
+    with qtbot.waitSignal(session.noted, timeout=20_000):
+        qtbot.mouseClick(panel.export, Qt.MouseButton.LeftButton)
+    options = {"layer": 2, "head": 1, "query": (13, 13), "colormap": session.view.colormap}
+    expected = vitviz.plate(session.trace, "matrix", **options)
+    with Image.open(target) as image:
+        assert image.info["Plate"] == "matrix"
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))

@@ -12,7 +12,7 @@ from vitviz.app.panels.catalog import PANELS
 from vitviz.app.ui import theme
 from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet, broken
 from vitviz.app.widgets.charts.bar_list import Bar, BarList
-from vitviz.app.widgets.matrix.heat_table import Cell, CellTable, Table
+from vitviz.app.widgets.matrix.heat_table import Cell, HeatCells, HeatTable
 from vitviz.app.widgets.mosaic.labels import Labels, draw
 from vitviz.app.widgets.mosaic.layout import plan
 from vitviz.render.colors import lookup_table
@@ -127,10 +127,10 @@ def test_a_title_has_one_line_and_gives_way(qapp):
 
 def test_numbers_of_low_rows_are_whole(qtbot):
     """As beside the 24 × 24 heads of a Swin's last layers."""
-    view = CellTable()
+    view = HeatTable()
     names = tuple(str(number) for number in range(24))
     view.set_colors(lookup_table("viridis"))
-    view.set_table(Table(np.eye(24), names, names, square=True))
+    view.set_table(HeatCells(np.eye(24), names, names, square=True))
     view.resize(200, 150)
     view.show()
     qtbot.waitExposed(view)
@@ -202,7 +202,7 @@ def test_a_dot_beside_or_above_a_number_hides_nothing_of_it(qtbot, wide):
     """However narrow: ink of the dot and of the number, each alone, is as much as that of both."""
 
     def ink(words: str, dotted: bool) -> int:
-        table = Table(
+        table = HeatCells(
             np.zeros((1, 12)), ("one",), tuple("abcdefghijkl"), words=((words, *[""] * 11),),
             dotted=((0, 0),) if dotted else (),
         )  # fmt: skip
@@ -214,7 +214,7 @@ def test_a_dot_beside_or_above_a_number_hides_nothing_of_it(qtbot, wide):
         ]
         return sum(grey) - len(grey) * min(grey)
 
-    view = CellTable()
+    view = HeatTable()
     qtbot.addWidget(view)
     view.set_colors(np.zeros((256, 3), np.uint8))
     view.resize(400, 120)

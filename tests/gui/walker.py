@@ -43,7 +43,7 @@ class Walker:
         self.weights.write_bytes(b"no weights")
         self.keys = [
             key
-            for command in commands.COMMANDS
+            for command in commands.commands()
             if command.name not in DIALOGS
             for key in (*command.keys, *command.stage_keys)
         ] + ["Tab", "Shift+Tab", "F6", "Shift+F6"]
@@ -154,7 +154,7 @@ class Walker:
 
     def command(self, name):
         """Give a command by its keys, or by the menu."""
-        command = next(one for one in commands.COMMANDS if one.name == name)
+        command = next(one for one in commands.commands() if one.name == name)
         if command.keys and self.chance.random() < 0.7:
             hands.press(self.window, command.keys[0])
         else:
@@ -237,7 +237,7 @@ class Walker:
     def open_photo(self, way=None):
         """Drop, paste or pick a photo, or go to the next one."""
         way, photo = way or next(self.ways), self.chance.choice(self.photos)
-        before = self.window.session._wanted
+        before = self.window.session.opening.wanted
         if way in ("file", "folder"):
             hands.drop(self.stage(), hands.files(photo.parent if way == "folder" else photo))
         elif way == "picture":
@@ -253,7 +253,7 @@ class Walker:
             self.pick("File", "Open recent", self.chance.choice(self.photos).name)
         else:
             hands.press(self.window, "Alt+Right" if way == "next" else "Alt+Left")
-        self.happened[f"photo: {way}"] += self.window.session._wanted is not before
+        self.happened[f"photo: {way}"] += self.window.session.opening.wanted is not before
 
     def open_weights(self):
         """Drop a file of weights."""

@@ -1,7 +1,7 @@
 """Every method's parts written out naively: timm's unfused attention, autograd on stored N×N, dense matrices, in float64.
 
-Of a trace only its model, its framed photo and the names of its layers are taken: grids, prefix tokens, windows, merges and
-readouts are asked of timm.
+Of a trace only its model, its framed photo and the names of its layers are taken: grids, prefix tokens, windows, merges
+and readouts are taken from timm.
 """
 
 import copy
@@ -87,7 +87,7 @@ class _Unfused(TorchFunctionMode):
 
 @dataclass
 class Reference:
-    """What a plain implementation has in its hands: per layer A, ∇A (windows×heads×n×n) and the module's input with its
+    """What a plain implementation computes: per layer A, ∇A (windows×heads×n×n) and the module's input with its
     gradient; the gradient at the pixels.
     """
 
@@ -127,7 +127,7 @@ def reference(trace: Trace, target: int) -> Reference:
 
 
 class _Weights(nn.Module):
-    """Stands in for a block's attention: applies given weights to whatever comes."""
+    """Replaces a block's attention: applies given weights to its input."""
 
     def __init__(self, weights: Tensor) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class _Weights(nn.Module):
 
 
 class _Given(nn.Module):
-    """Stands in for a block's attention: gives what is known of each slot, whatever comes."""
+    """Replaces a block's attention: returns given values of each slot, whatever the input."""
 
     def __init__(self, slots: Tensor) -> None:
         super().__init__()
@@ -183,7 +183,7 @@ def patches(trace: Trace, tokens: Matrix, index: int = 0) -> Matrix:
 
 
 def _pushed(trace: Trace, index: int, stand_in: nn.Module, tokens: Tensor) -> Matrix:
-    """What timm's own roll, pad, partition, reverse and roll back make of tokens×d round a stand-in for the attention."""
+    """tokens×d through timm's own roll, pad, partition, reverse and roll back, with a replacement for the attention."""
     block = _block(trace, index)
     push = getattr(block, "_attn", None) or block._shifted_window_attn
     kept, block.attn = block.attn, stand_in

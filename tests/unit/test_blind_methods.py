@@ -156,7 +156,7 @@ def test_rollout_of_a_patch_down_to_every_layer(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "stages" in kind])
 def test_the_models_in_stages_shift_pad_and_merge_with_odd_edges(kind: str) -> None:
-    """Or the comparisons with them would prove less than they say."""
+    """Checks the references themselves: otherwise comparisons with them prove less."""
     trace, expected = known(kind)
     merges = [parts for index in range(len(trace.layers)) if (parts := merge(trace, index)) is not None]
     assert len(merges) == 2

@@ -102,9 +102,9 @@ def test_the_catalog_is_quick():
 
 
 def test_a_name_that_is_not_in_the_index_is_measured(monkeypatch):
-    index = dict(architectures._read_index())
+    index = dict(architectures.read_index())
     expected = index.pop("vit_tiny_patch16_224")
-    monkeypatch.setattr(architectures, "_read_index", lambda: index)
+    monkeypatch.setattr(architectures, "read_index", lambda: index)
     assert known()["vit_tiny_patch16_224"] == expected
 
 

@@ -68,7 +68,7 @@ def naive_relevance(trace: Trace, expected: Reference) -> Matrix:
 
 
 def came_past(trace: Trace) -> Matrix:
-    """The readout's part of R that is I still, only merged."""
+    """The readout's row of the identity part of R, merged."""
     if pooled(trace):
         return np.zeros(prefixes(trace) + np.prod(grid(trace, 0)))
     return readout(trace, composed(trace, lambda _index, result: result))
@@ -169,7 +169,7 @@ def test_gradient_times_attention_in_every_layer_head_and_direction(kind: str) -
                 row = vitviz.explain(trace, "gradient_attention", **options)
                 scale = np.abs(
                     expected.contributions()[index]
-                ).max()  # a head may speak against a class all over
+                ).max()  # all weights of a head may lower a class
                 np.testing.assert_allclose(row.values, patches(trace, chosen[0, 0], index), atol=1e-4 * scale)
                 continue
             tokens = dense(trace, index, chosen)
@@ -201,7 +201,7 @@ def test_gradcam(kind: str) -> None:
         signed = (z * weights).sum(-1)
         map_ = vitviz.explain(trace, "gradcam", target=TARGET, layer=index)
         difference = map_.values - patches(trace, np.maximum(signed, 0), index)
-        assert np.abs(difference).max() <= 1e-4 * np.abs(signed).max()  # a map may be 0 all over
+        assert np.abs(difference).max() <= 1e-4 * np.abs(signed).max()  # all of a map may be 0
         assert np.abs(signed).max() > 0
     np.testing.assert_array_equal(vitviz.explain(trace, "gradcam", target=TARGET).values, map_.values)
 
@@ -290,7 +290,7 @@ def test_wrong_options_are_told(method: str, options: dict[str, object], sentenc
 
 
 def test_numpys_numbers_will_do() -> None:
-    """What argmax and the like give."""
+    """NumPy's integers, as argmax gives them."""
     trace, _ = known("ViT")
     options = {"target": 4, "layer": 1, "head": 2, "query": (1, 2), "direction": "to"}
     wanted = vitviz.explain(trace, "gradient_attention", **options)

@@ -1,4 +1,4 @@
-"""The command line: what it imports, what it says, what it leaves with."""
+"""The command line: what it imports, what it prints, its exit status."""
 
 import json
 import os

@@ -124,7 +124,7 @@ def test_a_map_is_what_python_gives_with_the_same_options(folder, words, method,
         ),
         (["--method", "rollout", "--target", "1"], "rollout takes no option target; it takes: fusion"),
         (["--method", "attention", "--own"], "attention takes no option own"),
-        (["--method", "rollout", "--pixels"], "rollout says nothing of single pixels"),
+        (["--method", "rollout", "--pixels"], "rollout has no values of single pixels"),
     ],
 )
 def test_what_does_not_fit_is_told(folder, capsys, words, sentence):

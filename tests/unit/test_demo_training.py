@@ -1,6 +1,7 @@
 """Training the bundled models: batches tell the truth, learners compute what timm computes, a run can be resumed."""
 
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from vitviz.demo.initial_weights import grow_distillation
 from vitviz.demo.learners import PlainLearner, SwinLearner
 from vitviz.demo.muon import Muon, orthogonal
 from vitviz.demo.pool import CELLS, SIDE, Pool, training_pool
-from vitviz.demo.scenes import cover_by_class, scene
+from vitviz.demo.scenes import scene
 from vitviz.demo.score import score
 from vitviz.demo.shapes import CLASSES
 from vitviz.demo.views import varied, whole
@@ -33,12 +34,24 @@ def pool():
     return Pool(pictures, kinds, cover)
 
 
+def cover_by_class(drawn, cells):
+    """The share of each patch that each class covers, cells×cells×(classes + 1); the last is background."""
+    shares = np.zeros((cells, cells, len(CLASSES) + 1))
+    side = SIDE // cells
+    for row, col in np.ndindex(cells, cells):
+        for kind, mask in zip(drawn.kinds, drawn.masks, strict=True):
+            part = mask[row * side : (row + 1) * side, col * side : (col + 1) * side]
+            shares[row, col, CLASSES.index(kind)] += part.mean() / 255
+    shares[..., -1] = np.clip(1 - shares.sum(axis=-1), 0, 1)
+    return shares
+
+
 def test_whole_scenes_carry_their_labels(pool):
     batch = whole(pool, np.arange(24), 12)
     for n in range(24):
         drawn = scene(n, SIDE)
         assert torch.allclose(batch.weights[n], torch.from_numpy(drawn.weights))
-        assert np.allclose(batch.dense[n].numpy(), cover_by_class(drawn, 12, 12), atol=0.01)
+        assert np.allclose(batch.dense[n].numpy(), cover_by_class(drawn, 12), atol=0.01)
 
 
 @pytest.mark.parametrize(("patches", "grid"), [(None, 12), (None, 6), (8, 12), (6, 12)])
@@ -155,29 +168,48 @@ def test_the_score_counts_each_kind_of_scene():
     assert (found.top1, found.one, found.both, found.two) == (0.5, 2, 0.5, 2)
 
 
+@pytest.fixture
+def _interrupts():
+    """Training takes over what Ctrl+C does; it is given back."""
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for one, handler in before.items():
+        signal.signal(one, handler)
+
+
+@pytest.mark.usefixtures("_interrupts")
 def test_a_stopped_training_goes_on_where_it_was(tmp_path, monkeypatch, pool):
     plan = train.Plan(24, batch=8, windows=((0.5, 6),))
+    stop_at: list[int] = []
 
-    def run(pictures, folder):
-        made = train.Run(
-            "vit", train.Plan(pictures, 8, plan.windows), pool, pool, folder, 0, torch.device("cpu")
-        )
-        # The schedule is that of the whole plan in both cases.
-        made.plan = plan
-        while made.done < pictures:
-            made._step(made._batch())
-            made.done += 8
-        made.save()
-        return made.learner.state_dict()
+    def varied(*asked):
+        drawn.append(len(drawn) + 1)
+        if drawn[-1] in stop_at:
+            signal.raise_signal(signal.SIGINT)
+        return whole_pool(*asked)
 
-    whole_way, in_parts = tmp_path / "a", tmp_path / "b"
-    whole_way.mkdir()
-    in_parts.mkdir()
-    expected = run(24, whole_way)
-    run(16, in_parts)
-    resumed = run(24, in_parts)
-    for key, value in expected.items():
-        assert torch.allclose(value, resumed[key], atol=1e-6), key
+    drawn: list[int] = []
+    whole_pool = train.varied
+    monkeypatch.setattr(train, "varied", varied)
+
+    def run(folder):
+        folder.mkdir(exist_ok=True)
+        drawn.clear()
+        made = train.Run("vit", plan, pool, pool, folder, 0, torch.device("cpu"))
+        made.learn()
+        return made
+
+    expected = run(tmp_path / "a")
+    assert (expected.done, len(drawn)) == (24, 3)
+    stop_at.append(2)
+    with pytest.raises(SystemExit, match="vit stopped at 16 pictures; run again to go on"):
+        run(tmp_path / "b")
+    stop_at.clear()
+    resumed = run(tmp_path / "b")
+    assert (resumed.done, len(drawn)) == (24, 1)
+    found = resumed.learner.state_dict()
+    for key, value in expected.learner.state_dict().items():
+        assert torch.allclose(value, found[key], atol=1e-6), key
 
 
 def test_pools_are_drawn_once(tmp_path, monkeypatch, capsys):
@@ -190,6 +222,7 @@ def test_pools_are_drawn_once(tmp_path, monkeypatch, capsys):
     assert np.array_equal(first.pictures[2], scene(2, SIDE).picture)
 
 
+@pytest.mark.usefixtures("_interrupts")
 def test_the_command_trains_writes_weights_and_a_card(tmp_path, monkeypatch, pool):
     monkeypatch.setattr(train, "training_pool", lambda *_: pool)
     monkeypatch.setattr(train, "validation_pool", lambda *_: pool)

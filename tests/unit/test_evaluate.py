@@ -1,4 +1,4 @@
-"""`vitviz evaluate`: its table, what it says of photos and labels that will not do, and going on where it was stopped."""
+"""`vitviz evaluate`: its table, its errors for unusable photos and labels, and continuing where it was stopped."""
 
 import csv
 import os
@@ -17,7 +17,7 @@ from small_models import VIT, small
 
 import vitviz
 from vitviz.batch import evaluate, subjects
-from vitviz.batch.scores_table import Table
+from vitviz.batch.scores_table import ScoreTable
 from vitviz.cli import evaluate as command
 from vitviz.cli import main
 from vitviz.errors import VitvizError
@@ -37,7 +37,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _loads(monkeypatch, weights):
-    """`--model small` is that ViT, so that the tests need no format that a weight file would have to be recognised by."""
+    """`--model small` is that ViT, so that the tests do not depend on recognising a weight file."""
     loading = import_module("vitviz.models.loading")
     real = loading.load_model
     module = small("vit_tiny_patch16_224", **VIT)
@@ -51,7 +51,7 @@ def _loads(monkeypatch, weights):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two photos and, between them in the order of names, one that is none."""
+    """Two photos and, between them in the order of names, a file that is no photo."""
     inside = tmp_path / "photos"
     inside.mkdir()
     for name, seed in (("a.png", 1), ("c.jpg", 2)):
@@ -117,17 +117,17 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_table(folder, tmp_path, ca
     (folder / "b.png").unlink()
     whole, parts = tmp_path / "whole.csv", tmp_path / "parts.csv"
     assert run(folder, whole) == 0
-    add = Table.add
+    add = ScoreTable.add
 
     def once(self, rows):
         add(self, rows)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Table, "add", once)
+    monkeypatch.setattr(ScoreTable, "add", once)
     assert run(folder, parts) == 130
-    assert "goes on" in capsys.readouterr().err
+    assert "continues from" in capsys.readouterr().err
     assert {Path(row["photo"]).name for row in lines(parts)} == {"a.png"}
-    monkeypatch.setattr(Table, "add", add)
+    monkeypatch.setattr(ScoreTable, "add", add)
     with open(parts, "ab") as file:  # killed while it wrote the next line
         file.write(b"photos/c.jpg,predic")
     seen = []
@@ -160,17 +160,27 @@ def test_batches_of_any_size_give_the_same_table(folder, tmp_path):
     np.testing.assert_allclose(tables[2], tables[0], atol=1e-5)
 
 
+ASKED = ["evaluate", "--scenes", "8", "--methods", "rollout", "--steps", "6", "--random", "3"]
+ASKED += ["--device", "cpu", "--out"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The table of a program that was not stopped."""
+    out = tmp_path_factory.mktemp("scenes") / "whole.csv"
+    assert main([*ASKED, str(out)]) == 0
+    return out
+
+
 STOPS = [(signal.SIGINT, 130)] + ([(signal.SIGKILL, -signal.SIGKILL)] if hasattr(signal, "SIGKILL") else [])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 @pytest.mark.parametrize(("stop", "status"), STOPS, ids=["interrupted", "killed"][: len(STOPS)])
-def test_a_stopped_program_goes_on_to_the_table_of_one_that_was_not(tmp_path, stop, status):
-    out, whole = tmp_path / "scenes.csv", tmp_path / "whole.csv"
-    asked = ["evaluate", "--scenes", "8", "--methods", "rollout", "--steps", "10", "--random", "5"]
-    asked += ["--device", "cpu", "--out"]
+def test_a_stopped_program_goes_on_to_the_table_of_one_that_was_not(tmp_path, whole, stop, status):
+    out = tmp_path / "scenes.csv"
     place = {**os.environ, "PYTHONPATH": str(Path(vitviz.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, "-m", "vitviz", *asked, str(out)]
+    words = [sys.executable, "-m", "vitviz", *ASKED, str(out)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
     def hear() -> None:  # a shell lets its background jobs ignore interrupts, and children inherit that
@@ -183,9 +193,8 @@ def test_a_stopped_program_goes_on_to_the_table_of_one_that_was_not(tmp_path, st
         process.send_signal(stop)
         assert process.wait(60) == status
     kept = out.read_bytes()
-    assert main([*asked, str(whole)]) == 0
     assert 2 < kept.count(b"\n") - 1 < len(lines(whole))  # or nothing was stopped
-    assert main([*asked, str(out)]) == 0
+    assert main([*ASKED, str(out)]) == 0
     assert out.read_bytes().startswith(kept[: kept.rfind(b"\n") + 1])  # what was there is not computed again
     keys = ("photo", "asked", "method", "grid", "points", "target", "seed")
     for one, other in zip(lines(out), lines(whole), strict=True):

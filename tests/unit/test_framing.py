@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import timm
 from framings import MEAN, SIZES, STD, config, noise, timms_input
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from timm.data import create_transform
@@ -45,7 +45,6 @@ def test_every_interpolation_of_timms_is_followed(interpolation: str) -> None:
         )
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.tuples(st.integers(1, 600), st.integers(1, 600)),
     st.tuples(st.integers(16, 96), st.integers(16, 96)),
@@ -193,7 +192,6 @@ configs = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
 @given(sizes, configs)
 def test_fit_pads_less_than_one_multiple_of_one_side(size: tuple[int, int], wanted: DataConfig) -> None:
     framing = frame(size, wanted, "fit")
@@ -210,7 +208,6 @@ def test_fit_pads_less_than_one_multiple_of_one_side(size: tuple[int, int], want
         )
 
 
-@settings(max_examples=200, deadline=None)
 @given(sizes, configs)
 def test_fit_asked_again_with_its_own_answer_gives_the_same(
     size: tuple[int, int], wanted: DataConfig
@@ -221,7 +218,6 @@ def test_fit_asked_again_with_its_own_answer_gives_the_same(
     assert fit_size(size[::-1], wanted) == once[::-1]
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.floats(1 / 3, 3), st.integers(10, 40))
 def test_fit_keeps_about_the_area(aspect: float, cells: int) -> None:
     height, width = fit_size((round(2000 * aspect), 2000), config((16 * cells, 16 * cells)))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from framings import COLORS, config, grid_of, timms_input
-from hypothesis import given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -109,7 +109,6 @@ def covered(framing: Framing, x: float, y: float) -> bool:
     return 0 <= x < width and 0 <= y < height and 0 <= across < wide and 0 <= down < tall
 
 
-@settings(max_examples=150, deadline=None)
 @given(framings, grids, st.data())
 def test_every_patch_is_found_again_at_its_centre_and_just_inside_its_edges(
     framing: Framing, grid: PatchGrid, data: st.DataObject
@@ -127,7 +126,6 @@ def test_every_patch_is_found_again_at_its_centre_and_just_inside_its_edges(
         assert framing.patch_at(grid, x, y) != (row, col)
 
 
-@settings(max_examples=150, deadline=None)
 @given(framings, st.data())
 def test_points_are_in_a_patch_exactly_where_the_model_saw_the_photo(
     framing: Framing, data: st.DataObject
@@ -145,7 +143,6 @@ def test_points_are_in_a_patch_exactly_where_the_model_saw_the_photo(
         assert framing.patch_at(grid, x, y) == ((0, 0) if inside else None)
 
 
-@settings(max_examples=100, deadline=None)
 @given(framings, st.lists(st.tuples(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4)), min_size=1, max_size=5))
 def test_the_two_ways_undo_each_other_and_are_affine(
     framing: Framing, points: list[tuple[float, float]]
@@ -167,7 +164,6 @@ def test_points_that_are_no_numbers_are_in_no_patch() -> None:
     assert PatchGrid(2, 2, (16, 16)).at(float("nan"), 1) is None
 
 
-@settings(max_examples=200)
 @given(grids, st.data())
 def test_a_grid_places_every_point_in_the_box_that_holds_it(grid: PatchGrid, data: st.DataObject) -> None:
     row, col = data.draw(st.integers(0, grid.rows - 1)), data.draw(st.integers(0, grid.cols - 1))
@@ -178,6 +174,73 @@ def test_a_grid_places_every_point_in_the_box_that_holds_it(grid: PatchGrid, dat
         (row + 1, col + 1) if row + 1 < grid.rows and col + 1 < grid.cols else None
     )
     assert grid.at(np.nextafter(grid.origin[1], -100.0), top) is None
+
+
+@given(
+    rows=st.integers(1, 5),
+    cols=st.integers(1, 5),
+    high=st.floats(0.7, 7),
+    wide=st.floats(0.7, 7),
+    top=st.floats(-3, 9),
+    left=st.floats(-3, 9),
+)
+@example(rows=4, cols=1, high=0.7000000000000001, wide=1.0, top=0.7, left=0.0)
+def test_a_pixel_belongs_to_the_box_that_holds_its_centre(
+    rows: int, cols: int, high: float, wide: float, top: float, left: float
+) -> None:
+    grid = PatchGrid(rows, cols, (high, wide), (top, left))
+    found = grid.of_pixels((11, 13))
+    boxes = {(row, col): grid.box(row, col) for row in range(rows) for col in range(cols)}
+    for y, x in np.ndindex(11, 13):
+        holding = [
+            place for place, (x0, y0, x1, y1) in boxes.items() if x0 <= x + 0.5 < x1 and y0 <= y + 0.5 < y1
+        ]
+        assert len(holding) <= 1
+        expected = holding[0] if holding else None
+        assert grid.at(x + 0.5, y + 0.5) == expected
+        assert found[y, x] == (-1 if expected is None else expected[0] * cols + expected[1])
+
+
+@given(grids, grids, st.data())
+def test_a_cell_is_in_the_cell_of_another_grid_that_holds_its_middle(
+    grid: PatchGrid, other: PatchGrid, data: st.DataObject
+) -> None:
+    row, col = data.draw(st.integers(0, grid.rows - 1)), data.draw(st.integers(0, grid.cols - 1))
+    assert grid.cell_in(grid, row, col) == grid.nearest_in(grid, row, col) == (row, col)
+    left, top, right, bottom = grid.box(row, col)
+    x, y = (left + right) / 2, (top + bottom) / 2
+    edges = [other.box(0, 0), other.box(other.rows - 1, other.cols - 1)]
+    found, nearest = grid.cell_in(other, row, col), grid.nearest_in(other, row, col)
+    slack = 2e-6 * max(*grid.cell, *other.cell)
+    if found is None:
+        inside = (
+            edges[0][0] + slack < x < edges[1][2] - slack and edges[0][1] + slack < y < edges[1][3] - slack
+        )
+        assert not inside
+    else:
+        x0, y0, x1, y1 = other.box(*found)
+        assert x0 - slack <= x < x1 + slack
+        assert y0 - slack <= y < y1 + slack
+        assert nearest == found
+    # No other row or column is nearer to the middle.
+    rows = [abs((other.box(r, 0)[1] + other.box(r, 0)[3]) / 2 - y) for r in range(other.rows)]
+    cols = [abs((other.box(0, c)[0] + other.box(0, c)[2]) / 2 - x) for c in range(other.cols)]
+    assert rows[nearest[0]] <= min(rows) + slack
+    assert cols[nearest[1]] <= min(cols) + slack
+
+
+@pytest.mark.parametrize("size", [(96, 96), (100, 70), (7, 1000)])
+@pytest.mark.parametrize("factor", [1, 2, 3, 4])
+def test_every_cell_of_a_coarser_grid_holds_its_own(size: tuple[int, int], factor: int) -> None:
+    coarse = PatchGrid(3, 5, (size[0] / 3, size[1] / 5), (2.0, -1.5))
+    fine = coarse.divided(3 * factor, 5 * factor)
+    for row, col in np.ndindex(fine.rows, fine.cols):
+        assert fine.cell_in(coarse, row, col) == (row // factor, col // factor)
+    for row, col in np.ndindex(coarse.rows, coarse.cols):
+        assert coarse.cell_in(fine, row, col) == (row * factor + factor // 2, col * factor + factor // 2)
+    apart = PatchGrid(2, 2, (1.0, 1.0), (-500.0, 5000.0))
+    assert fine.cell_in(apart, 0, 0) is None
+    assert fine.nearest_in(apart, 0, 0) == (1, 0)
 
 
 def test_a_grid_has_no_boxes_outside() -> None:

@@ -21,7 +21,7 @@ import vitviz
 from vitviz.attention.trace import Cancelled, Trace
 from vitviz.errors import MethodError
 from vitviz.explain.heatmap import read_raw
-from vitviz.explain.methods.class_gradients import class_index, find_class, gradients, has_gradients
+from vitviz.explain.methods.class_gradients import class_index, find_class, gradients
 from vitviz.explain.registry import METHODS
 from vitviz.images.photo import Photo
 
@@ -34,7 +34,7 @@ def traced(photo: Photo, name: str = "vit_tiny_patch16_224", **options: object) 
 
 @contextmanager
 def counted(module: nn.Module, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Each pass of the model, on the way there and back, whichever of torch's two ways back is taken."""
+    """Counts the model's forward and backward passes, by either of torch's two backward functions."""
     passes: list[str] = []
     for owner, name in ((torch.autograd, "grad"), (Tensor, "backward")):
         real = getattr(owner, name)
@@ -66,7 +66,7 @@ def test_one_backward_pass_per_class_and_none_for_another_layer_head_or_query(
 ) -> None:
     trace = vitviz.trace(vitviz.load_model(lively(name, **options), device="cpu"), photo)
     with counted(trace.model.module, monkeypatch) as passes:
-        assert not has_gradients(trace, 1)
+        assert passes == []
         for method in GRADIENT:
             vitviz.explain(trace, method, target=1)
         for number, layer in enumerate(trace.layers):
@@ -87,12 +87,12 @@ def test_one_backward_pass_per_class_and_none_for_another_layer_head_or_query(
         assert passes == ["forward", "backward", "backward"]
         vitviz.explain(trace, "gradcam", target=1)
         assert len(passes) == 3
-        assert has_gradients(trace, 1)
-        assert has_gradients(trace, 2)
+        assert [gradients(trace, target).target for target in (1, 2)] == [1, 2]
+        assert len(passes) == 3
 
 
 class _FusedCalls(TorchFunctionMode):
-    """Counts fused attention, and softmaxes, which there should be none of."""
+    """Counts fused attention, and softmaxes, of which there should be none."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -249,9 +249,9 @@ def test_a_pass_can_be_stopped_on_both_ways_and_asked_for_again(photo: Photo, as
     with pytest.raises(Cancelled):
         gradients(trace, 1, cancel)
     assert len(times) == asked
-    assert not has_gradients(trace, 1)
     assert all(parameter.requires_grad for parameter in trace.model.module.parameters())
-    assert gradients(trace, 1, lambda: False).target == 1
+    assert gradients(trace, 1, lambda: bool(times.append(1))).target == 1
+    assert len(times) > asked  # nothing was kept of the pass that was stopped
 
 
 def test_gradients_go_with_their_trace_and_old_classes_before(
@@ -321,3 +321,15 @@ def test_a_method_is_described_as_it_is(method: Any) -> None:
     assert method.gradient == ("target" in method.axes)
     assert all(method.takes(name) for name in parameters)
     assert not method.takes("colour")
+
+
+def test_the_facts_of_a_method_are_those_of_its_maps(photo: Photo) -> None:
+    trace = traced(photo)
+    assert [method.name for method in METHODS if method.reversible] == ["attention", "gradient_attention"]
+    for method in METHODS:
+        assert method.reversible == ("direction" in method.options)
+        found = vitviz.explain(trace, method.name)
+        assert method.pixels == (found.pixels is not None)
+        composed = "start" in method.options
+        if "layer" in method.axes:
+            assert method.one_layer != composed, method.name

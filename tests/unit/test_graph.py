@@ -156,7 +156,7 @@ def test_a_model_changed_since_is_not_explained_by_its_old_graph(photo: Photo) -
 
 
 class Overwriting(nn.Module):
-    """Overwrites what a softmax has given after it was used, which no gradient survives."""
+    """Overwrites the result of a softmax after it was used, which makes gradients impossible."""
 
     def __init__(self) -> None:
         super().__init__()

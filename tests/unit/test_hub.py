@@ -193,7 +193,7 @@ def test_a_refused_connection_is_told_quickly(tmp_path):
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """As much of the Hugging Face hub as one download needs."""
+    """The part of the Hugging Face hub that one download needs."""
 
     content = b""
 

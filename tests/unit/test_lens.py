@@ -239,7 +239,7 @@ def test_it_stops_when_asked(photo: Photo) -> None:
             {"img_size": 64, "depth": 1, "num_classes": 5},
             "the class token, which is read, is not there",
         ),
-        ("pit_ti_224", {"num_classes": 5}, "its blocks do not hand one stream of tokens on"),
+        ("pit_ti_224", {"num_classes": 5}, "its blocks do not pass on one tensor of tokens"),
     ],
 )
 def test_where_it_does_not_apply_it_says_why(
@@ -250,7 +250,7 @@ def test_where_it_does_not_apply_it_says_why(
 
 
 def test_a_last_row_that_is_not_the_models_own_is_refused(photo: Photo) -> None:
-    """Something behind the blocks that looks at the whole batch."""
+    """A module after the blocks that depends on the whole batch."""
     module: Any = small("vit_tiny_patch16_224", **VIT)
     trace = traced(module, photo)
     module.norm.register_forward_hook(lambda _m, _i, out: out - out.mean(0, keepdim=True) * (len(out) > 1))

@@ -1,4 +1,4 @@
-"""Letters on pictures lie where they are asked for, evenly set."""
+"""Text on pictures is where it is asked for, evenly spaced."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Modules that the caller made: what is read off them, and what load_model does with its options."""
+"""Modules that the caller made: what is read from them, and what load_model does with its options."""
 
 import pytest
 import timm
@@ -159,7 +159,7 @@ def test_without_a_data_config_the_assumption_is_told():
     model = load_model(HandWritten(224), device="cpu")
     assert model.input_size == (224, 224)
     assert (model.data.mean, model.data.std) == IMAGENET
-    assert "224×224 with ImageNet's mean and std (data= says otherwise)" in model.weights
+    assert "224×224 with ImageNet's mean and std (data= sets others)" in model.weights
 
 
 def test_a_module_that_answers_no_classes_is_refused():

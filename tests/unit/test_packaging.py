@@ -1,4 +1,4 @@
-"""What an installation promises: README's commands, the wheel's contents, one version."""
+"""What an installation must have: README's commands, the wheel's contents, one version."""
 
 import os
 import re
@@ -57,4 +57,4 @@ def test_entry_points_lead_to_main():
 
 @pytest.mark.parametrize("path", sorted(REPOSITORY.glob("vitviz/**/*.py")), ids=str)
 def test_files_stay_readable(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, "split it where it has two subjects"
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 500, "it probably has two subjects: split it"

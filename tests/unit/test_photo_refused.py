@@ -68,7 +68,7 @@ def test_pipes_and_devices_are_refused_without_waiting(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def without_privileges() -> Iterator[None]:
-    """As somebody whom permissions bind; root may read everything."""
+    """As a user without root's permission to read everything."""
     if os.geteuid() != 0:
         yield
         return
@@ -124,7 +124,7 @@ def test_truncated_files_are_refused(tmp_path: Path, suffix: str, kept: float) -
 
 
 @pytest.mark.parametrize("suffix", [*LOSSLESS, *LOSSY])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_damage_gives_a_photo_or_a_sentence_and_nothing_else(
     tmp_path: Path, suffix: str, data: st.DataObject

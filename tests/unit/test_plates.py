@@ -1,7 +1,5 @@
 """Plates: pixels of small pictures have their values' colours, windows lie where they are, the command writes them."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +14,7 @@ from vitviz.cli import main
 from vitviz.errors import MethodError
 from vitviz.explain.plates.plates import PLATES, bias_pictures, plate, split_pictures
 from vitviz.render.colors import SIGNED_COLORMAP, lookup_table
-from vitviz.render.picture_rows import NOTHING, Picture, colored, common, enlarged, side_by_side, tiled
+from vitviz.render.picture_rows import NOTHING, PlatePicture, colored, common, enlarged, side_by_side, tiled
 
 
 def test_zero_is_the_middle_and_nothing_is_grey() -> None:
@@ -33,7 +31,7 @@ def test_tiles_lie_apart_in_order() -> None:
     assert whole[0:2, 5:8].max() == whole[0:2, 5:8].min() == 1
     assert whole[4:6, 10:13].min() == 5
     assert (whole[2:4] == 255).all()
-    image = side_by_side([Picture(whole, "one", "+"), Picture(whole, "two")], 60)
+    image = side_by_side([PlatePicture(whole, "one", "+"), PlatePicture(whole, "two")], 60)
     assert np.asarray(image).shape[0] > 60
 
 
@@ -42,7 +40,7 @@ def test_small_pictures_become_large_in_whole_steps() -> None:
     image = np.asarray(enlarged(Image.fromarray(pixels), 100))
     np.testing.assert_array_equal(image, pixels.repeat(12, 0).repeat(12, 1))
     assert enlarged(Image.new("RGB", (300, 900)), 500).size == (300, 900)
-    plain, named = (side_by_side([Picture(pixels, caption)], 80) for caption in ("", "one"))
+    plain, named = (side_by_side([PlatePicture(pixels, caption)], 80) for caption in ("", "one"))
     assert plain.height < named.height  # no room for words where there are none
 
 
@@ -252,11 +250,8 @@ def test_the_command_writes_all_plates_into_a_folder(tmp_path, photo, capsys) ->
 def test_the_command_writes_a_plate(tmp_path, photo) -> None:
     source, out = tmp_path / "photo.png", tmp_path / "windows.png"
     Image.fromarray(photo.pixels).save(source)
-    words = [sys.executable, "-m", "vitviz", "plate", "windows", str(source), "--model", "demo/swin"]
-    done = subprocess.run(
-        [*words, "--layer", "1", "--query", "0,0", "--out", str(out)], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    words = ["plate", "windows", str(source), "--model", "demo/swin", "--device", "cpu"]
+    assert main([*words, "--layer", "1", "--query", "0,0", "--out", str(out)]) == 0
     with Image.open(out) as image:
         assert image.info["Plate"] == "windows"
         assert image.width == photo.width

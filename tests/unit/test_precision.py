@@ -21,7 +21,7 @@ def test_every_map_of_half_precision_says_so(photo: Photo, tmp_path) -> None:
     trace = vitviz.trace(model, photo)
     for method in METHODS:
         heatmap = vitviz.explain(trace, method.name)
-        assert heatmap.note.startswith(f"{model.name} (bfloat16). ")  # what stands in the legend
+        assert heatmap.note.startswith(f"{model.name} (bfloat16). ")  # the text of the legend
         heatmap.save(tmp_path / "map.png")
         assert Image.open(tmp_path / "map.png").text["Model"] == f"{model.name} (bfloat16)"
     assert vitviz.statistics(trace).model_name == vitviz.lens(trace).model_name == model.full_name

@@ -109,7 +109,7 @@ UPPER = {
     "gradient_attention": (0.85, 0.16),
     "input_gradient": (0.57, 0.50),
 }
-"""README's figures: a map's share in the upper half when the dog is asked for, and when the cat is."""
+"""The figures of tests/README.md: a map's share in the upper half when the dog is asked for, and when the cat is."""
 
 
 def test_class_specific_maps_go_to_the_animal_that_is_asked_for(real: Path, deit: vitviz.Model) -> None:
@@ -120,7 +120,7 @@ def test_class_specific_maps_go_to_the_animal_that_is_asked_for(real: Path, deit
         assert upper_half(trace, method, target=282) == pytest.approx(cat, abs=0.01), method
     for method in ("relevance", "gradcam"):
         assert upper_half(trace, method, target=282) < 0.5 < upper_half(trace, method, target=243)
-    assert upper_half(trace, "rollout") == pytest.approx(0.5, abs=0.01)  # it knows no class
+    assert upper_half(trace, "rollout") == pytest.approx(0.5, abs=0.01)  # it explains no class
     assert upper_half(trace, "attention") == pytest.approx(0.65, abs=0.01)
 
 

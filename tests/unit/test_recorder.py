@@ -1,4 +1,4 @@
-"""Recording changes nothing: not the logits, not the model, not the fused path."""
+"""Recording changes neither the logits nor the model nor the fused path."""
 
 import pytest
 import torch
@@ -172,7 +172,9 @@ def test_attention_that_cannot_be_recorded_is_refused_and_not_left_out() -> None
     with pytest.raises(RefusedError, match=r"softmax in blocks\.0 is not followed"):
         run(Stack("einsum").eval(), inputs)
     model = vitviz.load_model(Stack("fused", "exponentials", "fused").eval(), device="cpu", data=TINY)
-    with pytest.raises(RefusedError, match="tokens exchange something that vitviz does not see"):
+    with pytest.raises(
+        RefusedError, match="tokens influence each other in a way that vitviz does not record"
+    ):
         vitviz.trace(model, noise((64, 64)))
     whole = vitviz.load_model(Stack("fused", "converted", "fused").eval(), device="cpu", data=TINY)
     assert len(vitviz.trace(whole, noise((64, 64))).layers) == 3

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vitviz.render.colors import (
@@ -84,7 +84,6 @@ def test_to_unit_is_clipped_and_safe():
     log=st.booleans(),
     unit=st.floats(0, 1),
 )
-@settings(max_examples=200, deadline=None)
 def test_every_place_of_a_scale_has_the_value_that_is_drawn_there(low, width, temperature, log, unit):
     low, high = value_range([], (low, low + width), log)
     if not low < high:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -84,7 +84,6 @@ def test_one_hot_map_heats_exactly_the_pixels_of_its_patch(size, data, mode, sty
     mode=st.sampled_from(["crop", "squash", "fit"]),
     at=st.tuples(st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True)),
 )
-@settings(max_examples=150, deadline=None)
 def test_any_framing_puts_a_patch_where_the_framing_says(height, width, cell, side, crop_pct, mode, at):
     framing = frame((height, width), config(side, crop_pct), mode)
     patches = grid_of(framing, cell)
@@ -293,7 +292,7 @@ def test_options_that_do_not_exist_are_refused_with_a_sentence(options):
 
 def test_a_map_of_another_shape_is_a_fault():
     framing = frame((32, 32), config((32, 32)), "crop")
-    with pytest.raises(ValueError, match="does not lie on"):
+    with pytest.raises(ValueError, match="does not fit"):
         overlay(black(32, 32), np.ones((3, 3)), framing, grid_of(framing, 8))
 
 

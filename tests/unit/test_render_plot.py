@@ -6,8 +6,11 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from vitviz.explain.registry import METHODS
-from vitviz.render.plot import RANDOM, STROKES, Chart, Line, ceiling, dashed, plot
+from vitviz.explain.registry import METHODS, stroke_of
+from vitviz.render.plot import Chart, Line, ceiling, dashed, plot
+from vitviz.render.strokes import RANDOM, spare
+
+STROKES = [*(method.stroke for method in METHODS if method.stroke), *map(spare, range(8))]
 
 # Machado 2009, severity 1: how linear RGB looks to people without the long or the middle cones.
 PROTANOPIA = [
@@ -57,7 +60,8 @@ def test_strokes_stand_out_from_their_paper():
 
 
 def test_there_is_a_stroke_for_every_method():
-    assert len({(stroke.light, stroke.dashes) for stroke in STROKES}) >= len(METHODS)
+    strokes = [stroke_of(method.name) for method in METHODS]
+    assert len({(stroke.light, stroke.dashes) for stroke in (*strokes, RANDOM)}) == len(METHODS) + 1
 
 
 def test_dashes_are_as_long_as_asked_round_corners():

@@ -57,7 +57,7 @@ def test_discard_takes_entries_and_not_columns_or_the_class_token(photo: Photo) 
     assert relative(discarded, kept_all) > 0.05
     assert (
         relative(vitviz.explain(trace, "rollout").values, kept_all) == 0
-    )  # matrices kept for reuse stay whole
+    )  # matrices kept for reuse stay unchanged
 
 
 @pytest.mark.parametrize(

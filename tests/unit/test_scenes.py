@@ -1,8 +1,8 @@
-"""Drawn scenes: what they say about themselves must be what is to be seen on them."""
+"""Drawn scenes: labels and masks must agree with the picture."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -17,7 +17,7 @@ from vitviz.demo.description import (
     describe,
 )
 from vitviz.demo.palette import difference, oklch
-from vitviz.demo.scenes import cover_by_class, draw, scene
+from vitviz.demo.scenes import draw, scene
 from vitviz.demo.shapes import CLASSES, outlines
 
 
@@ -46,7 +46,6 @@ def test_the_seeds_of_training_and_of_figures_do_not_meet():
             assert first.stop <= second.start or second.stop <= first.start
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**9), st.sampled_from([1, 2]))
 def test_weights_masks_and_kinds_agree(seed, things):
     drawn = scene(seed, 48, things=things)
@@ -122,14 +121,12 @@ def test_a_ribbon_takes_what_it_hides_out_of_the_mask():
     assert (hidden.masks[0] <= clear.masks[0]).all()
 
 
-def test_cover_by_class_counts_every_part_of_the_picture_once():
-    drawn = scene(7, 96, things=2)
-    shares = cover_by_class(drawn, 12, 12)
-    assert shares.shape == (12, 12, len(CLASSES) + 1)
-    assert np.allclose(shares.sum(axis=-1), 1, atol=0.02)
-    index = CLASSES.index(drawn.kinds[0])
-    if drawn.kinds[0] != drawn.kinds[1]:
-        assert shares[..., index].mean() == pytest.approx(drawn.masks[0].mean() / 255, abs=1e-4)
+def test_masks_of_one_scene_share_no_pixel():
+    for seed in (7, 8, 9):
+        drawn = scene(seed, 96, things=2)
+        assert drawn.masks.shape == (2, 96, 96)
+        assert all(mask.max() == 255 for mask in drawn.masks)
+        assert drawn.masks.sum(axis=0, dtype=int).max() <= 256  # each is rounded by itself
 
 
 def test_colour_does_not_betray_the_class():

@@ -124,7 +124,7 @@ def test_content_position_and_mask_of_a_window_are_swins_own(kind: str, fused: b
             real = found.keys >= 0
             np.testing.assert_allclose(shown.reshape(-1)[real], weights[1][real], atol=1e-5)
             assert np.isnan(shown.reshape(-1)[~real]).all()
-            token = layer.layout.token(*(int(place) for place in trace.cell(layer.layout.patches, *finest)))
+            token = trace.token(layer, *finest)
             assert found.keys.reshape(found.shape)[found.place] == token
     assert masked > 0
 

@@ -1,4 +1,4 @@
-"""Statistics: equal to loops over every pair of tokens written here, and to what is known of even and of own attention."""
+"""Statistics: equal to loops over every pair of tokens, and to known values of uniform and of identity attention."""
 
 import csv
 import math
@@ -151,13 +151,18 @@ def with_weights(layer: Layer, weights: np.ndarray) -> Layer:
     return replace(layer, operations=(operation,))
 
 
+def of(trace: vitviz.Trace, layer: Layer) -> LayerStatistics:
+    """The statistics of one layer, as that of a trace which has no other."""
+    return vitviz.statistics(replace(trace, layers=(layer,))).layers[0]
+
+
 def test_even_attention_reaches_the_mean_distance_and_own_attention_none(photo: Photo) -> None:
-    layer = traced("ViT, non-square", photo).layers[0]
+    trace = traced("ViT, non-square", photo)
+    layer = trace.layers[0]
     shape = layer.operations[0].shape
-    even = module._layer(with_weights(layer, np.full(shape, 1 / shape[3], np.float32)))
-    own = module._layer(
-        with_weights(layer, np.broadcast_to(np.eye(shape[3], dtype=np.float32), shape).copy())
-    )
+    even = of(trace, with_weights(layer, np.full(shape, 1 / shape[3], np.float32)))
+    diagonal = np.broadcast_to(np.eye(shape[3], dtype=np.float32), shape).copy()
+    own = of(trace, with_weights(layer, diagonal))
     places = [(16 * row, 16 * column) for row in range(3) for column in range(5)]
     mean = np.mean([math.dist(one, other) for one in places for other in places])
     np.testing.assert_allclose(even.distance, mean, rtol=1e-5)
@@ -171,17 +176,18 @@ def test_even_attention_reaches_the_mean_distance_and_own_attention_none(photo: 
 
 
 def test_even_attention_within_the_regions_of_shifted_windows_is_even(photo: Photo) -> None:
-    layer = traced("Swin, shifted and padded", photo).layers[1]
+    trace = traced("Swin, shifted and padded", photo)
+    layer = trace.layers[1]
     windows = layer.layout.windows
     assert windows is not None
     assert windows.regions.any()
     together = (windows.regions[:, :, None] == windows.regions[:, None, :]).astype(np.float32)
     rows = together / together.sum(2, keepdims=True)
-    even = module._layer(with_weights(layer, np.repeat(rows[:, None], layer.heads, 1)))
+    even = of(trace, with_weights(layer, np.repeat(rows[:, None], layer.heads, 1)))
     np.testing.assert_allclose(even.entropy, 1, atol=1e-6)
     np.testing.assert_allclose(even.distance, even.uniform_distance, rtol=1e-5)
     whole = np.full_like(rows, 1 / rows.shape[2])  # as if there were no mask: more than the regions allow
-    assert module._layer(with_weights(layer, np.repeat(whole[:, None], layer.heads, 1))).entropy.min() > 1
+    assert of(trace, with_weights(layer, np.repeat(whole[:, None], layer.heads, 1))).entropy.min() > 1
 
 
 def test_what_has_no_meaning_is_nan(photo: Photo) -> None:
@@ -290,7 +296,7 @@ def test_the_command_prints_each_layer_and_writes_the_table(
 
 
 def test_deit_tiny_looks_near_and_far_first_and_far_last(real: Path) -> None:
-    """As in Fig. 7 of Dosovitskiy 2021: some heads of early layers look near, those of the last all look far."""
+    """As in Fig. 7 of Dosovitskiy 2021: small distances in some heads of early layers, large ones in all of the last."""
     deit = vitviz.load_model(real / "deit_tiny_patch16_224.safetensors", device="cpu")
     photo = vitviz.open_image(next((real / "photos").glob("n02391049_zebra.*")))
     layers = vitviz.statistics(vitviz.trace(deit, photo)).layers

@@ -23,7 +23,7 @@ KINDS = {
 
 
 class Frozen(nn.Module):
-    """Stands in for a block's attention: applies one head's recorded weights to whatever it is given."""
+    """Replaces a block's attention: applies one head's recorded weights to its input."""
 
     def __init__(self, weights: Tensor) -> None:
         super().__init__()
@@ -122,16 +122,16 @@ def test_windows_shift_and_regions_are_those_of_the_model(kind: str, photo: Phot
 
 
 def test_a_wrong_shift_is_found_by_the_self_check(photo: Photo, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vitviz.attention.families import timm_swin
+    from vitviz.attention.families import window_stages
 
-    right = timm_swin.cut
+    right = window_stages.cut
 
     def wrong(
         grid: tuple[int, int], size: tuple[int, int], shift: tuple[int, int], *, pad_first: bool
     ) -> Windows:
         return right(grid, size, (shift[0] // 2, shift[1]), pad_first=pad_first)
 
-    monkeypatch.setattr(timm_swin, "cut", wrong)
+    monkeypatch.setattr(window_stages, "cut", wrong)
     trace = traced("Swin", photo, check=True, refuse=False)
     assert not trace.check.exact
     assert "windows do not agree" in trace.check.sentence
@@ -141,11 +141,11 @@ def test_windows_that_hold_other_tokens_are_found_by_the_self_check(
     photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Padding before the shift instead of after it leaves the number of windows and the mask as they are."""
-    from vitviz.attention.families import timm_swin
+    from vitviz.attention.families import window_stages
 
-    right = timm_swin.cut
+    right = window_stages.cut
     monkeypatch.setattr(
-        timm_swin, "cut", lambda grid, size, shift, pad_first: right(grid, size, shift, pad_first=True)
+        window_stages, "cut", lambda grid, size, shift, pad_first: right(grid, size, shift, pad_first=True)
     )
     assert traced("Swin", photo, check=True).check.exact  # without padding the order does not matter
     check = traced("Swin, padded and non-square", photo, refuse=False).check

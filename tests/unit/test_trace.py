@@ -119,7 +119,7 @@ def test_running_out_of_memory_is_a_sentence(photo: Photo, monkeypatch: pytest.M
         vitviz.trace(loaded, photo)
     assert "9.67 GiB" in caught.value.details
     monkeypatch.undo()
-    assert vitviz.trace(loaded, photo).logits.size == 10  # the program lives on
+    assert vitviz.trace(loaded, photo).logits.size == 10  # the program can go on
 
 
 def test_attention_options(photo: Photo) -> None:

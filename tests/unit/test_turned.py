@@ -1,4 +1,4 @@
-"""Queries and keys that are kept a second time give the rows and columns that they gave before."""
+"""Transposed copies of queries and keys give the same rows and columns as before."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
 """Every command of the window with its keys, in one table: menus, shortcuts and the sheet of keys come from it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,7 +29,7 @@ class Command:
 
 _STAGE = "@stage"
 
-COMMANDS: tuple[Command, ...] = (
+_BEFORE_METHODS: tuple[Command, ...] = (
     Command(
         "open",
         "&File",
@@ -74,10 +74,8 @@ COMMANDS: tuple[Command, ...] = (
         "A .safetensors or .pth file, or the like",
     ),
     Command("cancel", "&Model", "C&ancel what is running", ("Ctrl+.",)),
-    *(
-        Command(f"method_{method.name}", "M&ethod", method.label, (str(number),), method.about, check=True)
-        for number, method in enumerate(METHODS, start=1)
-    ),
+)
+_AFTER_METHODS: tuple[Command, ...] = (
     Command(
         "choose_target", "M&ethod", "&Class to explain…", ("Ctrl+F",), "Find a class among the predictions"
     ),
@@ -164,10 +162,31 @@ POINTER: tuple[tuple[str, str], ...] = (
 """What the pointer does on a photo, and how."""
 
 
-def build(owner: QObject, handlers: Mapping[str, Callable[[], object]]) -> dict[str, QAction]:
-    """A QAction per command, triggering the handler of its name; KeyError for a command without one."""
+def commands() -> tuple[Command, ...]:
+    """Every command in the order of the menus, one for each method among them."""
+    methods = (
+        Command(
+            f"method_{method.name}",
+            "M&ethod",
+            method.label,
+            tuple(filter(None, (method_key(number),))),
+            method.about,
+            check=True,
+        )
+        for number, method in enumerate(METHODS, start=1)
+    )
+    return (*_BEFORE_METHODS, *methods, *_AFTER_METHODS)
+
+
+def method_key(number: int) -> str:
+    """The key of the `number`-th method, from 1: its number up to 9, empty after that."""
+    return str(number) if number <= 9 else ""
+
+
+def build(owner: QObject) -> dict[str, QAction]:
+    """A QAction per command, by name."""
     actions = {}
-    for command in COMMANDS:
+    for command in commands():
         action = QAction(command.text, owner)
         action.setObjectName(command.name)
         action.setShortcuts([QKeySequence(keys) for keys in command.keys])
@@ -177,8 +196,6 @@ def build(owner: QObject, handlers: Mapping[str, Callable[[], object]]) -> dict[
         shown = f" ({QKeySequence(command.keys[0]).toString()})" if command.keys else ""
         plain = command.text.replace("&", "").rstrip("…")
         action.setToolTip((command.tip or plain) + shown)
-        handler = handlers[command.name]
-        action.triggered.connect(lambda _=False, handler=handler: handler())
         actions[command.name] = action
         if command.stage_keys:
             extra = QAction(command.text, owner)
@@ -191,14 +208,14 @@ def build(owner: QObject, handlers: Mapping[str, Callable[[], object]]) -> dict[
 
 def of_stage(actions: Mapping[str, QAction]) -> list[QAction]:
     """The actions whose keys work on the stage only, for `addActions` of what is part of it."""
-    chosen = [actions[command.name] for command in COMMANDS if command.scope == "stage"]
+    chosen = [actions[command.name] for command in commands() if command.scope == "stage"]
     return chosen + [action for name, action in actions.items() if name.endswith(_STAGE)]
 
 
 def sheet() -> list[tuple[str, str, str]]:
     """The sheet of keys: (menu, what, keys) of every command that has keys, in the tables' order; the pointer last."""
     rows = []
-    for command in COMMANDS:
+    for command in commands():
         if command.keys:
             keys = " or ".join(
                 QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText)

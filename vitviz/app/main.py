@@ -6,7 +6,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QIcon
@@ -15,13 +15,12 @@ from PySide6.QtWidgets import QApplication
 from vitviz.app import PYTHONS_IMPORT
 from vitviz.app.session.load import Picture
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import ViewState
+from vitviz.app.session.view_state import ClassHead, ViewState
 from vitviz.app.settings import Settings
 from vitviz.app.sources.folder import Walk
 from vitviz.app.sources.samples import models, samples
 from vitviz.app.ui import theme
 from vitviz.app.ui.pixels import levels
-from vitviz.app.window import welcome
 from vitviz.app.window.main_window import Window
 from vitviz.app.work.failure import catch_the_rest
 from vitviz.errors import VitvizError
@@ -98,6 +97,7 @@ def remembered_view(settings: Settings) -> ViewState:
         temperature=min(16.0, max(1.0, settings.number("temperature", default.temperature))),
         method=one_of("method", [method.name for method in METHODS], default.method),
         fusion=one_of("fusion", ("mean", "max", "min"), default.fusion),
+        class_head=one_of("class_head", get_args(ClassHead), default.class_head),
         panels=settings.choices("panels"),
     )
 
@@ -115,7 +115,7 @@ def start(window: Window, photo: str | None, model: str | None) -> None:
         # Of a whole model rollout says most at a glance.
         if not window.settings.text("method"):
             window.session.change(method="rollout")
-        welcome.greet(window)
+        window.first_start.greet()
         show_first(window, samples()[0].path)
         window.session.open(photo=samples()[0].path, model=models()[0])
 

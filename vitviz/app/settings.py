@@ -20,6 +20,7 @@ REMEMBERED = (
     "temperature",
     "method",
     "fusion",
+    "class_head",
 )
 """Fields of the view that survive."""
 

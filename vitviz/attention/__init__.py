@@ -1,8 +1,9 @@
-"""The heart: record what every attention operation of a forward pass saw, and compute any attention of it, exactly.
+"""Record the inputs of every attention operation of a forward pass, and compute its exact weights from them.
 
-`recording` watches the pass, `families` say where tokens lie, `self_check` compares with the model's own operations, `trace`
-joins them, `layer` gives rows, columns and maps. On a trace: `gradients` differentiates a class's logit, `replay` runs the
-model again for the logits of attention that is not fused, `model_check` is what `vitviz check` reports. No Qt.
+`recording` observes the pass, `families` map tokens to the input, `self_check` compares with the model's own operations,
+`trace` combines them, `layer` computes rows, columns and whole matrices. On a trace: `gradients` differentiates a
+class's logit, `replay` runs the model again for the logits of attention that is not fused, `model_check` is what `vitviz
+check` reports. No Qt.
 
 Decisions:
 
@@ -11,15 +12,18 @@ Decisions:
   memory, and models that ignore the switch).
 - Keep q, k, v and bias, not N×N; a row is one small product. (A bias per head, as BEiT's, is itself N×N and is kept.)
   Rejected: storing every matrix (21 times the memory at 1024²).
-- What a layer gives is what the model multiplies with its values, so that A·V is the operation's own output and can be
-  checked. For CaiT these are the mixed heads, whose rows do not sum to 1; methods that need shares say so and refuse.
+- The weights of a layer are what the model multiplies with the values, so that A·V is the operation's own output and can
+  be checked. For CaiT these are the mixed heads, whose rows do not sum to 1; methods that need rows of sum 1 refuse
+  them.
 - Gradients come from a pass through fused attention, by ∂y/∂A = (∂y/∂O) Vᵀ. Rejected: an unfused pass that stores
   every N×N with its gradient, and hooks on softmax modules, which fused attention passes by.
-- A trace keeps no graph unless it is asked for gradients; then the graph stays for further classes while it is small.
-  Rejected: a graph for every trace (at 518 pixels it takes three times what the trace does) and a forward pass per class.
+- A trace keeps no autograd graph unless gradients are requested; then the graph is kept for further classes if it is not
+  too large. Rejected: a graph for every trace (at 518 pixels it takes three times the memory of the trace) and a forward
+  pass per class.
 - Where attention is not fused a trace keeps weights, and a row's logits come from one more pass that ends at its layer and
   is compared with what was recorded. Rejected: keeping every layer's q, k and logits for the one row that is asked about.
-- One pass of a model at a time: hooks hear every thread. Rejected: a copy of the model per thread.
-- nn.MultiheadAttention is recorded from its inputs by a hook alone: a function mode would push it off its native fast path
-  and change the logits in the last digit.
+- One forward pass per model at a time, because hooks are called for the passes of every thread. Rejected: a copy of the
+  model per thread.
+- nn.MultiheadAttention is recorded from its inputs by a hook alone: with a function mode it would not take its native
+  fast path, and the logits would differ in the last digit.
 """

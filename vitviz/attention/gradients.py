@@ -34,7 +34,7 @@ HALF_SCALE = 1024.0
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """What goes into an attending module, and its gradient: tokens×dim each, float32 on the model's device."""
+    """The input of an attending module and its gradient: tokens×dim each, float32 on the model's device."""
 
     values: Tensor
     gradient: Tensor
@@ -50,14 +50,14 @@ class Gradients:
     outputs: tuple[Tensor, ...]
     """Per layer ∂y/∂O, B×heads×queries×d (B the windows, or 1), float32."""
     streams: tuple[Stream | None, ...]
-    """Per layer what its module was given; None where that is not the layer's tokens."""
+    """Per layer the input of its module; None where that input is not the layer's tokens."""
     pixels: Floats
     """∂y/∂input, 3×H×W of the normalised input."""
 
     def operation(self, layer: Layer, rows: slice | None = None, window: int | None = None) -> Tensor:
         """∂y/∂A for some rows and one window (None: all): B×heads×rows×keys, float32.
 
-        A is what the layer's `weights` gives: what the model multiplies with the values, after any mixing of heads.
+        A are the layer's `weights`, which the model multiplies with the values, after any mixing of heads.
         """
         batch = slice(None) if window is None else slice(window, window + 1)
         rows = slice(None) if rows is None else rows
@@ -79,11 +79,11 @@ class Gradients:
             yield rows, self.contributions(layer, rows)[0]
 
     def stream(self, layer: Layer) -> Stream:
-        """The tokens that the layer's module was given. Raises MethodError where its input is something else."""
+        """The layer's tokens as the input of its module. Raises MethodError where that input is something else."""
         found = self.streams[self.layers.index(layer)]
         if found is None:
             raise MethodError(
-                f"{layer.name} is not given its {layer.layout.tokens} tokens as such, so they have no gradient of their own."
+                f"The input of {layer.name} is not its {layer.layout.tokens} tokens, so they have no gradient."
             )
         return found
 
@@ -97,17 +97,18 @@ class Gradients:
 def differentiate(trace: Trace, target: int, cancel: Callable[[], bool] | None = None) -> Gradients:
     """One backward pass from the logit of class `target`, through the graph of the trace's forward pass.
 
-    Where that graph is not there (`trace(..., gradients=True)` keeps it, and so does an earlier class of a trace whose graph
-    is not too large) the forward pass is made once more.
-    The model is left as it was: parameters get no `.grad`. `cancel` is asked at each attending module on both ways; if it
-    says yes, Cancelled is raised. Raises MethodError for a model that gives other logits than in the trace or lets no
-    gradient through, DeviceMemoryError.
+    If that graph was not kept (by `trace(..., gradients=True)`, or for an earlier class if it is not too large) the
+    forward pass is repeated. The model is left as it was: parameters get no `.grad`. `cancel` is called at each
+    attending module, forwards and backwards; if it returns True, Cancelled is raised. Raises MethodError for a model
+    that gives other logits than in the trace or lets no gradient through, DeviceMemoryError.
     """
     model = trace.model
     name, module = model.name, model.module
     scale = HALF_SCALE if model.dtype == torch.float16 else 1.0
     # The caller may be in no_grad or inference_mode.
     with memory_guard(name, model.device), model.lock, torch.inference_mode(False):
+        if cancel is not None:  # it may have been long until the model was free
+            _stop(cancel)
         graph = kept(trace, module)
         if graph is None:
             graph = _again(trace, cancel)
@@ -125,7 +126,7 @@ def differentiate(trace: Trace, target: int, cancel: Callable[[], bool] | None =
         ]
         if not all(tensor.requires_grad for tensor in (logits, *wanted)):
             raise MethodError(
-                f"{name} lets no gradient through to its attention, so nothing can be said of a class."
+                f"{name} lets no gradient through to its attention, so no class can be explained."
             )
         start = torch.tensor(scale, device=logits.device, dtype=logits.dtype)
         with _asking(cancel, wanted[1:]):
@@ -171,7 +172,7 @@ def _again(trace: Trace, cancel: Callable[[], bool] | None) -> Graph:
 
 @contextmanager
 def _asking(cancel: Callable[[], bool] | None, tensors: list[Tensor]) -> Iterator[None]:
-    """Ask `cancel` whenever the gradient of one of these is there."""
+    """Call `cancel` whenever the gradient of one of these tensors has been computed."""
     handles: list[Any] = []
     if cancel is not None:
         for tensor in tensors:
@@ -184,7 +185,7 @@ def _asking(cancel: Callable[[], bool] | None, tensors: list[Tensor]) -> Iterato
 
 
 def _require_same(trace: Trace, logits: Tensor) -> None:
-    """Gradients of another prediction than the trace's would explain something that is not on the screen."""
+    """Raise MethodError where a second pass gives other logits: its gradients would explain another prediction."""
     again = logits.detach()[0].float().cpu().numpy()
     known = trace.logits
     error = float(np.abs(again - known).max() / max(np.abs(known).max(), 1e-12))
@@ -202,9 +203,7 @@ def _first_operations(trace: Trace, operations: list[Operation]) -> list[Operati
     """
     expected = [operation.module for layer in trace.layers for operation in layer.operations]
     if [operation.module for operation in operations] != expected:
-        raise MethodError(
-            f"{trace.model.name} took another way through its layers with gradients than without."
-        )
+        raise MethodError(f"{trace.model.name} ran other attention operations with gradients than without.")
     starts = np.cumsum([0, *(len(layer.operations) for layer in trace.layers)])
     return [operations[start] for start in starts[:-1]]
 
@@ -227,7 +226,7 @@ def _heads(operation: Operation, gradient: Tensor, module: nn.Module) -> Tensor:
 
 
 def _streams(layers: tuple[Layer, ...], given: dict[str, list[Tensor]]) -> list[Tensor | None]:
-    """Per layer the input of its module's call; None where calls and layers cannot be told together."""
+    """Per layer the input of its module's call; None where calls cannot be assigned to layers."""
     names = [layer.name for layer in layers]
     found: list[Tensor | None] = []
     for number, name in enumerate(names):
@@ -238,7 +237,7 @@ def _streams(layers: tuple[Layer, ...], given: dict[str, list[Tensor]]) -> list[
 
 
 def _on_tokens(layer: Layer, values: Tensor, gradient: Tensor, module: nn.Module) -> Stream | None:
-    """A module's input and its gradient as tokens×dim, windows laid back over the stage."""
+    """A module's input and its gradient as tokens×dim, windows put back in their place on the stage's grid."""
     attention = module.get_submodule(layer.name)
     if isinstance(attention, nn.MultiheadAttention) and not attention.batch_first:
         values, gradient = values.transpose(0, 1), gradient.transpose(0, 1)

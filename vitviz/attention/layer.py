@@ -1,9 +1,9 @@
 """A layer: one attention operation, from which rows, columns and whole maps are computed when they are asked for."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,15 +19,15 @@ Floats = NDArray[np.float32]
 ALL = slice(None)
 
 CHUNK_ENTRIES = 1 << 22
-"""How many attention weights are held at once where a whole matrix is walked through in rows (16 MiB in float32)."""
+"""How many attention weights are held at once where a whole matrix is computed in groups of rows (16 MiB in float32)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
     """One attention operation of a trace, in the order of the forward pass.
 
-    What it gives is what the model multiplies with its values, float32. For most models each row sums to 1; where heads
-    are mixed after the softmax (CaiT) or two maps are subtracted (differential attention) rows do not, and
+    Its weights are those that the model multiplies with the values, float32. For most models each row sums to 1; where
+    heads are mixed after the softmax (CaiT) or two maps are subtracted (differential attention) rows do not, and
     `is_distribution` is False.
     """
 
@@ -44,6 +44,8 @@ class Layer:
     """Whether this is an attention pool: one learned query outside the tokens reads them all."""
     step: int = 0
     """Layers with the same step read the same tokens, side by side."""
+    kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    """Results computed from this layer, by name; freed with it. A copy of the layer has none."""
 
     @property
     def heads(self) -> int:
@@ -66,7 +68,7 @@ class Layer:
         return _array(weights if self.layout.windows is not None else weights[0])
 
     def row(self, query: int) -> Floats:
-        """What token `query` attends to: heads×N over the layer's tokens, 0 where it cannot reach.
+        """What token `query` attends to: heads×N over the layer's tokens, 0 for those that it cannot attend to.
 
         For a pooling layer query 0 is the pool's own. Raises MethodError for a token that does not attend here.
         """
@@ -77,7 +79,7 @@ class Layer:
         return _array(self.weights(slice(index, index + 1))[0, :, 0])
 
     def column(self, key: int) -> Floats:
-        """What attends to token `key`: heads×N over the layer's tokens, 0 for tokens that cannot reach it or do not attend.
+        """What attends to token `key`: heads×N over the layer's tokens, 0 for tokens that cannot attend to it.
 
         For a pooling layer: heads×1, the pool's weight on the token.
         """
@@ -99,7 +101,7 @@ class Layer:
         return column
 
     def turn(self) -> None:
-        """Keep queries and keys a second time, so that rows and columns come faster: for who follows a pointer."""
+        """Keep transposed copies of queries and keys: they make single rows and columns faster while the pointer moves."""
         for operation in self.operations:
             if operation.weights is None:
                 _ = operation.turned
@@ -135,7 +137,7 @@ class Layer:
 
     @cached_property
     def _normalisers(self) -> tuple["_Normaliser | None", ...]:
-        """Per operation what divides each row, computed once, so that a column costs one product."""
+        """Per operation the softmax's normaliser of each row, computed once, so that a column costs one product."""
         return tuple(_normaliser(operation) for operation in self.operations)
 
     def _checked(self, token: int) -> int:
@@ -157,7 +159,7 @@ class Layer:
         return self.queries.index(query)
 
     def _from_window(self, window: int, values: Tensor) -> Floats:
-        """heads×slots of one window laid over the stage's tokens."""
+        """heads×slots of one window as heads×N over the stage's tokens."""
         assert self.layout.windows is not None
         index = self.layout.windows.index[window]
         result = np.zeros((self.heads, self.layout.tokens), np.float32)
@@ -192,8 +194,8 @@ def _logits(operation: Operation, batch: slice, rows: slice, keys: slice) -> Ten
 
 
 def _products(vectors: Tensor, turned: Tensor) -> Tensor:
-    """B×heads×n×d times B×heads×d×N. A single vector, such as follows a pointer, is multiplied by numpy: in one thread,
-    which waits for no other, and in less time than torch takes in one.
+    """B×heads×n×d times B×heads×d×N. NumPy multiplies a single vector, as while the pointer moves: faster than torch on
+    one thread, and without waiting for other threads.
     """
     if vectors.shape[-2] != 1 or vectors.device.type != "cpu":
         return vectors @ turned
@@ -201,7 +203,7 @@ def _products(vectors: Tensor, turned: Tensor) -> Tensor:
 
 
 class _Normaliser(NamedTuple):
-    """Each row's largest logit and the log of Σ exp(logit − largest), heads×N: two, so that large logits lose no digits."""
+    """Each row's largest logit and the log of Σ exp(logit − largest), heads×N: so large logits keep their precision."""
 
     largest: Tensor
     log_sum: Tensor

@@ -12,7 +12,7 @@ from vitviz.images.framing import Framing, PatchGrid
 
 @dataclass(frozen=True)
 class Merge:
-    """How a stage's tokens came from those of the stage before: each from kernel×kernel of them, every `stride`."""
+    """How a stage's tokens are merged from those of the stage before: each from kernel×kernel tokens, `stride` apart."""
 
     kernel: int = 2
     stride: int = 2
@@ -21,7 +21,7 @@ class Merge:
     def shares(self, parents: int, children: int) -> NDArray[np.float32]:
         """parents×children along one axis: each parent's weight, divided equally among its real children.
 
-        Equal division is a stated model of merging, not a theorem: the merge itself is a learned linear map.
+        Equal division is an assumption: the merge itself is a learned linear map.
         """
         first = np.arange(parents)[:, None] * self.stride - self.padding
         child = np.arange(children)[None, :]
@@ -75,7 +75,7 @@ class Layout:
         return None if patch < 0 else divmod(patch, self.patches.cols)
 
     def name(self, token: int) -> str:
-        """What to call a token: "class", "register 2", "patch (4, 7)"."""
+        """The name of a token: "class", "register 2", "patch (4, 7)"."""
         place = self.place(token)
         return self.prefix[token] if place is None else f"patch ({place[0]}, {place[1]})"
 
@@ -90,12 +90,6 @@ class Layout:
         left, right = x + box.left * width, x + box.right * width
         top, bottom = y + box.top * height, y + box.bottom * height
         return framing.to_photo([(left, top), (right, top), (right, bottom), (left, bottom)])
-
-    def window_polygons(self, framing: Framing, window: int) -> list[NDArray[np.float64]]:
-        """A window as it lies on the photo: one polygon per part, several where it wraps round the edges."""
-        if self.windows is None:
-            return []
-        return [self.polygon(framing, part.box) for part in self.windows.parts(window)]
 
 
 @dataclass(frozen=True)

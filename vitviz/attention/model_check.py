@@ -36,7 +36,7 @@ class CheckReport:
 
     @property
     def exact(self) -> bool:
-        """Whether the model's attention can be trusted as shown."""
+        """Whether the model's attention is shown exactly."""
         return not self.reason
 
 
@@ -47,7 +47,7 @@ LOGITS_TOLERANCE = 1e-6
 def check_model(model: Model, photo: Photo | None = None) -> CheckReport:
     """Trace a photo (coloured noise if None is given), recompute every layer and compare; compare the logits too.
 
-    Refusals become reports. Raises DeviceMemoryError.
+    A refusal is returned as a report. Raises DeviceMemoryError.
     """
     shown = noise(model.input_size) if photo is None else photo
     try:

@@ -1,4 +1,4 @@
-"""What one row of logits was made of, where a trace kept only weights: one more pass, as far as the layer asked for."""
+"""One row of logits and its factors where a trace kept only weights: one more pass that ends at that layer."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,22 +15,22 @@ from vitviz.errors import MethodError
 from vitviz.models.devices import memory_guard
 
 TOLERANCE = 1e-3
-"""How far the weights of the second pass may lie from the recorded ones, relative to the largest: half precision rounds."""
+"""How far the weights of the second pass may differ from the recorded ones, relative to the largest."""
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class RowLogits:
     """One row of one layer's logits."""
 
     logits: Tensor
-    """heads×keys: what the softmax was taken of."""
+    """heads×keys: the input of the softmax."""
     query: Tensor
     """heads×N×d: the left factor of the last product before the softmax, of all tokens (or of the window's slots)."""
     key: Tensor
     """heads×N×d: its right factor."""
 
 
-def replay(trace: Trace, layer: Layer, row: int, window: int = 0) -> Row:
+def replay(trace: Trace, layer: Layer, row: int, window: int = 0) -> RowLogits:
     """A row of a layer's logits, from a pass that ends with that layer and of which nothing else is kept.
 
     Raises MethodError where the pass gives other weights than were recorded, DeviceMemoryError.
@@ -52,7 +52,7 @@ def replay(trace: Trace, layer: Layer, row: int, window: int = 0) -> Row:
         for handle in handles:
             handle.remove()
     if watch.logits is None or watch.query is None or watch.key is None:
-        raise MethodError(f"{layer.name} takes no softmax of a product, so its logits cannot be had.")
+        raise MethodError(f"{layer.name} takes no softmax of a product, so its logits are not known.")
     logits, query, key = (four_dimensional(part) for part in (watch.logits, watch.query, watch.key))
     seen = logits[window, :, row].float().softmax(-1)
     recorded = layer.weights(slice(row, row + 1), window)[0, :, 0]
@@ -60,15 +60,15 @@ def replay(trace: Trace, layer: Layer, row: int, window: int = 0) -> Row:
         seen, recorded, rtol=0, atol=TOLERANCE * float(recorded.max())
     ):
         raise MethodError(f"{layer.name} gave other weights when it was run once more; it cannot be split.")
-    return Row(logits[window, :, row], query[window], key[window].transpose(-2, -1))
+    return RowLogits(logits[window, :, row], query[window], key[window].transpose(-2, -1))
 
 
 class _EnoughError(Exception):
-    """The layer has been seen: the rest of the pass is not needed."""
+    """Raised when the layer has run: the rest of the pass is not needed."""
 
 
 class _Softmax(TorchFunctionMode):
-    """Keeps what the first softmax between `begin` and `end` is taken of, and the factors of the product before it."""
+    """Keeps the input of the first softmax between `begin` and `end`, and the factors of the product before it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class _Softmax(TorchFunctionMode):
         self.on = True
 
     def end(self) -> None:
-        """The attending module has run, and so has all that is needed."""
+        """The attending module has run: end the pass."""
         raise _EnoughError
 
     def __torch_function__(

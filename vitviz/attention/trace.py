@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from vitviz.attention.recording.autograd_graph import Graph, hold, record
 from vitviz.attention.recording.operations import Operation
 from vitviz.attention.recording.recorder import Cancelled, attending, run
 from vitviz.attention.self_check.outputs import Check, check_layers
+from vitviz.attention.softmax import softmax
 from vitviz.errors import MethodError, RefusedError
 from vitviz.images.framing import Framing, FramingMode, PatchGrid, frame
 from vitviz.images.photo import Photo
@@ -60,6 +60,8 @@ class Trace:
     """For distilled models the two heads' own logits, "class" and "distillation"; otherwise empty."""
     check: Check | None = None
     """The self-check of this model at this input size."""
+    kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    """Results computed from this trace, by name; freed with it. A copy of the trace has none."""
 
     @property
     def patches(self) -> PatchGrid:
@@ -81,10 +83,7 @@ class Trace:
         if head != "both" and head not in self.heads_logits:
             known = ", ".join(["both", *self.heads_logits])
             raise MethodError(f"{self.model.name} has no head {head!r}; it has: {known}.")
-        logits = (self.logits if head == "both" else self.heads_logits[head]).astype(np.float64)
-        exponentials = np.exp(logits - logits.max(initial=-np.inf))
-        shares: NDArray[np.float64] = exponentials / exponentials.sum()
-        return shares
+        return softmax(self.logits if head == "both" else self.heads_logits[head])
 
     def predictions(self, top: int | None = 5, head: str = "both") -> list[Prediction]:
         """The most probable classes (softmax of the logits), best first; all of them for top=None.
@@ -99,23 +98,16 @@ class Trace:
         return [Prediction(int(i), self.model.labels[i], float(probabilities[i])) for i in order]
 
     def token(self, layer: Layer, row: int, col: int) -> int:
-        """The token of `layer` in whose cell the middle of patch (row, col) of `patches` lies; on Swin's later stages
-        the token that the patch was merged into.
+        """The token of `layer` whose patch holds the middle of patch (row, col) of `patches`; on Swin's later stages the
+        token that the patch was merged into.
         """
         if not (0 <= row < self.patches.rows and 0 <= col < self.patches.cols):
             raise MethodError(
                 f"There is no patch ({row}, {col}): the photo is {self.patches.rows} rows × {self.patches.cols} columns."
             )
-        return layer.layout.token(*self.cell(layer.layout.patches, row, col))
-
-    def cell(self, grid: PatchGrid, row: int, col: int) -> tuple[int, int]:
-        """The cell of another grid, a later stage's, in which the middle of patch (row, col) of `patches` lies."""
-        if grid == self.patches:
-            return row, col
-        left, top, right, bottom = self.patches.box(row, col)
-        down = int(((top + bottom) / 2 - grid.origin[0]) // grid.cell[0])
-        across = int(((left + right) / 2 - grid.origin[1]) // grid.cell[1])
-        return min(max(down, 0), grid.rows - 1), min(max(across, 0), grid.cols - 1)
+        grid = layer.layout.patches
+        cell = (row, col) if grid == self.patches else self.patches.nearest_in(grid, row, col)
+        return layer.layout.token(*cell)
 
     def query_weights(self, layer: Layer, query: Query) -> Floats | None:
         """A query as weights over the layer's tokens (sum 1), or None if the layer has no such prefix token."""
@@ -169,12 +161,12 @@ def trace(
 ) -> Trace:
     """One forward pass of `photo` through `model`, its attention recorded.
 
-    `framing`: "crop" as timm's evaluation does, "squash" the whole photo to the model's size, "fit" the whole photo with its
-    aspect kept (for models that take a non-square input). The first trace of a model at an input size checks itself: every
-    layer is recomputed and compared; `check` does so again. A model that is not exact is refused unless `refuse` is False.
-    `gradients`: keep what a backward pass needs, so that the first class to be explained costs no second forward pass (more
-    memory until then; not where the pass checks itself). `cancel` is asked before each block; if it says yes, Cancelled is
-    raised.
+    `framing`: "crop" as timm's evaluation does, "squash" the whole photo to the model's size, "fit" the whole photo with
+    its aspect kept (for models that take a non-square input). The first trace of a model at an input size checks itself:
+    every layer is recomputed and compared; `check` does so again. A model that is not exact is refused unless `refuse`
+    is False. `gradients`: keep what a backward pass needs, so that the first class to be explained costs no second
+    forward pass (more memory until then; not where the pass checks itself). `cancel` is called before each block; if it
+    returns True, Cancelled is raised.
 
     Raises RefusedError for a model whose attention cannot be shown exactly, DeviceMemoryError, ModelError.
     """
@@ -182,7 +174,7 @@ def trace(
     # The caller may be in inference_mode, whose tensors would let no gradient through later.
     with memory_guard(model.name, model.device), model.lock, torch.inference_mode(False):
         model = _sized(model, framed.input_size)
-        known = _checks.setdefault(model.module, {}).get(framed.input_size)
+        known: Check | None = model.kept.get("check")
         checking = check or known is None
         inputs = torch.from_numpy(framed.apply(photo))[None].to(model.device, model.dtype)
         passed = _forward(model, inputs, checking, gradients and not checking, cancel, progress)
@@ -190,7 +182,7 @@ def trace(
         anatomy = dissect(model, passed.operations)
         if checking:
             known = check_layers(anatomy.layers, model.module, inputs)
-            _checks[model.module][framed.input_size] = known
+            model.kept["check"] = known
         if checking or passed.graph is not None:
             anatomy = _without_outputs(anatomy)
     assert known is not None
@@ -217,27 +209,24 @@ def trace(
     return traced
 
 
-_checks: "WeakKeyDictionary[nn.Module, dict[tuple[int, int], Check]]" = WeakKeyDictionary()
-_twins: "WeakKeyDictionary[Model, dict[tuple[int, int], Model]]" = WeakKeyDictionary()
-
-TWINS_KEPT = 4
-"""How many other input sizes of a model are kept ready; their weights are shared."""
+SIZES_KEPT = 4
+"""For how many other input sizes a model is kept ready; the weights are shared."""
 
 
 def _sized(model: Model, size: tuple[int, int]) -> Model:
-    """The model at another input size, the same one each time, so that its plan and its check are found again."""
+    """The model at another input size, the same object each time, so that its plan and its check are reused."""
     if size == model.input_size:
         return model
-    twins = _twins.setdefault(model, {})
-    if size not in twins:
-        while len(twins) >= TWINS_KEPT:
-            twins.pop(next(iter(twins)))
-        twins[size] = at_size(model, size)
-    return twins[size]
+    sized: dict[tuple[int, int], Model] = model.kept.setdefault("sized", {})
+    if size not in sized:
+        while len(sized) >= SIZES_KEPT:
+            sized.pop(next(iter(sized)))
+        sized[size] = at_size(model, size)
+    return sized[size]
 
 
 def dissect(model: Model, operations: list[Operation]) -> Anatomy:
-    """Ask the model's family where the recorded operations lie. Raises RefusedError with the reason."""
+    """Map the recorded operations to the input by the model's family. Raises RefusedError with the reason."""
     if not operations:
         raise RefusedError(
             f"{model.name} cannot be shown: it has no attention (no softmax over tokens was seen in its forward pass)."
@@ -253,7 +242,7 @@ class _Pass(NamedTuple):
     output: Any
     operations: list[Operation]
     heads: dict[str, Tensor]
-    """What each head of a distilled model gave."""
+    """The output of each head of a distilled model."""
     milliseconds: float
     graph: Graph | None
 
@@ -302,7 +291,7 @@ def _keeper(heads: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Te
 
 
 def logits_of(output: Any) -> Tensor:
-    """The logits in whatever the model returned: a tensor, Hugging Face's output object, or the first of a tuple."""
+    """The logits in what the model returned: a tensor, Hugging Face's output object, or the first of a tuple."""
     logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
     if logits is None and isinstance(output, tuple | list):
         logits = output[0]

@@ -1,4 +1,4 @@
-"""Swin's windows: which token sits in which slot of which window, after the cyclic shift and the padding."""
+"""Swin's windows: which token is in which slot of which window, after the cyclic shift and the padding."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,17 +28,17 @@ class Box:
 
 @dataclass(frozen=True)
 class Piece:
-    """A rectangle of the grid on its way round the edges: where it was cut out and where it lies now."""
+    """A rectangle of the grid during the cyclic shift: where it comes from and where it is now."""
 
     source: Box
     target: Box
     wrapped: tuple[bool, bool]
-    """Whether it came back on the other side, downwards and across; (False, False) only moved up and left."""
+    """Whether it re-enters at the opposite edge, vertically and horizontally; (False, False) only moved up and left."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Tokens of one window that lie side by side on the stage's grid and may all see each other."""
+    """Tokens of one window that lie side by side on the stage's grid and may all attend to each other."""
 
     box: Box
     """Their rectangle on the stage's grid, before any shift."""
@@ -82,14 +82,14 @@ class Windows:
         return self.padded[0] // self.size[0], self.padded[1] // self.size[1]
 
     def slot(self, token: int) -> tuple[int, int]:
-        """The (window, slot) where a token sits."""
+        """The (window, slot) of a token."""
         place = int(self._slots[token])
         size = self.size[0] * self.size[1]
         return place // size, place % size
 
     @cached_property
     def _slots(self) -> NDArray[np.int64]:
-        """For each token where in `index`, read row by row, it stands: asked for in every layer as the pointer moves."""
+        """For each token where in `index`, read row by row, it stands; used in every layer while the pointer moves."""
         slots = np.empty(self.grid[0] * self.grid[1], np.int64)
         places = np.nonzero(self.index.reshape(-1) >= 0)[0]
         slots[self.index.reshape(-1)[places]] = places
@@ -101,13 +101,13 @@ class Windows:
         return np.extract(index >= 0, index)
 
     def masked(self, window: int) -> NDArray[np.bool_]:
-        """slots×slots: True where the mask keeps two slots from seeing each other. Padding is not masked in Swin."""
+        """slots×slots: True where the mask stops two slots from attending to each other. Swin does not mask padding."""
         regions = self.regions[window]
         mask: NDArray[np.bool_] = regions[:, None] != regions[None, :]
         return mask
 
     def picture(self, shifted: bool = True) -> NDArray[np.int64]:
-        """The index picture: the token in each cell, −1 for padding, before the shift or as the windows cut it.
+        """The token in each cell, −1 for padding, before the shift or as the windows cut it.
 
         Before the shift: rows×cols of the grid, padded already where the model pads first. Shifted: rows×cols of `padded`.
         """
@@ -126,14 +126,14 @@ class Windows:
         return Box(row * height, col * width, (row + 1) * height, (col + 1) * width)
 
     def parts(self, window: int) -> list[Part]:
-        """A window taken apart into what lies together on the photo: one part where nothing wraps round or is masked.
+        """The parts of a window that are contiguous on the photo: one part where nothing wraps round or is masked.
 
         Parts cover each of the window's tokens once; padding is in none.
         """
         (height, width), cols = self.size, self.grid[1]
         tokens = self.index[window].reshape(height, width)
         regions = self.regions[window].reshape(height, width)
-        # Rolling, padding and regions all act on rows and columns separately, so one row and one column tell.
+        # Rolling, padding and regions all act on rows and columns separately, so one row and one column are enough.
         downs, rights = tokens.max(1), tokens.max(0)
         row_runs = _runs(np.where(downs < 0, -1, downs // cols), regions[:, 0])
         col_runs = _runs(np.where(rights < 0, -1, rights % cols), regions[0])
@@ -150,10 +150,10 @@ class Windows:
         return found
 
     def pieces(self, progress: float = 1.0) -> list[Piece]:
-        """The cyclic shift on its way, from 0 (as in the photo) to 1 (shifted): the grid in up to four pieces.
+        """The cyclic shift in progress, from 0 (as in the photo) to 1 (shifted): the grid in up to four pieces.
 
-        What leaves at the top and left comes back at the bottom and right. Sources and targets each cover the whole grid
-        once, in cells, fractions of cells on the way. Padding that the model adds first moves with the rest.
+        What leaves at the top and left re-enters at the bottom and right. Sources and targets each cover the whole grid
+        once, in cells, in fractions of cells in between. Padding that the model adds first moves with the rest.
         """
         rows, cols = self.padded if self.pad_first else self.grid
         bands = []
@@ -168,7 +168,7 @@ class Windows:
 
 
 def cut(grid: tuple[int, int], size: tuple[int, int], shift: tuple[int, int], *, pad_first: bool) -> Windows:
-    """Cut a rows×cols grid into windows, pushing an index picture through the order of the model's own steps.
+    """Cut a rows×cols grid into windows by applying the model's own steps, in their order, to a grid of token indices.
 
     timm rolls the grid and then pads it to whole windows; torchvision and Hugging Face pad first (`pad_first`). Padding
     goes below and to the right. The regions are those of the mask all three build on the padded grid.

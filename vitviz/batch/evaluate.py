@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vitviz.batch.scores_table import RANDOM, Row, Settings, Table
+from vitviz.batch.scores_table import RANDOM, ScoreRow, ScoreTable, Settings
 from vitviz.batch.subjects import Subject
 from vitviz.errors import DeviceMemoryError, ExportError, MethodError, VitvizError
 from vitviz.explain.registry import find
@@ -51,7 +51,7 @@ def settings_of(model: "Model", scoring: Scoring) -> Settings:
 
 
 def fingerprint(model: "Model") -> str:
-    """Eight letters that differ for other weights, so that a file trained on is not taken for what it was."""
+    """Eight hexadecimal digits of a hash of the weights, so that a file that was trained further counts as another."""
     from hashlib import sha256
 
     import torch
@@ -64,7 +64,7 @@ def fingerprint(model: "Model") -> str:
 
 
 def fill(
-    table: Table,
+    table: ScoreTable,
     subjects: Sequence[Subject],
     model: "Model",
     methods: Sequence[str],
@@ -76,8 +76,8 @@ def fill(
 ) -> int:
     """Score what the table does not hold yet; returns how many subjects could not be scored.
 
-    `done` is told of each photo that was scored, with the share of all; `failed` of each that could not be. Ends early
-    where `cancel` says so: what was scored is in the table. Raises DeviceMemoryError and ExportError.
+    `done` is called for each photo that was scored, with the share of all; `failed` for each that could not be. Ends
+    early if `cancel` returns True: what was scored is in the table. Raises DeviceMemoryError and ExportError.
     """
     failures = 0
     for number, subject in enumerate(subjects, start=1):
@@ -101,8 +101,8 @@ def fill(
 
 
 def score(
-    subject: Subject, model: "Model", methods: Sequence[str], table: Table, scoring: Scoring
-) -> list[Row]:
+    subject: Subject, model: "Model", methods: Sequence[str], table: ScoreTable, scoring: Scoring
+) -> list[ScoreRow]:
     """The lines of one photo and class: one per method, and random orders for each grid that has none yet."""
     from vitviz.attention.trace import trace
     from vitviz.explain.measures.faithfulness import baseline, scores
@@ -125,17 +125,17 @@ def score(
         "label": model.labels[target],
         "probability": float(traced.probabilities()[target]),
     }
-    rows: list[Row] = []
+    rows: list[ScoreRow] = []
     for name in methods:
         try:
             heatmap = heatmap_of(traced, name, target)
             found = scores(traced, heatmap, target, **options)
         except MethodError as error:
-            rows.append(Row(**common, method=name, grid="", note=error.message))
+            rows.append(ScoreRow(**common, method=name, grid="", note=error.message))
             continue
         grid = f"{found.patches.rows}×{found.patches.cols}"
         aim: dict[str, Any] = {} if mask is None else _aim(heatmap, mask)
-        row = Row(
+        row = ScoreRow(
             **common,
             **aim,
             method=name,
@@ -154,7 +154,7 @@ def score(
         if aim:
             aim = {**aim, "points": aim["chance"], "mass": aim["uniform"]}
         rows.append(
-            Row(
+            ScoreRow(
                 **common,
                 **aim,
                 method=RANDOM,
@@ -171,7 +171,7 @@ def score(
 
 
 def heatmap_of(trace: "Trace", method: str, target: int) -> "Heatmap":
-    """A method's map with its own defaults, of the target where it can be asked for one."""
+    """A method's map with its own defaults, for the target if it takes one."""
     from vitviz.explain import explain
 
     return explain(trace, method, **({"target": target} if find(method).takes("target") else {}))

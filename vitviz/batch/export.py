@@ -36,12 +36,12 @@ def export_photo(
 ) -> str:
     """Write one photo's picture, and its numbers if asked for; returns a line that says what was written.
 
-    Raises VitvizError for a photo, a method or a file that does not do.
+    Raises VitvizError for a photo, a method or a file that cannot be used.
     """
     from vitviz.attention.trace import patches_of, trace
     from vitviz.explain import explain
     from vitviz.explain.methods.class_gradients import find_class
-    from vitviz.explain.registry import find
+    from vitviz.explain.registry import METHODS, find
     from vitviz.images.photo import open_image
     from vitviz.render.colors import value_range
     from vitviz.render.export import number_text
@@ -53,12 +53,13 @@ def export_photo(
         choices["target"] = find_class(traced, asked.target)
     heatmap = explain(traced, asked.method, **choices)
     if asked.pixels and heatmap.pixels is None:
-        raise MethodError(f"{asked.method} says nothing of single pixels; --pixels is for input_gradient.")
+        having = ", ".join(method.name for method in METHODS if method.pixels)
+        raise MethodError(f"{asked.method} has no values of single pixels; --pixels is for {having}.")
     if asked.pixels:
         style["field"] = heatmap.pixels
     query = choices.get("query")
     if isinstance(query, tuple) and len(patches_of(query)) == 1:
-        style["mark"] = traced.cell(heatmap.patches, *query)
+        style["mark"] = traced.patches.nearest_in(heatmap.patches, *query)
     heatmap.save(picture, legend=asked.legend, **style)
     if raw is not None:
         heatmap.save_raw(raw)

@@ -1,4 +1,4 @@
-"""What a table of scores comes to: means per method with their confidence intervals, in words and as curves."""
+"""Summary of a table of scores: means per method with their confidence intervals, in words and as curves."""
 
 import math
 from collections.abc import Sequence
@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitviz.batch.scores_table import RANDOM, Row
+from vitviz.batch.scores_table import RANDOM, ScoreRow
 from vitviz.explain.measures.intervals import half_width, interval
-from vitviz.explain.registry import METHODS
+from vitviz.explain.registry import METHODS, find, stroke_of
 from vitviz.render import plot
-from vitviz.render.plot import STROKES, Chart, Line
+from vitviz.render.plot import Chart, Line
+from vitviz.render.strokes import RANDOM as RANDOM_STROKE
 
 Numbers = NDArray[np.float64]
 
@@ -38,7 +39,7 @@ class Column:
     """Of random orders of a single photo: half the confidence interval of the deletion curve over the orders."""
 
 
-def columns(rows: Sequence[Row], shares: Numbers) -> list[Column]:
+def columns(rows: Sequence[ScoreRow], shares: Numbers) -> list[Column]:
     """The methods in the order of their first lines, then the random orders, one per grid."""
     scored = [row for row in rows if not row.note]
     randoms = {(row.photo, row.asked, row.grid): row for row in scored if row.method == RANDOM}
@@ -55,7 +56,7 @@ def columns(rows: Sequence[Row], shares: Numbers) -> list[Column]:
 
 
 def _column(
-    name: str, rows: Sequence[Row], randoms: dict[tuple[str, str, str], Row], shares: Numbers
+    name: str, rows: Sequence[ScoreRow], randoms: dict[tuple[str, str, str], ScoreRow], shares: Numbers
 ) -> Column:
     beside = [randoms.get((row.photo, row.asked, row.grid)) for row in rows]
     numbers = {
@@ -95,10 +96,10 @@ def _at(shares: Numbers, grid: str, curve: Sequence[float]) -> Numbers:
 
 def markdown(found: Sequence[Column], scenes: bool) -> str:
     """A Markdown table of means with their confidence intervals over photos, the random orders last."""
-    heads = ["method", "photos", "deletion ↓", "below random by", "insertion ↑", "above random by"]
+    titles = ["method", "photos", "deletion ↓", "below random by", "insertion ↑", "above random by"]
     if scenes:
-        heads += ["points at the object", "at random", "mass on the object", "uniform map"]
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+        titles += ["points at the object", "at random", "mass on the object", "uniform map"]
+    lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
     for one in found:
         chance = one.name.startswith(RANDOM)
         cells = [one.name, str(len(one.deletion)), str(interval(one.deletion))]
@@ -113,17 +114,17 @@ def markdown(found: Sequence[Column], scenes: bool) -> str:
 
 def picture(found: Sequence[Column], shares: Numbers, title: str, note: str) -> Image.Image:
     """The mean curves, each chart's legend from the best to the worst, with the random orders' band."""
-    names = [method.name for method in METHODS]
+    names = {method.name for method in METHODS}
 
     def line(one: Column, areas: Numbers, curves: Numbers, backwards: bool) -> Line:
         chance = one.name not in names
-        stroke = plot.RANDOM if chance else STROKES[names.index(one.name) % len(STROKES)]
+        stroke = RANDOM_STROKE if chance else stroke_of(one.name)
         half: Numbers | None = None
         if chance:
             half = half_width(curves) if len(curves) > 1 else one.own_half
             if half is not None and len(curves) == 1 and backwards:
                 half = half[::-1]
-        label = one.name if chance else METHODS[names.index(one.name)].label
+        label = one.name if chance else find(one.name).label
         label = label.replace(RANDOM, "Random order")
         return Line(
             label,

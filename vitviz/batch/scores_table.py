@@ -1,7 +1,7 @@
-"""The table of `vitviz evaluate`: a CSV file that grows by one photo at a time and can be gone on with.
+"""The table of `vitviz evaluate`: a CSV file that grows by one photo at a time and can be continued.
 
-A line per photo, class and method, and for random orders one per grid. Each line repeats the settings: a file of others is
-refused, so that no mean is ever taken over numbers that cannot be compared.
+A line per photo, class and method, and for random orders one per grid. Each line repeats the settings: a file with
+others is refused, so that no mean is taken over numbers that cannot be compared.
 """
 
 import csv
@@ -34,7 +34,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoreRow:
     """One line. Numbers that do not apply are NaN (empty in the file), and `note` says why."""
 
     photo: str
@@ -62,21 +62,21 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What a line is found by: methods by their name, random orders by their grid."""
+        """The key of a line: methods have their name, random orders their grid."""
         return self.photo, self.asked, self.method, self.grid if self.method == RANDOM else ""
 
 
-_COLUMNS = [field.name for field in fields(Row)] + [field.name for field in fields(Settings)]
+_COLUMNS = [field.name for field in fields(ScoreRow)] + [field.name for field in fields(Settings)]
 _CURVES = ("deletion_curve", "insertion_curve", "curve_ci95")
 
 
-class Table:
+class ScoreTable:
     """The lines of a file. Raises ExportError for a file that is something else, or of other settings."""
 
     def __init__(self, path: Path, settings: Settings) -> None:
         self.path = path
         self.settings = settings
-        self.rows: dict[tuple[str, str, str, str], Row] = {}
+        self.rows: dict[tuple[str, str, str, str], ScoreRow] = {}
         if path.exists():
             self._read()
         else:
@@ -86,8 +86,8 @@ class Table:
         """Whether a method was tried on a photo."""
         return (photo, asked, method, "") in self.rows
 
-    def add(self, rows: Sequence[Row]) -> None:
-        """Append lines in one piece, on the disk before this returns."""
+    def add(self, rows: Sequence[ScoreRow]) -> None:
+        """Append lines in one write, which is on the disk when this returns."""
         text = b"".join(_line(_cells(row, self.settings)) for row in rows)
         try:
             with open(self.path, "ab", buffering=0) as file:
@@ -127,7 +127,7 @@ def _line(cells: Sequence[str]) -> bytes:
     return text.getvalue().encode()
 
 
-def _cells(row: Row, settings: Settings) -> list[str]:
+def _cells(row: ScoreRow, settings: Settings) -> list[str]:
     cells = []
     for value in asdict(row).values():
         if isinstance(value, tuple):
@@ -139,7 +139,7 @@ def _cells(row: Row, settings: Settings) -> list[str]:
     return cells + [str(value) for value in asdict(settings).values()]
 
 
-def _parsed(line: Sequence[str], where: str) -> tuple[Row, dict[str, str]]:
+def _parsed(line: Sequence[str], where: str) -> tuple[ScoreRow, dict[str, str]]:
     if len(line) != len(_COLUMNS):
         raise ExportError(f"{where}: {len(line)} columns instead of {len(_COLUMNS)}; choose another --out.")
     cells = dict(zip(_COLUMNS, line, strict=True))
@@ -162,7 +162,7 @@ def _parsed(line: Sequence[str], where: str) -> tuple[Row, dict[str, str]]:
             values[name] = tuple(float(number) for number in cells[name].split())
     except ValueError as error:
         raise ExportError(f"{where}: a number cannot be read ({error}); choose another --out.") from error
-    return Row(**values), settings  # type: ignore[arg-type]
+    return ScoreRow(**values), settings  # type: ignore[arg-type]
 
 
 def _difference(found: dict[str, str], wanted: Settings) -> str:

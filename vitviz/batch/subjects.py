@@ -1,4 +1,4 @@
-"""What `vitviz evaluate` is asked about: photos with the class each is scored for, and masks where the truth is known."""
+"""What `vitviz evaluate` scores: photos with the class each is scored for, and masks where the truth is known."""
 
 import csv
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ class Subject:
 
     name: str
     target: int | None
-    """None: whatever the model's prediction is."""
+    """None: the model's prediction."""
     open: Callable[[], Photo]
     mask: "Callable[[], np.ndarray] | None" = None
 

@@ -3,9 +3,9 @@
 Decisions:
 
 - Nothing is imported before it is needed, so help and usage errors come at once, without torch and Qt.
-- A sentence on stderr and exit status 1 for what went wrong, 2 for a command line that cannot be followed or a
-  window that cannot be opened. What is not a `VitvizError` is a fault of vitviz and shows its traceback.
-- Commands stand in files of their own; each has `add_arguments(parser)` and `run(arguments)`.
+- Errors are a sentence on stderr; the exit status is 1, or 2 for an invalid command line or a window that cannot be
+  opened. What is not a `VitvizError` is a fault of vitviz and shows its traceback.
+- Each command has its own file with `add_arguments(parser)` and `run(arguments)`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ COMMANDS = {
     "export": "write heatmaps of photos as PNG, and as numbers",
     "plate": "write windows, positions or patches of a model as PNG",
     "models": "list the models that can be loaded by name",
-    "check": "prove that a model's attention is recomputed exactly",
+    "check": "check that a model's attention is recomputed exactly",
     "evaluate": "score how faithful heatmaps are, over photos, as a table",
     "statistics": "measure each head over photos: distance, entropy, prefix tokens",
 }
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader (head, say) has had enough; Python's own flush at exit must not complain about it.
+        # The reader (such as head) has closed the pipe; Python's own flush at exit must not fail on it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 

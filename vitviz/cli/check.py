@@ -1,4 +1,4 @@
-"""`vitviz check`: recompute a model's attention, compare it with what the model itself computed, say what applies."""
+"""`vitviz check`: recompute a model's attention, compare it with the model's own, and list the methods that apply."""
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """SOURCE and what concerns the model."""
+    """SOURCE and the options of loading."""
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help=SOURCE)
     parser.add_argument(
         "--random", action="store_true", help="timm names with random weights: nothing is downloaded"
@@ -122,7 +122,7 @@ def shallow(name: str, depth: int) -> dict[str, int | tuple[int, ...]]:
     blocks = getattr(whole, "blocks", None)
     if (
         blocks is not None and "sapiens2" in name
-    ):  # states its key heads block by block: one block of either kind is kept
+    ):  # sets its key heads per block: one block of each kind is kept
         grouped = [block.attn.num_kv_heads for block in blocks]
         return {"depth": 2, "num_kv_heads": (max(grouped), min(grouped))}
     return {} if blocks is None else {"depth": min(depth, len(blocks))}

@@ -1,8 +1,8 @@
 """Whether a window can be opened: asked before Qt is, because Qt ends the whole program where it cannot.
 
 Qt's choice of platform (X11, Wayland, what QT_QPA_PLATFORM says) and its reasons to give up (no server, no permission, a
-missing system library) are many and change between versions. So where a display is named, a second, short-lived
-Python opens Qt's connection and says how it went; that takes about 0.3 s, during which the window's own imports run.
+missing system library) are many and change between versions. So where a display is named, a second, short-lived Python
+opens Qt's connection and reports the result; that takes about 0.3 s, during which the window's own imports run.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""`vitviz evaluate`: how faithful each method's maps are, over photos, as a table that can be gone on with."""
+"""`vitviz evaluate`: how faithful each method's maps are, over photos, as a table that can be continued."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ from vitviz.cli.options import SOURCE, add_framing, add_loading, clear_progress,
 from vitviz.errors import ExportError, VitvizError
 
 if TYPE_CHECKING:
-    from vitviz.batch.scores_table import Row
+    from vitviz.batch.scores_table import ScoreRow
     from vitviz.batch.subjects import Subject
     from vitviz.models.model import Model
 
@@ -50,13 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=20,
         metavar="N",
-        help="in how many steps patches go or come (default: 20)",
+        help="in how many steps patches are removed and revealed (default: 20)",
     )
     asked.add_argument(
         "--baseline",
         choices=("mean", "blur"),
         default="mean",
-        help="what stands where patches are removed: the mean colour that the model was normalised by, which holds nothing "
+        help="what stands where patches are removed: the mean colour that the model was normalised by, without anything "
         "of the photo, or the blurred photo (default: mean)",
     )
     asked.add_argument(
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Fill the table and print its means; 0 if every photo was scored, 1 if some could not be, 130 if stopped."""
     _require(arguments)
     from vitviz.batch.evaluate import Scoring, fill, settings_of
-    from vitviz.batch.scores_table import RANDOM, Table
+    from vitviz.batch.scores_table import RANDOM, ScoreTable
     from vitviz.explain.registry import METHODS, find
 
     names = arguments.methods.split(",") if arguments.methods else [method.name for method in METHODS]
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
         framing=arguments.framing,
         batch=arguments.batch,
     )
-    table = Table(arguments.out, settings_of(model, scoring))
+    table = ScoreTable(arguments.out, settings_of(model, scoring))
 
     def failed(error: VitvizError) -> None:
         clear_progress()
@@ -112,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
         failures = fill(table, subjects, model, methods, scoring, _tell, failed, progress())
     except KeyboardInterrupt:
         clear_progress()
-        print(f"vitviz: stopped; the same command goes on from what is in {table.path}.", file=sys.stderr)
+        print(f"vitviz: stopped; the same command continues from what is in {table.path}.", file=sys.stderr)
         return 130
     clear_progress()
     wanted = {(subject.name, subject.asked) for subject in subjects}
@@ -128,7 +128,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _require(arguments: argparse.Namespace) -> None:
-    """Refuse what contradicts itself before a model is loaded."""
+    """Refuse contradictory options before a model is loaded."""
     scenes = arguments.sample or arguments.scenes is not None
     if bool(arguments.photos) + arguments.sample + (arguments.scenes is not None) != 1:
         raise VitvizError("Name photos or folders, or use --sample, or --scenes N: one of them.")
@@ -162,7 +162,7 @@ def subjects_of(arguments: argparse.Namespace, model: "Model") -> "list[Subject]
 
 
 def _tell(what: str, share: float) -> None:
-    """Progress as a line that is overwritten, or where nobody watches as a line of a log."""
+    """Progress as a line that is overwritten, or without a terminal as a line of a log."""
     show = progress()
     if show is not None:
         show(what, share)
@@ -170,7 +170,7 @@ def _tell(what: str, share: float) -> None:
         print(what, file=sys.stderr, flush=True)
 
 
-def conclude(rows: "Sequence[Row]", arguments: argparse.Namespace, model: "Model", scenes: bool) -> None:
+def conclude(rows: "Sequence[ScoreRow]", arguments: argparse.Namespace, model: "Model", scenes: bool) -> None:
     """Print the means, and what did not apply; draw the curves if that was asked for."""
     import numpy as np
 

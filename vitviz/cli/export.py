@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vitviz.batch.export import ExportOptions, export_photo, sample_photo, targets
 from vitviz.cli import report
-from vitviz.cli.methods import add_method, choices_of, listed
+from vitviz.cli.methods import add_method, choices_of, listed, with_pixels
 from vitviz.cli.options import (
     SOURCE,
     add_framing,
@@ -85,11 +85,13 @@ def _add_look(group: argparse._ArgumentGroup) -> None:
         type=float,
         default=1.0,
         metavar="T",
-        help="colours follow weight^(1/T), as if the softmax had been T times as warm; numbers stay (default: 1)",
+        help="colours follow weight^(1/T), as with T times the softmax's temperature; numbers stay (default: 1)",
     )
     group.add_argument("--grid", action="store_true", help="draw the patch borders")
     group.add_argument(
-        "--pixels", action="store_true", help="input_gradient: each pixel's value instead of the patches'"
+        "--pixels",
+        action="store_true",
+        help=f"each pixel's value instead of the patches'; {with_pixels()}",
     )
     group.add_argument(
         "--legend", action="store_true", help="add a strip below the picture: what it shows, and the scale"

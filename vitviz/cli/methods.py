@@ -1,4 +1,4 @@
-"""What command lines say of methods: --method, --target, --layer and each method's own options."""
+"""The options for methods: --method, --target, --layer and each method's own options."""
 
 import argparse
 from typing import Any
@@ -57,6 +57,11 @@ def choices_of(arguments: argparse.Namespace) -> dict[str, Any]:
     own = (option.name for method in METHODS for option in method.parameters)
     names = dict.fromkeys([*_AXES, *own])
     return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+
+
+def with_pixels() -> str:
+    """For help texts: which methods have a value for each pixel."""
+    return f"for {', '.join(method.name for method in METHODS if method.pixels)}"
 
 
 def listed() -> str:

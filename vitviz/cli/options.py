@@ -1,4 +1,4 @@
-"""What several commands ask for, and how it is read from a command line."""
+"""Options that several commands share, and how their values are parsed."""
 
 import argparse
 import re
@@ -45,7 +45,7 @@ def add_loading(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--architecture",
         metavar="NAME",
-        help="the timm name that a weight file is of, where its tensors do not decide",
+        help="the timm name of a weight file's model, where its tensors fit several",
     )
     add_device(parser)
 
@@ -97,7 +97,7 @@ def number_or_name(text: str) -> int | str:
 
 
 def progress() -> Callable[[str, float | None], None] | None:
-    """A line on stderr that says what is happening, overwritten as it goes on; None where nobody is watching."""
+    """A line on stderr that says what is happening, overwritten as it goes on; None without a terminal."""
     if not sys.stderr.isatty():
         return None
 
@@ -109,6 +109,6 @@ def progress() -> Callable[[str, float | None], None] | None:
 
 
 def clear_progress() -> None:
-    """Take the progress line away again."""
+    """Clear the progress line."""
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)

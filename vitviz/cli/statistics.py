@@ -1,4 +1,4 @@
-"""`vitviz statistics`: how far each head looks, how evenly, and what prefix tokens get, over photos, as a table."""
+"""`vitviz statistics`: each head's attention distance, entropy and share on prefix tokens, over photos, as a table."""
 
 import argparse
 import sys

@@ -1,6 +1,6 @@
-"""What a scene consists of, in units of the picture's shorter side, and how random ones are thought up.
+"""What a scene consists of, in units of the picture's shorter side, and how random scenes are generated.
 
-A description knows no pixels: the same one drawn at 96 and at 512 pixels is the same scene.
+A description has no pixels: the same one drawn at 96 and at 512 pixels is the same scene.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TRAINING_SEEDS = range(0, 1_000_000_000)
 VALIDATION_SEEDS = range(1_000_000_000, 2_000_000_000)
 TEST_SEEDS = range(2_000_000_000, 3_000_000_000)
 SAMPLE_SEEDS = range(3_000_000_000, 4_000_000_000)
-"""Seeds are dealt out in ranges that do not meet: no scene a figure is measured on can have been trained on."""
+"""The ranges of seeds do not overlap, so that no scene that is measured on was trained on."""
 
 Texture = Literal["gradient", "clouds", "stripes", "checks", "dots", "waves", "weave"]
 TEXTURES: tuple[Texture, ...] = ("gradient", "clouds", "stripes", "checks", "dots", "waves", "weave")
@@ -99,7 +99,7 @@ def describe(
     lines: int | None = None,
     ribbon: bool | None = None,
 ) -> Description:
-    """Think up the scene of a seed.
+    """Generate the description of a seed.
 
     ``things`` is 1 or 2 (None: one in half of the scenes), ``kinds`` the classes of the objects (None: random; two
     are different but for one pair in ten), ``lines`` the number of clutter lines, ``ribbon`` whether a band hides a
@@ -150,7 +150,7 @@ def _pick_spots(
             )
         if _apart(names, spots):
             return spots
-    # No luck: along the diagonal there is always room.
+    # No free place was found: along the diagonal there is always one.
     return [(extent[1] * (0.26 + 0.48 * i), extent[0] * (0.26 + 0.48 * i), low) for i in range(len(names))]
 
 

@@ -1,19 +1,19 @@
-"""What the bundled models can do, and where their heatmaps lie: ``python -m vitviz.demo.figures``.
+"""How accurate the bundled models are, and how their heatmaps agree with the objects: ``python -m vitviz.demo.figures``.
 
-Measured on fresh scenes, from a range of seeds that training never draws from. As the truth is known, each method is
-asked two things, on scenes with one object:
+Measured on fresh scenes, from a range of seeds that training never draws from. As the masks are known, two things are
+measured of each method on scenes with one object:
 
 - pointing: does the object cover at least a quarter of the patch where the map is highest? Beside it, how many patches
   would count as a hit: what pointing at random scores.
 - mass: which share of the map's positive values lies on the object? Beside it, the share that a uniform map gets.
 
-A method whose lead over uniform is smaller than twice its standard error is said not to beat it.
+A method whose lead over uniform is smaller than twice its standard error does not count as better.
 
 And on scenes with two objects of different classes, for each of the two in turn:
 
 - asked: is the map's maximum on the object that was asked for, on the other one, or elsewhere?
-- rather: has the asked-for object more of the map, for its size, than the other? A map that does not know what was
-  asked for is right in exactly half of the cases.
+- rather: has the asked-for object more of the map, for its size, than the other? A map that does not depend on the class
+  is right in exactly half of the cases.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from vitviz.resources_path import resource
 
 @dataclass(frozen=True)
 class Aim:
-    """How well the maps of one method lie on the object, over ``scenes`` scenes; all but ``error`` are means.
+    """How well the maps of one method agree with the object, over ``scenes`` scenes; all but ``error`` are means.
 
     ``pointing`` and ``chance`` are shares of scenes, ``mass`` and ``uniform`` of the map; ``error`` is the standard error
     of mass − uniform.
@@ -156,7 +156,7 @@ def of_two_classes(count: int) -> list[Scene]:
     found: list[Scene] = []
     for seed in TEST_SEEDS:
         drawn = scene(seed, SIDE, things=2)
-        # A side of 96 pixels in patches of 8: an object must cover a quarter of one, or nothing could point at it.
+        # A side of 96 pixels in patches of 8: an object must cover a quarter of one, or no map could hit it.
         blocks = drawn.masks.reshape(2, SIDE // 8, 8, SIDE // 8, 8).mean(axis=(2, 4)) / 255
         if drawn.kinds[0] != drawn.kinds[1] and (blocks.max(axis=(1, 2)) >= HIT).all():
             found.append(drawn)

@@ -1,8 +1,8 @@
-"""Where training starts from.
+"""Initial weights for training.
 
-Positions start as two-dimensional sines and cosines, and attention starts by looking at like tokens, hence at nearby
-ones: Trockman & Kolter 2023, "Mimetic initialization of self-attention layers". Starting the patch embedding as the
-whitening of real patches was tried too, and was no better than timm's own start.
+Positions start as two-dimensional sines and cosines, and attention starts on similar tokens, hence on nearby ones:
+Trockman & Kolter 2023, "Mimetic initialization of self-attention layers". Starting the patch embedding as the whitening
+of real patches was tried too, and was no better than timm's own start.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 
 @torch.no_grad()
 def mimic(model: Any) -> None:
-    """Give a ViT sine positions, and attention whose first look is at like tokens (values: minus the token)."""
+    """Give a ViT sine positions, and attention that starts on similar tokens (values: minus the token)."""
     prefix = model.pos_embed.shape[1] - model.patch_embed.num_patches
     model.pos_embed.zero_()
     rows, cols = model.patch_embed.grid_size
@@ -52,7 +52,7 @@ def _sines(rows: int, cols: int, dim: int) -> torch.Tensor:
 def grow_distillation(learner: Any, trained: Any) -> None:
     """Start a distilled DeiT as the trained ViT; its distillation token begins near the class token, its head as a copy.
 
-    Near and not at: two tokens that are the same would go on looking at the same.
+    Not equal to it: two equal tokens would always attend to the same.
     """
     state = dict(trained.state_dict())
     token = state["model.cls_token"] + state["model.pos_embed"][:, :1]

@@ -1,7 +1,7 @@
-"""What a model looks like while it learns: with a head that names each patch, thrown away afterwards.
+"""Models during training: with a head that classifies each patch and is discarded afterwards.
 
-From class labels alone a small transformer stays near chance for over 100,000 pictures; told which class each patch
-belongs to (the masks are known) it learns several times sooner.
+From class labels alone a small transformer stays near chance for over 100,000 pictures; with the class of each patch as
+a target (the masks are known) it learns several times sooner.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def training_pool(folder: Path, scenes: int, processes: int) -> Pool:
 
 
 def validation_pool(folder: Path) -> Pool:
-    """Return the pool that progress is judged by: 600 scenes of the validation range."""
+    """Return the validation pool: 600 scenes of the validation range."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "validation.npz"
     if not path.exists():

@@ -22,7 +22,7 @@ SIDE = 512
 
 @dataclass(frozen=True)
 class Sample:
-    """A bundled scene: its file's stem, the title in the samples menu, what it is good for, and how it comes about."""
+    """A bundled scene: its file's stem, the title in the samples menu, what it shows, and how it is made."""
 
     stem: str
     title: str
@@ -90,7 +90,7 @@ SAMPLES: tuple[Sample, ...] = (
 def write(folder: Path, samples: tuple[Sample, ...] = SAMPLES, side: int = SIDE) -> None:
     """Write each sample as ``<stem>.png`` with ``masks/<stem>-<n>.png`` per object, and ``index.json``.
 
-    Masks have a folder of their own: whoever goes through the scenes in the window wants none.
+    Masks have a folder of their own, so that the window does not offer them as further photos.
     """
     (folder / "masks").mkdir(parents=True, exist_ok=True)
     index = []

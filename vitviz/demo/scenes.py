@@ -74,20 +74,6 @@ def draw(description: Description, side: int) -> Scene:
     return Scene(np.array(image), weights, shown, tuple(t.kind for t in description.things), description)
 
 
-def cover_by_class(drawn: Scene, rows: int, cols: int) -> NDArray[np.float32]:
-    """Return float32 (rows, cols, classes + 1): the share of each patch that each class covers; the last is background.
-
-    The picture's sides must be multiples of ``rows`` and ``cols``.
-    """
-    objects, height, width = drawn.masks.shape
-    blocks = drawn.masks.reshape(objects, rows, height // rows, cols, width // cols).mean(axis=(2, 4)) / 255
-    shares = np.zeros((rows, cols, len(CLASSES) + 1), dtype=np.float32)
-    for kind, share in zip(drawn.kinds, blocks, strict=True):
-        shares[..., CLASSES.index(kind)] += share
-    shares[..., -1] = np.clip(1 - shares.sum(axis=-1), 0, 1)
-    return shares
-
-
 def _coordinates(height: int, width: int, side: int) -> tuple[Field, Field]:
     """Return x (1, W) and y (H, 1) of the pixel centres in units of the shorter side."""
     x = (np.arange(width, dtype=np.float32) + 0.5)[None, :] / side

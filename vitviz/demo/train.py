@@ -2,10 +2,10 @@
 
 The order is teacher, ViT, DeiT, Swin. What each learns from:
 
-- all: the classes of the objects, and, through a head thrown away afterwards, the class of each patch;
+- all: the classes of the objects, and, through a head that is discarded afterwards, the class of each patch;
 - ViT and teacher: first windows of 6×6, then of 8×8 patches cut from the 12×12 around an object (each patch keeps its
   true position), then whole pictures;
-- DeiT: begins as the trained ViT; its class token learns the labels, its distillation token what the teacher says.
+- DeiT: begins as the trained ViT; its class token learns the labels, its distillation token the teacher's predictions.
 
 On one core of a busy two-core machine a picture cost the ViT 3 ms in a 6×6 window, 5 ms in 8×8 and 12 ms whole, the DeiT
 14 ms, the Swin 5 ms, the teacher 2 to 6 ms; the models one after the other take somewhat over half an hour on one core.

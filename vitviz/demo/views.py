@@ -65,7 +65,7 @@ def varied(pool: Pool, size: int, rng: np.random.Generator, patches: int | None,
             [c[:, y : y + cells, x : x + cells] for c, (y, x) in zip(cover, starts, strict=True)]
         )
         seen = cover.sum(axis=(2, 3), dtype=np.int64) / np.maximum(total, 1)
-        # An object of which the window shows less than a quarter is not asked for; from three quarters it counts in full.
+        # An object of which the window shows less than a quarter is no target; from three quarters it counts in full.
         shares = np.clip((seen - 0.25) * 2, 0.001, 1)
     pictures, cover = _turn(pictures, cover, rng)
     batch = _batch(pictures, corner, _weights(kinds, shares), kinds, cover, grid)

@@ -1,4 +1,4 @@
-"""From a trace to what is shown of it: heatmaps by seven methods, measures of heads and maps, and what a model holds.
+"""From a trace to what is shown of it: heatmaps by every method, measures of heads and maps, and what a model holds.
 
 `heatmap` is what every method gives: raw values per patch with their grid, title, unit and what lies on no patch (weight on
 prefix tokens, leak to padding). `query` gives the rows and columns of attention that a query asks for, `registry` names and
@@ -10,17 +10,19 @@ Decisions:
 
 - Values are never rescaled or clipped here; scales, logarithms and colours belong to `render`. Rejected: normalised maps,
   which cannot be compared between photos, heads or models.
-- Rollout walks a row vector down through the layers. Rejected: the product of N×N matrices, many times slower for one
-  query; all queries at once are for those who ask for all.
-- Relevance shows R − I unless asked otherwise. Rejected as the default: R itself, in which a patch that is asked about has
-  its own 1, and a mean pool 1/N everywhere, so that nothing else is to be seen. For a class token the two are the same map.
-- The logit lens lets rows of earlier layers travel past the remaining blocks in one ordinary pass, so that mergings, norm,
-  pool and head are the model's own code. Rejected: rebuilding each family's head here.
-- Heads are compared by the cosine of their rows. Rejected: 1 − JS, a logarithm per pair and nothing for signed weights.
-- A query is always a patch of the finest grid (what one sees on the photo), also in Swin's later stages, where it stands for
-  the token that its patch was merged into. Rejected: coordinates of each stage, which nobody can point at.
-- This file stays light and is imported by `vitviz` at once, so that the function `vitviz.explain` is not shadowed by the
-  package of the same name.
+- Rollout multiplies a row vector by one layer's matrix after the other. Rejected: the product of N×N matrices, many
+  times slower for one query; all queries at once are computed only on request.
+- Relevance shows R − I unless asked otherwise. Rejected as the default: R itself, in which a query patch has a 1 on
+  itself and a mean pool 1/N on every patch, which hides everything else. For a class token the two are the same map.
+- The logit lens carries the tokens of earlier layers past the remaining blocks in one ordinary pass, so that mergings,
+  norm, pool and head are the model's own code. Rejected: rebuilding each family's head here.
+- Heads are compared by the cosine of their rows. Rejected: 1 − the Jensen-Shannon divergence, which takes a logarithm
+  per pair and is undefined for signed weights.
+- A query is always a patch of the finest grid (what one sees on the photo), also in Swin's later stages, where it stands
+  for the token that its patch was merged into. Rejected: coordinates of each stage, which cannot be pointed at on the
+  photo.
+- This file imports nothing heavy, and `vitviz` imports it directly, so that the function `vitviz.explain` is not
+  shadowed by the package of the same name.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -22,7 +22,7 @@ SUMMED = ", summed over each patch"
 
 @dataclass(frozen=True, eq=False)
 class Heatmap:
-    """What a method says of each patch. The values are raw: never rescaled, so that maps can be compared."""
+    """A method's value for each patch. The values are raw: never rescaled, so that maps can be compared."""
 
     values: NDArray[np.float32]
     """rows×cols of `patches`."""
@@ -41,7 +41,7 @@ class Heatmap:
     leak: float = 0.0
     """The weight on padding (Swin at sizes that its windows do not divide)."""
     pixels: NDArray[np.float32] | None = None
-    """For methods that say something of each pixel: height×width of the model's input, in `unit`; `values` are its sums."""
+    """For methods with a value for each pixel: height×width of the model's input, in `unit`; `values` are its sums."""
 
     @property
     def total(self) -> float:
@@ -49,7 +49,7 @@ class Heatmap:
         return float(self.values.sum(dtype=np.float64))
 
     def title_of(self, painted: NDArray[np.float32]) -> str:
-        """The title, true of what is painted: sums over patches are named where they are shown, and not over pixels."""
+        """The title for what is painted: without `SUMMED` where it is `pixels`."""
         return self.title if painted is not self.pixels else self.title.removesuffix(SUMMED)
 
     def overlay(self, **style: Any) -> Image.Image:
@@ -120,7 +120,7 @@ class Heatmap:
 
     @property
     def note(self) -> str:
-        """The model, and where the weight went that is on no patch."""
+        """The model, the sum over patches, and the weight on prefix tokens and padding."""
         elsewhere = [f"{name} {weight:.3f}" for name, weight in self.prefix.items()]
         elsewhere += [f"padding {self.leak:.3f}"] if self.leak else []
         return (
@@ -131,7 +131,7 @@ class Heatmap:
 
 
 def read_raw(path: str | Path, photo: Photo) -> Heatmap:
-    """A heatmap as `Heatmap.save_raw` wrote it, laid on its photo again; its options are text.
+    """A heatmap as `Heatmap.save_raw` wrote it, for its photo; its options are text.
 
     Raises VitvizError for a file of another kind, and for a photo of another size than the map was made for.
     """
@@ -157,7 +157,7 @@ def read_raw(path: str | Path, photo: Photo) -> Heatmap:
 
 
 def _framing(stored: dict[str, Any]) -> Framing:
-    """A framing from JSON, whose lists were tuples."""
+    """A framing from JSON, with its lists as tuples again."""
 
     def tuples(fields: dict[str, Any]) -> dict[str, Any]:
         return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}

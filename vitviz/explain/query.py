@@ -1,4 +1,4 @@
-"""A query in a layer: the rows or columns of one head, or of several heads fused, and the words for them."""
+"""A query in a layer: the rows or columns of one head, or of several heads fused, and their names in sentences."""
 
 from collections.abc import Callable, Iterator
 from typing import Literal
@@ -63,7 +63,7 @@ def weighted(
     whole: Callable[[], Tensor],
     chunks: Callable[[], Iterator[tuple[slice, Tensor]]],
 ) -> tuple[Floats, Floats]:
-    """A query of many tokens: heads×N, its rows or columns weighted and summed, and per head what fell on padding.
+    """A query of many tokens: heads×N, its rows or columns weighted and summed, and per head the weight on padding.
 
     `whole` gives windows×heads×n×n for a layer of windows, `chunks` groups of rows for any other, as `Layer.chunks` does.
     """
@@ -127,7 +127,7 @@ def check_head(layer: Layer, head: int | None) -> None:
 
 
 def describe(trace: Trace, query: Query, layer: Layer) -> str:
-    """How to call a query of a layer in a sentence."""
+    """The name of a query of a layer in a sentence."""
     if query is None:
         return trace.readout.sentence_in(layer.layout, layer.pooling)
     if isinstance(query, str):

@@ -1,7 +1,8 @@
-"""All methods by name, with their options. No torch is imported before a method computes: the window reads this at once.
+"""All methods by name, with their options. Torch is imported only when a method computes: the window needs this at once.
 
 To add a method, write `vitviz/explain/methods/<name>.py` with a function `<name>(trace, **options)` and a `refusal(trace)`,
-and describe it in METHODS.
+and describe it in METHODS. A method of another package states its `module` and is appended to METHODS before the window or
+a command is started.
 """
 
 import inspect
@@ -12,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from vitviz.errors import MethodError
+from vitviz.render.strokes import Stroke, spare
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
@@ -28,11 +30,11 @@ class Option:
     about: str
     """One sentence for people who have not heard of it."""
     kind: Literal["choice", "share", "flag", "layer"]
-    """One of `choices`; a number from 0 up to, not including, 1; True or False; a layer's number or name."""
+    """One of `choices`; a number from 0 to below 1; True or False; a layer's number or name."""
     default: object
     choices: tuple[str, ...] = ()
     refusal: "Callable[[Trace], str | None]" = lambda _: None
-    """Why it can do nothing for a trace, from "because" on; None where it can."""
+    """Why it has no effect on a trace, from "because" on; None where it has."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,26 @@ class Method:
     """Its other options, in the order in which they are offered."""
     gradient: bool = False
     """Whether it is class-specific: it explains a target and needs a backward pass."""
+    one_layer: bool = False
+    """Whether its map is of the chosen layer alone; otherwise of all layers up to it."""
+    pixels: bool = False
+    """Whether its heatmaps have a value for each pixel too."""
+    stroke: Stroke | None = None
+    """How its curves are drawn in charts; without one `stroke_of` gives one that no other method has."""
+    module: str = ""
+    """Where its function and its `refusal` are; empty for `vitviz.explain.methods.<name>`."""
+
+    @property
+    def reversible(self) -> bool:
+        """Whether it has the direction "attended by" too; the others follow what tokens attend to."""
+        return "direction" in self.axes
 
     def takes(self, name: str) -> bool:
         """Whether it has an option of this name."""
         return name in self.axes or any(name == option.name for option in self.parameters)
 
     def parameter(self, name: str) -> Option:
-        """Its option of this name, which it has."""
+        """Its option of this name, which must exist."""
         return next(option for option in self.parameters if option.name == name)
 
     @property
@@ -79,7 +94,7 @@ class Method:
 
     @cached_property
     def _module(self) -> Any:
-        return import_module(f"vitviz.explain.methods.{self.name}")
+        return import_module(self.module or f"vitviz.explain.methods.{self.name}")
 
 
 def _without_padding(trace: "Trace") -> str | None:
@@ -113,24 +128,26 @@ RENORMALISE = Option(
 RESIDUAL = Option(
     "residual",
     "Residual share",
-    "How much of each layer's output is the token itself, come past the attention.",
+    "The share of the residual connection, which bypasses the attention, in each layer's output.",
     "share",
     0.5,
 )
 START = Option(
     "start",
     "Down to",
-    "The first layer to be counted: the map is on the tokens that it is given.",
+    "The first layer that is included; the map is on its input tokens.",
     "layer",
     0,
 )
 
-METHODS: tuple[Method, ...] = (
+METHODS: list[Method] = [
     Method(
         "attention",
         "Attention",
         "One layer's own weights: what a token attends to, or what attends to it.",
         ("layer", "head", "fusion", "query", "direction"),
+        one_layer=True,
+        stroke=Stroke((0, 100, 190), (92, 178, 245)),
     ),
     Method(
         "rollout",
@@ -151,45 +168,52 @@ METHODS: tuple[Method, ...] = (
                 refusal=_unlike_script,
             ),
         ),
+        stroke=Stroke((0, 132, 92), (46, 196, 144), (5.0, 2.5)),
     ),
     Method(
         "gradient_rollout",
         "Gradient rollout",
-        "Rollout of the attention that speaks for a class: gradient × attention in place of attention.",
+        "Rollout of the attention that raises a class's logit: gradient × attention in place of attention.",
         ("layer", "query", "target"),
         (DISCARD, RESIDUAL, START, RENORMALISE),
         gradient=True,
+        stroke=Stroke((128, 120, 0), (222, 212, 90)),
     ),
     Method(
         "relevance",
         "Relevance",
-        "Which patches speak for a class, by gradient × attention added up over all layers (Chefer 2021).",
+        "Which patches raise a class's logit, by gradient × attention added up over all layers (Chefer 2021).",
         ("layer", "query", "target"),
         (
             START,
             Option(
                 "own",
                 "The token itself",
-                "Keep what came past all attention: 1 on a patch that is asked about, 1/N on each for their mean.",
+                "Keep the part that bypasses all attention: 1 on a patch that is the query, 1/N on each for their mean.",
                 "flag",
                 False,
             ),
         ),
         gradient=True,
+        stroke=Stroke((150, 30, 70), (244, 138, 150)),
     ),
     Method(
         "gradient_attention",
         "Gradient × attention",
-        "One layer's weights that speak for a class: each weight times what the class gains by it.",
+        "One layer's weights that raise a class's logit: each weight times its gradient.",
         ("layer", "head", "query", "direction", "target"),
         gradient=True,
+        one_layer=True,
+        stroke=Stroke((46, 40, 140), (158, 158, 255), (11.0, 2.5)),
     ),
     Method(
         "gradcam",
         "Grad-CAM",
-        "Where the features that speak for a class are, by the tokens that a layer is given and their mean gradient.",
+        "Where a layer's input has features that raise a class's logit: its tokens, weighted by their mean gradient.",
         ("layer", "target"),
         gradient=True,
+        one_layer=True,
+        stroke=Stroke((0, 122, 140), (110, 214, 214), (5.0, 2.0, 1.5, 2.0, 1.5, 2.0)),
     ),
     Method(
         "input_gradient",
@@ -206,9 +230,11 @@ METHODS: tuple[Method, ...] = (
             ),
         ),
         gradient=True,
+        pixels=True,
+        stroke=Stroke((150, 60, 150), (224, 148, 214), (8.0, 2.5, 2.0, 2.5)),
     ),
-)
-"""Every method, in the order in which the window shows them."""
+]
+"""Every method, in the order in which the window shows them; the first nine have the number keys 1 to 9."""
 
 
 def find(name: str) -> Method:
@@ -217,6 +243,13 @@ def find(name: str) -> Method:
     if name not in methods:
         raise MethodError(f"There is no method {name!r}; there are: {', '.join(methods)}.")
     return methods[name]
+
+
+def stroke_of(name: str) -> Stroke:
+    """How a method's curves are drawn: as it states, else by its place among the methods that state nothing."""
+    method = find(name)
+    silent = [one.name for one in METHODS if one.stroke is None]
+    return spare(silent.index(name)) if method.stroke is None else method.stroke
 
 
 def heatmap(trace: "Trace", name: str, options: dict[str, Any]) -> "Heatmap":
@@ -241,7 +274,7 @@ def heatmap(trace: "Trace", name: str, options: dict[str, Any]) -> "Heatmap":
 
 
 def idle_options(trace: "Trace") -> dict[tuple[str, str], str]:
-    """The (method, option) that can do nothing for a trace, each with the reason from "because" on."""
+    """The (method, option) that have no effect on a trace, each with the reason from "because" on."""
     reasons = {
         (method.name, option.name): option.refusal(trace)
         for method in METHODS
@@ -251,7 +284,7 @@ def idle_options(trace: "Trace") -> dict[tuple[str, str], str]:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's numbers, as argmax gives them, as Python's own."""
+    """NumPy scalars, such as argmax gives, as Python's numbers."""
     if value is None or type(value) in (str, int, float, bool):
         return value
     if isinstance(value, tuple):

@@ -31,7 +31,7 @@ def to_upright_rgb(image: Image.Image) -> Image.Image:
     mode that Pillow cannot convert.
     """
     turn = _UPRIGHT.get(_orientation(image))
-    # The profile of a Lab picture is not about the RGB that Pillow makes of it.
+    # The profile of a Lab picture does not apply to the RGB that Pillow converts it to.
     profile = image.info.get("icc_profile") if image.mode != "LAB" else None
     base, alpha = _split_alpha(image)
     rgb = _to_srgb(base, profile if isinstance(profile, bytes) else None)
@@ -46,7 +46,7 @@ def _orientation(image: Image.Image) -> int:
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except (SyntaxError, ValueError, KeyError, TypeError, EOFError, OSError, struct.error):
-        return 1  # what Pillow raises on broken EXIF data; the pixels are whole all the same
+        return 1  # what Pillow raises on broken EXIF data; the pixels are complete nevertheless
     return value if isinstance(value, int) else 1
 
 
@@ -110,11 +110,11 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
     def convert(rows: slice) -> Image.Image:
         strip = ImageCms.applyTransform(image.crop((0, rows.start, image.width, rows.stop)), transform)
-        assert strip is not None  # it is only where the picture is changed in place
+        assert strip is not None  # None is only returned for a transform in place
         return strip
 
     converted = Image.new("RGB", image.size)
-    with ThreadPoolExecutor(_THREADS) as pool:  # LittleCMS works outside Python's lock
+    with ThreadPoolExecutor(_THREADS) as pool:  # LittleCMS runs without Python's lock
         for rows, strip in zip(strips := _strips(image.height), pool.map(convert, strips), strict=True):
             converted.paste(strip, (0, rows.start))
     return converted
@@ -125,7 +125,7 @@ def _strips(height: int) -> list[slice]:
 
 
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From `profile` to sRGB; None where it is broken, for another mode, or moves no colour by over 1."""
+    """From `profile` to sRGB; None where it is broken, for another mode, or changes no colour by more than 1."""
     try:
         transform = ImageCms.buildTransform(
             ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), mode, "RGB"

@@ -1,8 +1,8 @@
 """How a photo becomes a model's input, and the way back from input pixels to the photo's own.
 
-All points are (x, y) in pixels, pixel (0, 0) covering [0, 1) × [0, 1); all sizes are (height, width). A photo
-is resized as a whole, then a window of the model's input size is taken out of it, padded where it sticks out;
-so the way from photo to input is a scale and a shift per axis.
+All points are (x, y) in pixels, pixel (0, 0) covering [0, 1) × [0, 1); all sizes are (height, width). A photo is resized
+as a whole, then a window of the model's input size is taken out of it, padded where it extends beyond the photo; so the
+way from photo to input is a scale and a shift per axis.
 """
 
 import itertools
@@ -31,10 +31,10 @@ _WIDEST_FILTER = 3  # pixels: the reach of Lanczos
 def frame(photo_size: tuple[int, int], config: "DataConfig", mode: FramingMode = "crop") -> "Framing":
     """How a photo of `photo_size` becomes the input that `config` describes.
 
-    "crop" is timm's own evaluation transform (`timm.data.transforms_imagenet_eval`): resize to the input size
-    divided by `crop_pct`, then take the middle. "squash" is the whole photo at the input size, its aspect
-    lost. "fit" is the whole photo with its aspect, at the input size of `fit_size`, which replaces the
-    config's. Raises `VitvizError` for others.
+    "crop" is timm's own evaluation transform (`timm.data.transforms_imagenet_eval`): resize to the input size divided by
+    `crop_pct`, then take the middle. "squash" is the whole photo at the input size, its aspect not kept. "fit" is the
+    whole photo with its aspect, at the input size of `fit_size`, which replaces the config's. Raises `VitvizError` for
+    others.
     """
     if mode == "fit":
         config = replace(config, input_size=fit_size(photo_size, config))
@@ -52,9 +52,9 @@ def frame(photo_size: tuple[int, int], config: "DataConfig", mode: FramingMode =
 def fit_size(photo_size: tuple[int, int], config: "DataConfig") -> tuple[int, int]:
     """The input size for "fit": the photo's aspect, about the area of `config.input_size`, whole multiples.
 
-    One side of the photo fills the input, the other leaves less than one `config.multiple` to be padded. Of
-    all such sizes, the one with the least |log of area ÷ wanted area| + 2 × padded fraction: up to 1:3, the
-    area is within a quarter of the wanted one. Asked again with its own answer, it gives the same.
+    One side of the photo fills the input, the other leaves less than one `config.multiple` to be padded. Of all such
+    sizes, the one with the least |log of area ÷ wanted area| + 2 × padded fraction: up to 1:3, the area is within a
+    quarter of the wanted one. For its own result as the config's input size it returns the same.
     """
     height, width = photo_size
     step = config.multiple
@@ -81,7 +81,7 @@ def fit_size(photo_size: tuple[int, int], config: "DataConfig") -> tuple[int, in
 
 
 def _timm_resized(photo_size: tuple[int, int], config: "DataConfig") -> tuple[int, int]:
-    """The size timm resizes a photo to before it takes the middle; timm's expressions, to round alike."""
+    """The size timm resizes a photo to before it takes the middle; timm's expressions, so that rounding is equal."""
     height, width = photo_size
     scale_size = tuple(math.floor(side / config.crop_pct) for side in config.input_size)
     if config.crop_mode == "squash":
@@ -139,10 +139,9 @@ def _resized_part(
 class DataConfig:
     """What a model expects of its input, as in timm's data config.
 
-    `input_size`: (height, width); `mean`, `std`: of RGB in 0…1; `interpolation`: a Pillow filter ("bicubic",
-    …); `crop_pct`: input size ÷ resized size; `crop_mode`: "center", "squash" or "border" (timm's);
-    `multiple`: granularity of the input sizes the model takes in "fit". Raises `ModelError` for values no
-    framing can follow.
+    `input_size`: (height, width); `mean`, `std`: of RGB in 0…1; `interpolation`: a Pillow filter ("bicubic", …);
+    `crop_pct`: input size ÷ resized size; `crop_mode`: "center", "squash" or "border" (timm's); `multiple`: granularity
+    of the input sizes the model takes in "fit". Raises `ModelError` for invalid values.
     """
 
     input_size: tuple[int, int]
@@ -187,25 +186,59 @@ class PatchGrid:
         (top, bottom), (left, right) = self._span(0, row), self._span(1, col)
         return left, top, right, bottom
 
+    def indices(self, axis: int, positions: ArrayLike) -> NDArray[np.intp]:
+        """The row (axis 0) or column (axis 1) whose boxes hold each position in input pixels; −1 for none.
+
+        Left and top edges belong to a box. The edges themselves decide: a division could round over one.
+        """
+        count = (self.rows, self.cols)[axis]
+        edges = self.origin[axis] + np.arange(count + 1) * self.cell[axis]
+        found = np.searchsorted(edges, positions, side="right") - 1
+        return np.where(found < count, found, -1)
+
     def at(self, x: float, y: float) -> tuple[int, int] | None:
-        """The patch (row, col) whose box holds a point in input pixels; left and top edges belong to it."""
-        row, col = self._index(0, y, self.rows), self._index(1, x, self.cols)
-        return None if row is None or col is None else (row, col)
+        """The patch (row, col) whose box holds a point in input pixels; None for none."""
+        row, col = int(self.indices(0, y)), int(self.indices(1, x))
+        return None if row < 0 or col < 0 else (row, col)
+
+    def of_pixels(self, size: tuple[int, int]) -> NDArray[np.intp]:
+        """For each pixel of an input of (height, width) the patch that holds its centre, counted row by row; −1 for none."""
+        down, across = (self.indices(axis, np.arange(size[axis]) + 0.5) for axis in (0, 1))
+        inside = (down >= 0)[:, None] & (across >= 0)
+        return np.where(inside, down[:, None] * self.cols + across, -1)
+
+    def cell_in(self, other: "PatchGrid", row: int, col: int) -> tuple[int, int] | None:
+        """The patch of `other`, a grid of the same input, that holds the middle of patch (row, col); None for none.
+
+        A middle on an edge belongs to the lower or right patch. Raises IndexError outside this grid.
+        """
+        return other.at(*self._middle(row, col))
+
+    def nearest_in(self, other: "PatchGrid", row: int, col: int) -> tuple[int, int]:
+        """As `cell_in`, but where the middle is outside `other` the patch of `other` that is nearest to it."""
+        low = other._middle(0, 0)
+        high = other._middle(other.rows - 1, other.cols - 1)
+        x, y = (
+            min(max(place, first), last)
+            for place, first, last in zip(self._middle(row, col), low, high, strict=True)
+        )
+        found = other.at(x, y)
+        assert found is not None
+        return found
+
+    def divided(self, rows: int, cols: int) -> "PatchGrid":
+        """A grid of rows × cols patches over the same part of the input."""
+        cell = self.rows * self.cell[0] / rows, self.cols * self.cell[1] / cols
+        return PatchGrid(rows, cols, cell, self.origin)
+
+    def _middle(self, row: int, col: int) -> tuple[float, float]:
+        """The middle (x, y) of a patch, a millionth of it to the lower right, so that no rounding decides on an edge."""
+        left, top, right, bottom = self.box(row, col)
+        return (left + right) / 2 + 1e-6 * self.cell[1], (top + bottom) / 2 + 1e-6 * self.cell[0]
 
     def _span(self, axis: int, index: int) -> tuple[float, float]:
         start, step = self.origin[axis], self.cell[axis]
         return start + index * step, start + (index + 1) * step
-
-    def _index(self, axis: int, position: float, count: int) -> int | None:
-        if not math.isfinite(position):
-            return None
-        guess = math.floor((position - self.origin[axis]) / self.cell[axis])
-        # The division may round over an edge; the boxes decide.
-        for index in (guess - 1, guess, guess + 1):
-            start, end = self._span(axis, index)
-            if start <= position < end:
-                return index if 0 <= index < count else None
-        return None
 
 
 @dataclass(frozen=True)

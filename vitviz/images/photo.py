@@ -37,7 +37,7 @@ SUFFIXES = (
     ".ppm",
     ".pgm",
 )
-"""What files of these formats are usually called, for file dialogs; `open_image` goes by content."""
+"""The usual suffixes of these formats, for file dialogs; `open_image` goes by content."""
 
 _KNOWN = "JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF"
 _DAMAGED = "the file is damaged or cut short"
@@ -130,7 +130,7 @@ def _pixels(image: Image.Image, name: str) -> NDArray[np.uint8]:
 
 
 def _refuse_unless_file(where: Path) -> None:
-    """Ask what it is before opening it: opening a pipe would wait for somebody to write into it."""
+    """Check what kind of file it is before opening it: opening a pipe would wait for a writer."""
     try:
         status = where.stat()
     except (OSError, ValueError) as error:
@@ -158,7 +158,7 @@ def _refuse_size(shown: str, image: Image.Image) -> None:
 
 @contextmanager
 def _decoding(shown: str, head: bytes) -> Iterator[None]:
-    """Pillow at work: what it raises on a damaged file becomes a sentence."""
+    """Runs Pillow: what it raises on a damaged file becomes a PhotoError of one sentence."""
     try:
         with _without_warnings():
             yield
@@ -178,7 +178,7 @@ def _decoding(shown: str, head: bytes) -> Iterator[None]:
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Pillow warns of large photos and broken EXIF data; here they are open or refused, so nobody need act."""
+    """Silence Pillow's warnings of large photos and broken EXIF data, which are both handled here."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield

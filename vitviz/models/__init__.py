@@ -3,8 +3,8 @@
 - `loading`: `load_model`, from a name, a weight file, a folder or a module to a `model.Model`
 - `hub`: pretrained weights in the caches or downloaded; `checkpoint`: reading weight files without running code
 - `recognition`: which architecture a weight file is of; `architectures`: the shipped index it searches
-- `describing`: what a module says of itself (preprocessing, classes); `labels`: names of classes
-- `sizes`: the same weights at another input size; `devices`: where a model runs and what is said when memory is short
+- `describing`: what a module states (preprocessing, classes); `labels`: names of classes
+- `sizes`: the same weights at another input size; `devices`: where a model runs, and the error when memory is not enough
 - `catalog`: what can be loaded by name (`vitviz models`)
 
 Decisions, with what was rejected:
@@ -12,8 +12,8 @@ Decisions, with what was rejected:
 - timm builds the models and defines what exists; a table of vitviz's own would have to follow timm's.
 - A weight file's architecture is found from its tensors, through an index of names and shapes (23 KB); building all
   348 candidates for each file takes minutes, and asking the user for a name is what every other tool does.
-- Where the tensors fit several architectures that compute differently, nothing is guessed: a wrong activation
-  or window gives a wrong picture that looks right. Where only the preprocessing differs, the plainest is taken and said.
-- Whatever holds more than tensors is refused rather than unpickled, with no switch to trust it.
+- Where the tensors fit several architectures that compute differently, nothing is guessed: a wrong activation or window
+  gives a wrong picture that looks right. Where only the preprocessing differs, the plainest is used and reported.
+- A file that holds more than tensors is refused rather than unpickled, and no option changes that.
 - At another input size the parameters are shared rather than copied, so a second size costs almost no memory.
 """

@@ -4,8 +4,8 @@ Building the 348 models without weights (on torch's meta device) takes about two
 `resources/architectures.json.gz`, written by `python -m vitviz.models.catalog --write` and stamped with timm's
 version; an architecture newer than the index is measured when it is first asked for.
 
-Decision: the index holds the tensors' names (layer numbers removed), shapes and counts, not a hash of them, because a
-weight file that fits nothing must be told what it nearly fits.
+Decision: the index holds the tensors' names (layer numbers removed), shapes and counts, not a hash of them, because the
+error for a weight file that fits nothing names the nearest architectures.
 """
 
 import difflib
@@ -52,7 +52,7 @@ _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 _DERIVED = re.compile(
     r"(relative_position_index|attn_mask|relative_coords_table|num_batches_tracked|attn\.k_bias)$"
 )
-# What a module holds without it changing what is computed from given weights and a given picture.
+# Attributes that do not change what is computed from given weights and a given picture.
 _IDLE = re.compile(
     r"^(training|p|.*drop.*|fused_attn|grad_checkpointing|weight_init.*|init_.*|feature_info|num_classes|output_fmt|"
     r"inplace|fix_init|dynamic_img_size|dynamic_img_pad|strict_img_size|flatten|head_hidden_size|.*_rate|num_patches)$"
@@ -77,7 +77,7 @@ def known() -> dict[str, Architecture]:
     """Every architecture in scope of the installed timm, by name; those missing from the index are measured."""
     import timm
 
-    index = _read_index()
+    index = read_index()
     return {name: index.get(name) or measure(name) for name in timm.list_models(module=list(SCOPE))}
 
 
@@ -101,7 +101,7 @@ def measure(name: str) -> Architecture:
 
 
 def require_known(name: str) -> None:
-    """Raise a ModelError that suggests the closest names if timm has no such model (a tag is left aside)."""
+    """Raise a ModelError that suggests the closest names if timm has no such model (a tag is ignored)."""
     import timm
 
     bare = name.split(".")[0]
@@ -113,7 +113,7 @@ def require_known(name: str) -> None:
 
 
 def closest(name: str, names: Sequence[str]) -> list[str]:
-    """Up to three of `names` that are like `name` or hold it."""
+    """Up to three of `names` that are similar to `name` or contain it."""
     return (
         difflib.get_close_matches(name, names, n=3, cutoff=0.6) or [one for one in names if name in one][:3]
     )
@@ -185,7 +185,8 @@ def write_index(path: Path, names: Iterable[str] | None = None) -> int:
 
 
 @lru_cache(maxsize=1)
-def _read_index() -> dict[str, Architecture]:
+def read_index() -> dict[str, Architecture]:
+    """The architectures in the index that comes with vitviz, by name; none without it."""
     path = resource(INDEX)
     if not path.is_file():
         return {}

@@ -1,4 +1,4 @@
-"""What can be loaded by name: timm's architectures in scope, with their sizes and whether their weights are here.
+"""What can be loaded by name: timm's architectures in scope, their sizes, and which weights are on this machine.
 
 `python -m vitviz.models.catalog --write` measures all architectures of the installed timm and writes the index
 that the package ships (`resources/architectures.json.gz`).
@@ -20,7 +20,7 @@ __all__ = ["SCOPE", "Entry", "entries", "main"]
 
 @dataclass(frozen=True)
 class Entry:
-    """One architecture: input size (height, width) in pixels, tokens of its first layer, weights here or not."""
+    """One architecture: input size (height, width) in pixels, tokens of its first layer, whether its weights are here."""
 
     name: str
     parameters: int
@@ -30,7 +30,7 @@ class Entry:
 
 
 def entries(pattern: str | None = None) -> list[Entry]:
-    """The architectures in scope whose name matches a glob ("deit*224") or holds a word ("distilled").
+    """The architectures in scope whose name matches a glob ("deit*224") or contains a word ("distilled").
 
     Sorted as timm sorts names. Looks for weights in the local caches only, never on the network.
     """

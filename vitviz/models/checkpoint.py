@@ -1,7 +1,7 @@
 """Weight files: what is in them, read without running any code that they may carry.
 
-Decision: `torch.load(weights_only=True)` and safetensors only. A file that needs more (a pickled module, TorchScript)
-is refused with the way out, because unpickling runs whatever its author put there.
+Decision: `torch.load(weights_only=True)` and safetensors only. A file that needs more (a pickled module, TorchScript) is
+refused with advice, because unpickling can run code.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def read_weight_file(path: Path) -> WeightFile:
     if not path.is_file():
         raise ModelError(f"There is no weight file {path}.")
     if path.stat().st_size == 0:
-        raise ModelError(f"{path.name} is empty; it was perhaps not downloaded to its end.")
+        raise ModelError(f"{path.name} is empty; perhaps its download was not completed.")
     with path.open("rb") as file:
         head = file.read(16)
     # Some .bin and .pth files are safetensors by content: eight bytes of length, then a JSON object.
@@ -107,7 +107,7 @@ def read_card(path: Path) -> Mapping[str, Any]:
         content = json.loads(card.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"The card {card.name} beside {path.name} is not valid JSON.", str(error)) from error
-    # A JSON file of the same name that says nothing of timm is somebody's own and no card.
+    # A JSON file of the same name without an entry for timm is not a card.
     return content if isinstance(content, dict) and isinstance(content.get("timm"), dict) else {}
 
 
@@ -135,7 +135,7 @@ def _read_torch(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         raise _refused(path, str(error)) from error
     except OSError as error:
         raise ModelError(f"{path.name} cannot be read ({error.strerror or error}).", str(error)) from error
-    # A damaged file can make the unpickler fail in any way; whichever it is, it is the file's fault.
+    # A damaged file can make the unpickler fail with any exception.
     except Exception as error:
         raise _refused(path, f"{type(error).__name__}: {error}") from error
     if not isinstance(content, Mapping):

@@ -1,4 +1,4 @@
-"""What a module says of itself: its data config, classes, labels and name, whoever made it."""
+"""What a module states: data config, classes, labels and name, whichever library it is from."""
 
 import inspect
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class Description:
 
 
 def describe(module: nn.Module, data: DataConfig | None = None) -> Description:
-    """Read name, data config, classes and labels off a module; `data`, if given, replaces what it says.
+    """Read name, data config, classes and labels from a module; `data`, if given, replaces its own.
 
     timm's models carry a pretrained config; torchvision's and Hugging Face's are known by their classes; any other
     module is tried once on a blank picture of `data`'s size (224×224 and ImageNet's mean and std if not given).
@@ -218,5 +218,5 @@ def _describe_unknown(module: nn.Module, data: DataConfig | None) -> Description
         raise ModelError(
             f"{name} must answer one picture with a (1, classes) tensor or with `.logits`, and gives {shape}."
         )
-    note = "" if data else "taken to see 224×224 with ImageNet's mean and std (data= says otherwise)"
+    note = "" if data else "assumed to take 224×224 with ImageNet's mean and std (data= sets others)"
     return Description(name, None, used, answer.shape[1], None, note)

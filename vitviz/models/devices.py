@@ -1,4 +1,4 @@
-"""Which device a model runs on, and what is said when its memory is not enough."""
+"""Which device a model runs on, and the error when its memory is not enough."""
 
 import traceback
 from types import TracebackType
@@ -7,7 +7,7 @@ import torch
 
 from vitviz.errors import DeviceMemoryError, ModelError
 
-# What torch says on the CPU, on Apple GPUs and from cuBLAS, where no error class of its own tells it.
+# torch's messages on the CPU, on Apple GPUs and from cuBLAS, where it has no error class for it.
 _MEMORY_WORDS = (
     "can't allocate memory",
     "defaultcpuallocator",
@@ -48,8 +48,8 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
 class memory_guard:  # noqa: N801 (a context manager, used like a function)
     """`with memory_guard(name, device):` turns running out of memory into a DeviceMemoryError that says what fits.
 
-    The frames of the failed computation are let go and CUDA's cache is emptied, so that the program lives on.
-    Any other error passes through unchanged.
+    The frames of the failed computation are cleared and CUDA's cache is emptied, so that the program can go on. Any
+    other error passes through unchanged.
     """
 
     def __init__(self, model_name: str, device: torch.device) -> None:

@@ -114,7 +114,7 @@ def fetch_file(name: str, hub_id: str, filenames: tuple[str, ...], progress: Pro
 
 
 def _require_hub(name: str, repo: str) -> None:
-    """Say at once that there is no network: the hub's own download would try again for half a minute first."""
+    """Raise at once where there is no network: the hub's own download would first retry for half a minute."""
     from huggingface_hub import constants
 
     where = f"the Hugging Face repository {repo}"
@@ -133,7 +133,7 @@ def _require_hub(name: str, repo: str) -> None:
 
 
 def offline_error(name: str, where: str, error: BaseException) -> ModelError:
-    """What is said when weights are neither here nor reachable."""
+    """The error for weights that are neither cached nor reachable."""
     return ModelError(
         f"offline and not cached: the weights of {name} are not on this machine, and {where} cannot be reached. "
         "Connect once to download them, or load a weight file (.safetensors, .pth) that you have.",

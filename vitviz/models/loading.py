@@ -42,7 +42,7 @@ def load_model(
     architecture: str | None = None,
     progress: Progress | None = None,
 ) -> Model:
-    """Load a model for looking at its attention.
+    """Load a model to show its attention.
 
     `source` is one of:
 
@@ -55,9 +55,9 @@ def load_model(
 
     `device`: "auto" (CUDA, else MPS, else CPU), "cpu", "cuda", "cuda:1", "mps". `image_size`: pixels of a square or
     (height, width), if other than the model's own. `labels`: see `vitviz.models.labels.labels_for`. `data`: the
-    preprocessing, if other than the model's own. `architecture`: the timm name that a weight file is of, where its
-    tensors do not decide. `progress(what, part)` is told what is happening and which part (0 … 1, or None)
-    of it is done.
+    preprocessing, if other than the model's own. `architecture`: the timm name of a weight file's model, where its
+    tensors fit several. `progress(what, part)` is called with what is being done and which part of it (0 … 1, or None)
+    is done.
 
     Raises ModelError (a sentence that says what to do) and DeviceMemoryError.
     """
@@ -89,7 +89,7 @@ def from_module(
     labels: Labels | None = None,
     data: DataConfig | None = None,
 ) -> Model:
-    """A Model of a module where it is, put into eval mode; `weights` says where its weights came from."""
+    """A Model of a module on its present device, put into eval mode; `weights` says where its weights came from."""
     module.eval()
     found = describe(module, data)
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
@@ -242,7 +242,7 @@ def _from_card(file: WeightFile) -> nn.Module:
 def _filled(
     name: str, options: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], path: Path
 ) -> nn.Module:
-    """A timm model with these tensors, every one of its own given a value, in float32."""
+    """A timm model with these tensors, which must fill all of its own, in float32."""
     import timm
 
     with _loading(name, path):
@@ -254,7 +254,7 @@ def _filled(
 
 @contextmanager
 def _loading(name: str, path: Path) -> Iterator[None]:
-    """Turn timm's and torch's complaints about weights that do not fit into a sentence."""
+    """Turn timm's and torch's errors about weights that do not fit into a sentence."""
     try:
         yield
     except (RuntimeError, OSError, ValueError, TypeError, KeyError, AssertionError) as error:

@@ -1,7 +1,8 @@
-"""The model as everything else sees it: a network and what it was given with."""
+"""The model as the other packages use it: a network with its data config, labels and origin."""
 
 from dataclasses import dataclass, field
 from threading import RLock
+from typing import Any
 
 import torch
 from torch import nn
@@ -33,7 +34,10 @@ class Model:
     stored_grid: tuple[int, int] | None = None
     """Rows and columns of `stored_position` if `at_size` has resized the table since; otherwise None."""
     lock: RLock = field(default_factory=RLock, repr=False)
-    """Held for each forward pass: while one thread records, its hooks must not hear another thread's pass."""
+    """Held for each forward pass: while one thread records, its hooks must not record another thread's pass."""
+
+    kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    """Results computed from this model, by name; freed with it. A copy of the model has none."""
 
     @property
     def input_size(self) -> tuple[int, int]:

@@ -4,10 +4,9 @@ All architectures in scope are ranked against the shipped index (milliseconds); 
 memory at the file's own number of classes and input size and compared tensor by tensor, as they are and after
 timm's own conversion of older namings.
 
-Architectures may share every tensor. Then decide, in this order: the caller; a name in the file's header; the
-longest name within the file's name; the shortest name, if all compute the same (said in `weights` where their
-preprocessing differs). If they compute differently and nothing decides, that is an error: a guess could show
-a wrong picture.
+Architectures may share every tensor. Then decide, in this order: the caller; a name in the file's header; the longest
+name within the file's name; the shortest name, if all compute the same (noted in `weights` where their preprocessing
+differs). If they compute differently and nothing decides, that is an error: a guess could show a wrong picture.
 """
 
 import importlib
@@ -37,7 +36,7 @@ from vitviz.models.checkpoint import WeightFile
 _HEADS = ("head", "head_dist")
 _TRIED = 6
 _FLEXIBLE = re.compile(r"(^|\.)(pos_embed|relative_position_bias_table)$")
-# What training leaves in a file beside the network that answers.
+# Tensors that training leaves in a file besides the network.
 _EXTRA = re.compile(
     r"^(mask_token$|decoder|text|logit_scale|logit_bias|criterion|loss|predictor|projector|queue|head\.(mlp|last_layer))"
 )
@@ -70,12 +69,12 @@ class Difference:
         """The first differences of each kind, for reading."""
         lines = [f"{key} is {_times(file)}, not {_times(own)}" for key, file, own in self.shapes[:limit]]
         lines += [f"{key} is missing" for key in self.missing[:limit]]
-        lines += [f"{key} has no place" for key in self.unexpected[:limit]]
+        lines += [f"{key} is not in the architecture" for key in self.unexpected[:limit]]
         return lines
 
 
 def recognise(file: WeightFile, architecture: str | None = None) -> Match:
-    """The architecture whose tensors these are; `architecture` (a timm name) is taken at its word and checked.
+    """The architecture whose tensors these are; `architecture` (a timm name) is used instead of searching, and checked.
 
     Raises ModelError where nothing fits, naming the closest and the first tensors that differ, and where
     several fit that compute differently.
@@ -256,7 +255,7 @@ def _converted(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> Mappin
     try:
         with torch.no_grad():
             result = convert(dict(tensors), module, **options)
-    # timm's conversions take the file's naming for granted and fail in many ways on another one.
+    # timm's conversions assume the file's naming and fail in many ways on another one.
     except Exception:
         return None
     sound = isinstance(result, Mapping) and all(isinstance(value, torch.Tensor) for value in result.values())

@@ -1,7 +1,7 @@
 """The same weights at another input size.
 
 The given model is never changed: its modules are copied, its parameters shared, and only what depends on the size (the
-position table, window tables, buffers) is made anew, as timm itself does it.
+position table, window tables, buffers) is rebuilt, as timm itself does it.
 
 Decision: Swin and SwinV2 keep their windows, so their weights stay as trained and odd sizes are padded, as in the
 original code; scaling the windows with the picture (timm's default for `set_input_size`) was rejected because it resamples
@@ -83,7 +83,7 @@ def shared_copy(module: nn.Module) -> nn.Module:
 
 
 def _is_foreign_swin(module: Any) -> bool:
-    """Whether a module is a Swin of torchvision or Hugging Face, which lay their windows out anew for each picture."""
+    """Whether a module is a Swin of torchvision or Hugging Face, which compute their windows for each picture."""
     if type(module).__module__.startswith("torchvision.models.swin"):
         return True
     config: Any = getattr(module, "config", None)

@@ -10,15 +10,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from vitviz.errors import MethodError
 
+REGIONS = ((0, 114, 178), (0, 158, 115), (204, 121, 167), (240, 228, 66))
+"""Four colours for the regions of a window, which colour-blind people can tell apart (Okabe & Ito 2008)."""
 DEFAULT_COLORMAP = "viridis"
 COLORMAPS: tuple[str, ...] = ("viridis", "inferno", "magma", "cividis", "batlow", "mako", "gray")
-"""From little to much; the default and cividis are safe for colour-blind people."""
+"""Colour maps for values from low to high; the default and cividis are safe for colour-blind people."""
 SIGNED_COLORMAP = "matplotlib:coolwarm"
 """What scales on both sides of zero are drawn in, blue below and red above (Moreland 2009, safe for colour-blind people)."""
 STYLES: tuple[str, ...] = ("glow", "tint", "contour", "dim")
 DECADES = 4
 """How far below its top a logarithmic scale reaches when its low end is not positive."""
-_GLOW = 0.7  # a little less than in proportion, so that half the maximum is still seen on a bright photo
+_GLOW = 0.7  # slightly less than proportional, so that half the maximum is still seen on a bright photo
 
 
 @lru_cache(maxsize=32)
@@ -42,10 +44,10 @@ def value_range(
 ) -> tuple[float, float]:
     """The (low, high) that a map is shown on: `scale`, or up to the maximum from 0, or from the minimum.
 
-    From the minimum where it is negative, or above a tenth of the maximum: in a rollout, say, every patch has a
-    good part of the largest share, and from 0 all would look hot. A map that varies by less than a twentieth is
-    shown from 0 all the same, so that evenness looks even. A logarithmic scale needs a positive
-    low end: one that is not positive becomes high / 10**DECADES. MethodError for a scale that does not rise.
+    From the minimum where it is negative, or above a tenth of the maximum: in a rollout, for example, every patch has a
+    large part of the maximum, and from 0 all would look hot. A map that varies by less than a twentieth is shown from 0
+    nevertheless, so that a uniform map looks uniform. A logarithmic scale needs a positive low end: one that is not
+    positive becomes high / 10**DECADES. MethodError for a scale that does not rise.
     """
     if scale is None:
         finite = np.asarray(values)
@@ -72,9 +74,9 @@ def logarithmic(low: float, high: float) -> tuple[float, float]:
 
 
 def is_signed(low: float, high: float) -> bool:
-    """Whether a scale has two sides: then zero is the middle of the colours, and as much below as above it is as strong.
+    """Whether a scale has two sides: zero is then the middle of the colours, equal distances from it are equally strong.
 
-    What lies below zero by less than a hundredth of the top is rounding, or as good as zero.
+    Values below zero by less than a hundredth of the top count as rounding.
     """
     return low < 0 < high and -low > high / 100
 
@@ -84,11 +86,11 @@ def to_unit(
 ) -> NDArray[np.float32]:
     """Values on the scale low … high as float32 in [0, 1], clipped; the same shape.
 
-    A scale of no width puts the values above it at 1 and the others at 0. What is not a number is at 0. Where
-    `is_signed`, a value of 0 is at 0.5, what is not a number too, and the greater of −low and high is at an end.
-    `temperature` T: colours follow value^(1/T) (with its sign), as if a softmax had been T times as warm.
-    `log` counts ratios instead of differences and needs 0 < low, else the scale is linear; a temperature would
-    change nothing on it. MethodError for a temperature that is not above 0.
+    A scale of no width puts the values above it at 1 and the others at 0. NaN is at 0. Where `is_signed`, 0 and NaN are
+    at 0.5, and the greater of −low and high is at an end. `temperature` T: colours follow value^(1/T) (with its sign),
+    as if the softmax's temperature had been T times as high. `log` counts ratios instead of differences and needs 0 <
+    low, else the scale is linear; a temperature would change nothing on it. MethodError for a temperature that is not
+    above 0.
     """
     if not temperature > 0:
         raise MethodError(f"A temperature is a number above 0; {temperature:g} is not.")
@@ -107,7 +109,7 @@ def to_unit(
     else:
         first, last = _root_ends(low, high, temperature)
         unit = (_root(array, temperature) - first) / (last - first)
-    # fmax and fmin pass over what is not a number, and are quicker than replacing it: this follows the pointer.
+    # fmax and fmin ignore NaN, and are faster than replacing it: this runs on every move of the pointer.
     return np.fmin(np.fmax(unit, 0.0), 1.0).astype(np.float32)
 
 
@@ -129,7 +131,7 @@ def to_units(
 
 
 def from_unit(unit: float, low: float, high: float, log: bool = False, temperature: float = 1.0) -> float:
-    """The value at a place of the scale: what `to_unit` takes there."""
+    """The value at a place of the scale: the inverse of `to_unit`."""
     if log and low > 0:
         first, last = math.log(low), math.log(high)
         return math.exp(first + unit * (last - first))
@@ -147,7 +149,7 @@ def _root(values: NDArray[np.float64], temperature: float) -> NDArray[np.float64
 
 
 def _root_ends(low: float, high: float, temperature: float) -> tuple[float, float]:
-    # A little below zero is rounding, which a root would blow up.
+    # Slightly negative values are rounding errors, which a root would enlarge.
     lowest = max(low, 0.0) if temperature != 1 and high > 0 else low
     first, last = _root(np.array([lowest, high]), temperature)
     return float(first), float(last)
@@ -178,7 +180,7 @@ def bar(low: float, high: float, log: bool = False, temperature: float = 1.0) ->
 
 
 def bending(low: float, log: bool = False, temperature: float = 1.0) -> str:
-    """How colours follow values, in words; empty for in proportion."""
+    """How colours follow values, in words; empty if proportionally."""
     if log and low > 0:
         return "logarithmic"
     return "" if temperature == 1 else f"temperature {temperature:g}"

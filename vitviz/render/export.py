@@ -1,4 +1,4 @@
-"""Pictures on their way out: the legend that states the scale, and PNG files written whole or not at all."""
+"""Writing pictures: the legend that states the scale, and PNG files written completely or not at all."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ def save_png(image: Image.Image, path: str | Path, metadata: Mapping[str, str] |
     if path.suffix.lower() != ".png":
         raise ExportError(f"{path}: pictures are written as PNG, so the name must end in .png.")
     text = PngInfo()
-    # Looked up, not imported: the package itself imports parts that lie above this one.
+    # Looked up, not imported: the package itself imports higher layers.
     version = getattr(sys.modules.get("vitviz"), "__version__", "")
     for key, value in {"Software": f"vitviz {version}".strip(), **(metadata or {})}.items():
         text.add_text(key, value)
@@ -37,7 +37,7 @@ def save_png(image: Image.Image, path: str | Path, metadata: Mapping[str, str] |
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let `write` fill a new file beside `path` and put it in its place: a failure leaves the old file alone.
+    """Write a new file beside `path` and move it into place: after a failure the old file is unchanged.
 
     ExportError names the path and the reason: no such folder, no permission, disk full, a folder there.
     """
@@ -88,7 +88,7 @@ def with_legend(
 ) -> Image.Image:
     """The picture with a white strip below it: title, colour bar with its ends' numbers and unit, note.
 
-    Where colours do not follow values in proportion the bar has a third number, half-way along or at zero.
+    Where colours do not follow values proportionally the bar has a third number, half-way along or at zero.
 
     Sizes follow the picture's width. The bar shows the colours as they lie on the photo, over middle grey.
     """

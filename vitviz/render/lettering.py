@@ -1,4 +1,4 @@
-"""Letters on pictures: Pillow's own font, the same on every machine, and a system font for letters it lacks."""
+"""Text on pictures: Pillow's own font, the same on every machine, and a system font for letters it lacks."""
 
 import math
 import unicodedata
@@ -13,7 +13,7 @@ _SPELLED = str.maketrans(
 
 
 _FINE = 4
-"""Letters are drawn this many times as large and made smaller: Pillow sets each on a whole pixel, which tears words."""
+"""Letters are drawn this many times larger and scaled down: Pillow puts each on a whole pixel, spacing them badly."""
 
 
 @lru_cache(maxsize=64)
@@ -72,7 +72,7 @@ def write(
 
 
 def wrapped(text: str, size: float, room: float) -> list[str]:
-    """The text in lines no wider than `room` pixels; a single word may be."""
+    """The text in lines no wider than `room` pixels; a single wider word is not broken."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word

@@ -1,4 +1,4 @@
-"""The maps of all layers and heads as one picture: layers are columns, heads are rows, or turned."""
+"""The maps of all layers and heads as one picture: layers are columns, heads are rows, or the reverse."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -22,7 +22,7 @@ def indices(
     log: bool = False,
     temperature: float = 1.0,
 ) -> NDArray[np.uint8]:
-    """All maps as indices of colour (layers, heads, rows, cols).
+    """All maps as colour indices (layers, heads, rows, cols).
 
     `stacks`: the maps (layers, heads, rows, cols), one array for consecutive layers that are alike. 0 to 254 stand for
     0 up to the maximum of the tile itself ("each"), of its layer ("layer") or of all; 255 is EMPTY. `log` and
@@ -60,7 +60,7 @@ def indices(
 
 @lru_cache(maxsize=16)
 def _bent(log: bool, temperature: float) -> NDArray[np.uint8] | None:
-    """Indices for 65536 steps from 0 to 1; None where colours follow values in proportion."""
+    """Indices for 65536 steps from 0 to 1; None where colours follow values proportionally."""
     if not log and temperature == 1:
         return None
     unit = to_unit(np.linspace(0, 1, 65536), *value_range((), (0.0, 1.0), log), log, temperature)

@@ -47,7 +47,7 @@ def overlay(
     """
     heat = np.asarray(values)
     if heat.shape != (patches.rows, patches.cols):
-        raise ValueError(f"a map of {heat.shape} does not lie on {patches.rows} × {patches.cols} patches")
+        raise ValueError(f"a map of {heat.shape} does not fit {patches.rows} × {patches.cols} patches")
     cells = photo_axes(photo, framing, patches)
     down, across = cells
     if field is not None:
@@ -58,7 +58,7 @@ def overlay(
     unit = to_unit(heat, low, high, log, temperature)
     picture = Image.fromarray(photo.pixels)
     if dim_unseen:
-        # Where what is not attended is darkened, what was not seen at all is darker still.
+        # In style "dim" what the model did not see is darker than what it does not attend to.
         _darken_outside(picture, down, across, min(0.35, 0.6 * (1 - opacity)) if style == "dim" else 0.35)
     if down.size and across.size:
         corner = (across.start, down.start)
@@ -189,7 +189,7 @@ def _indices(unit: NDArray[np.float32], down: Axis, across: Axis, smooth: bool) 
 def _weights(axis: Axis, patches: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Catmull-Rom weights (size, patches) of each patch at each pixel, and their slope per pixel.
 
-    The outermost patches go on past their centres; a patch's own centre has weight 1 on that patch alone.
+    The outermost patches continue beyond their centres; a patch's own centre has weight 1 on that patch alone.
     """
     place = axis.position - 0.5
     base = np.floor(place).astype(np.intp)
@@ -224,7 +224,7 @@ def _contours(
         height = rows[part] @ columns
         slope = np.hypot(row_slopes[part] @ columns, rows[part] @ column_slopes)
         level = np.clip(np.rint(height * np.float32(LEVELS)), 1, LEVELS - 1)
-        # Distance to the line in pixels, to first order; through a flat place there is no line.
+        # Distance to the line in pixels, to first order; a flat region has no line.
         distance = np.abs(height - level / np.float32(LEVELS))
         distance /= np.maximum(slope, np.float32(1e-9))
         distance[slope <= 1e-6] = np.inf
@@ -232,7 +232,7 @@ def _contours(
         rim[part] = 160 * np.clip(np.float32(width + 0.5) - distance, 0, 1)
         index[part] = level * (255 // LEVELS)
 
-    # numpy lets go of the interpreter, so strips run side by side.
+    # NumPy releases Python's lock, so strips run in parallel.
     with ThreadPoolExecutor() as pool:
         list(pool.map(draw, range(0, down.size, _STRIP)))
     opacity = [round(alpha * int(table[0, 3]) / 255) for alpha in range(256)]

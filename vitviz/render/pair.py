@@ -1,4 +1,4 @@
-"""Two pictures beside each other, each under what it is: what a comparison is saved as."""
+"""Two pictures side by side, each with its caption: the file that a comparison is saved as."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Side:
 
 
 def levelled(images: Sequence[Image.Image]) -> list[Image.Image]:
-    """The pictures in the height of the highest, so that none of them looks lesser."""
+    """The pictures scaled to the height of the highest."""
     height = max(image.height for image in images)
     sizes = [(max(1, round(image.width * height / image.height)), height) for image in images]
     return [

@@ -1,4 +1,4 @@
-"""Plates: several small pictures side by side with what each is, and windows drawn on a photo. Pillow only."""
+"""Plates: several small pictures side by side with captions, and windows drawn on a photo. Pillow only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,20 +11,26 @@ from vitviz.attention.layout import Footprint, Layout
 from vitviz.attention.windows import Box
 from vitviz.images.framing import Framing
 from vitviz.images.photo import Photo
-from vitviz.render.colors import DEFAULT_COLORMAP, SIGNED_COLORMAP, is_signed, lookup_table, to_index, to_unit
+from vitviz.render.colors import (
+    DEFAULT_COLORMAP,
+    REGIONS,
+    SIGNED_COLORMAP,
+    is_signed,
+    lookup_table,
+    to_index,
+    to_unit,
+)
 from vitviz.render.lettering import INK, PAPER, QUIET, wrapped, write
 
 NOTHING = (176, 179, 186)
 """The colour of cells that hold nothing: padding, and keys that a query cannot see."""
-REGIONS = ((0, 114, 178), (0, 158, 115), (204, 121, 167), (240, 228, 66))
-"""Four colours for the regions of a window, told apart by colour-blind people too (Okabe & Ito 2008)."""
 
 Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """A small picture of a plate: rows×cols×3 colours, what it is, and what stands between it and the next ("+", "=")."""
+class PlatePicture:
+    """A small picture of a plate: rows×cols×3 colours, a caption, and the sign between it and the next ("+", "=")."""
 
     pixels: Pixels
     caption: str
@@ -41,9 +47,10 @@ def colored(values: ArrayLike, low: float, high: float, colormap: str = DEFAULT_
 
 
 def common(values: ArrayLike) -> float:
-    """The mean of values that differ by less than half of what they have in common; 0 for all others. NaN is not counted.
+    """The mean of values whose range is below half of their least magnitude; 0 for all others. NaN is not counted.
 
-    SwinV2's biases lie about 8: what is the same for all keys of a row changes no attention, and hides on a scale what does.
+    SwinV2's biases are about 8. A part that is equal for all keys of a row changes no attention, and would hide on a
+    scale what does.
     """
     array = np.asarray(values, np.float64)
     low, high = float(np.nanmin(array)), float(np.nanmax(array))
@@ -60,8 +67,8 @@ def tiled(tiles: Pixels, gap: int = 1, ground: tuple[int, int, int] = PAPER) -> 
     return whole.reshape(rows * (height + gap), cols * (width + gap), 3)[: -gap or None, : -gap or None]
 
 
-def side_by_side(pictures: Sequence[Picture], side: int = 320) -> Image.Image:
-    """The pictures in a row, each about `side` pixels high in whole steps, captions below and joints between."""
+def side_by_side(pictures: Sequence[PlatePicture], side: int = 320) -> Image.Image:
+    """The pictures in a row, enlarged by whole factors to about `side` pixels in height, with captions and joints."""
     size, gap = max(12, side // 22), max(12, side // 16)
     images = []
     for picture in pictures:
@@ -90,12 +97,12 @@ def side_by_side(pictures: Sequence[Picture], side: int = 320) -> Image.Image:
 
 
 def enlarged(image: Image.Image, side: int) -> Image.Image:
-    """The picture in whole steps, pixels staying sharp, as near to `side` pixels on its longer side as they come."""
+    """The picture enlarged by a whole factor, with sharp pixels, its longer side as near to `side` pixels as possible."""
     step = max(1, round(side / max(image.size)))
     return image.resize((image.width * step, image.height * step), Image.Resampling.NEAREST)
 
 
-def in_rows(pictures: Sequence[Picture], columns: int, side: int = 320) -> Image.Image:
+def in_rows(pictures: Sequence[PlatePicture], columns: int, side: int = 320) -> Image.Image:
     """Rows of `columns` pictures side by side, one row below the other."""
     rows = [
         side_by_side(pictures[first : first + columns], side) for first in range(0, len(pictures), columns)
@@ -109,7 +116,7 @@ def in_rows(pictures: Sequence[Picture], columns: int, side: int = 320) -> Image
 
 
 def beside(images: Sequence[Image.Image]) -> Image.Image:
-    """Whole plates beside each other."""
+    """Whole plates side by side."""
     plate = Image.new(
         "RGB", (sum(image.width for image in images), max(image.height for image in images)), PAPER
     )
@@ -123,7 +130,7 @@ def beside(images: Sequence[Image.Image]) -> Image.Image:
 def windows_on_photo(
     photo: Photo, framing: Framing, layout: Layout, window: int | None = None, regions: bool = True
 ) -> Image.Image:
-    """The photo with a layer's windows as they really lie, wrapped round where they are shifted.
+    """The photo with a layer's windows in their true places, wrapped round where they are shifted.
 
     `window`: one to stand out, its parts bright in the colours of their regions; the rest is dimmed.
     """
@@ -206,7 +213,7 @@ def _corners(polygon: NDArray[np.float64]) -> tuple[int, int, int, int]:
 
 
 def with_caption(image: Image.Image, title: str, note: str = "") -> Image.Image:
-    """The picture with its title and a note below it, for plates whose colours are no scale."""
+    """The picture with its title and a note below it, for plates whose colours have no scale."""
     size = float(np.clip(image.width / 48, 11, 120))
     gap = round(size * 0.7)
     titles = wrapped(title, size, image.width - 2 * gap)

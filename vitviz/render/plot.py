@@ -1,7 +1,4 @@
-"""Curves from 0 to 1 as a picture, with Pillow alone: charts side by side, each with a legend that holds its numbers.
-
-Strokes differ in colour and in dashes, so that they are told apart by the colour-blind and in grey; tests simulate that.
-"""
+"""Curves from 0 to 1 as a picture, with Pillow alone: charts side by side, each with a legend that holds its numbers."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,36 +8,13 @@ from itertools import pairwise
 from PIL import Image, ImageDraw
 
 from vitviz.render.lettering import INK, PAPER, QUIET, width_of, wrapped, write
+from vitviz.render.strokes import Color
 
-Color = tuple[int, int, int]
 Point = tuple[float, float]
 
 FINER = 3
-"""Curves are drawn so many times larger and averaged down, which smooths their edges."""
+"""Curves are drawn this many times larger and averaged down, which smooths their edges."""
 _GRID: Color = (226, 228, 232)
-
-
-@dataclass(frozen=True)
-class Stroke:
-    """How a curve is drawn on white and on black; dashes and gaps in line widths, none for a solid line."""
-
-    light: Color
-    dark: Color
-    dashes: tuple[float, ...] = ()
-
-
-RANDOM = Stroke((110, 114, 122), (150, 155, 164), (1.0, 2.0))
-"""For what all others are compared with."""
-STROKES: tuple[Stroke, ...] = (
-    Stroke((0, 100, 190), (92, 178, 245)),
-    Stroke((0, 132, 92), (46, 196, 144), (5.0, 2.5)),
-    Stroke((128, 120, 0), (222, 212, 90)),
-    Stroke((150, 30, 70), (244, 138, 150)),
-    Stroke((46, 40, 140), (158, 158, 255), (11.0, 2.5)),
-    Stroke((0, 122, 140), (110, 214, 214), (5.0, 2.0, 1.5, 2.0, 1.5, 2.0)),
-    Stroke((150, 60, 150), (224, 148, 214), (8.0, 2.5, 2.0, 2.5)),
-)
-"""In the order of the methods."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Asking for files: photos, folders and weights to open, pictures and tables to save."""
+"""File dialogs: photos, folders and weights to open, pictures and tables to save. None means that the user cancelled."""
 
 from pathlib import Path
 
@@ -8,30 +8,33 @@ from vitviz.app.sources.mime import WEIGHTS
 from vitviz.images.photo import SUFFIXES
 
 
-def _filter(name: str, suffixes: tuple[str, ...]) -> str:
+def name_filter(name: str, suffixes: tuple[str, ...]) -> str:
+    """The name filter of a file dialog: files of these suffixes, or all."""
     return f"{name} ({' '.join(f'*{suffix}' for suffix in suffixes)});;All files (*)"
 
 
 def ask_photo(parent: QWidget, folder: str) -> Path | None:
-    """Ask for a photo; None where the user thought better of it."""
-    name, _ = QFileDialog.getOpenFileName(parent, "Open photo", folder, _filter("Pictures", SUFFIXES))
+    """Ask for a photo."""
+    name, _ = QFileDialog.getOpenFileName(parent, "Open photo", folder, name_filter("Pictures", SUFFIXES))
     return Path(name) if name else None
 
 
 def ask_folder(parent: QWidget, folder: str, title: str = "Open folder") -> Path | None:
-    """Ask for a folder of photos."""
+    """Ask for a folder: one of photos, unless the title says otherwise."""
     name = QFileDialog.getExistingDirectory(parent, title, folder)
     return Path(name) if name else None
 
 
 def ask_weights(parent: QWidget, folder: str) -> Path | None:
     """Ask for a weights file."""
-    name, _ = QFileDialog.getOpenFileName(parent, "Open weights file", folder, _filter("Weights", WEIGHTS))
+    name, _ = QFileDialog.getOpenFileName(
+        parent, "Open weights file", folder, name_filter("Weights", WEIGHTS)
+    )
     return Path(name) if name else None
 
 
 def ask_target(parent: QWidget, suggestion: Path) -> Path | None:
-    """Ask where to save a PNG; the ending is added where it is missing."""
+    """Ask where to save a PNG; ".png" is added to a name without an ending."""
     name, _ = QFileDialog.getSaveFileName(parent, "Save PNG", str(suggestion), "PNG picture (*.png)")
     if not name:
         return None
@@ -40,7 +43,7 @@ def ask_target(parent: QWidget, suggestion: Path) -> Path | None:
 
 
 def ask_curves(parent: QWidget, proposed: str) -> Path | None:
-    """Ask where curves are to be saved, as a picture or as a table."""
+    """Ask where to save curves, as a picture or as a table; a name without an ending gets that of the chosen filter."""
     filters = "PNG picture (*.png);;CSV table (*.csv)"
     name, chosen = QFileDialog.getSaveFileName(parent, "Save curves", proposed, filters)
     path = Path(name)
@@ -50,6 +53,6 @@ def ask_curves(parent: QWidget, proposed: str) -> Path | None:
 
 
 def ask_table(parent: QWidget, proposed: str) -> Path | None:
-    """Ask where a table is to be saved."""
+    """Ask where to save a table; ".csv" is added where it is missing."""
     name, _ = QFileDialog.getSaveFileName(parent, "Export statistics", proposed, "Tables (*.csv)")
     return Path(name if name.lower().endswith(".csv") else f"{name}.csv") if name else None

@@ -1,5 +1,6 @@
 """Choosing a model: by name with search, with what is on this machine first, or a file of weights."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -235,6 +236,18 @@ class ModelChooser(QDialog):
         """The dialog waits for nothing: what is still being read ends by itself."""
         self._forget()
         super().done(result)
+
+
+def choose_model(
+    session: Session, parent: QWidget, chosen: Callable[[str], object], wants_file: Callable[[], object]
+) -> ModelChooser:
+    """Open the dialog; `chosen` gets the name, `wants_file` is called where the user wants a weights file instead."""
+    chooser = ModelChooser(session, parent)
+    chooser.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    chooser.chosen.connect(chosen)
+    chooser.wants_file.connect(wants_file)
+    chooser.open()
+    return chooser
 
 
 def _escaped(word: str) -> str:

@@ -25,10 +25,7 @@ def name_of(query: Query, readout: str = "the readout") -> str:
 
 def cell_of(heat: "Heatmap", trace: "Trace", patch: tuple[int, int]) -> tuple[int, int] | None:
     """The cell of a heatmap, whose grid may be coarser, that holds a patch of the photo's grid."""
-    if heat.patches == trace.patches:
-        return patch
-    left, top, right, bottom = trace.patches.box(*patch)
-    return heat.patches.at((left + right) / 2, (top + bottom) / 2)
+    return patch if heat.patches == trace.patches else trace.patches.cell_in(heat.patches, *patch)
 
 
 def place_name(trace: "Trace", heat: "Heatmap", cell: tuple[int, int]) -> str:
@@ -60,9 +57,7 @@ def target_of(heat: "Heatmap") -> int | None:
 
 def class_of(trace: "Trace", target: int) -> str:
     """A class with its probability: "bull mastiff, 41.4%"."""
-    logits = trace.logits.astype(np.float64)
-    shares = np.exp(logits - logits.max())
-    return f"{trace.model.labels[target]}, {shares[target] / shares.sum():.1%}"
+    return f"{trace.model.labels[target]}, {trace.probabilities()[target]:.1%}"
 
 
 def uniform(trace: "Trace", heat: "Heatmap", chosen: Selection) -> float | None:
@@ -108,9 +103,6 @@ def _strongest(heat: "Heatmap") -> tuple[int, int]:
     return row, column
 
 
-_IN_ONE = ("gradient_attention", "gradcam")  # these show one layer, the others all layers up to one
-
-
 def where(trace: "Trace", chosen: Selection, heat: "Heatmap | None" = None) -> str:
     """Layer and head as the model names them; for other methods which, for which class, and how far through the model."""
     layer = trace.layers[chosen.layer]
@@ -124,7 +116,7 @@ def where(trace: "Trace", chosen: Selection, heat: "Heatmap | None" = None) -> s
     if target is not None:
         said += f" for {class_of(trace, target)}"
     if method.takes("layer"):
-        said += f" · {place}" if chosen.method in _IN_ONE else f" · up to {place}"
+        said += f" · {place}" if method.one_layer else f" · up to {place}"
     if method.takes("head") and chosen.head is not None:
         said += f", {head}"
     return said

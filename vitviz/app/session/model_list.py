@@ -1,20 +1,16 @@
 """The list of models that can be loaded by name, read off the GUI thread and remembered."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject
 
-from vitviz.app.work.worker import Worker
+from vitviz.app.sources.samples import models
+from vitviz.app.work.progress import Progress
+from vitviz.app.work.worker import Ticket, Worker
 
 if TYPE_CHECKING:
     from vitviz.models.catalog import Entry
-from typing import TYPE_CHECKING, Any
-
-from vitviz.app.session import model_list
-from vitviz.app.sources.samples import models
-from vitviz.app.work.progress import Progress
-from vitviz.app.work.worker import Ticket
 
 
 class ModelList(QObject):
@@ -37,7 +33,7 @@ class ModelList(QObject):
 
         if self._known:
             done(self._known)
-        self._worker.submit(model_list.catalog, take, failed)
+        self._worker.submit(catalog, take, failed)
         return self._worker.cancel
 
     def close(self) -> None:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QImage
 
-from vitviz.app.session import colour_scale, compute, load
+from vitviz.app.session import colour_scale, compute
 from vitviz.app.session.heatmaps import Maps
 from vitviz.app.session.history import History, Step
-from vitviz.app.session.load import Answer, Loaded, Picture, Request
+from vitviz.app.session.load import Answer, Loaded, Picture
 from vitviz.app.session.model_list import ModelList
+from vitviz.app.session.opening import AtHand, Opening
 from vitviz.app.session.view_state import (
     Framing,
     Hover,
@@ -28,10 +29,10 @@ from vitviz.app.session.view_state import (
     with_panel,
 )
 from vitviz.app.sources.folder import FolderEnd, Walk
-from vitviz.app.work.failure import Failure, failure
+from vitviz.app.work.failure import failure
+from vitviz.app.work.jobs import JobQueue
 from vitviz.app.work.progress import Progress
 from vitviz.app.work.thread_budget import cores
-from vitviz.app.work.worker import Ticket, Worker
 from vitviz.explain.registry import find
 from vitviz.images.photo import Photo
 
@@ -71,7 +72,6 @@ class Session(QObject):
         self.loaded: Loaded | None = None
         self.framing: Framing = "crop"
         self.trace: Trace | None = None
-        self.busy: Progress | None = None
         self.still: Heatmap | None = None
         self._given_range: colour_scale.Range | None = None
         self._methods: tuple[Trace, dict[str, str | None]] | None = None
@@ -80,12 +80,23 @@ class Session(QObject):
         self.maps = Maps(self)
         self.maps.heat_changed.connect(self.heatmap_changed)
         self.maps.failed.connect(self.failed)
-        self._wanted = Request(None, "", device)
-        self._worker = Worker("trace", self)
+        self.opening = Opening(device, self)
+        self.opening.busy_changed.connect(self.busy_changed)
+        self.opening.pictured.connect(self._show_early)
+        self.opening.answered.connect(self._take)
+        self.opening.failed.connect(self._fail)
         self.model_list = ModelList(self)
-        self._writer = Worker("write", self)
+        self.jobs = JobQueue("jobs", self)
+        self._writing = JobQueue("write", self, behind=False)
+        for queue in (self.jobs, self._writing):
+            queue.failed.connect(self.failed)
 
     # Reading.
+
+    @property
+    def busy(self) -> Progress | None:
+        """How far the photo or the model that was asked for is; None where nothing is being opened."""
+        return self.opening.busy
 
     @property
     def photo(self) -> Photo | None:
@@ -173,32 +184,12 @@ class Session(QObject):
         A model is a source for `vitviz.load_model`, or one that is loaded already. A file is loaded again if it has
         changed.
         """
-        wanted = replace(
-            self._wanted, view=portable(self.view, self.shape), shown=self.picture, held=self.loaded
-        )
-        if photo is not None:
-            wanted = replace(wanted, photo=photo)
-        if framing is not None:
-            wanted = replace(wanted, framing=framing)
-        if isinstance(model, str):
-            at_hand = self.loaded
-            same = at_hand is not None and (at_hand.source, at_hand.stamp) == (model, load.stamp(model))
-            wanted = replace(wanted, model=at_hand if at_hand is not None and same else model)
-        elif model is not None:
-            wanted = replace(wanted, model=Loaded(model, ""))
-        self._wanted = wanted
-
-        def work(ticket: Ticket) -> Answer:
-            return load.produce(wanted, ticket)
-
-        self._set_busy(Progress("Starting"))
-        self._worker.submit(work, self._take, self._fail, self._hear)
+        at_hand = AtHand(self.picture, self.loaded, portable(self.view, self.shape))
+        self.opening.ask(at_hand, photo, model, framing)
 
     def walk(self, steps: int) -> None:
         """Ask for the next (1) or previous (-1) photo of the folder of the one that is shown; quick presses add up."""
-        photo, asked = self.photo, self._wanted.photo
-        if isinstance(asked, Walk) and self.busy is not None and asked.current is not None:
-            steps += asked.steps
+        photo, steps = self.photo, self.opening.steps(steps)
         if photo is None or photo.path is None:
             self.noted.emit("Open a photo or a folder first; then its neighbours are one key away.")
         elif steps:
@@ -209,7 +200,7 @@ class Session(QObject):
     def close_photo(self) -> None:
         """Put the photo away; the model stays at hand."""
         self.cancel()
-        self._worker.cancel()
+        self.opening.cancel()
         self.maps.start(None, None)
         self.trace = self.picture = self.still = self._methods = self._shape = None
         self.hover = Hover()
@@ -229,7 +220,7 @@ class Session(QObject):
     def cancel(self) -> None:
         """Stop what is running; what is shown stays."""
         if self.busy is not None:
-            self._worker.cancel()
+            self.opening.cancel()
             self._settle()
         elif self.maps.heat_late:
             self.maps.stop()
@@ -238,17 +229,15 @@ class Session(QObject):
 
     def close(self) -> None:
         """Stop all work and end the threads."""
-        self.maps.close()
-        for worker in (self._worker, self.model_list, self._writer):
-            worker.close()
+        for part in (self.maps, self.opening, self.model_list, self.jobs):
+            part.close()
+        self._writing.close(finish=True)
 
-    def _hear(self, news: Any) -> None:
-        if isinstance(news, Progress):
-            self._set_busy(news)
-        elif isinstance(news, Picture) and self.trace is None and not self._is_still(news):
-            # Nothing older is on the stage, so the photo need not wait for the model.
+    def _show_early(self, picture: Picture) -> None:
+        """Nothing older is on the stage, so the photo need not wait for the model."""
+        if self.trace is None and not self._is_still(picture):
             self._forget_still()
-            self._show_picture(news)
+            self._show_picture(picture)
 
     def _is_still(self, picture: Picture) -> bool:
         return self.still is not None and self.still.photo.path == picture.photo.path
@@ -285,7 +274,7 @@ class Session(QObject):
         before, shape = self.view, self.shape
         if shape is not None:
             self.view = settled(view, shape, self.methods())
-        self._set_busy(None)
+        self.opening.finish()
         self._show_picture(picture)
         self.maps.ask(self.selection)
         self.trace_changed.emit()
@@ -306,9 +295,7 @@ class Session(QObject):
             self.failed.emit(failure(problem))
 
     def _settle(self) -> None:
-        """Nothing is running any more: the next request starts from what is shown."""
-        self._wanted = Request(self.picture, self.loaded or "", self.device, self.framing)
-        self._set_busy(None)
+        self.opening.settle(self.picture, self.loaded, self.framing)
 
     def show_still(self, picture: Picture, heat: "Heatmap") -> None:
         """Show a stored heatmap of a photo while the model that answers is on its way."""
@@ -324,11 +311,6 @@ class Session(QObject):
     def _show_picture(self, picture: Picture) -> None:
         self.picture = picture
         self.photo_changed.emit()
-
-    def _set_busy(self, busy: Progress | None) -> None:
-        if busy != self.busy:
-            self.busy = busy
-            self.busy_changed.emit()
 
     # Asking for another view.
 
@@ -396,15 +378,5 @@ class Session(QObject):
             self.selection_changed.emit()
 
     def save(self, write: Callable[[], object], told: Callable[[], None]) -> None:
-        """Write something to disk off the GUI thread, then call `told`; one at a time, and never dropped."""
-        if self._writer.busy:
-            self.failed.emit(Failure("The last picture is still being saved; try again in a moment."))
-            return
-
-        def work(_: Ticket) -> object:
-            return write()
-
-        def failed(problem: BaseException) -> None:
-            self.failed.emit(failure(problem))
-
-        self._writer.submit(work, lambda _: told(), failed)
+        """Write something to disk off the GUI thread, then call `told`; one after the other, and none is dropped."""
+        self._writing.start("Saving", lambda _: write(), lambda _: told())

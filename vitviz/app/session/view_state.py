@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -12,6 +13,7 @@ Query = Patch | tuple[Patch, ...] | str | None
 Direction = Literal["to", "by"]
 MapScale = Literal["auto", "zero", "range", "fixed", "shared"]
 Framing = Literal["crop", "squash", "fit"]
+ClassHead = Literal["both", "class", "distillation"]
 
 
 Choice = tuple[str, str, object]
@@ -21,9 +23,6 @@ PanelChoices = Mapping[str, object]
 """What a panel shows, by the name of the choice: text, numbers, flags, None, or tuples of these, as JSON can keep them."""
 
 V = TypeVar("V")
-
-REVERSIBLE = ("attention", "gradient_attention")
-"""Methods that can be read the other way round; the others follow what tokens attend to."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +56,8 @@ class ViewState:
     temperature: float = 1.0
     """Above 1 weak weights show more: colours follow weight^(1/temperature). Display only, never in the numbers."""
     grid: bool = False
-    matrix_log: bool = True
-    """Whether the matrix of tokens is drawn on a logarithmic scale."""
-    class_head: Literal["both", "class", "distillation"] = "both"
-    """Which head of a distilled model the predictions show."""
-    compared: tuple[str, ...] = ()
-    """Methods whose deletion and insertion curves are drawn beside those of the selected one."""
-    replacement: Literal["mean", "blur"] = "mean"
-    """What stands where these curves remove patches: the mean colour or the blurred photo."""
+    class_head: ClassHead = "both"
+    """Which head of a distilled model the predictions and the logit lens read; other models have one head only."""
     panels: Mapping[str, PanelChoices] = field(default_factory=dict)
     """What each panel shows, by the panel's name; never changed in place. See `panel_view` and `with_panel`."""
 
@@ -79,6 +72,7 @@ SELECTED = (
     "method",
     "target",
     "choices",
+    "class_head",
     "panels",
 )
 """The fields that say what is asked for; going back through past selections restores these and leaves the drawing."""
@@ -107,17 +101,22 @@ def with_option(view: ViewState, method: str, option: str, value: object) -> Vie
 
 def panel_view(view: ViewState, panel: str, kind: type[V]) -> V:
     """What a panel shows, as its own frozen dataclass `kind`; a choice that it does not know is at its default."""
-    hints = get_type_hints(kind)
-    chosen = view.panels.get(panel, {})
-    known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
+    known, chosen = _types_of(kind), view.panels.get(panel, {})  # type: ignore[arg-type]
     return kind(
-        **{name: value for name, value in chosen.items() if name in known and _fits(value, hints[name])}
+        **{name: value for name, value in chosen.items() if name in known and _fits(value, known[name])}
     )
 
 
 def with_panel(view: ViewState, panel: str, **changes: object) -> ViewState:
     """The view with some of a panel's choices changed."""
     return replace(view, panels={**view.panels, panel: {**view.panels.get(panel, {}), **changes}})
+
+
+@lru_cache
+def _types_of(kind: Any) -> dict[str, Any]:
+    """The types of a dataclass's fields by their names; reading them takes long for what is asked at every move."""
+    hints = get_type_hints(kind)
+    return {one.name: hints[one.name] for one in fields(kind)}
 
 
 def _fits(value: object, hint: Any) -> bool:
@@ -257,11 +256,6 @@ def settled(view: ViewState, shape: Shape, methods: Mapping[str, str | None]) ->
     """The view as a new trace can show it; attention where the method does not apply (`methods` gives the reason)."""
     view = fitted(view, shape)
     return view if methods.get(view.method, "unknown") is None else replace(view, method="attention")
-
-
-def reversible(method: str) -> bool:
-    """Whether a method can be read the other way round: rollout follows what tokens attend to, and nothing else."""
-    return method in REVERSIBLE
 
 
 def of_one_head(method: str) -> str:

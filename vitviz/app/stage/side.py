@@ -18,13 +18,14 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from vitviz.app.dialogs import files
-from vitviz.app.dialogs.model_chooser import ModelChooser
+from vitviz.app.dialogs.model_chooser import ModelChooser, choose_model
 from vitviz.app.session.comparison import Comparison
 from vitviz.app.session.session import Session
 from vitviz.app.sources import mime
 from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet
+from vitviz.images.photo import Photo
 
 ACTIVE = "active side"
 _FOLLOWED = "the panels show this side"
@@ -135,9 +136,11 @@ class ComparedPhoto(Side):
         self, comparison: Comparison, actions: Mapping[str, QAction], receive: Callable[[QMimeData], None]
     ) -> None:
         own: dict[str, Callable[[], object]] = {
-            "open": partial(ask_photo, self, comparison),
-            "choose_model": partial(ask_model, self, comparison),
-            "open_weights": partial(ask_weights, self, comparison),
+            "open": lambda: ask_photo(
+                self, comparison.second.photo or comparison.first.photo, comparison.open
+            ),
+            "choose_model": partial(ask_model, self, comparison.second, comparison.open),
+            "open_weights": partial(ask_weights, self, comparison.open),
         }
         # What an empty side invites to is done on this side; without keys, which are the active side's.
         ways = {name: _way(actions[name], act) for name, act in own.items()}
@@ -183,29 +186,23 @@ def _way(like: QAction, act: Callable[[], object]) -> QAction:
     return made
 
 
-def ask_photo(parent: QWidget, comparison: Comparison) -> None:
-    """Ask for the second side's photo."""
-    shown = comparison.second.photo or comparison.first.photo
-    path = files.ask_photo(parent, str(shown.path.parent) if shown and shown.path else "")
+def ask_photo(parent: QWidget, beside: Photo | None, into: Callable[..., object]) -> None:
+    """Ask for a side's photo, in the folder of the one beside it."""
+    path = files.ask_photo(parent, str(beside.path.parent) if beside and beside.path else "")
     if path is not None:
-        comparison.open(photo=path)
+        into(photo=path)
 
 
-def ask_model(parent: QWidget, comparison: Comparison) -> ModelChooser:
-    """Ask for the second side's model."""
-    chooser = ModelChooser(comparison.second, parent)
-    chooser.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    chooser.chosen.connect(lambda name: comparison.open(model=name))
-    chooser.wants_file.connect(lambda: ask_weights(parent, comparison))
-    chooser.open()
-    return chooser
+def ask_model(parent: QWidget, session: Session, into: Callable[..., object]) -> ModelChooser:
+    """Ask for a side's model, by name or as a file; `session` says which one is at hand."""
+    return choose_model(session, parent, lambda name: into(model=name), lambda: ask_weights(parent, into))
 
 
-def ask_weights(parent: QWidget, comparison: Comparison) -> None:
-    """Ask for the second side's weights file."""
+def ask_weights(parent: QWidget, into: Callable[..., object]) -> None:
+    """Ask for a side's weights file."""
     path = files.ask_weights(parent, "")
     if path is not None:
-        comparison.open(model=str(path))
+        into(model=str(path))
 
 
 def column_of(widget: QWidget) -> QVBoxLayout:

@@ -1,44 +1,55 @@
 """The stage: one photo, or a second beside it while a comparison lasts, and which of the two keys are meant for."""
 
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, Qt, QTimer, Signal
-from PySide6.QtGui import QPainter, QPalette, QPixmap
+from PySide6.QtGui import QAction, QPainter, QPalette, QPixmap
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QWidget
 
-from vitviz.app.dialogs import files
 from vitviz.app.dialogs.model_chooser import ModelChooser
 from vitviz.app.session.comparison import Comparison
 from vitviz.app.session.session import Session
-from vitviz.app.stage import opening
+from vitviz.app.stage.opening import Into, Opener
 from vitviz.app.stage.photo_view import PhotoView
-from vitviz.app.stage.side import ACTIVE, Caption, ComparedPhoto, Side, column_of
+from vitviz.app.stage.side import (
+    ACTIVE,
+    Caption,
+    ComparedPhoto,
+    Side,
+    ask_model,
+    ask_photo,
+    column_of,
+)
 from vitviz.app.widgets.photo.canvas import Canvas
 
-if TYPE_CHECKING:
-    from vitviz.app.window.main_window import Window
 
-
-class SplitStage(QWidget):
+class Stage(QWidget):
     """The stage: one photo, or two side by side while a comparison lasts, with one set of controls for both.
 
     The active side is the one that was worked on last: keys and menus that open something, or zoom, are meant for it.
     """
 
-    changed = (
-        Signal()
-    )  # a comparison began or ended, its second side began or ended to work, or the other side is active
+    # A comparison began or ended, its second side began or ended to work, or the other side is active.
+    changed = Signal()
+    failed = Signal(object)  # Failure of the second side
+    noted = Signal(str)  # of the second side
+    photo_opened = Signal(object)  # Path, on the second side
 
-    def __init__(self, window: "Window", photo: PhotoView) -> None:
+    def __init__(
+        self, session: Session, photo: PhotoView, actions: Mapping[str, QAction], opener: Opener
+    ) -> None:
         super().__init__()
-        self._window = window
+        self._session = session
         self._photo = photo
+        self._actions = actions
+        self._opener = opener
+        self._bare = False
         self.comparison: Comparison | None = None
         self.second: ComparedPhoto | None = None
-        self.caption = Caption(window.session, followed=True)
+        self.caption = Caption(session, followed=True)
         self.caption.hide()
-        receive = partial(opening.receive, window, into=window.session.open)
+        receive = partial(opener.receive, into=session.open)
         self.first = Side(self.caption, photo, receive)
         self.first.entered.connect(lambda: self._enter(second=False))
         self._second_is_active = False
@@ -54,14 +65,14 @@ class SplitStage(QWidget):
     def compare(self, **what: object) -> Comparison:
         """Open a photo (a path) or a model (a name or file) beside what is shown; in the second side if there is one."""
         if self.comparison is None:
-            self.comparison = Comparison(self._window.session)
-            receive = partial(opening.receive, self._window, into=self.comparison.open)
-            self.second = ComparedPhoto(self.comparison, self._window.commands, receive)
+            self.comparison = Comparison(self._session)
+            receive = partial(self._opener.receive, into=self.comparison.open)
+            self.second = ComparedPhoto(self.comparison, self._actions, receive)
             self.comparison.ended.connect(self._end)
             second = self.comparison.second
-            second.failed.connect(self._window.tell)
-            second.noted.connect(self._window.toast.say)
-            second.photo_opened.connect(self._window.remember_photo)
+            second.failed.connect(self.failed)
+            second.noted.connect(self.noted)
+            second.photo_opened.connect(self.photo_opened)
             second.photo_changed.connect(self.changed)
             second.model_changed.connect(self.changed)
             second.busy_changed.connect(self.changed)
@@ -88,13 +99,13 @@ class SplitStage(QWidget):
     def session(self) -> Session:
         """The active side's session."""
         both = self.comparison
-        return both.second if both is not None and self._second_is_active else self._window.session
+        return both.second if both is not None and self._second_is_active else self._session
 
     @property
-    def into(self) -> opening.Open:
+    def into(self) -> Into:
         """What opens a photo or a model on the active side."""
         both = self.comparison
-        return both.open if both is not None and self._second_is_active else self._window.session.open
+        return both.open if both is not None and self._second_is_active else self._session.open
 
     @property
     def canvas(self) -> Canvas:
@@ -127,6 +138,11 @@ class SplitStage(QWidget):
                 side.caption.mark(active)
                 name = side.photo.accessibleName()
                 side.photo.canvas.setAccessibleName(f"{name}, {ACTIVE}" if active else name)
+
+    def set_bare(self, bare: bool) -> None:
+        """Hide the controls of how heat is drawn, as in a presentation, or show them again."""
+        self._bare = bare
+        self._photo.controls.setVisible(not bare)
 
     def picture(self) -> QPixmap:
         """What is copied: both sides, each with its caption and colour bar, without the controls."""
@@ -166,27 +182,19 @@ class SplitStage(QWidget):
         if self.comparison is not None and self._second_is_active:
             self.comparison.walk(steps)
         else:
-            self._window.session.walk(steps)
+            self._session.walk(steps)
 
     def _sessions(self) -> list[Session]:
-        one, both = [self._window.session], self.comparison
+        one, both = [self._session], self.comparison
         return one if both is None else [*one, both.second]
 
     def with_photo(self) -> None:
         """Ask for a photo and compare the shown one with it."""
-        shown = self._window.session.photo
-        path = files.ask_photo(self._window, str(shown.path.parent) if shown and shown.path else "")
-        if path is not None:
-            self.compare(photo=path)
+        ask_photo(self, self._session.photo, self.compare)
 
     def with_model(self) -> ModelChooser:
         """Ask for a model and compare the one at hand with it, on the same photo."""
-        chooser = ModelChooser(self._window.session, self._window)
-        chooser.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        chooser.chosen.connect(lambda name: self.compare(model=name))
-        chooser.wants_file.connect(self._with_weights)
-        chooser.open()
-        return chooser
+        return ask_model(self, self._session, self.compare)
 
     def end(self) -> None:
         """End the comparison, if there is one."""
@@ -197,11 +205,6 @@ class SplitStage(QWidget):
         half = self.sides.width() // 2
         self.sides.setSizes([half, half])
 
-    def _with_weights(self) -> None:
-        path = files.ask_weights(self._window, "")
-        if path is not None:
-            self.compare(model=str(path))
-
     def _end(self) -> None:
         application().focusChanged.disconnect(self._follow_focus)
         second, self.second, self.comparison = self.second, None, None
@@ -209,8 +212,7 @@ class SplitStage(QWidget):
         self._mark()
         self.caption.hide()
         self._photo.foot.insertWidget(0, self._photo.controls)
-        if not self._window.presentation.on:
-            self._photo.controls.show()
+        self._photo.controls.setVisible(not self._bare)
         self._foot.takeAt(self._foot.count() - 1)
         if second is not None:
             if _has_focus(second):

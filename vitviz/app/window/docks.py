@@ -1,8 +1,9 @@
-"""The panels beside the photo, one line each, and the docks they live in. A panel is built when it is first seen."""
+"""The docks of the panels beside the photo. A panel is built when it is first seen."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from functools import partial
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING
+from typing import overload
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QAction, QPixmap
@@ -16,14 +17,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from vitviz.app.commands import of_stage
+from vitviz.app.panels import catalog
+from vitviz.app.panels.catalog import Ending, PanelKind, Pictured
 from vitviz.app.session.session import Session
 from vitviz.app.ui import theme
 from vitviz.app.widgets.base.title_bar import TitleBar
-
-if TYPE_CHECKING:
-    from vitviz.app.window.main_window import Window
-from vitviz.app.panels.catalog import PANELS, Ending, PanelKind, Pictured
 
 
 class PanelDock(QDockWidget):
@@ -64,7 +62,7 @@ class PanelDock(QDockWidget):
             docked = other.isVisible() and not other.isFloating() and other is not self
             if docked and other.kind.area == self.kind.area:
                 self._window.tabifyDockWidget(other, self)
-                QTimer.singleShot(0, self.raise_)
+                QTimer.singleShot(0, self, self.raise_)
                 return
 
     @property
@@ -105,88 +103,113 @@ class PanelDock(QDockWidget):
             self.panel.end()
 
 
-def build(window: "Window", session: Session, actions: Mapping[str, QAction]) -> list[PanelDock]:
-    """A dock per panel, not yet placed."""
-    keys = of_stage(actions)
+class Docks(Sequence[PanelDock]):
+    """The docks of all panels in the window.
 
-    def make(kind: PanelKind) -> PanelDock:
-        def panel() -> QWidget:
-            made: QWidget = resolve_name(f"vitviz.app.panels.{kind.panel}")(session, keys)
-            return made
+    `keys` are the actions whose keys work in a panel's picture; `photo` has the focus where no panel has it.
+    """
 
-        dock = PanelDock(window, kind, panel)
-        window.first_painted.connect(dock.wake, Qt.ConnectionType.QueuedConnection)
-        return dock
+    def __init__(self, window: QMainWindow, session: Session, keys: list[QAction], photo: QWidget) -> None:
+        self._window = window
+        self._photo = photo
+        self._docks = [
+            PanelDock(window, kind, partial(_made, kind, session, keys)) for kind in catalog.PANELS
+        ]
 
-    return [make(kind) for kind in PANELS]
+    def __len__(self) -> int:
+        return len(self._docks)
+
+    @overload
+    def __getitem__(self, place: int) -> PanelDock: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[PanelDock]: ...
+
+    def __getitem__(self, place: int | slice) -> PanelDock | list[PanelDock]:
+        return self._docks[place]
+
+    def dock(self, name: str) -> PanelDock:
+        """The dock of a panel. Raises KeyError for a name that is not in `PANELS`."""
+        for dock in self._docks:
+            if dock.kind.name == name:
+                return dock
+        raise KeyError(name)
+
+    def wake(self) -> None:
+        """The window has been painted: panels that were left open are built now."""
+        for dock in self._docks:
+            dock.wake()
+
+    def end(self) -> None:
+        """End the work of all panels."""
+        for dock in self._docks:
+            dock.end()
+
+    def arrange(self) -> None:
+        """The layout of a first start: heads at the upper right, predictions below, layers at the bottom."""
+        window = self._window
+        window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        for dock in self._docks:
+            dock.setFloating(False)
+            window.removeDockWidget(dock)
+        for dock in self._docks:
+            dock.setVisible(dock.kind.shown)
+        first = {dock.kind.area: dock for dock in reversed(self._docks) if dock.kind.shown}
+        right = [first[area] for area in ("right", "below") if area in first]
+        width = max(400, window.width() * 36 // 100)
+        window.resizeDocks(right, [width] * len(right), Qt.Orientation.Horizontal)
+        window.resizeDocks(right, [560, 300][: len(right)], Qt.Orientation.Vertical)
+        if "bottom" in first:
+            window.resizeDocks([first["bottom"]], [164], Qt.Orientation.Vertical)
+
+    def focused(self) -> PanelDock | None:
+        """The panel that has the keyboard's focus; None where that is the photo or none."""
+        at: QWidget | None = QApplication.focusWidget()
+        while at is not None and not isinstance(at, PanelDock):
+            at = at.parentWidget()
+        return at if at in self._docks else None
+
+    def reveal(self, name: str) -> QWidget:
+        """Open a panel and bring it forward. Raises KeyError for a name that is not in `PANELS`."""
+        dock = self.dock(name)
+        dock.show()
+        dock.raise_()
+        return dock.panel
+
+    def float_focused(self) -> None:
+        """Make a window of the panel that has the focus, or put it back."""
+        dock = self.focused()
+        if dock is not None:
+            dock.setFloating(not dock.isFloating())
+            dock.window().activateWindow()
+            _enter(dock)
+
+    def close_focused(self) -> None:
+        """Close the panel that has the focus."""
+        dock = self.focused()
+        if dock is not None:
+            dock.close()
+            self._photo.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def go(self, steps: int) -> None:
+        """Bring the keyboard to the next panel, the photo among them; one that lies behind another comes forward."""
+        stops: list[PanelDock | None] = [None, *(dock for dock in self._docks if not dock.isHidden())]
+        here = self.focused()
+        # A panel that was just hidden may have the focus still.
+        stop = stops[((stops.index(here) if here in stops else 0) + steps) % len(stops)]
+        if stop is None:
+            self._photo.setFocus(Qt.FocusReason.ShortcutFocusReason)
+            self._window.activateWindow()
+            return
+        stop.raise_()
+        if stop.isFloating():
+            stop.activateWindow()
+        _enter(stop)
 
 
-def arrange(window: QMainWindow, docks: list[PanelDock]) -> None:
-    """The layout of a first start: heads at the upper right, predictions below, layers at the bottom; no other panels."""
-    window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
-    for dock in docks:
-        dock.setFloating(False)
-        window.removeDockWidget(dock)
-    for dock in docks:
-        dock.setVisible(dock.kind.shown)
-    first = {dock.kind.area: dock for dock in reversed(docks) if dock.kind.shown}
-    right = [first[area] for area in ("right", "below") if area in first]
-    width = max(400, window.width() * 36 // 100)
-    window.resizeDocks(right, [width] * len(right), Qt.Orientation.Horizontal)
-    window.resizeDocks(right, [560, 300][: len(right)], Qt.Orientation.Vertical)
-    if "bottom" in first:
-        window.resizeDocks([first["bottom"]], [164], Qt.Orientation.Vertical)
-
-
-def focused(window: "Window") -> PanelDock | None:
-    """The panel that has the keyboard's focus; None where that is the photo or none."""
-    at: QWidget | None = QApplication.focusWidget()
-    while at is not None and not isinstance(at, PanelDock):
-        at = at.parentWidget()
-    return at if at in window.docks else None
-
-
-def reveal(window: "Window", name: str) -> QWidget | None:
-    """Open a panel and bring it forward; None where there is none of this name."""
-    for dock in window.docks:
-        if dock.kind.name == name:
-            dock.show()
-            dock.raise_()
-            return dock.panel
-    return None
-
-
-def float_focused(window: "Window") -> None:
-    """Make a window of the panel that has the focus, or put it back."""
-    dock = focused(window)
-    if dock is not None:
-        dock.setFloating(not dock.isFloating())
-        dock.window().activateWindow()
-        _enter(dock)
-
-
-def close_focused(window: "Window") -> None:
-    """Close the panel that has the focus."""
-    dock = focused(window)
-    if dock is not None:
-        dock.close()
-        window.photo.canvas.setFocus(Qt.FocusReason.ShortcutFocusReason)
-
-
-def go(window: "Window", steps: int) -> None:
-    """Bring the keyboard to the next panel, the photo among them; one that lies behind another comes forward."""
-    stops: list[PanelDock | None] = [None, *(dock for dock in window.docks if not dock.isHidden())]
-    here = focused(window)
-    # A panel that was just hidden may have the focus still.
-    stop = stops[((stops.index(here) if here in stops else 0) + steps) % len(stops)]
-    if stop is None:
-        window.photo.canvas.setFocus(Qt.FocusReason.ShortcutFocusReason)
-        window.activateWindow()
-        return
-    stop.raise_()
-    if stop.isFloating():
-        stop.activateWindow()
-    _enter(stop)
+def _made(kind: PanelKind, session: Session, keys: list[QAction]) -> QWidget:
+    made: QWidget = resolve_name(f"vitviz.app.panels.{kind.panel}")(session, keys)
+    return made
 
 
 def _enter(dock: PanelDock) -> None:

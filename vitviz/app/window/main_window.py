@@ -1,43 +1,35 @@
-"""The main window: builds the panels, docks them, and connects commands to the session."""
+"""The main window: builds the stage, the docks and the bars, and connects them to the session."""
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QGuiApplication
-from PySide6.QtWidgets import (
-    QApplication,
-    QLineEdit,
-    QMainWindow,
-    QMenu,
-    QMenuBar,
-    QTabWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QApplication, QMainWindow, QMenu, QMenuBar, QTabWidget, QVBoxLayout, QWidget
 
 from vitviz.app import commands
 from vitviz.app.dialogs.model_chooser import ModelChooser
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import ViewState, moved_head, moved_layer, moved_query, reversible
 from vitviz.app.settings import REMEMBERED, Settings
 from vitviz.app.sources import mime
 from vitviz.app.sources.samples import MODELS, is_bundled, samples
-from vitviz.app.stage import opening
+from vitviz.app.stage.opening import Opener
 from vitviz.app.stage.photo_view import PhotoView
-from vitviz.app.stage.stage import SplitStage
+from vitviz.app.stage.stage import Stage
 from vitviz.app.ui import theme
 from vitviz.app.widgets.messages.first_start import Greeting
 from vitviz.app.widgets.messages.notice import Notice
 from vitviz.app.widgets.messages.shortcuts_sheet import KeysSheet
 from vitviz.app.widgets.messages.toast import Toast
-from vitviz.app.window import docks, menus, save_png, welcome
+from vitviz.app.window import menus
+from vitviz.app.window.command_handlers import CommandHandlers
+from vitviz.app.window.docks import Docks
+from vitviz.app.window.enablement import Enablement
+from vitviz.app.window.jobs_bar import JobsBar
 from vitviz.app.window.presentation import Presentation
 from vitviz.app.window.status_bar import StatusPanel
 from vitviz.app.window.tool_bar import ToolsPanel
+from vitviz.app.window.welcome import FirstStart
 from vitviz.app.work.failure import Failure
-from vitviz.explain.registry import METHODS
 
 _FRAMINGS = {
     "crop": "As the model was trained (crop)",
@@ -57,61 +49,59 @@ class Window(QMainWindow):
         super().__init__()
         self.session = session
         self.settings = settings
-        self.chooser: ModelChooser | None = None
-        self.keys: KeysSheet | None = None
-        self.greeting: Greeting | None = None
         self.setWindowTitle("vitviz")
         self.setAcceptDrops(True)
         self.setDockNestingEnabled(True)
         self.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
-        self.presentation = Presentation(self)
-        self.commands = commands.build(self, self._handlers())
+        self.commands = commands.build(self)
         self.menu_bar = QMenuBar()
         self.notice = Notice()
+        self.opener = Opener(self, settings, self.notice.tell)
         self.tools = ToolsPanel(session, self.commands)
         self.photo = PhotoView(session, self.commands)
-        self.stage = SplitStage(self, self.photo)
+        self.stage = Stage(session, self.photo, self.commands, self.opener)
         self.status = StatusPanel(session)
+        self.jobs = JobsBar(session.jobs)
         self.toast = Toast(self.photo.canvas)
         self._build()
-        self.docks = docks.build(self, session, self.commands)
+        self.docks = Docks(self, session, commands.of_stage(self.commands), self.photo.canvas)
+        self.presentation = Presentation(self, self.docks, self.stage, self.status)
+        self.first_start = FirstStart(
+            self, session, settings, self._open_scene, self.commands["open"], self._center
+        )
+        self.handlers = CommandHandlers(
+            self,
+            session,
+            settings,
+            self.photo,
+            self.stage,
+            self.docks,
+            self.presentation,
+            self.opener,
+            self.toast,
+        )
+        self.handlers.connect(self.commands)
         self._build_menus()
-        self._reset_layout()
+        self.docks.arrange()
         self._restore()
-        session.failed.connect(self.tell)
-        session.noted.connect(self.toast.say)
-        session.trace_changed.connect(self.notice.answer)
-        session.model_changed.connect(self._remember_model)
-        session.photo_opened.connect(self.remember_photo)
-        session.photo_changed.connect(self._name)
-        for changed in (
-            session.busy_changed,
-            session.trace_changed,
-            session.heatmap_changed,
-            session.photo_changed,
-            self.stage.changed,
-        ):
-            changed.connect(self._allow)
-        self.stage.changed.connect(lambda: self.tools.choose_for(self.stage.session))
-        session.view_changed.connect(self._follow)
-        self._follow(session.view, session.view)
+        self.enablement = Enablement(
+            session, self.stage, self.presentation, self.commands, self._check_framing
+        )
+        self._connect()
         if settings.told:
             self.notice.tell(settings.told, lasting=True)
         self.photo.canvas.setFocus()
         self.installEventFilter(self)
-        session.photo_changed.connect(self._welcome)
-        # Once what the command line names is asked for: mostly there is a photo, and then no welcome.
-        self.first_painted.connect(lambda: QTimer.singleShot(0, self._welcome))
 
     # Building.
 
     def _build(self) -> None:
         center = QWidget()
-        self.center = QVBoxLayout(center)
-        self.center.setContentsMargins(0, 0, 0, 0)
-        self.center.setSpacing(0)
-        self.center.addWidget(self.notice)
-        self.center.addWidget(self.stage, 1)
+        self._center = QVBoxLayout(center)
+        self._center.setContentsMargins(0, 0, 0, 0)
+        self._center.setSpacing(0)
+        self._center.addWidget(self.notice)
+        self._center.addWidget(self.stage, 1)
         self.setCentralWidget(center)
         # No QToolBar: Fusion draws bright lines round it, and one that is closed by accident takes the model with it.
         top = QWidget()
@@ -123,24 +113,21 @@ class Window(QMainWindow):
         self.setMenuWidget(top)
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addPermanentWidget(self.status, 1)
-
-    def panel(self, name: str) -> QWidget:
-        """A panel by its name in `docks.PANELS`."""
-        return next(dock.panel for dock in self.docks if dock.kind.name == name)
+        self.statusBar().addPermanentWidget(self.jobs)
 
     def _build_menus(self) -> None:
         # On the window itself too: keys of a menu bar that is hidden would be lost.
         self.addActions(
-            [self.commands[command.name] for command in commands.COMMANDS if command.scope == "window"]
+            [self.commands[command.name] for command in commands.commands() if command.scope == "window"]
         )
-        made = menus.fill(self.menu_bar, self.commands, [*self.docks])
+        made = menus.fill(self.menu_bar, self.commands, self.docks)
         recent = made["&File"].addMenu("Open &recent")
         recent.aboutToShow.connect(
             lambda: menus.recent(recent, self.settings.names("photos"), self.open_path)
         )
         made["&File"].insertMenu(self.commands["paste"], recent)
         self.samples = QMenu("S&amples", made["&File"])
-        menus.scenes(self.samples, samples(), partial(opening.scene, self))
+        menus.scenes(self.samples, samples(), self._open_scene)
         made["&File"].insertMenu(self.commands["paste"], self.samples)
         made["&File"].insertSeparator(self.commands["quit"])
         # Kept: a group whose Python owner is gone is deleted, and its entries with it.
@@ -149,120 +136,64 @@ class Window(QMainWindow):
         self.themes = menus.choice(made["&View"], "&Theme", _THEMES, chosen, self._dress)
         made["&View"].insertSeparator(self.commands["fit"])
 
-    def _handlers(self) -> dict[str, Callable[[], object]]:
-        session = self.session
-        handlers: dict[str, Callable[[], object]] = {
-            f"method_{method.name}": partial(self._choose_method, method.name) for method in METHODS
-        }
-        return handlers | {
-            "open": partial(opening.ask, self),
-            "open_folder": partial(opening.ask_folder, self),
-            "next_photo": lambda: self.stage.walk(1),
-            "previous_photo": lambda: self.stage.walk(-1),
-            "paste": partial(opening.paste, self),
-            "copy": self._copy,
-            "save": partial(save_png.save, self),
-            "close_photo": self._close_photo,
-            "quit": self.close,
-            "choose_model": self._choose_model,
-            "open_weights": partial(opening.ask_weights, self),
-            "cancel": lambda: self.stage.cancel(),
-            "compare_photo": lambda: self.stage.with_photo(),
-            "compare_model": lambda: self.stage.with_model(),
-            "compare_end": lambda: self.stage.end(),
-            "choose_target": self._choose_target,
-            "undo": session.undo,
-            "redo": session.redo,
-            "direction": lambda: session.change(direction="by" if session.view.direction == "to" else "to"),
-            "play": self._play,
-            "free": self._free,
-            "up": partial(self._move, -1, 0),
-            "down": partial(self._move, 1, 0),
-            "left": partial(self._move, 0, -1),
-            "right": partial(self._move, 0, 1),
-            "next_layer": partial(self._step, moved_layer, 1),
-            "previous_layer": partial(self._step, moved_layer, -1),
-            "next_head": partial(self._step, moved_head, 1),
-            "previous_head": partial(self._step, moved_head, -1),
-            "grid": lambda: session.change(grid=not session.view.grid),
-            "smooth": lambda: session.change(smooth=not session.view.smooth),
-            "fainter": lambda: session.change(opacity=max(0.0, round(session.view.opacity - 0.1, 2))),
-            "stronger": lambda: session.change(opacity=min(1.0, round(session.view.opacity + 0.1, 2))),
-            "fit": lambda: self.stage.canvas.fit(),
-            "zoom_in": lambda: self.stage.canvas.zoom(1.25),
-            "zoom_out": lambda: self.stage.canvas.zoom(0.8),
-            "present": self._present,
-            "next_panel": partial(docks.go, self, 1),
-            "previous_panel": partial(docks.go, self, -1),
-            "float_panel": partial(docks.float_focused, self),
-            "close_panel": partial(docks.close_focused, self),
-            "reset_layout": self._reset_layout,
-            "keys": self._show_keys,
-        }
+    def _connect(self) -> None:
+        session, stage = self.session, self.stage
+        session.failed.connect(self.tell)
+        session.noted.connect(self.toast.say)
+        session.trace_changed.connect(self.notice.answer)
+        session.model_changed.connect(self._remember_model)
+        session.photo_opened.connect(self.remember_photo)
+        session.photo_changed.connect(self._name)
+        session.photo_changed.connect(self._welcome)
+        stage.failed.connect(self.tell)
+        stage.noted.connect(self.toast.say)
+        stage.photo_opened.connect(self.remember_photo)
+        stage.changed.connect(lambda: self.tools.choose_for(stage.session))
+        self.presentation.entered.connect(self.first_start.close)
+        # Once what the command line names is asked for: mostly there is a photo, and then no welcome.
+        self.first_painted.connect(lambda: QTimer.singleShot(0, self, self._welcome))
+        self.first_painted.connect(lambda: QTimer.singleShot(0, self, self.docks.wake))
 
-    def _welcome(self) -> None:
-        if self.session.photo is None:
-            welcome.fill_welcome(self, self.photo.welcome)
+    # What the window has.
 
-    # Commands.
+    def panel(self, name: str) -> QWidget:
+        """A panel by its name in `catalog.PANELS`. Raises KeyError where there is none."""
+        return self.docks.dock(name).panel
+
+    @property
+    def chooser(self) -> ModelChooser | None:
+        """The dialog for models that was opened last."""
+        return self.handlers.chooser
+
+    @property
+    def keys(self) -> KeysSheet | None:
+        """The sheet of keys that was opened last."""
+        return self.handlers.keys
+
+    @property
+    def greeting(self) -> Greeting | None:
+        """What a first start shows below the scene, until it is closed."""
+        return self.first_start.greeting
+
+    # Opening.
 
     def open_path(self, path: Path) -> None:
-        """Open a photo, the first photo of a folder, or a weights file by its ending."""
-        opening.path(self, path)
+        """Open a photo, the first photo of a folder, or a weights file by its ending, on the active side."""
+        self.opener.path(path, self.stage.into)
 
-    def _copy(self) -> None:
-        dock = docks.focused(self)
-        stage = self.stage if self.stage.comparison is not None else self.photo
-        panel = stage if dock is None else dock.panel
-        self.toast.hide()  # it lies over the photo
-        QGuiApplication.clipboard().setPixmap(docks.picture_of(panel))
-        self.toast.say(f"Copied the picture of {'the photo' if dock is None else dock.kind.title}")
+    def _open_scene(self, path: Path) -> None:
+        self.opener.scene(path, self.stage.into, has_model=self.session.model is not None)
 
-    def _play(self) -> None:
-        docks.reveal(self, "layers")
-        self.session.play_asked.emit()
+    def _welcome(self) -> None:
+        self.first_start.fill(self.photo.welcome)
 
-    def _close_photo(self) -> None:
-        second = self.stage.session is not self.session
-        self.stage.end()
-        if not second:
-            self.session.close_photo()
-
-    def _choose_target(self) -> None:
-        panel = docks.reveal(self, "predictions")
-        if panel is not None:
-            search = next(iter(panel.findChildren(QLineEdit)), panel)
-            search.setFocus(Qt.FocusReason.ShortcutFocusReason)
-
-    def _choose_method(self, name: str) -> None:
-        self.session.change(method=name)
-        self._allow()  # A checkable action has changed its mark by itself.
-
-    def _free(self) -> None:
-        if self.presentation.on:
-            self._present()
-        else:
-            self.session.free()
-
-    def _present(self) -> None:
-        self.presentation.toggle()
-        self._allow()
-
-    def _choose_model(self) -> None:
-        into = self.stage.into
-        self.chooser = ModelChooser(self.stage.session, self)
-        self.chooser.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.chooser.chosen.connect(lambda name: into(model=name))
-        self.chooser.wants_file.connect(partial(opening.ask_weights, self))
-        self.chooser.open()
-
-    def _show_keys(self) -> None:
-        self.keys = KeysSheet(commands.sheet(), self)
-        self.keys.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.keys.open()
+    # View.
 
     def _frame(self, key: str) -> None:
         self.session.open(framing=key)  # type: ignore[arg-type]
+
+    def _check_framing(self) -> None:
+        menus.check(self.framings, self.session.framing)
 
     def _dress(self, key: str) -> None:
         self.settings.put("theme", key)
@@ -275,27 +206,14 @@ class Window(QMainWindow):
         if self.settings.text("theme", "system") == "system":
             self._dress("system")
 
-    def _move(self, rows: int, columns: int) -> None:
-        shape = self.session.shape
-        if shape is not None:
-            self.session.show_view(moved_query(self.session.view, self.session.hover, shape, rows, columns))
-
-    def _step(self, moved: Callable[..., ViewState], by: int) -> None:
-        shape = self.session.shape
-        if shape is not None:
-            self.session.show_view(moved(self.session.view, shape, by))
-
-    # What is kept, told and allowed.
-
-    def _reset_layout(self) -> None:
-        docks.arrange(self, self.docks)
+    # What is kept and told.
 
     def _restore(self) -> None:
         if not self.restoreGeometry(self.settings.data("geometry")):
             # The screen may be no larger, and the title bar needs some of it.
             room = self.screen().availableSize() - QSize(0, 48)
             self.resize(QSize(1440, 900).boundedTo(room))
-            self._reset_layout()
+            self.docks.arrange()
         self.restoreState(self.settings.data("layout"), _LAYOUT)
 
     def _remember_model(self) -> None:
@@ -319,45 +237,13 @@ class Window(QMainWindow):
         """Tell a problem in the window."""
         self.notice.tell(told.message, told.details, told.report)
 
-    def _allow(self) -> None:
-        session, known = self.session, self.session.methods()
-        traced, active = session.trace is not None, self.stage.session
-        allowed = {
-            "save": session.heatmap is not None,
-            "cancel": self.stage.working,
-            "close_photo": session.photo is not None,
-            "compare_photo": session.photo is not None,
-            "compare_model": session.photo is not None,
-            "compare_end": self.stage.comparison is not None,
-            "next_photo": active.photo is not None and active.photo.path is not None,
-            "previous_photo": active.photo is not None and active.photo.path is not None,
-            "direction": traced and reversible(session.view.method),
-            "free": traced or self.presentation.on,
-            "choose_target": traced,
-            "undo": traced and session.history.can_undo,
-            "redo": traced and session.history.can_redo,
-        } | dict.fromkeys(("next_layer", "previous_layer", "next_head", "previous_head", "play"), traced)
-        for name, possible in allowed.items():
-            self.commands[name].setEnabled(possible)
-        for method in METHODS:
-            action = self.commands[f"method_{method.name}"]
-            action.setEnabled(method.name in known and known[method.name] is None)
-            action.setChecked(method.name == session.view.method)
-        self.commands["present"].setChecked(self.presentation.on)
-        menus.check(self.framings, session.framing)
-
-    def _follow(self, _: ViewState, now: ViewState) -> None:
-        self.commands["grid"].setChecked(now.grid)
-        self.commands["smooth"].setChecked(now.smooth)
-        self._allow()
-
     # Events.
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         """Tell once when the window is on the screen; then look at no event any more."""
         if event.type() == QEvent.Type.UpdateRequest and self.isVisible():
             self.removeEventFilter(self)
-            QTimer.singleShot(0, self.first_painted.emit)
+            QTimer.singleShot(0, self, self.first_painted.emit)
         return False
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
@@ -368,7 +254,7 @@ class Window(QMainWindow):
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """Open what was dropped beside the photos, on the active side."""
         event.acceptProposedAction()
-        opening.receive(self, event.mimeData())
+        self.opener.receive(event.mimeData(), self.stage.into)
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         """Remember the window and end all work."""
@@ -382,7 +268,6 @@ class Window(QMainWindow):
         self.settings.save()
         self.hide()
         self.stage.end()
-        for dock in self.docks:
-            dock.end()
+        self.docks.end()
         self.session.close()
         super().closeEvent(event)

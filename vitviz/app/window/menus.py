@@ -6,14 +6,14 @@ from pathlib import Path
 from PySide6.QtGui import QAction, QActionGroup
 from PySide6.QtWidgets import QDockWidget, QMenu, QMenuBar
 
-from vitviz.app.commands import COMMANDS
+from vitviz.app.commands import commands
 from vitviz.app.sources.samples import Sample
 
 
-def fill(bar: QMenuBar, actions: Mapping[str, QAction], docks: list[QDockWidget]) -> dict[str, QMenu]:
+def fill(bar: QMenuBar, actions: Mapping[str, QAction], docks: Sequence[QDockWidget]) -> dict[str, QMenu]:
     """One menu per name in the table, in its order; the Panels menu also opens and closes each dock."""
     menus: dict[str, QMenu] = {}
-    for command in COMMANDS:
+    for command in commands():
         if command.menu not in menus:
             menus[command.menu] = bar.addMenu(command.menu)
         menus[command.menu].addAction(actions[command.name])

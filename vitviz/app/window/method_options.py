@@ -94,7 +94,7 @@ class OptionsForm(QWidget):
         if self._method.takes("fusion"):
             fusion = Segmented("Fusion of heads", list(FUSIONS.items()))
             fusion.set_current(view.fusion)
-            fusion.setEnabled(view.head is None or self._method.name != "attention")
+            fusion.setEnabled(view.head is None or not self._method.takes("head"))
             fusion.chosen.connect(lambda key: self._session.change(fusion=key))
             self._add("fusion", "Heads", _FUSED, fusion)
         trace = self._session.trace

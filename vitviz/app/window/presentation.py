@@ -1,13 +1,12 @@
 """Presentation: the whole screen, large type, and nothing but pictures and numbers."""
 
-from typing import TYPE_CHECKING
-
-from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QApplication, QDockWidget, QWidget
+from PySide6.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
 
-if TYPE_CHECKING:
-    from vitviz.app.window.main_window import Window
+from vitviz.app.stage.stage import Stage
+from vitviz.app.window.docks import Docks
+from vitviz.app.window.status_bar import StatusPanel
 
 LARGER = 1.6
 """How much larger type is: 13 pixels become 21, which are read from the last row on 720 lines."""
@@ -22,9 +21,15 @@ _SOON = 1000
 class Presentation(QObject):
     """Entered and left with the same key; what was there before comes back."""
 
-    def __init__(self, window: "Window") -> None:
+    entered = Signal()  # about to hide everything else
+    changed = Signal()  # entered or left
+
+    def __init__(self, window: QMainWindow, docks: Docks, stage: Stage, status: StatusPanel) -> None:
         super().__init__(window)
         self._window = window
+        self._docks = docks
+        self._stage = stage
+        self._status = status
         self._hidden: list[QWidget] = []
         self._state = Qt.WindowState.WindowNoState
         self._sizes: dict[QDockWidget, QSize] = {}
@@ -44,31 +49,31 @@ class Presentation(QObject):
         window = self._window
         self.on, self._state = True, window.windowState()
         self._settling.stop()
-        if window.greeting is not None:
-            window.greeting.close()
-        docked = [dock for dock in window.docks if dock.isVisible() and not dock.isFloating()]
+        self.entered.emit()
+        docked = [dock for dock in self._docks if dock.isVisible() and not dock.isFloating()]
         self._sizes = {dock: dock.size() for dock in docked}
         chrome: list[QWidget | None] = [
             window.menuWidget(),
-            window.photo.controls,
-            window.status.about,
-            window.status.badge,
+            self._status.about,
+            self._status.badge,
         ]
-        chrome += [dock.titleBarWidget() for dock in window.docks if not dock.isFloating()]
+        chrome += [dock.titleBarWidget() for dock in self._docks if not dock.isFloating()]
         # Large type would cut their words off, and the sentence beside them.
-        built = [dock.panel for dock in window.docks if dock.built]
+        built = [dock.panel for dock in self._docks if dock.built]
         chrome += [choices for panel in built for choices in panel.findChildren(QWidget, "choices")]
         # Height is what a projector lacks; whoever wants a strip below opens it.
-        chrome += [dock for dock in window.docks if dock.kind.area == "bottom" and not dock.isFloating()]
+        chrome += [dock for dock in self._docks if dock.kind.area == "bottom" and not dock.isFloating()]
         self._hidden = [widget for widget in chrome if widget is not None and not widget.isHidden()]
         for widget in self._hidden:
             widget.hide()
+        self._stage.set_bare(True)
         self._resize_type(LARGER, MAIN)
         window.setWindowState(self._state | Qt.WindowState.WindowFullScreen)
         right = [dock for dock in docked if dock.kind.area != "bottom"]
         width = window.screen().size().width() * (100 - _PHOTO) // 100
         window.resizeDocks(right, [width] * len(right), Qt.Orientation.Horizontal)
-        window.photo.canvas.setFocus()
+        self._stage.canvas.setFocus()
+        self.changed.emit()
 
     def leave(self) -> None:
         """Show everything as it was."""
@@ -79,11 +84,13 @@ class Presentation(QObject):
         for widget in self._hidden:
             widget.show()
         self._hidden = []
+        self._stage.set_bare(False)
         self._window.setWindowState(self._state)
         self._arrange()
         # Mostly the window has its size back only later, and shares it out among the panels anew.
         self._window.installEventFilter(self)
         self._settling.start()
+        self.changed.emit()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         """The window has its size back, perhaps in several steps: lay the panels out again."""
@@ -106,7 +113,7 @@ class Presentation(QObject):
 
     def _resize_type(self, factor: float, main: float) -> None:
         window = self._window
-        large = {window.status.weight}
+        large = {self._status.weight}
         font = QGuiApplication.font()
         font.setPointSizeF(font.pointSizeF() * factor)
         # Whatever has a font of its own does not follow the application's.

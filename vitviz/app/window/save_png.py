@@ -1,49 +1,58 @@
 """What is on the stage as a PNG: one map on its photo, or both sides of a comparison with captions and their scale."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PySide6.QtWidgets import QWidget
+
 from vitviz.app.dialogs import files
 from vitviz.app.session import colour_scale
+from vitviz.app.session.comparison import Comparison
 from vitviz.app.session.session import Session
+from vitviz.app.settings import Settings
 from vitviz.app.sources.samples import is_bundled
 from vitviz.app.stage.side import said_of
 from vitviz.render.export import save_png, with_legend
 from vitviz.render.pair import Side, levelled, paired
 
 if TYPE_CHECKING:
-    from vitviz.app.window.main_window import Window
     from vitviz.explain.heatmap import Heatmap
 
 _LEGEND = ("colormap", "opacity", "style", "log", "temperature")
 _SIDES = ("Left", "Right")
 
 
-def save(window: "Window") -> None:
+def save(
+    parent: QWidget,
+    session: Session,
+    comparison: Comparison | None,
+    settings: Settings,
+    say: Callable[[str], object],
+) -> None:
     """Ask where to, and save what the stage shows; in a comparison both sides, as soon as both have a map."""
-    session, comparison = window.session, window.stage.comparison
     heat, photo = session.heatmap, session.photo
     if heat is None or photo is None:
         return
     both = comparison is not None and comparison.second.heatmap is not None
-    folder = window.settings.text("save_folder") or (
+    folder = settings.text("save_folder") or (
         str(photo.path.parent) if photo.path is not None and not is_bundled(photo.path) else ""
     )
     stem = photo.path.stem if photo.path else photo.name
-    path = files.ask_target(window, Path(folder) / f"{stem}-{'compared' if both else heat.method}.png")
+    path = files.ask_target(parent, Path(folder) / f"{stem}-{'compared' if both else heat.method}.png")
     if path is None:
         return
-    window.settings.put("save_folder", str(path.parent))
+
+    def told() -> None:
+        say(f"Saved {path.name} in {path.parent}")
+
+    settings.put("save_folder", str(path.parent))
     if comparison is not None and both:
         shown = [Taken(session), Taken(comparison.second)]
-        session.save(lambda: save_both(path, shown), lambda: _say(window, path))
+        session.save(lambda: save_both(path, shown), told)
     else:
         style = colour_scale.picture(session.view, heat, session.shared_range)
-        session.save(lambda: heat.save(path, **style), lambda: _say(window, path))
-
-
-def _say(window: "Window", path: Path) -> None:
-    window.toast.say(f"Saved {path.name} in {path.parent}")
+        session.save(lambda: heat.save(path, **style), told)
 
 
 class Taken:

@@ -6,8 +6,9 @@ from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QAction, QPalette
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QToolButton, QWidget
 
+from vitviz.app.commands import method_key
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import ViewState, reversible
+from vitviz.app.session.view_state import ViewState
 from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.controls.picker import Pick, Picker
 from vitviz.app.widgets.controls.segmented import Segmented
@@ -34,7 +35,7 @@ class ToolsPanel(QWidget):
         self.method = Picker(
             "Method",
             [
-                Pick(method.name, method.label, method.about, str(number))
+                Pick(method.name, method.label, method.about, method_key(number))
                 for number, method in enumerate(METHODS, start=1)
             ],
         )
@@ -56,7 +57,6 @@ class ToolsPanel(QWidget):
         session.trace_changed.connect(self._show_methods)
         session.trace_changed.connect(self._show_target)
         session.model_changed.connect(self._show_model)
-        session.heatmap_changed.connect(self._allow)
         self._follow(session.view, session.view)
         self._show_model()
         self._show_methods()
@@ -144,7 +144,7 @@ class ToolsPanel(QWidget):
 
     def _allow(self) -> None:
         method = find(self._session.view.method)
-        one_way = not reversible(method.name)
+        one_way = not method.reversible
         self.direction.setVisible(method.takes("query") or method.takes("direction"))
         reason = {"by": f"{method.label} follows what tokens attend to."} if one_way else {}
         self.direction.set_barred(reason)

@@ -1,10 +1,10 @@
-"""Work off the GUI thread: one thread, the newest request wins, and a request can be stopped."""
+"""Work off the GUI thread: one request at a time, which can be stopped; what a further request does is a policy."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from PySide6.QtCore import QObject, Signal
 
@@ -43,6 +43,12 @@ class Ticket:
         self._told(self.generation, news)
 
 
+Policy = Literal["newest", "finish"]
+"""What a request does to the one that runs: "newest" stops it and drops its answer, which suits choices that replace each
+other; "finish" lets it end and then takes the latest of those that came meanwhile, which suits a stream (frames of a camera,
+a pointer that never rests), where "newest" alone would never answer."""
+
+
 @dataclass(frozen=True)
 class _Callbacks:
     done: Callable[[Any], None]
@@ -54,19 +60,29 @@ def _ignore(_: object) -> None:
     """Take no notice."""
 
 
-class Worker(QObject):
-    """Runs one request at a time in its own thread; a new request stops the one before and drops its answer.
+@dataclass(frozen=True)
+class _Request:
+    work: Callable[[Ticket], Any]
+    callbacks: _Callbacks
 
-    `behind`: panels fill themselves with its answers while the user does something else, which it makes way for.
+
+class Worker(QObject):
+    """Runs one request at a time in its own thread; see `Policy` for what a further request does.
+
+    `behind`: its answers fill panels while the user does something else, so it waits while the pointer moves.
     """
 
     _answered = Signal(int, object)
     _failed = Signal(int, object)
     _news = Signal(int, object)
 
-    def __init__(self, name: str, parent: QObject | None = None, behind: bool = False) -> None:
+    def __init__(
+        self, name: str, parent: QObject | None = None, behind: bool = False, policy: Policy = "newest"
+    ) -> None:
         super().__init__(parent)
         self._behind = behind
+        self._policy = policy
+        self._waiting: _Request | None = None
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"vitviz-{name}")
         self._generation = 0
         self._closed = False
@@ -92,17 +108,24 @@ class Worker(QObject):
 
         Once closed nothing is run any more: a timer may ask while the window closes.
         """
-        self.cancel()
         if self._closed:
             return
+        request = _Request(work, _Callbacks(done, failed, news))
+        if self._policy == "finish" and self.busy:
+            self._waiting = request
+        else:
+            self.cancel()
+            self._begin(request)
+
+    def _begin(self, request: _Request) -> None:
         ticket = Ticket(self._generation, self._news.emit, self._behind)
-        self._ticket = ticket
-        self._callbacks = _Callbacks(done, failed, news)
-        self._executor.submit(self._run, work, ticket)
+        self._ticket, self._callbacks = ticket, request.callbacks
+        self._executor.submit(self._run, request.work, ticket)
 
     def cancel(self) -> None:
-        """Stop the running request at its next chance; its answer no longer counts from this moment on."""
+        """Stop the running request at its next chance and drop a waiting one; no answer counts from this moment on."""
         self._generation += 1
+        self._waiting = None
         self._callbacks = None
         if self._ticket is not None:
             self._ticket.stop()
@@ -132,6 +155,10 @@ class Worker(QObject):
         if generation != self._generation:
             return None
         callbacks, self._callbacks, self._ticket = self._callbacks, None, None
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and not self._closed:
+            self._generation += 1
+            self._begin(waiting)
         return callbacks
 
     def _take_answer(self, generation: int, answer: object) -> None:

@@ -1,4 +1,4 @@
-"""What a family of models says of one of its members: layers, readout and position information."""
+"""What a family of models describes of a model: layers, readout and position information."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -26,7 +26,7 @@ class Readout:
 
     @property
     def sentence(self) -> str:
-        """How to say it: "the class token", "the mean of the patches"."""
+        """In words: "the class token", "the mean of the patches"."""
         if self.prefix:
             return (
                 "the mean of " + " and ".join(self.prefix)
@@ -39,7 +39,7 @@ class Readout:
         return f"the mean of {what}" + ("" if self.kind == "mean" else f" (standing for {self.kind} pooling)")
 
     def sentence_in(self, layout: Layout, pooling: bool) -> str:
-        """How to say what stands for the readout in a layer, which may come before the token or pool that is read."""
+        """What is used as the readout in a layer, in words; what is read may only exist in a later layer."""
         if self.prefix and not set(self.prefix) & set(layout.prefix):
             return f"the mean of the patches ({self.sentence} joins later)"
         if self.kind == "attention pool" and not pooling:
@@ -77,7 +77,7 @@ class PositionEmbedding:
 
     @property
     def sentence(self) -> str:
-        """What kind of position information the model has, for people."""
+        """What kind of position information the model has, in words."""
         if not self.kinds:
             return "no position information that vitviz knows of"
         resized = self.used_grid != self.stored_grid and self.used_grid and self.stored_grid
@@ -99,13 +99,13 @@ class Anatomy:
 
 
 class Family(Protocol):
-    """A module in `vitviz.attention.families`: knows where the tokens of a family of models lie on the input."""
+    """A module in `vitviz.attention.families`: it maps the tokens of a family of models to the input."""
 
     def matches(self, module: nn.Module) -> bool:
         """Whether this family's description fits the model."""
 
     def anatomy(self, model: Model, operations: list[Operation]) -> Anatomy:
-        """Lay a recorded pass out. Raises RefusedError with the reason where a layer cannot be laid on the input."""
+        """Map the layers of a recorded pass to the input. Raises RefusedError where that is not possible."""
 
 
 def table(

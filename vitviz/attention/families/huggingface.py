@@ -1,4 +1,4 @@
-"""Hugging Face's ViT, DeiT and Swin image classifiers, recognised by their classes' home, so nothing is imported."""
+"""Hugging Face's ViT, DeiT and Swin image classifiers, recognised without importing transformers."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Models with one grid of patches and prefix tokens first: what several families share."""
+"""Shared by several families: models with prefix tokens followed by one grid of patches."""
 
 import math
 from typing import Any

@@ -1,8 +1,8 @@
-"""Models nobody described: a hand-written ViT, say. Where its tokens lie is found by touching the input.
+"""Models that no other family describes, such as a hand-written ViT. Their tokens are located by changing input pixels.
 
-Changing one input pixel changes, before the first attention, exactly the tokens made from it. If every patch of a regular
-grid changes one token of its own, in row-major order, the layout is known and not guessed; otherwise the model is refused.
-Which tokens the prediction is read from is found by the gradient behind the last attention.
+Changing one input pixel changes, before the first attention, exactly the tokens made from it. If every patch of a
+regular grid changes one token of its own, in row-major order, the layout is proved; otherwise the model is refused.
+Which tokens the prediction is read from is found from the gradient after the last attention.
 """
 
 from collections.abc import Callable
@@ -25,11 +25,11 @@ from vitviz.models.model import Model
 BATCH = 32
 
 Touch = Callable[[Tensor], Tensor]
-"""n×2 input pixels (row, column) → (1+n)×N×dim: the first attention's input, untouched and with each pixel changed."""
+"""n×2 input pixels (row, column) → (1+n)×N×dim: the first attention's input, unchanged and with each pixel changed."""
 
 
 class _Reached(Exception):  # noqa: N818 - an answer, not an error
-    """The forward pass came to the first attention, whose input it carries."""
+    """Raised when the forward pass reaches the first attention; holds its input."""
 
     def __init__(self, given: Tensor) -> None:
         super().__init__()
@@ -37,12 +37,12 @@ class _Reached(Exception):  # noqa: N818 - an answer, not an error
 
 
 def matches(module: nn.Module) -> bool:
-    """Whether to try: any module, as the last resort."""
+    """Always true: any module can be probed."""
     return True
 
 
 def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
-    """Probe layout and readout; refuse what is not one grid of separate patches behind its prefix tokens."""
+    """Probe layout and readout. Refuses tokens that are not prefix tokens and then one grid of patches."""
     module: Any = model.module
     name = type(module).__name__
     first = operations[0]
@@ -101,7 +101,7 @@ def _require_all_recorded(
     patches: PatchGrid,
     prefix: int,
 ) -> None:
-    """With every recorded attention silenced tokens may not mix any more; if they do, some attention was not seen."""
+    """Refuse a model whose tokens still influence each other while every recorded attention gives zeros."""
     names = list(dict.fromkeys(operation.module for operation in operations))
     if len(names) < 2:
         return
@@ -112,12 +112,12 @@ def _require_all_recorded(
         ):
             raise RefusedError(
                 f"{type(module).__name__} cannot be shown: between its {len(operations)} recorded attention operations its "
-                "tokens exchange something that vitviz does not see."
+                "tokens influence each other in a way that vitviz does not record."
             )
 
 
 class _Silence(TorchFunctionMode):
-    """Makes each attention that the recorder knows give zeros."""
+    """Replaces the output of each attention that the recorder knows by zeros."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

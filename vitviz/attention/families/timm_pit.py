@@ -21,7 +21,7 @@ def matches(module: nn.Module) -> bool:
 
 
 def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
-    """Patches overlap: a cell is what the stride covers, centred on the patch. A pooled token covers its stride's cells."""
+    """Patches overlap: a cell is as large as the stride and centred on its patch. A pooled token covers several."""
     module: Any = model.module
     prefix = ("class", "distillation")[: module.num_tokens]
     patches = _first_grid(module, model.input_size)

@@ -109,7 +109,7 @@ def _naflex_position(module: NaFlexVit, grid: tuple[int, int], more: list[str]) 
         else:  # a row's vector plus a column's
             stored = embeds.pos_embed_y[:, :, None] + embeds.pos_embed_x[:, None]
             apply = embeds._apply_factorized_pos_embed
-        # The model's own interpolation, which may preserve the aspect ratio, added to nothing.
+        # The model's own interpolation, which may preserve the aspect ratio, added to zeros.
         used = torch.zeros(1, grid[0] * grid[1], stored.shape[-1], device=stored.device)
         apply(used, grid_size=list(grid))
     found = table(stored.flatten(1, 2), used, tuple(stored.shape[1:3]), grid)

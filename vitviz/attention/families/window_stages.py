@@ -1,4 +1,4 @@
-"""Models with stages of windows: what Swin's families share."""
+"""Shared by Swin's families: models with stages of windows."""
 
 from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout, Merge
@@ -27,7 +27,7 @@ def windowed(
     pad_first: bool,
     merge: Merge | None,
 ) -> Layer:
-    """A layer of windows; refused if the windows are not those that the operation saw."""
+    """A layer of windows. Raises RefusedError if their number or size is not that of the operation."""
     windows = cut((patches.rows, patches.cols), size, shift, pad_first=pad_first)
     if windows.index.shape != (operation.shape[0], operation.shape[3]):
         raise RefusedError(

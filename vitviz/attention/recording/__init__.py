@@ -1,4 +1,4 @@
-"""Watching a forward pass: which operations attend, what they saw, and the autograd graph they leave.
+"""Recording a forward pass: its attention operations with their inputs, and its autograd graph.
 
-`operations` are what was seen, `recorder` sees it, `autograd_graph` differentiates through it.
+`recorder` records them as `operations`; `autograd_graph` keeps the graph for gradients.
 """

@@ -1,4 +1,4 @@
-"""A forward pass whose graph is kept: from it the gradients of any class cost one backward pass."""
+"""A forward pass whose graph is kept, so that the gradients of any class cost one backward pass."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,25 +15,25 @@ from vitviz.attention.recording.operations import Operation
 from vitviz.attention.recording.recorder import run
 
 KEPT_BYTES = 1 << 28
-"""Graphs are kept for their trace's next class while they take no more than this together (256 MiB)."""
+"""Graphs are kept for the next class of their trace up to this total size (256 MiB)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """One forward pass with gradients enabled, parameters asking for none."""
+    """One forward pass with gradients enabled, except those of parameters."""
 
     inputs: Tensor
     """1×3×H×W, a leaf."""
     output: Any
     """What the model returned."""
     operations: list[Operation]
-    """With their outputs as they stand in the graph."""
+    """With their outputs as tensors of the graph."""
     given: dict[str, list[Tensor]]
     """Each attending module's name → its input in each of its calls."""
     bytes: int
     """Bytes that the graph holds, views of one storage counted once, parameters not counted."""
     weights: int
-    """How often parameters had been changed in place: the graph holds them and not copies."""
+    """The count of in-place changes of the parameters then: the graph refers to them and holds no copies."""
 
 
 def record(
@@ -41,7 +41,7 @@ def record(
 ) -> Graph:
     """A forward pass of `module` with its graph; `names` are its attending modules, `on_block` as in `recorder.run`.
 
-    The model is left as it was. To be called outside inference mode; `inputs` then ask for a gradient.
+    The model is left as it was. Call it outside inference mode; it sets `inputs.requires_grad`.
     """
     inputs.requires_grad_()
     with torch.enable_grad(), _frozen(module), _keeping_inputs(module, names) as given, _weighing() as held:
@@ -52,7 +52,7 @@ def record(
 
 
 def changes(module: nn.Module) -> int:
-    """How often a module's parameters have been changed in place, all together."""
+    """The count of in-place changes of all of a module's parameters."""
     return sum(parameter._version for parameter in module.parameters())
 
 
@@ -61,9 +61,9 @@ _lock = Lock()  # traces of two models may be explained in two threads
 
 
 def keep(trace: object, graph: Graph) -> bool:
-    """Keep the graph of a trace, whose class was explained last; those of others make room for it.
+    """Keep the graph of the trace that was explained last; graphs of other traces are dropped to make room.
 
-    False if it is too large by itself: then it is for one class only.
+    Returns False if it alone is too large: then it serves one class only.
     """
     with _lock:
         _kept.pop(trace, None)
@@ -81,7 +81,7 @@ def hold(trace: object, graph: Graph) -> None:
 
 
 def kept(trace: object, module: nn.Module) -> Graph | None:
-    """The graph of a trace, unless it is gone or the model has been changed since."""
+    """The graph of a trace; None if it was dropped or the model has been changed since."""
     with _lock:
         graph = _kept.get(trace)
     return graph if graph is not None and graph.weights == changes(module) else None
@@ -89,7 +89,7 @@ def kept(trace: object, module: nn.Module) -> Graph | None:
 
 @contextmanager
 def _weighing() -> Iterator[dict[int, int]]:
-    """The storages that the graph of what runs meanwhile holds, and their bytes."""
+    """Collect the storages, with their bytes, that the graph of what runs inside holds."""
     held: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> tuple[Tensor, int]:
@@ -100,7 +100,7 @@ def _weighing() -> Iterator[dict[int, int]]:
 
     def unpack(packed: tuple[Tensor, int]) -> Tensor:
         tensor, version = packed
-        if tensor._version != version:  # autograd does not look where there are hooks
+        if tensor._version != version:  # with hooks autograd does not check this itself
             raise RuntimeError(
                 "A tensor that the gradients need has been changed in place since the forward pass."
             )
@@ -112,9 +112,9 @@ def _weighing() -> Iterator[dict[int, int]]:
 
 @contextmanager
 def _frozen(module: nn.Module) -> Iterator[None]:
-    """Parameters ask for no gradient meanwhile: less is stored, and a learned bias leaves attention on its fused path.
+    """Disable the gradients of parameters: less is stored, and attention with a learned bias stays fused.
 
-    Nor are blocks run a second time on the way back (timm's checkpointing for training): they are recorded once.
+    timm's gradient checkpointing is disabled too: it would run, and record, blocks again in the backward pass.
     """
     learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
     twice: list[Any] = [child for child in module.modules() if getattr(child, "grad_checkpointing", False)]

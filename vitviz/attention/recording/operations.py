@@ -1,4 +1,4 @@
-"""What is kept of an attention operation, and how it is read off the call that the model made."""
+"""What is kept of an attention operation, and how it is taken from the model's call."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SHORT = 640
-"""Keys up to which logits are kept beside weights: a window of 24×24, or a ViT at 384 pixels; longer would cost too much."""
+"""Up to so many keys logits are kept beside weights: a window of 24×24, or a ViT at 384 pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +18,7 @@ class Operation:
 
     Either `query` and `key` are known (B×heads×Nq×d and B×heads×Nk×d, with `bias` broadcastable to B×heads×Nq×Nk and
     added to the scaled product), or only `weights` (B×heads×Nq×Nk: what the model multiplied with the values), with the
-    `logits` that the softmax was taken of where rows are short (nothing else tells position and content apart).
+    `logits` that the softmax was taken of where rows are short (only they allow position and content to be separated).
     """
 
     module: str
@@ -31,9 +31,9 @@ class Operation:
     logits: Tensor | None = None
     is_distribution: bool = True
     output: Tensor | None = None
-    """What the operation gave, if outputs are kept; with `graph` the very tensor that the model went on with."""
+    """The operation's output, if outputs are kept; with `graph` the same tensor that the model uses."""
     projection: nn.Module | None = None
-    """`nn.MultiheadAttention`'s output projection: there `output` is what that gave, B×N×dim."""
+    """`nn.MultiheadAttention`'s output projection: then `output` is its result, B×N×dim."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -47,7 +47,7 @@ class Operation:
 
     @cached_property
     def turned(self) -> tuple[Tensor, Tensor]:
-        """Queries and keys as B×heads×d×N, float32 and contiguous, kept once asked for.
+        """Queries and keys as B×heads×d×N, float32 and contiguous; computed on first use and kept.
 
         With the tokens side by side in memory one row or column of logits takes a third of the time (1,374 tokens on a CPU).
         """
@@ -69,7 +69,7 @@ class Operation:
 class Recording:
     """The operations of one forward pass, in order.
 
-    `keep_outputs` also keeps what each gave, for the self-check; `graph` keeps it as it is, with its gradient's graph.
+    `keep_outputs` also keeps each output, for the self-check; `graph` keeps it with its autograd graph.
     """
 
     def __init__(self, keep_outputs: bool = False, graph: bool = False) -> None:
@@ -126,7 +126,7 @@ class Recording:
         softmaxed: Tensor,
         logits: Tensor | None = None,
     ) -> None:
-        """Record the product of attention weights with values, where q and k cannot be had (not fused).
+        """Record the product of attention weights with values, where q and k are not known (not fused).
 
         `logits`, what the softmax was taken of, are kept for rows of at most SHORT keys, such as windows.
         """
@@ -166,7 +166,7 @@ class Recording:
 
 
 def _apart(x: Tensor) -> Tensor:
-    """The tensor without its gradient graph; itself if it has none, which is the rule and cheaper."""
+    """The tensor without its gradient graph; itself if it has none, which is the usual case and cheaper."""
     return x.detach() if x.requires_grad else x
 
 

@@ -1,10 +1,10 @@
 """Record attention during one forward pass without changing the model.
 
 Two things are put around the modules that attend: forward hooks, which say *where* we are, and a
-`torch.overrides.TorchFunctionMode`, which sees *what* is computed there: `F.scaled_dot_product_attention` (q, k, v, mask,
-scale), or a softmax and the product of its result with the values. `nn.MultiheadAttention` computes in one native call that
-no function mode may watch without losing PyTorch's fast path, so there the module's inputs are taken and q, k, v projected
-again. All of it is removed after the pass; fused attention stays fused.
+`torch.overrides.TorchFunctionMode`, which sees *what* is computed there: `F.scaled_dot_product_attention` (q, k, v,
+mask, scale), or a softmax and the product of its result with the values. `nn.MultiheadAttention` computes in one native
+call, which PyTorch does not take while a function mode is active, so there the module's inputs are recorded and q, k, v
+projected again. Hooks and mode are removed after the pass; fused attention stays fused.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ class Cancelled(Exception):  # noqa: N818 - an answer, not an error
 
 
 class _Watch(TorchFunctionMode):
-    """Sees every torch call made while it is on. `where` names the running module, `in_multihead` says if it is torch's."""
+    """Receives each torch call while it is active. `where` names the running module, `in_multihead` if it is torch's."""
 
     def __init__(
         self, recording: Recording, where: Callable[[], str], in_multihead: Callable[[], bool]
@@ -75,7 +75,7 @@ class _Watch(TorchFunctionMode):
             self.on_event(kind)
 
     def require_product(self) -> None:
-        """Refuse a softmax over tokens that went another way than into a product: its attention would be missing."""
+        """Refuse a softmax over tokens that is not followed by a product: its attention would be missing."""
         if self.softmaxed is not None:
             raise RefusedError(
                 f"A softmax in {self.softmaxed_in or 'the model'} is not followed by a product that vitviz recognises "
@@ -87,8 +87,8 @@ class _Watch(TorchFunctionMode):
 class Span:
     """When to watch one attending module: from the end of one module's forward pass to the start of another's.
 
-    `after` and `before` are the last child that ran before the attention and the first that ran after it, or the attending
-    module itself, from its start or to its end. So projections and norms run unwatched.
+    `after` and `before` are the last child that ran before the attention and the first that ran after it, or the
+    attending module itself, from its start or to its end. So projections and norms run without the function mode.
     """
 
     module: str
@@ -98,7 +98,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Plan:
-    """Where attention was seen by a first pass that watched everything; later passes watch only there."""
+    """Where a first pass, which watched the whole model, found attention; later passes watch only there."""
 
     spans: tuple[Span, ...]
     sequence: tuple[str, ...]
@@ -151,7 +151,7 @@ def run(
             output = module(inputs)
         if recording.sequence == plan.sequence:
             return output, recording.operations
-        del _plans[module]  # the model took another way than when it was first seen
+        del _plans[module]  # the model ran other operations than in its first pass
     recording = Recording(keep_outputs, graph)
     events: list[Event] = []
     with (
@@ -163,7 +163,7 @@ def run(
     _plans[module] = _plan(module, _spans(events), recording.sequence)
     if not any(isinstance(child, nn.MultiheadAttention) for child in module.modules()):
         return output, recording.operations
-    # A function mode pushes nn.MultiheadAttention off its fast path, so what that pass computed is not kept.
+    # With a function mode nn.MultiheadAttention does not take its fast path, so that pass is not used.
     return run(module, inputs, keep_outputs=keep_outputs, graph=graph, on_block=on_block)
 
 
@@ -171,7 +171,7 @@ def run(
 def _announcing(
     module: nn.Module, plan: Plan | None, on_block: Callable[[str], None] | None
 ) -> Iterator[None]:
-    """Call `on_block` before each attending module; before each module without children while they are not known."""
+    """Call `on_block` before each attending module, or before each module without children if there is no plan yet."""
     handles: list[RemovableHandle] = []
     try:
         if on_block is not None:
@@ -219,7 +219,7 @@ def _watch_everything(module: nn.Module, recording: Recording, events: list[Even
 
 
 def _spans(events: list[Event]) -> tuple[Span, ...]:
-    """For each run of attention in one module the modules between which it lies."""
+    """For each stretch of attention in one module, the modules between which it runs."""
     spans: dict[Span, None] = {}
     begun: int | None = None
     for place, (kind, name) in enumerate(events):
@@ -251,7 +251,7 @@ def _spans(events: list[Event]) -> tuple[Span, ...]:
 
 @contextmanager
 def _watch_spans(recording: Recording, plan: Plan) -> Iterator[None]:
-    """One watch, on from the end of each span's first module to the start of its second."""
+    """One function mode, active from the end of each span's first module to the start of its second."""
     where: list[str] = [""]
     watch = _Watch(recording, lambda: where[0], lambda: True)
     watching = False

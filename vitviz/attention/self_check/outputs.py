@@ -1,4 +1,4 @@
-"""The self-check: attention recomputed, times the values, must be what the model's own operation gave."""
+"""The self-check: recomputed attention times the values must equal the output of the model's own operation."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from vitviz.attention.recording.operations import Operation
 from vitviz.attention.self_check.windows import misplaced
 
 TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-5, torch.float16: 5e-3, torch.bfloat16: 2e-2}
-"""Largest relative error called exact: it follows the precision in which the model itself rounds its output."""
+"""The largest relative error that counts as exact, by the precision in which the model rounds its output."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Check:
     precision: str
     """The model's precision: "float32", "bfloat16"."""
     masks: bool = True
-    """Whether tokens in different regions of a shifted window see nothing of each other, as the layout says."""
+    """Whether tokens in different regions of a shifted window do not attend to each other, as the layout says."""
     misplaced: tuple[str, ...] = ()
     """Windowed layers whose windows did not hold the tokens that the layout puts there."""
 
@@ -44,7 +44,7 @@ class Check:
 
     @property
     def sentence(self) -> str:
-        """The verdict for people: "exact, worst error 4e-07 (float32, tolerance 1e-05)"."""
+        """The result in words: "exact, worst error 4e-07 (float32, tolerance 1e-05)"."""
         verdict = "exact" if self.exact else "NOT exact"
         note = "" if self.masks else ", windows do not agree with the recorded mask"
         note += (

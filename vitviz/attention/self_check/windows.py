@@ -1,4 +1,4 @@
-"""Proof of a Swin's layout: the tokens that each window projects to q, k, v are those the layout puts there."""
+"""Checks a Swin's layout: the tokens that each window projects to q, k, v are those of the layout."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from vitviz.attention.layer import Layer
 
 BEFORE = ("norm1", "layernorm_before")
-"""What blocks call the norm before their attention; blocks that normalise afterwards cut their own input."""
+"""The names of the norm before attention in blocks; blocks that normalise afterwards cut their own input."""
 
 
 def misplaced(module: nn.Module, inputs: Tensor, layers: tuple[Layer, ...]) -> list[str]:

@@ -1,19 +1,18 @@
-"""The logit lens: what the model would predict if it read its prediction off after each layer (nostalgebraist 2020).
+"""The logit lens: what the model would predict from the tokens after each layer (nostalgebraist 2020).
 
-softmax(head(norm(z_ℓ[readout]))), defined for any model as: skip all remaining blocks, and let the model's own final norm,
-pool and head read what is there. One forward pass computes all layers: hooks let each block run on the stream alone, while
-what the stream was after the blocks before travels beside it in the batch, past the block. So whatever lies between and
-behind the blocks is the model's own code, and nothing of the model is changed.
+softmax(head(norm(z_ℓ[readout]))), defined for any model as: skip all remaining blocks, and apply the model's own final
+norm, pool and head. One forward pass computes all layers: hooks let each block run on the current tokens alone, while
+the tokens as they were after each earlier block are further rows of the batch that bypass the block. So everything
+between and after the blocks is the model's own code, and the model is not changed.
 
-Decision: hooks around blocks and not a copy of each family's tail. Rejected: `forward_head(norm(z))`, which holds for timm's
-plain models only and cannot carry a Swin's early stages through its mergings.
+Decision: hooks around blocks instead of a copy of each family's final layers. Rejected: `forward_head(norm(z))`, which
+holds for timm's plain models only and cannot carry a Swin's early stages through its mergings.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitviz.attention.recording.recorder import Cancelled
+from vitviz.attention.softmax import softmax
 from vitviz.attention.trace import DISTILLED_HEADS, Prediction, Trace, logits_of
 from vitviz.errors import MethodError, VitvizError
 from vitviz.models.devices import memory_guard
@@ -28,7 +28,7 @@ from vitviz.models.devices import memory_guard
 Floats = NDArray[np.float32]
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}
-"""How far the last row may be from the model's own logits, relative to the largest: a batch is rounded otherwise."""
+"""How far the last row may be from the model's own logits, relative to the largest: a batch is rounded differently."""
 HALF_TOLERANCE = 3e-2
 
 BY_STAGE = (
@@ -39,7 +39,7 @@ BY_STAGE = (
 
 @dataclass(frozen=True, eq=False)
 class Lens:
-    """What the model's head reads before the first block and after each of them."""
+    """What the model's head predicts from the tokens before the first block and after each block."""
 
     model_name: str
     labels: tuple[str, ...]
@@ -50,7 +50,7 @@ class Lens:
     logits: Floats
     """rows×classes; the last row is the model's own prediction."""
     sentence: str
-    """What is read of what, for people; with what it means by stage where patches merge."""
+    """A sentence that says what is read; where patches merge it also says what “by stage” means."""
     heads_logits: dict[str, Floats] = field(default_factory=dict)
     """For distilled models the same for each head, "class" and "distillation"; `logits` is their mean."""
 
@@ -59,10 +59,7 @@ class Lens:
         if head != "both" and head not in self.heads_logits:
             known = ", ".join(["both", *self.heads_logits])
             raise MethodError(f"{self.model_name} has no head {head!r}; it has: {known}.")
-        logits = (self.logits if head == "both" else self.heads_logits[head]).astype(np.float64)
-        exponentials = np.exp(logits - logits.max(1, keepdims=True))
-        shares: NDArray[np.float64] = exponentials / exponentials.sum(1, keepdims=True)
-        return shares
+        return softmax(self.logits if head == "both" else self.heads_logits[head])
 
     def predictions(self, row: int = -1, top: int = 5, head: str = "both") -> list[Prediction]:
         """The most probable classes of a row, best first."""
@@ -71,33 +68,33 @@ class Lens:
         return [Prediction(int(i), self.labels[i], float(shares[i])) for i in order]
 
     def leaders(self, top: int = 5, head: str = "both") -> list[int]:
-        """The classes worth showing: the `top` of the last row, then those that lead in an earlier row, latest first."""
+        """The classes to show: the `top` of the last row, then those that lead in an earlier row, latest first."""
         logits = self.logits if head == "both" else self.heads_logits[head]
         final = np.argsort(-logits[-1], kind="stable")[:top].tolist()
         return list(dict.fromkeys([*final, *logits.argmax(1)[::-1].tolist()]))
-
-
-_lenses: "WeakKeyDictionary[Trace, Lens]" = WeakKeyDictionary()
 
 
 def lens(trace: Trace, *, cancel: Callable[[], bool] | None = None) -> Lens:
     """The logit lens of a trace, by one more forward pass of its photo; kept as long as the trace.
 
     For Swin, and wherever patches merge, by stage: all remaining blocks are skipped but the model's own patch mergings
-    are kept, so that an earlier stage reaches the head's width. `cancel` is asked before each block; if it says yes,
-    Cancelled is raised. Raises MethodError with the reason where the lens does not apply (see `refusal`), and where its
-    last row would not be the model's own prediction; DeviceMemoryError.
+    are kept, so that an earlier stage reaches the head's width. `cancel` is called before each block; if it returns
+    True, Cancelled is raised. Raises MethodError with the reason where the lens does not apply (see `refusal`), and
+    where its last row would not be the model's own prediction; DeviceMemoryError.
     """
-    if trace not in _lenses:
-        reason = refusal(trace)
-        if reason is not None:
-            raise _does_not_apply(trace, reason)
-        _lenses[trace] = _computed(trace, cancel)
-    return _lenses[trace]
+    known: Lens | None = trace.kept.get("lens")
+    if known is not None:
+        return known
+    reason = refusal(trace)
+    if reason is not None:
+        raise _does_not_apply(trace, reason)
+    found = _computed(trace, cancel)
+    trace.kept["lens"] = found
+    return found
 
 
 def refusal(trace: Trace) -> str | None:
-    """Why the lens does not apply to a trace, from "because" on; None if nothing is known to be against it."""
+    """Why the lens does not apply to a trace, from "because" on; None if no reason is known."""
     if not trace.logits.size or len(trace.model.labels) != len(trace.logits):
         return "because this model has no classifier"
     for name in trace.readout.prefix:
@@ -105,7 +102,7 @@ def refusal(trace: Trace) -> str | None:
         if late is not None:
             return f"because the {name} token, which is read, is not there yet in {late.name}"
     if _blocks(trace) is None:
-        return "because vitviz does not find the blocks of this model, one behind the other"
+        return "because vitviz does not find the blocks of this model, one after the other"
     return None
 
 
@@ -142,7 +139,7 @@ class _Unlike(Exception):  # noqa: N818 - becomes a MethodError
 
 
 class _Passers:
-    """Hooks of the blocks: the last of the batch runs through the block, the others pass it by."""
+    """Hooks of the blocks: the last row of the batch goes through the block, the others bypass it."""
 
     def __init__(self, cancel: Callable[[], bool] | None) -> None:
         self.cancel = cancel
@@ -152,7 +149,7 @@ class _Passers:
     def enter(
         self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Let the stream in and hold the others back."""
+        """Give the block the last row only and keep the others."""
         if self.cancel is not None and self.cancel():
             raise Cancelled
         first = next((name for name, value in kwargs.items() if isinstance(value, Tensor)), "")
@@ -166,7 +163,7 @@ class _Passers:
         return ((stream, *args[1:]), kwargs) if args else (args, kwargs | {first: stream})
 
     def leave(self, block: nn.Module, _args: Any, output: Any) -> Any:
-        """What passed by, and the stream as it is now."""
+        """The rows that bypassed the block, followed by its output."""
         stream = output[0] if isinstance(output, tuple) else output
         assert self.passing is not None
         if not isinstance(stream, Tensor) or stream.shape != self.passing[-1:].shape:
@@ -203,7 +200,7 @@ def _computed(trace: Trace, cancel: Callable[[], bool] | None) -> Lens:
     # Any other failure comes from a model that does not take a batch of streams between or behind its blocks.
     except Exception as problem:
         raise _does_not_apply(
-            trace, "because its blocks do not hand one stream of tokens on", repr(problem)
+            trace, "because its blocks do not pass on one tensor of tokens", repr(problem)
         ) from problem
     _require_own_prediction(trace, logits, passers.rows)
     return Lens(
@@ -243,7 +240,7 @@ def _require_own_prediction(trace: Trace, logits: Floats, rows: int) -> None:
 
 
 def _sentence(trace: Trace) -> str:
-    read = f"What the model's head reads off {trace.readout.sentence} after each layer, all later layers skipped."
+    read = f"What the model's head reads from {trace.readout.sentence} after each layer, all later layers skipped."
     merging = any(layer.layout.merge is not None for layer in trace.layers)
     return f"{read} {BY_STAGE}" if merging else read
 

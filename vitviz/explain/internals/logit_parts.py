@@ -1,8 +1,8 @@
-"""A query's logits, split exactly into what its content asks for, what its position adds, and the mask.
+"""A query's logits, split exactly into the parts of content, position and mask.
 
-Where position is a bias (Swin, BEiT, relpos, SwinV2's continuous bias) the logit is a sum: content q·k plus bias plus mask.
-Where positions rotate q and k (rotary) content is q·k with both rotated back, position what the rotation changes.
-A table added to the tokens before the first layer cannot be told apart any more inside the logits; that is refused.
+Where position is a bias (Swin, BEiT, relpos, SwinV2's continuous bias) the logit is a sum: content q·k plus bias plus
+mask. Where positions rotate q and k (rotary) content is q·k with both rotated back, position what the rotation changes.
+A table that is added to the tokens before the first layer cannot be separated inside the logits; that is refused.
 """
 
 from dataclasses import dataclass, replace
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from vitviz.attention.layer import Layer
 from vitviz.attention.recording.operations import Operation
 from vitviz.attention.replay import replay
+from vitviz.attention.softmax import softmax
 from vitviz.attention.trace import Query, Trace
 from vitviz.attention.windows import MASKED
 from vitviz.errors import MethodError
@@ -25,7 +26,7 @@ Doubles = NDArray[np.float64]
 Kind = Literal["relative bias", "rotary"]
 
 TOLERANCE = 1e-4
-"""How far a model's own bias may lie from what was recorded, relative to its largest value, before a split is refused."""
+"""How far a model's own bias may differ from the recorded one, relative to its largest value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,22 +46,20 @@ class Split:
     mask: Doubles
     """0, or −100 for keys of another region of the window (−inf where a model excludes keys)."""
     logits: Doubles
-    """What the model takes the softmax of."""
+    """The input of the model's softmax."""
     keys: NDArray[np.int64]
     """The token of each key; −1 for a slot of padding."""
     shape: tuple[int, int]
     """Rows and columns of the keys: the patch grid, or the window."""
     prefix: tuple[str, ...]
-    """The names of the first keys, which have no place."""
+    """The names of the first keys, which have no position."""
     place: tuple[int, int] | None
-    """Where the query itself lies in `shape`; None for a prefix token."""
+    """The query's own cell in `shape`; None for a prefix token."""
 
     @property
     def attention(self) -> Doubles:
         """heads×keys: the softmax of the logits."""
-        exponentials = np.exp(self.logits - self.logits.max(-1, keepdims=True))
-        shares: Doubles = exponentials / exponentials.sum(-1, keepdims=True)
-        return shares
+        return softmax(self.logits)
 
     def picture(self, values: Doubles, head: int | None = None) -> Doubles:
         """rows×columns of `shape` from heads×keys: one head, or the mean of all heads; NaN where there is only padding."""
@@ -127,7 +126,7 @@ def _made(
 
 
 def kind_of(trace: Trace, layer: Layer) -> Kind:
-    """How a layer's logits know of positions. Raises MethodError where they do not, with the reason."""
+    """How positions enter a layer's logits. Raises MethodError where they do not, with the reason."""
     if own_bias(trace, layer) is not None:
         return "relative bias"
     if "rotary" in trace.position_embedding.kinds and not layer.pooling:
@@ -144,12 +143,12 @@ def kind_of(trace: Trace, layer: Layer) -> Kind:
 def position_bias(trace: Trace, layer: int | str | Layer = -1) -> NDArray[np.float32]:
     """The bias that a layer adds to its logits, heads×n×n: query by key, over all tokens or the slots of any window.
 
-    Raises MethodError where a layer has none, or where the module's bias is not the one that the layer was seen to add.
+    Raises MethodError where a layer has none, or where the module's bias is not the one that was recorded.
     """
     chosen = layer if isinstance(layer, Layer) else find_layer(trace, layer)
     own = own_bias(trace, chosen)
     if own is None:
-        kind_of(trace, chosen)  # says what there is instead, where there is nothing
+        kind_of(trace, chosen)  # raises where there is no bias, with what there is instead
         raise MethodError(f"{chosen.name} adds no position bias: its positions rotate queries and keys.")
     bias = own.float().cpu().numpy()
     recorded = chosen.operations[0].bias
@@ -159,7 +158,7 @@ def position_bias(trace: Trace, layer: int | str | Layer = -1) -> NDArray[np.flo
         expected = bias if windows is None else bias + np.where(windows.masked(0), np.float32(MASKED), 0)
         if not np.allclose(seen, expected, rtol=0, atol=TOLERANCE * max(1.0, float(np.abs(bias).max()))):
             raise MethodError(
-                f"{chosen.name} was seen to add another bias than its own table; it cannot be split."
+                f"The bias that {chosen.name} adds is not the one of its own table, so it cannot be split."
             )
     return bias
 
@@ -229,10 +228,10 @@ def _row(trace: Trace, layer: Layer, query: Query) -> tuple[int, int, int]:
 
 
 def _logits(trace: Trace, layer: Layer, row: int, window: int, kind: Kind) -> tuple[Doubles, Operation]:
-    """heads×keys: what the softmax of one row was taken of; and the operation, for rotary with its queries and keys.
+    """heads×keys: the softmax's input of one row; and the operation, for rotary with its queries and keys.
 
-    Attention that is not fused hands over weights, beside which logits are kept only where rows are short: what is missing
-    is had from one more pass.
+    Of attention that is not fused a trace has weights, and logits only where rows are short: other logits come from one
+    more forward pass.
     """
     operation = layer.operations[0]
     if operation.query is not None:
@@ -316,6 +315,6 @@ def _rotated_back(vectors: Tensor, rotation: Tensor, first: int, half: bool) -> 
         quarter = torch.cat([-two, one], -1)
     else:
         quarter = torch.stack([-turned[..., 1::2], turned[..., ::2]], -1).reshape(turned.shape)
-    # exact for rotations; dividing by sin² + cos² undoes what rounding has done to their length
+    # exact for rotations; dividing by sin² + cos² corrects the rounding of their length
     back = (turned * cos - quarter * sin) / (sin**2 + cos**2)
     return torch.cat([vectors[:, :first], back], 1)

@@ -16,16 +16,16 @@ from vitviz.explain.query import Fusion, check_choice
 Floats = NDArray[np.float32]
 
 MOST_BYTES = 1 << 30
-"""A matrix that takes more is not made (1 GiB: 16,384 tokens)."""
+"""Larger matrices are not made (1 GiB: 16,384 tokens)."""
 
 
 @dataclass(frozen=True)
 class PrefixShare:
-    """What a prefix token has to do with the others in one matrix, in shares of attention."""
+    """What a prefix token receives and gives in one matrix, in shares of attention."""
 
     name: str
     received: float
-    """What the tokens that attend give it, on average."""
+    """The mean of what the tokens that attend give it."""
     kept: float | None
     """What it gives to itself; None, as the next two, where it does not attend."""
     to_patches: float | None
@@ -42,9 +42,10 @@ def matrix(
 ) -> Floats:
     """The attention of one head, or with head None of all fused: queries × keys, rows as the layer's tokens attend.
 
-    Rows are all tokens, or `layer.queries`, or the pool; columns are all tokens. Where the layer cuts windows, slots × slots
-    of one of them. Only the head that is asked for is computed, a group of rows at a time; `stop` is asked between groups
-    and ends it with an empty matrix. Raises MethodError for a head or window that is not there, and for more than 1 GiB.
+    Rows are all tokens, or `layer.queries`, or the pool; columns are all tokens. Where the layer cuts windows, slots ×
+    slots of one of them. Only the head that is asked for is computed, a group of rows at a time; `stop` is called
+    between groups; if it returns True the matrix is empty. Raises MethodError for a head or window that does not exist,
+    and for more than 1 GiB.
     """
     check_choice("fusion", fusion, ("mean", "max", "min"))
     if head is not None and not 0 <= head < layer.heads:

@@ -42,7 +42,7 @@ def pictures(trace: Trace) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Filters:
-    """The principal components of the filters that look at pixels first, as pictures."""
+    """The principal components of the first filters, which are applied to pixels, as pictures."""
 
     images: Floats
     """count×height×width×3, each of length 1 over all its numbers; signs are arbitrary (the largest weight is positive)."""
@@ -86,7 +86,7 @@ def filters(model: Model, count: int = 28) -> Filters:
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """What becomes of each patch before it is a token: no position added yet."""
+    """Each patch's embedding before position is added."""
 
     norms: Floats
     """rows×cols: the length of each patch's embedding."""
@@ -157,7 +157,7 @@ def _projection(model: Model) -> tuple[nn.Conv2d | nn.Linear, bool]:
 
 
 def _embedding_module(model: Model) -> nn.Module:
-    """The part of the model that makes patches' embeddings of pixels."""
+    """The part of the model that computes patch embeddings from pixels."""
     module: Any = model.module
     for name in ("patch_embed", "embeds.proj", "conv_proj", "features.0"):
         try:
@@ -167,7 +167,7 @@ def _embedding_module(model: Model) -> nn.Module:
         return found
     for child in (
         module.modules()
-    ):  # Hugging Face and hand-written models: what first takes pixels, cut without overlap
+    ):  # Hugging Face and hand-written models: the first module that takes pixels, without overlap
         if isinstance(child, nn.Conv2d) and child.in_channels == 3 and child.kernel_size == child.stride:
             return child
     raise MethodError(f"vitviz does not find the patch embedding of {model.name}.")

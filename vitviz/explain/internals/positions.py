@@ -3,8 +3,9 @@
     >>> vitviz.positions.similarity(trace)[3, 4]        # doctest: +SKIP
     >>> vitviz.positions.split(trace, layer=5, query=(3, 4)).position        # doctest: +SKIP
 
-Tables (ViT, DeiT, BEiT's and others' absolute ones) are read as they were stored or as this input uses them, interpolated.
-What is no table is shown as what it does to a query's logits: `split` and `position_bias`, from `logit_parts`.
+Tables (ViT, DeiT, BEiT's and others' absolute ones) are read as they were stored or as this input uses them,
+interpolated. Position information without a table is shown by its effect on a query's logits: `split` and
+`position_bias`, from `logit_parts`.
 """
 
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def similarity(trace: Trace, stored: bool = False) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class PrefixSimilarity:
-    """How the embeddings of prefix tokens lie to those of the patches and to each other, as cosines."""
+    """Cosines of the embeddings of prefix tokens with those of the patches and with each other."""
 
     names: tuple[str, ...]
     patches: Floats
@@ -120,7 +121,7 @@ def norm(trace: Trace, stored: bool = False) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """What interpolating the table to another grid did to it."""
+    """How interpolation to another grid changed the table."""
 
     stored_grid: tuple[int, int]
     used_grid: tuple[int, int]
@@ -144,7 +145,7 @@ class Change:
 
 
 def change(trace: Trace) -> Change:
-    """The stored table beside the one that this input uses."""
+    """Compare the stored table with the one that this input uses."""
     stored, used = table(trace, stored=True)[1], table(trace)[1]
     rows, cols = (
         np.minimum(((np.arange(new) + 0.5) * old / new).astype(np.intp), old - 1)

@@ -1,4 +1,4 @@
-"""Numbers on their way out: CSV files, written whole or not at all."""
+"""CSV files, written completely or not at all."""
 
 import csv
 import io

@@ -1,19 +1,19 @@
-"""Faithfulness: does the prediction hang on what a heatmap marks? Deletion and insertion, against random orders.
+"""Faithfulness: does the prediction depend on what a heatmap marks? Deletion and insertion, against random orders.
 
-Deletion takes patches out of the photo, the hottest first, and follows the target's probability: a faithful map makes it
-fall early, so a small area under the curve is good. Insertion begins with nothing and reveals the hottest first: a large
-area is good (Petsiuk 2018, RISE, section 4.3; Chefer 2021a calls deletion the positive perturbation).
+Deletion removes patches from the photo, the hottest first, and follows the target's probability: a faithful map makes it
+fall early, so a small area under the curve is good. Insertion begins without any patch and reveals the hottest first: a
+large area is good (Petsiuk 2018, RISE, section 4.3; Chefer 2021a calls deletion the positive perturbation).
 
 Decisions:
 
-- Pixels are replaced in the model's own input, by the cells of the heatmap's own grid: a patch of a ViT, a token of one of
-  Swin's later stages. A finer grid makes another task, so maps of different grids have random orders of their own.
+- Pixels are replaced in the model's own input, by the cells of the heatmap's own grid: a patch of a ViT, a token of one
+  of Swin's later stages. A finer grid is another task, so maps of different grids have random orders of their own.
 - What replaces a patch: by default the data config's mean colour, 0 after normalisation. It is the same for every photo,
-  holds nothing of it, and is what Chefer 2021a's figures use. "blur" keeps coarse colours and makes no new edges, but the
-  class may still be seen in it: look at where the deletion curve ends.
+  contains nothing of it, and is what Chefer 2021a's figures use. "blur" keeps coarse colours and makes no new edges, but
+  the class may still be seen in it: look at where the deletion curve ends.
 - Patches of equal heat are shuffled by a seed, so that a flat map scores like a random order and not like reading order.
-- Random orders are passed forward once for both curves: revealing an order is removing its reverse, read backwards, and
-  the reverse of a random order is one too. So both curves have the same mean area.
+- Random orders need one set of forward passes for both curves: the insertion curve of an order is the deletion curve of
+  its reverse, read backwards, and that is a random order too. So both curves have the same mean area.
 """
 
 import time
@@ -48,7 +48,7 @@ Progress = Callable[[str, float | None], None]
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The target's probability (steps + 1) after each share (steps + 1, from 0 to 1) of the patches was taken or shown."""
+    """The target's probability (steps + 1) at each share (steps + 1, from 0 to 1) of patches removed or revealed."""
 
     shares: Numbers
     probabilities: Numbers
@@ -61,7 +61,7 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """How one heatmap fares for one target."""
+    """Deletion and insertion of one heatmap for one target."""
 
     method: str
     target: int
@@ -69,7 +69,7 @@ class Scores:
     order: NDArray[np.intp]
     """The cells of the grid, counted row by row, the hottest first."""
     counts: NDArray[np.intp]
-    """How many of them are gone, or there, at each step."""
+    """How many of them are removed, or revealed, at each step."""
     deletion: Curve
     insertion: Curve
 
@@ -86,7 +86,7 @@ class Band:
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
-    """What random orders of a grid's cells make of the same photo and target; probabilities are orders × (steps + 1)."""
+    """Random orders of a grid's cells for the same photo and target; probabilities are orders × (steps + 1)."""
 
     target: int
     patches: PatchGrid
@@ -120,8 +120,8 @@ def scores(
     """Deletion and insertion of a heatmap for a class (None: the top prediction), in 2 · `steps` forward passes.
 
     `steps`: into how many equal parts the patches are divided (no more than there are patches). `batch`: inputs per
-    forward pass, by default what the device and the input size suggest. `cancel` is asked between batches; if it says yes,
-    Cancelled is raised. `progress` hears what is done and which share of it.
+    forward pass, by default what the device and the input size suggest. `cancel` is called between batches; if it
+    returns True, Cancelled is raised. `progress` is called with what is done and which share of it.
 
     Raises MethodError for a model without classes, a class it does not have, an option out of range; DeviceMemoryError.
     """
@@ -166,7 +166,7 @@ def baseline(
         raise MethodError(f"A confidence interval needs at least 2 random orders, not {orders}.")
     cells = patches.rows * patches.cols
     taken = counts(cells, steps)
-    draw = np.random.default_rng([seed, 1])  # not the stream that breaks ties
+    draw = np.random.default_rng([seed, 1])  # another random stream than the one that orders ties
     ranks = np.stack([draw.permutation(cells) for _ in range(orders)])
     inner = taken[1:-1, None]
     gone = (ranks[:, None] < inner).reshape(-1, cells)
@@ -199,7 +199,7 @@ def ranking(values: ArrayLike, seed: int = 0) -> NDArray[np.intp]:
 
 
 def counts(cells: int, steps: int) -> NDArray[np.intp]:
-    """How many cells are gone after each of the steps: from 0 to all, as evenly as whole numbers can be."""
+    """How many cells are removed after each of the steps: from 0 to all, as evenly as whole numbers can be."""
     if steps < 1:
         raise MethodError(f"The patches are removed in at least 1 step, not {steps}.")
     return np.rint(np.linspace(0, cells, min(steps, cells) + 1)).astype(np.intp)
@@ -216,19 +216,8 @@ def band(shares: Numbers, curves: Numbers) -> Band:
     return Band(shares, curves.mean(0), half_width(curves), interval(areas))
 
 
-def cells(patches: PatchGrid, size: tuple[int, int]) -> NDArray[np.intp]:
-    """For each pixel (height, width) of an input, the cell that its centre lies in, counted row by row; −1 for none."""
-
-    def along(axis: int, count: int) -> NDArray[np.intp]:
-        places = np.floor((np.arange(size[axis]) + 0.5 - patches.origin[axis]) / patches.cell[axis])
-        return np.where((places >= 0) & (places < count), places, -1).astype(np.intp)
-
-    down, across = along(0, patches.rows)[:, None], along(1, patches.cols)[None]
-    return np.where((down >= 0) & (across >= 0), down * patches.cols + across, -1)
-
-
 def blank(trace: Trace, replacement: Replacement) -> NDArray[np.float32]:
-    """What is there instead of removed patches: normalised, float32 (3, height, width) of the model's input."""
+    """What replaces removed patches: normalised, float32 (3, height, width) of the model's input."""
     framing = trace.framing
     height, width = framing.input_size
     if replacement not in REPLACEMENTS:
@@ -246,7 +235,7 @@ def blank(trace: Trace, replacement: Replacement) -> NDArray[np.float32]:
 
 
 def batch_for(trace: Trace) -> int:
-    """How many inputs go forward together unless one says so: 8 of 224 × 224 pixels on a CPU, 64 elsewhere."""
+    """The default number of inputs per forward pass: 8 of 224 × 224 pixels on a CPU, 64 elsewhere."""
     height, width = trace.framing.input_size
     room = (8 if trace.model.device.type == "cpu" else 64) * 224 * 224
     return min(256, max(1, room // (height * width)))
@@ -274,8 +263,8 @@ def _probabilities(
             return torch.from_numpy(array)[None].to(model.device, model.dtype)
 
         photo, instead = there(trace.framing.apply(trace.photo)), there(blank(trace, replacement))
-        # Pixels of no cell find one more column, which stays: the model does not see them, or no order counts them.
-        place = cells(patches, trace.framing.input_size)
+        # Pixels in no cell use one more column, which is never removed.
+        place = patches.of_pixels(trace.framing.input_size)
         cell = torch.from_numpy(np.where(place < 0, gone.shape[1], place)).to(model.device)
         masks = torch.from_numpy(np.pad(gone, ((0, 0), (0, 1)))).to(model.device)
         for start in range(0, len(gone), size):
@@ -284,7 +273,7 @@ def _probabilities(
             if progress is not None:
                 progress("Removing and revealing patches", start / len(gone))
             some = masks[start : start + size]
-            # The lock is held for one batch only, and left for long enough that another thread gets hold of it.
+            # The lock is held for one batch only, then released for long enough that another thread can take it.
             time.sleep(0.001)
             with torch.no_grad(), model.lock:
                 logits = logits_of(model.module(torch.where(some[:, cell][:, None], instead, photo)))

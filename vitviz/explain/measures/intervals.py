@@ -1,4 +1,4 @@
-"""Means with their 95 % confidence intervals (Student's t), for a handful of random orders as for a folder of photos."""
+"""Means with their 95 % confidence intervals (Student's t), for a few random orders or a folder of photos."""
 
 import math
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Interval:
     count: int
 
     def __str__(self) -> str:
-        """“0.45 ± 0.03", or the mean alone where one value says nothing of the spread."""
+        """“0.45 ± 0.03", or the mean alone of a single value."""
         return f"{self.mean:.3f}" if math.isnan(self.half) else f"{self.mean:.3f} ± {self.half:.3f}"
 
 

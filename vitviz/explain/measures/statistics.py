@@ -1,14 +1,14 @@
-"""Statistics of attention, per layer and head: its reach, its spread, what prefix tokens get, and which heads agree.
+"""Statistics of attention, per layer and head: distance, entropy, what prefix tokens get, and which heads agree.
 
-All are means over the patches as queries; matrices are walked through in chunks and never held for all heads at once.
+All are means over the patches as queries; matrices are computed in chunks and never held for all heads at once.
 
 Decisions:
 
-- Distances leave out what has no place (prefix tokens, padding) and spread its weight over the patches in proportion: a row
-  then sums to 1, as in a model without prefix tokens. As it is without this is kept beside it.
-- Head-to-head similarity is the cosine of two heads' rows (0: no key in common, 1: in proportion equal). Rejected: 1 − the
+- Distances are means over patch keys only, whose weights are scaled to sum 1, because prefix tokens and padding have no
+  position. The distance with the weights as they are is given too.
+- Head-to-head similarity is the cosine of two heads' rows (0: no key in common, 1: proportional). Rejected: 1 − the
   Jensen-Shannon divergence, which takes the logarithm of each pair of heads' mixture (66 per entry for 12 heads; the
-  cosine is one product) and means nothing for rows that are no shares.
+  cosine is one product) and is undefined for rows that are not shares.
 - Swin's padding is among the keys that a query may see, because the model's mask lets it see them.
 """
 
@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -47,7 +46,7 @@ class LayerStatistics:
     distance_unnormalised: Numbers
     """heads: the same with the weights as they are; what prefix tokens and padding get counts as no distance."""
     entropy: Numbers
-    """heads: −Σ_j A_ij log A_ij over all keys, divided by log(keys the query may see): 0 is one key, 1 is all alike."""
+    """heads: −Σ_j A_ij log A_ij over all keys, divided by log(keys the query may see): 0 is one key, 1 is uniform."""
     prefix: Numbers
     """prefix tokens×heads: the share of attention that each gets."""
     padding: Numbers
@@ -55,9 +54,9 @@ class LayerStatistics:
     similarity: Numbers
     """heads×heads: the cosine between two heads' rows."""
     uniform_distance: Numbers
-    """The renormalised distance of even attention, in input pixels: what distances compare to."""
+    """The renormalised distance of uniform attention, in input pixels: the reference for distances."""
     uniform_share: Numbers
-    """What each key would get if all that a query may see got the same: what shares compare to."""
+    """What each key gets if all that a query may see get the same: the reference for shares."""
 
     @property
     def heads(self) -> int:
@@ -90,26 +89,26 @@ class Statistics:
         return save_statistics(path, self, None)
 
 
-_kept: "WeakKeyDictionary[Trace, Statistics]" = WeakKeyDictionary()
-
-
 def statistics(trace: Trace, *, cancel: Cancel | None = None, progress: Progress | None = None) -> Statistics:
     """The statistics of every layer and head of a trace; kept as long as the trace.
 
-    `cancel` is asked before each layer; if it says yes, Cancelled is raised. `progress` is told (text, part done). Raises
-    DeviceMemoryError.
+    `cancel` is called before each layer; if it returns True, Cancelled is raised. `progress` is called with (text, part
+    done). Raises DeviceMemoryError.
     """
-    if trace not in _kept:
-        layers = []
-        with memory_guard(trace.model.name, trace.model.device), torch.no_grad():
-            for number, layer in enumerate(trace.layers):
-                if cancel is not None and cancel():
-                    raise Cancelled
-                if progress is not None:
-                    progress(f"Statistics of {layer.name}", number / len(trace.layers))
-                layers.append(_layer(layer))
-        _kept[trace] = Statistics(trace.model.full_name, tuple(layers))
-    return _kept[trace]
+    known: Statistics | None = trace.kept.get("statistics")
+    if known is not None:
+        return known
+    layers = []
+    with memory_guard(trace.model.name, trace.model.device), torch.no_grad():
+        for number, layer in enumerate(trace.layers):
+            if cancel is not None and cancel():
+                raise Cancelled
+            if progress is not None:
+                progress(f"Statistics of {layer.name}", number / len(trace.layers))
+            layers.append(_layer(layer))
+    found = Statistics(trace.model.full_name, tuple(layers))
+    trace.kept["statistics"] = found
+    return found
 
 
 class _Part(NamedTuple):
@@ -118,7 +117,7 @@ class _Part(NamedTuple):
     weights: Tensor
     """g×heads×q×k."""
     distances: Tensor
-    """g×q×k in input pixels; 0 to keys that have no place."""
+    """g×q×k in input pixels; 0 to keys without a position."""
     placed: Tensor
     """g×1×k: 1 for keys that are patches."""
     real: Tensor
@@ -277,7 +276,7 @@ def centres(patches: PatchGrid) -> Tensor:
 
 
 def _apart(one: Tensor, other: Tensor) -> Tensor:
-    """…×n×2 and …×m×2 → …×n×m, the distance between each two points."""
+    """…×n×2 and …×m×2 → …×n×m, the distance between each pair of points."""
     return (one[..., :, None, :] - other[..., None, :, :]).square().sum(-1).sqrt()
 
 

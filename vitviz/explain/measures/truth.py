@@ -1,4 +1,4 @@
-"""How a heatmap lies on an object whose mask is known: the pointing game, and the share of its mass inside the mask."""
+"""Agreement of a heatmap with a known mask of an object: the pointing game, and the share of its mass inside."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitviz.explain.heatmap import Heatmap
-from vitviz.explain.measures.faithfulness import cells
 from vitviz.images.framing import Framing
 from vitviz.images.photo import photo_from_array
 
@@ -16,7 +15,7 @@ HIT = 0.25
 
 @dataclass(frozen=True)
 class OnObject:
-    """What one map has to do with one object, beside what pointing at random and a uniform map would have."""
+    """Agreement of one map with one object, and the values for random pointing and for a uniform map."""
 
     points: bool
     """Whether the object covers at least `HIT` of the hottest patch."""
@@ -29,10 +28,10 @@ class OnObject:
 
 
 def on_object(heatmap: Heatmap, mask: NDArray[np.uint8]) -> OnObject:
-    """How a map lies on a mask, uint8 0…255 of the model's input's (height, width); see `input_mask`.
+    """Agreement of a map with a mask, uint8 0…255 of the model's input's (height, width); see `input_mask`.
 
     Values below 0 count as 0; of equal maxima the first in reading order is the hottest; a map without positive values
-    points nowhere.
+    is no hit.
     """
     values = np.clip(heatmap.values.astype(np.float64), 0, None)
     inside = cover(heatmap, mask)
@@ -48,7 +47,7 @@ def on_object(heatmap: Heatmap, mask: NDArray[np.uint8]) -> OnObject:
 def cover(heatmap: Heatmap, mask: NDArray[np.uint8]) -> NDArray[np.float64]:
     """The share of each patch, rows × cols, that a mask of the model's input covers."""
     grid = heatmap.patches
-    cell = cells(grid, (mask.shape[0], mask.shape[1])).reshape(-1)
+    cell = grid.of_pixels((mask.shape[0], mask.shape[1])).reshape(-1)
     real = cell >= 0
     number = grid.rows * grid.cols
     pixels = np.bincount(cell[real], minlength=number)
@@ -60,7 +59,7 @@ def input_mask(framing: Framing, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A mask (height, width) of the photo's size as the model's input has it: resized and cut like the photo."""
     photo = photo_from_array(np.repeat(mask[:, :, None], 3, axis=2), "mask")
     seen = framing.picture(photo)[:, :, 0]
-    # Padding has a colour, which is no object.
+    # Padding belongs to no object, whatever its colour.
     left, top, right, bottom = framing.to_input(np.reshape(framing.seen(), (2, 2))).reshape(-1).tolist()
     rows, cols = np.arange(seen.shape[0]) + 0.5, np.arange(seen.shape[1]) + 0.5
     outside = ((rows < top) | (rows > bottom))[:, None] | ((cols < left) | (cols > right))[None]

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -14,21 +13,20 @@ from vitviz.models.labels import classes_called
 KEPT_BYTES = 1 << 28
 """Gradients of a trace's earlier classes are kept while all of them together take no more than this (256 MiB)."""
 
-_kept: "WeakKeyDictionary[Trace, dict[int, Gradients]]" = WeakKeyDictionary()
-
 
 def gradients(trace: Trace, target: int | None, cancel: Callable[[], bool] | None = None) -> Gradients:
-    """The gradients of a class's logit, one forward and one backward pass the first time and nothing after that.
+    """The gradients of a class's logit, by one forward and one backward pass the first time and none after that.
 
-    `target`: a class, or None for the top prediction. `cancel` is asked now and then; if it says yes, Cancelled is raised.
-    Raises MethodError where there is no such class or the model lets no gradient through, DeviceMemoryError.
+    `target`: a class, or None for the top prediction. `cancel` is called at each attending module; if it returns True,
+    Cancelled is raised. Raises MethodError where there is no such class or the model lets no gradient through,
+    DeviceMemoryError.
     """
     target = class_index(trace, target)
-    ready = _kept.get(trace, {}).get(target)
+    known: dict[int, Gradients] = trace.kept.setdefault("gradients", {})
+    ready = known.get(target)
     if ready is not None:
         return ready  # without waiting for another thread's forward pass
     with trace.model.lock:  # a second thread that asks for the same waits for it
-        known = _kept.setdefault(trace, {})
         if target in known:
             return known[target]
         found = differentiate(trace, target, cancel)
@@ -36,11 +34,6 @@ def gradients(trace: Trace, target: int | None, cancel: Callable[[], bool] | Non
         while len(known) > 1 and sum(each.bytes for each in known.values()) > KEPT_BYTES:
             known.pop(next(iter(known)))
         return found
-
-
-def has_gradients(trace: Trace, target: int | None) -> bool:
-    """Whether `gradients` would answer at once."""
-    return class_index(trace, target) in _kept.get(trace, {})
 
 
 def class_index(trace: Trace, target: int | None) -> int:
@@ -58,7 +51,7 @@ def class_index(trace: Trace, target: int | None) -> int:
 
 
 def find_class(trace: Trace, text: str) -> int:
-    """A class by number, label, or ImageNet's words and codes; a part of a label will do if no other has it.
+    """A class by number, label, or ImageNet's words and codes; a part of a label is enough if no other label has it.
 
     Raises MethodError with what there is.
     """

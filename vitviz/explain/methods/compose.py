@@ -1,16 +1,15 @@
 """Composition of layers: the weight of a query carried from the last layer down to the patches of the photo.
 
-Every method of this kind makes of a layer a matrix Ā = diag(a) F + diag(b), F its fused attention, or contributions, and
-wants a row of Ā_L ⋯ Ā_1. Only that row is computed: rᵀ ← rᵀ Ā_ℓ from the last layer to the first. For Swin it goes through
-windows, shifts and padding as they are, and back through the merges by giving each real child an equal part: composition
-of attention under equal merging, a model and not a theorem.
+Each of these methods makes a layer a matrix Ā = diag(a) F + diag(b), F its fused attention, or contributions, and needs
+one row of Ā_L ⋯ Ā_1. Only that row is computed: rᵀ ← rᵀ Ā_ℓ from the last layer to the first. For Swin it follows
+windows, shifts and padding exactly; at a merge it divides a weight equally among the real children, which is an
+assumption.
 """
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -29,10 +28,10 @@ Step = tuple[Layer, ...]
 """One layer, or several that read the same tokens side by side."""
 
 KEPT_BYTES = 1 << 29
-"""Matrices of a trace are kept for its next query if they take no more than this together (512 MiB)."""
+"""Matrices of a trace are kept for its next query up to this total size (512 MiB)."""
 
 KEPT_KINDS = 2
-"""Of how many methods, or classes, a layer's matrix is kept at once."""
+"""For how many methods, or classes, a layer's matrix is kept at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,18 +49,15 @@ class Mixed:
 
 @dataclass
 class Flow:
-    """Weight on its way down: over the tokens of a layout, and what has left the patches for good."""
+    """The query's weight at one layer: over the tokens of a layout, and what is on none of them any more."""
 
     weights: Tensor
     own: Tensor
-    """Of the weight on a token what is its own still: it came past every attention. Not a part of `weights`."""
+    """Weight that is still on the query's own tokens, because it bypassed every attention. Not a part of `weights`."""
     layout: Layout
     leak: float
-    born: dict[str, float]
-    """Weight that came down to prefix tokens at the layer where they join, so that no earlier layer has them."""
-
-
-_kept: "WeakKeyDictionary[Layer, dict[Hashable, Mixed]]" = WeakKeyDictionary()
+    joined: dict[str, float]
+    """Weight on prefix tokens at the layer where they join: no earlier layer has them."""
 
 
 def chosen(trace: Trace, query: Query, layer: int | str, start: int | str = 0) -> tuple[Layer, ...]:
@@ -91,7 +87,8 @@ def compose(
     """The query's weight carried from the last of `layers` down to the input of the first.
 
     `mix` gives a step's matrix; it is kept under `kind` for the next query. `shares`: rows of Ā sum to 1, those of an
-    attention pool, which has no residual connection, too. `own`: whether `weights` have the query's own at the end.
+    attention pool, which has no residual connection, too. `own`: whether the query's own weight is added to `weights` at
+    the end.
     """
     steps = [tuple(group) for _, group in groupby(layers, key=lambda layer: layer.step)]
     plain = sum(step[0].layout.tokens ** 2 * 4 for step in steps if step[0].layout.windows is None)
@@ -145,9 +142,9 @@ def through(flow: Flow, layer: Layer, mixed: Mixed) -> None:
 
 
 def carry(flow: Flow, below: Layout, own: bool) -> None:
-    """Carry weight over one layout's tokens to those of the layout below: prefix tokens by name, patches through a merge.
+    """Move the weight from one layout's tokens to those of the layout below.
 
-    `own`: whether what is a prefix token's own still counts as born with it.
+    Prefix tokens go by name, patches through a merge. `own`: whether a prefix token's own weight counts where it joins.
     """
     above = flow.layout
     flow.layout = below
@@ -156,7 +153,7 @@ def carry(flow: Flow, below: Layout, own: bool) -> None:
     ends = flow.weights + flow.own if own else flow.weights
     for name, weight in zip(above.prefix, ends.tolist(), strict=False):
         if name not in below.prefix:
-            flow.born[name] = flow.born.get(name, 0.0) + weight
+            flow.joined[name] = flow.joined.get(name, 0.0) + weight
     flow.weights, flow.own = (_carried(part, above, below) for part in (flow.weights, flow.own))
 
 
@@ -175,17 +172,17 @@ def _carried(weights: Tensor, above: Layout, below: Layout) -> Tensor:
     return torch.cat([carried, patches])
 
 
-def landed(trace: Trace, flow: Flow) -> tuple[Floats, dict[str, float]]:
-    """Where the weight came to: rows×cols on the patches, and on each prefix token."""
+def final_weights(trace: Trace, flow: Flow) -> tuple[Floats, dict[str, float]]:
+    """The weight at the end: rows×cols on the patches, and by name on prefix tokens."""
     values = flow.weights.cpu().numpy()
-    prefix = {name: flow.born.get(name, 0.0) for name in trace.prefix}
+    prefix = {name: flow.joined.get(name, 0.0) for name in trace.prefix}
     for name, weight in zip(flow.layout.prefix, values.tolist(), strict=False):
         prefix[name] += weight
     return flow.layout.on_grid(values), prefix
 
 
 def with_residual(matrix: Tensor, residual: float) -> Mixed:
-    """rownorm((1 − residual) F + residual I); a row that would be empty stays with its own token."""
+    """rownorm((1 − residual) F + residual I); a row without weight becomes that of I."""
     sums = (1 - residual) * matrix.sum(-1) + residual
     empty = sums <= 0
     sums = torch.where(empty, 1.0, sums)
@@ -222,7 +219,7 @@ def fused_contributions(gradients: Gradients, step: Step, clamp: Literal["before
 def _over_heads(layers: list[Iterator[tuple[slice, Tensor]]], fuse: Callable[[Tensor], Tensor]) -> Tensor:
     """queries×N from the chunks (heads×rows×N) of the layers of a step, all their heads fused.
 
-    All heads at once: fewer heads and rows, which a CPU's cache would hold, take longer, as its threads then mostly wait for
+    All heads at once: smaller pieces, which a CPU's cache would hold, take longer, because threads then mostly wait for
     each other.
     """
     fused = []
@@ -240,7 +237,7 @@ def _fuse(weights: Tensor, fusion: Fusion) -> Tensor:
 
 
 def _kept_or_new(step: Step, mix: Callable[[Step], Mixed], kind: Hashable) -> Mixed:
-    known = _kept.setdefault(step[0], {})
+    known: dict[Hashable, Mixed] = step[0].kept.setdefault("mixed", {})
     if kind not in known:
         new = mix(step)
         while len(known) >= KEPT_KINDS:
@@ -251,7 +248,7 @@ def _kept_or_new(step: Step, mix: Callable[[Step], Mixed], kind: Hashable) -> Mi
 
 def _required(total: Tensor, layer: Layer) -> Tensor:
     if not float(total) > 0:
-        raise MethodError(f"In {layer.name} nothing has weight, so there is nothing to follow down.")
+        raise MethodError(f"In {layer.name} all weights are 0, so there is nothing to compose.")
     return total
 
 

@@ -1,8 +1,8 @@
 """Grad-CAM on tokens (Selvaraju 2017, equations 1 and 2, as pytorch-grad-cam applies it to vision transformers).
 
-(Σ_d mean_tokens(∂y/∂z_d) · z_d)⁺ over the patch tokens z that a layer's attention module is given: in a pre-norm model the
-output of the norm before the attention. The last layer is the default: behind its attention a class token alone is read, so
-patch tokens have no gradient there any more.
+(Σ_d mean_tokens(∂y/∂z_d) · z_d)⁺ over the patch tokens z that a layer's attention module is given: in a pre-norm model
+the output of the norm before the attention. The last layer is the default: after its attention only the class token is
+read, so patch tokens have no gradient there.
 """
 
 from vitviz.attention.trace import Trace
@@ -14,9 +14,9 @@ refusal = of_class.refusal
 
 
 def gradcam(trace: Trace, target: int | None = None, layer: int | str = -1) -> Heatmap:
-    """Where the features are that raise the logit of class `target` (None: the top prediction) in a layer's input.
+    """Where a layer's input has the features that raise the logit of class `target` (None: the top prediction).
 
-    For Swin on the layer's own stage, windows laid back. Raises MethodError where a module is not given its tokens as such.
+    For Swin on the grid of the layer's own stage. Raises MethodError where a module's input is not the layer's tokens.
     """
     chosen = find_layer(trace, layer)
     found = of_class.gradients(trace, target)

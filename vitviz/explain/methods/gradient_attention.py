@@ -1,4 +1,4 @@
-"""Gradient × attention in one layer: which weights speak for a class (Chefer 2021b, the first step of relevance).
+"""Gradient × attention in one layer: which weights raise a class's logit (Chefer 2021b, the first step of relevance).
 
 (∇A_h⊙A_h)⁺ of one head, or E_h((∇A⊙A)⁺), clamped before the mean; the query's row, or column.
 """
@@ -81,7 +81,7 @@ def gradient_attention(
 def contributed(
     gradients: Gradients, layer: Layer, weights: Floats, direction: Direction
 ) -> tuple[Floats, Floats]:
-    """(∇A⊙A)⁺ of a query given as weights over the layer's tokens: heads×N, and per head what fell on padding."""
+    """(∇A⊙A)⁺ of a query given as weights over the layer's tokens: heads×N, and per head the weight on padding."""
     if layer.pooling:
         row = gradients.contributions(layer)[0, :, 0].relu_().cpu().numpy()
         return row, np.zeros(layer.heads, np.float32)

@@ -1,4 +1,4 @@
-"""Gradient rollout: rollout of the attention that speaks for a class (vit-explain's vit_grad_rollout.py).
+"""Gradient rollout: rollout of the attention that raises a class's logit (vit-explain's vit_grad_rollout.py).
 
 Ā_ℓ = rownorm((1 − ρ) (E_h(∇A_ℓ⊙A_ℓ))⁺ + ρ I), clamped after the mean over heads; composed as rollout is, see `compose`.
 """
@@ -14,8 +14,8 @@ from vitviz.explain.methods.compose import (
     chosen,
     compose,
     discard_smallest,
+    final_weights,
     fused_contributions,
-    landed,
     with_residual,
 )
 from vitviz.explain.methods.rollout import check_share, shares_set, through_layers
@@ -36,7 +36,7 @@ def gradient_rollout(
 ) -> Heatmap:
     """The rollout of gradient × attention for class `target` (None: the top prediction); other options as in `rollout`.
 
-    Gradients are small, so most of each row stays with its own token: compare the map's shape, not its size.
+    Gradients are small, so most of each row stays with its own token: compare the map's pattern, not its values.
     """
     check_share("discard", discard)
     check_share("residual", residual)
@@ -51,7 +51,7 @@ def gradient_rollout(
 
     kind = ("gradient_rollout", found.target, discard, residual)
     flow = compose(trace, layers, query, mix, kind, shares=True)
-    values, prefix = landed(trace, flow)
+    values, prefix = final_weights(trace, flow)
     kept = 1 - flow.leak if renormalise else 1.0
     return Heatmap(
         values=values / np.float32(kept),

@@ -38,11 +38,10 @@ def input_gradient(trace: Trace, target: int | None = None, times_input: bool = 
 
 
 def pooled(pixels: Floats, patches: PatchGrid) -> Floats:
-    """Sums of a height×width map over the cells that its pixels' centres lie in; pixels in no cell count nowhere."""
+    """Sums of a height×width map over the cells that its pixels' centres lie in; pixels in no cell are not counted."""
     sums = pixels.astype(np.float64)
     for axis, count in ((0, patches.rows), (1, patches.cols)):
-        centres = np.arange(sums.shape[axis]) + 0.5
-        cell = np.floor((centres - patches.origin[axis]) / patches.cell[axis]).astype(int)
+        cell = patches.indices(axis, np.arange(sums.shape[axis]) + 0.5)
         member = (cell[None, :] == np.arange(count)[:, None]).astype(np.float64)
         sums = member @ sums if axis == 0 else sums @ member.T
     return np.asarray(sums, np.float32)

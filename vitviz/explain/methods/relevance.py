@@ -7,7 +7,7 @@ the readout. So rᵀ ← rᵀ (I + Ā_ℓ) from the last layer to the first, and
 from vitviz.attention.trace import Query, Trace
 from vitviz.explain.heatmap import Heatmap
 from vitviz.explain.methods import class_gradients as of_class
-from vitviz.explain.methods.compose import Mixed, chosen, compose, fused_contributions, landed
+from vitviz.explain.methods.compose import Mixed, chosen, compose, final_weights, fused_contributions
 from vitviz.explain.methods.rollout import through_layers
 from vitviz.explain.query import describe, find_layer
 
@@ -22,12 +22,12 @@ def relevance(
     start: int | str = 0,
     own: bool = False,
 ) -> Heatmap:
-    """The relevance of the patches to a query, by the weights that speak for class `target` (None: the top prediction).
+    """The relevance of the patches to a query, by the weights that raise the logit of class `target` (None: the top).
 
     `query`: a patch, several, a prefix token's name, or None for the readout. `layer`, `start`: from this layer's output
-    down to that layer's input. `own`: keep the part of R that is I still, which for a class token lies on no patch but puts
-    1 on a patch that is the query, and 1/N on each where the prediction is read from their mean; without it the map is that
-    of R − I. Relevance that went to Swin's padding is the leak; nothing here sums to 1.
+    down to that layer's input. `own`: keep the identity part of R, which for a class token lies on no patch but puts 1
+    on a patch that is the query, and 1/N on each where the prediction is read from their mean; without it the map is
+    that of R − I. Relevance on Swin's padding is the leak; relevance does not sum to 1.
     """
     layers = chosen(trace, query, layer, start)
     found = of_class.gradients(trace, target)
@@ -40,7 +40,7 @@ def relevance(
         shares=False,
         own=own,
     )
-    values, prefix = landed(trace, flow)
+    values, prefix = final_weights(trace, flow)
     return Heatmap(
         values=values,
         patches=flow.layout.patches,

@@ -1,4 +1,4 @@
-"""Attention rollout: attention of all layers composed, residual connections counted in (Abnar & Zuidema 2020, section 3).
+"""Attention rollout: attention of all layers composed, with residual connections (Abnar & Zuidema 2020, section 3).
 
 Ā_ℓ = rownorm((1 − ρ) F_h A_ℓ + ρ I) with ρ = ½, R = Ā_L ⋯ Ā_1, and the map is R's row of the query; see `compose`.
 """
@@ -18,8 +18,8 @@ from vitviz.explain.methods.compose import (
     chosen,
     compose,
     discard_smallest,
+    final_weights,
     fused_attention,
-    landed,
     with_residual,
 )
 from vitviz.explain.query import FUSIONS, Fusion, check_choice, describe, find_layer
@@ -43,9 +43,9 @@ def rollout(
     token's name, or None for the readout. `layer`, `start`: roll from this layer's output down to that layer's input. Weight
     on padding is reported as the leak; `renormalise` divides it out.
 
-    `vit_explain`: the numbers of the script vit_rollout.py of jacobgil/vit-explain, for comparing with figures made with it
-    (its own defaults: discard 0.9, mean). It divides columns where rows are meant, protects from discarding not the class
-    token but the entry (0, 0) alone, and divides the map by its maximum.
+    `vit_explain`: the numbers of the script vit_rollout.py of jacobgil/vit-explain, for comparing with figures made with
+    it (its own defaults: discard 0.9, mean). It divides columns instead of rows, protects only the entry (0, 0) from
+    discarding instead of the class token, and divides the map by its maximum.
     """
     check_choice("fusion", fusion, FUSIONS)
     check_share("discard", discard)
@@ -54,7 +54,7 @@ def rollout(
     if vit_explain:
         _require_like_script(trace, layers, residual, renormalise)
     flow = roll(trace, layers, query, fusion, discard, residual, vit_explain)
-    values, prefix = landed(trace, flow)
+    values, prefix = final_weights(trace, flow)
     kept = 1 - flow.leak if renormalise else 1.0
     if vit_explain:
         kept = float(values.max())
@@ -143,7 +143,7 @@ def _require_like_script(trace: Trace, layers: tuple[Layer, ...], residual: floa
 
 
 def unlike_script(trace: Trace, layers: tuple[Layer, ...] = ()) -> str | None:
-    """Why the script vit_rollout.py could not read some layers of a model, all by default, from "because" on; else None."""
+    """Why the script vit_rollout.py cannot read some layers of a model (default: all), from "because" on; else None."""
     layers = layers or trace.layers
     plain = all(
         layer.layout.windows is None
@@ -158,7 +158,7 @@ def unlike_script(trace: Trace, layers: tuple[Layer, ...] = ()) -> str | None:
 
 
 def refusal(trace: Trace) -> str | None:
-    """Rollout needs rows that are shares."""
+    """Why rollout does not apply: it needs rows that are shares."""
     for layer in trace.layers:
         if not layer.is_distribution:
             return (

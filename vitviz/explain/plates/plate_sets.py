@@ -36,7 +36,7 @@ def plates(
     """Every plate of the kinds in `what` (None: all) that the model has something for: of every layer, or of one `layer`,
     and of tables as used and, where this input interpolates them, as stored.
 
-    What a layer or the model lacks is left out. Raises MethodError with a reason where nothing at all is there.
+    What a layer or the model lacks is left out. Raises MethodError with a reason where there is none at all.
     """
     found, reason = False, ""
     layers = [one.name for one in trace.layers] if layer is None else [find_layer(trace, layer).name]
@@ -62,9 +62,9 @@ def plates(
 def write_all(
     trace: Trace, folder: Path, what: Sequence[str] | None = None, **options: Any
 ) -> Iterator[tuple[Path, str]]:
-    """Write each of `plates` into a folder as "photo-plate.png" and tell its path and kind.
+    """Write each of `plates` into a folder as "photo-plate.png" and return its path and kind.
 
-    Raises ExportError where that cannot be, MethodError as `plates` does.
+    Raises ExportError where that fails, MethodError as `plates` does.
     """
     if folder.suffix.lower() == ".png" or folder.is_file():
         raise ExportError(

@@ -22,7 +22,7 @@ from vitviz.render.colors import DEFAULT_COLORMAP
 from vitviz.render.export import with_legend
 from vitviz.render.picture_rows import (
     NOTHING,
-    Picture,
+    PlatePicture,
     beside,
     colored,
     common,
@@ -39,7 +39,7 @@ from vitviz.render.picture_rows import (
 
 @dataclass(frozen=True)
 class Options:
-    """What a plate may depend on; each takes what it needs."""
+    """What a plate may depend on; each uses what it needs."""
 
     layer: int | str = -1
     head: int | None = None
@@ -140,12 +140,12 @@ def _matrix(trace: Trace, options: Options) -> Image.Image:
     for head in heads:
         shares = colored(attention[head], 0, float(attention[head].max()), options.colormap)
         pictures += [
-            Picture(shares, f"head {head}: attention"),
-            Picture(
+            PlatePicture(shares, f"head {head}: attention"),
+            PlatePicture(
                 colored(bias[head] - same[head], -limit, limit),
                 "relative position bias" + (f" less {same[head].item():.2f}" if same[head] else ""),
             ),
-            Picture(masked, "masked pairs (white)"),
+            PlatePicture(masked, "masked pairs (white)"),
         ]
     image = in_rows(pictures, 3, 240)
     title = f"Window {window} of {layer.name}: query (down) by key (across)"
@@ -161,16 +161,16 @@ def _similarity(trace: Trace, options: Options) -> Image.Image:
     own = np.arange(tiles.shape[0])[:, None], np.arange(tiles.shape[1])[None, :]
     tiles[own[0], own[1], own[0], own[1]] = (20, 20, 20)
     image = enlarged(Image.fromarray(tiled(tiles, 2)), 1100)
-    title = f"Each position's embedding beside every other's, {_which(options.stored)}"
+    title = f"Cosine of each position's embedding with every other's, {_which(options.stored)}"
     return _scaled(image, title, -1, 1, "cosine", "one map per position; dark: the position itself")
 
 
 def _prefix(trace: Trace, options: Options) -> Image.Image:
     found = positions.prefix_similarity(trace, options.stored)
     if not found.names:
-        raise MethodError(f"{trace.model.name} gives no position to tokens without a place.")
+        raise MethodError(f"{trace.model.name} adds no position to its prefix tokens.")
     pictures = [
-        Picture(colored(values, -1, 1), f"{name} token")
+        PlatePicture(colored(values, -1, 1), f"{name} token")
         for name, values in zip(found.names, found.patches, strict=True)
     ]
     count = len(found.names)
@@ -179,13 +179,13 @@ def _prefix(trace: Trace, options: Options) -> Image.Image:
         for i in range(count)
         for j in range(i + 1, count)
     ]
-    title = f"Embeddings of tokens without a place beside every position's, {_which(options.stored)}"
+    title = f"Cosine of prefix tokens' embeddings with every position's, {_which(options.stored)}"
     return _scaled(in_rows(pictures, 3), title, -1, 1, "cosine", "; ".join(pairs).replace("-", "−"))
 
 
 def _components(trace: Trace, options: Options) -> Image.Image:
     found = positions.components(trace, options.stored)
-    image = side_by_side([Picture(_bytes(found.colors), "")], 480)
+    image = side_by_side([PlatePicture(_bytes(found.colors), "")], 480)
     shares = ", ".join(f"{share:.0%}" for share in found.shares)
     title = f"The position table's principal components 1, 2, 3 as red, green, blue, {_which(options.stored)}"
     return _titled(image, title, f"they explain {shares} of its variance; {positions.change(trace).sentence}")
@@ -193,7 +193,7 @@ def _components(trace: Trace, options: Options) -> Image.Image:
 
 def _norm(trace: Trace, options: Options) -> Image.Image:
     values = positions.norm(trace, options.stored)
-    title = f"How long each position's embedding is, {_which(options.stored)}"
+    title = f"Length of each position's embedding, {_which(options.stored)}"
     return _map(values, title, "length", options.colormap)
 
 
@@ -207,13 +207,15 @@ def _split(trace: Trace, options: Options) -> Image.Image:
     return _scaled(side_by_side(pictures), title, -limit, limit, "logits", note)
 
 
-SAME = "What position adds to all keys alike changes no attention; it is taken off and written below the map."
+SAME = (
+    "What position adds equally to all keys changes no attention; it is subtracted and written below the map."
+)
 
 
 class Shown(NamedTuple):
-    """Pictures of logits on a scale from minus the limit to it, and what else has to be said of them."""
+    """Pictures of logits on a scale from −limit to limit, and a note on them."""
 
-    pictures: list[Picture]
+    pictures: list[PlatePicture]
     limit: float
     note: str
 
@@ -231,11 +233,11 @@ def split_pictures(found: positions.Split, head: int | None, colormap: str = DEF
     maps = [maps[0], maps[1] - same, maps[2] - same]
     limit = max(float(np.nanmax(np.abs(values))) for values in maps) or 1.0
     pictures = [
-        Picture(colored(values, -limit, limit), name + (less if number else ""), joint)
+        PlatePicture(colored(values, -limit, limit), name + (less if number else ""), joint)
         for number, (values, name, joint) in enumerate(zip(maps, names, ("+", "=", "→"), strict=True))
     ]
     shares = found.picture(found.attention, head)
-    pictures.append(Picture(colored(shares, 0, float(np.nanmax(shares)), colormap), "attention"))
+    pictures.append(PlatePicture(colored(shares, 0, float(np.nanmax(shares)), colormap), "attention"))
     return Shown(pictures, limit, SAME if same else "")
 
 
@@ -258,7 +260,7 @@ def bias_pictures(found: positions.Split) -> Shown:
     maps = [values - one for values, one in zip(maps, same, strict=True)]
     limit = max(float(np.nanmax(np.abs(values))) for values in maps) or 1.0
     pictures = [
-        Picture(colored(values, -limit, limit), f"head {head}" + (f" less {one:.2f}" if one else ""))
+        PlatePicture(colored(values, -limit, limit), f"head {head}" + (f" less {one:.2f}" if one else ""))
         for head, (values, one) in enumerate(zip(maps, same, strict=True))
     ]
     return Shown(pictures, limit, SAME if any(same) else "")
@@ -297,7 +299,7 @@ def _filters(trace: Trace, options: Options) -> Image.Image:
 
 def _embedding(trace: Trace, options: Options) -> Image.Image:
     found = patches.embedding(trace)
-    return _map(found.norms, "How long each patch's embedding is", "length", options.colormap)
+    return _map(found.norms, "Length of each patch's embedding", "length", options.colormap)
 
 
 def _stem(trace: Trace, options: Options) -> Image.Image:
@@ -306,12 +308,12 @@ def _stem(trace: Trace, options: Options) -> Image.Image:
         raise MethodError(
             f"{trace.model.name} has no convolutional stem: its patches are cut from the photo itself."
         )
-    return _map(found.stem, "How long the stem's features are", "length", options.colormap)
+    return _map(found.stem, "Length of the stem's features", "length", options.colormap)
 
 
 def _map(values: NDArray[np.float32], title: str, unit: str, colormap: str) -> Image.Image:
     low, high = float(values.min()), float(values.max())
-    image = side_by_side([Picture(colored(values, low, high, colormap), "")], 480)
+    image = side_by_side([PlatePicture(colored(values, low, high, colormap), "")], 480)
     return with_legend(
         image, title=title, low=low, high=high, unit=unit, colormap=colormap, style="tint", opacity=1.0
     )

@@ -1,53 +1,69 @@
-"""Faithfulness of the selected map: does the prediction hang on what it marks? Beside it other methods and chance."""
+"""Faithfulness of the selected map: whether the prediction depends on the patches that it marks.
 
-from dataclasses import replace
+Beside its curves are those of other methods and of random orders.
+"""
+
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QEvent, QTimer
-from PySide6.QtGui import QAction, QColor, QHideEvent, QImage, QShowEvent
+from PySide6.QtCore import QTimer
+from PySide6.QtGui import QAction, QColor, QImage
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from vitviz.app.dialogs import files
+from vitviz.app.panels.base import Panel, Shown
 from vitviz.app.panels.faithfulness import save, scoring
 from vitviz.app.panels.faithfulness.save import Sheet
-from vitviz.app.panels.faithfulness.scoring import LABELS, NAMES, Chance, Found, Question
+from vitviz.app.panels.faithfulness.scoring import Scored
+from vitviz.app.panels.faithfulness.store import ScoreStore
+from vitviz.app.panels.faithfulness.view import FaithfulnessView
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import ViewState, same_selection
+from vitviz.app.session.view_state import ViewState, panel_view, same_selection
 from vitviz.app.ui import theme
 from vitviz.app.widgets.base.title_bar import Quiet
 from vitviz.app.widgets.charts.curves import CurvesView, Spot
-from vitviz.app.widgets.charts.score_list import Row, ScoreList
+from vitviz.app.widgets.charts.score_list import LegendRow, ScoreList
 from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.app.widgets.messages.empty_state import Invitation
 from vitviz.app.work.failure import failure
 from vitviz.app.work.progress import Progress
-from vitviz.app.work.worker import Worker
-from vitviz.render.plot import RANDOM, STROKES, Chart, Stroke
+from vitviz.explain.registry import METHODS, find, stroke_of
+from vitviz.render.plot import Chart
+from vitviz.render.strokes import RANDOM, Stroke
 
 if TYPE_CHECKING:
-    from vitviz.attention.trace import Trace
     from vitviz.explain.measures.faithfulness import Baseline, Scores
-    from vitviz.explain.measures.truth import OnObject
 
 _TITLES = ("Deletion: lower is better", "Insertion: higher is better")
-_REST = 150  # milliseconds; who steps through layers waits for none of them
+_REST = 150  # milliseconds without a change before a map is scored
 
 
-class FaithfulnessPanel(QWidget):
-    """Deletion and insertion curves, live; a check mark adds a method, pointing shows what the model was given."""
+@dataclass(frozen=True, eq=False)
+class ShownCurves(Shown):
+    """The curves and the list of methods."""
+
+    scores: "tuple[Scores, ...]"
+    """What is drawn: the selected method's first, if it is known."""
+    baseline: "Baseline | None"
+    """The random orders that are drawn."""
+    charts: tuple[Chart, ...]
+    rows: tuple[LegendRow, ...]
+    """A row per method, and the random orders."""
+    aim: str
+    """How the map lies on the class's object; empty where that is not known."""
+
+
+class FaithfulnessPanel(Panel):
+    """Deletion and insertion curves; a check mark adds a method, pointing shows the model's input at a step."""
+
+    name = "faithfulness"
 
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(session, parent)
         self.addActions(keys)
-        self.session = session
-        self.worker = Worker("scores", self, behind=True)
-        self._trace: Trace | None = None
-        self._scores: dict[Question, Scores] = {}
-        self._chances: dict[Chance, Baseline] = {}
-        self._aims: dict[Question, OnObject] = {}
-        self._problems: dict[Question, str] = {}
-        self._running: tuple[Question | Chance, ...] = ()  # what is being computed of what lacks
-        self._given: scoring.Given | None = None
+        self.store = ScoreStore(session.trace)
+        self._drawn: tuple[tuple[Scores, ...], Baseline | None] = ((), None)
+        self._input: scoring.ModelInput | None = None
         self.says = Quiet()
         self.view = CurvesView()
         self.view.setAccessibleName("Deletion and insertion curves")
@@ -73,14 +89,13 @@ class FaithfulnessPanel(QWidget):
         self._lay_out()
         self.view.pointed.connect(self._point)
         self.list.toggled.connect(self._check)
-        self.replacement.chosen.connect(lambda key: session.change(replacement=key))
+        self.replacement.chosen.connect(lambda key: session.change_panel(self.name, replacement=key))
         self.save.clicked.connect(self._save)
-        session.trace_changed.connect(self.follow)
+        session.trace_changed.connect(self._take_trace)
         session.view_changed.connect(self._change_view)
         session.busy_changed.connect(self.follow)
         self.tint()
         self._tell(None)
-        self.follow()
 
     def _lay_out(self) -> None:
         line, charts, middle = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
@@ -109,86 +124,64 @@ class FaithfulnessPanel(QWidget):
         column.addLayout(below)
         column.addLayout(foot)
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is being scored, or will be once the user has stopped changing the view."""
+        return super().busy or self._rest.isActive()
+
     def end(self) -> None:
         """Stop all work and end the thread."""
         self._rest.stop()
-        self.worker.close()
+        super().end()
 
     # Following the session.
 
-    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
-        """Catch up with what changed while nobody looked."""
-        super().showEvent(event)
-        self.follow()
-
-    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
-        """Nobody looks: stop."""
-        super().hideEvent(event)
+    def rest(self) -> None:
+        """Stop scoring; what is missing is asked for again when the panel is seen."""
         self._stop()
-
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Take the new colours."""
-        if event.type() == QEvent.Type.PaletteChange:
-            self.tint()
-            self._show()
-        super().changeEvent(event)
+        self._behind = True
 
     def tint(self) -> None:
-        """Take colours from the palette."""
+        """Take the colours of the progress bar and of the curves from the palette."""
         theme.calm(self.bar)
+        self.follow()
+
+    def _take_trace(self) -> None:
+        """Forget the scores of another trace, also while the panel is hidden."""
+        if self.session.trace is not self.store.trace:
+            self._stop()
+            self.store, self._input = ScoreStore(self.session.trace), None
+        self.follow()
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
-        if not same_selection(before, now) or (before.compared, before.replacement) != (
-            now.compared,
-            now.replacement,
-        ):
+        if not same_selection(before, now):
             self.follow()
 
-    def follow(self) -> None:
-        """Show what is known of what is asked for, and ask for the rest once the user has come to rest."""
-        trace = self.session.trace
-        if trace is not self._trace:
+    @property
+    def _chosen(self) -> FaithfulnessView:
+        return panel_view(self.session.view, self.name, FaithfulnessView)
+
+    def draw(self) -> None:
+        """Show the scores that are known, and compute the missing ones once the view has not changed for a while."""
+        session, store = self.session, self.store
+        store.ask(session.view, self._chosen, session.methods())
+        self.replacement.set_current(self._chosen.replacement)
+        # While a photo or model is loading nothing is scored: its maps will replace these.
+        if store.missing != store.running or session.busy is not None:
             self._stop()
-            self._trace, self._given = trace, None
-            self._scores, self._chances, self._aims, self._problems = {}, {}, {}, {}
-        self.replacement.set_current(self.session.view.replacement)
-        lacking = self._lacking()
-        # What is loading comes first; its maps will be others.
-        if lacking != self._running or self.session.busy is not None:
-            self._stop()
-        if lacking and not self._running and self.isVisible() and self.session.busy is None:
+        if store.missing and not store.running and session.busy is None:
             self._rest.start()
         self._show()
 
-    def _questions(self) -> tuple[Question, ...]:
-        """What is to be drawn: the selected method first, then those with a check mark that apply."""
-        trace, view = self._trace, self.session.view
-        target = None if trace is None else scoring.target_of(trace, view)
-        if target is None:
-            return ()
-        apply = self.session.methods()
-        names = [
-            name
-            for name in NAMES
-            if name in view.compared and name != view.method and apply.get(name, "") is None
-        ]
-        return tuple(scoring.question(view, name, target) for name in (view.method, *names))
-
-    def _lacking(self) -> tuple[Question | Chance, ...]:
-        """What is to be drawn and neither known nor known to be impossible; random orders once their grid is known."""
-        asked = self._questions()
-        lacking = tuple(one for one in asked if one not in self._scores and one not in self._problems)
-        chance = self._chance_of(asked[0]) if asked else None
-        return (*lacking, chance) if chance is not None and chance not in self._chances else lacking
-
     def _start(self) -> None:
-        trace, lacking = self._trace, self._lacking()
-        if trace is None or not lacking:
+        store, missing = self.store, self.store.missing
+        trace = store.trace
+        if trace is None or not missing:
             return
-        self._running = lacking
-        known = set(self._chances)
+        store.running = missing
+        known = set(store.baselines)
         self.worker.submit(
-            lambda ticket: scoring.answer(trace, lacking, known, ticket),
+            lambda ticket: scoring.answer(trace, missing, known, ticket),
             lambda _: self._settle(),
             self._fail,
             self._hear,
@@ -202,13 +195,11 @@ class FaithfulnessPanel(QWidget):
         self._settle()
 
     def _settle(self) -> None:
-        self._running = ()
+        self.store.running = ()
         self._tell(None)
 
     def _fail(self, problem: BaseException) -> None:
-        for one in self._running:
-            if isinstance(one, Question):
-                self._problems.setdefault(one, failure(problem).message)
+        self.store.fail(failure(problem).message)
         self._settle()
         self._show()
         self.session.failed.emit(failure(problem))
@@ -217,17 +208,8 @@ class FaithfulnessPanel(QWidget):
         if isinstance(news, Progress):
             self._tell(news)
             return
-        assert isinstance(news, Found)
-        if news.baseline is not None and isinstance(news.key, Chance):
-            self._chances[news.key] = news.baseline
-        elif news.scores is not None and isinstance(news.key, Question):
-            self._scores[news.key] = news.scores
-            if news.aim is not None:
-                self._aims[news.key] = news.aim
-        elif isinstance(news.key, Question):
-            self._problems[news.key] = news.problem
-        # The scores of a map are followed by the random orders of its grid.
-        self._running = self._lacking()
+        assert isinstance(news, Scored)
+        self.store.take(news)
         self._show()
 
     def _tell(self, news: Progress | None) -> None:
@@ -240,102 +222,113 @@ class FaithfulnessPanel(QWidget):
     # Drawing.
 
     def _show(self) -> None:
-        trace, asked = self._trace, self._questions()
-        self.save.setEnabled(any(one in self._scores for one in asked))
-        self.list.setEnabled(bool(asked))
-        self.list.set_rows(self._rows(asked))
-        aim = scoring.aim_in_short(self._aims.get(asked[0]), self._label(asked[0])) if asked else ""
+        store, trace, selected = self.store, self.store.trace, self.store.selected
+        self.list.setEnabled(selected is not None)
+        self.list.set_rows(self._rows())
+        aim = "" if selected is None else scoring.aim_in_short(store.aims.get(selected), self._label)
         self.aim.set_text(aim)
         self.aim.setVisible(bool(aim))
-        if trace is None or not asked:
+        if trace is None or selected is None:
+            self._drawn = (), None
+            self.save.setEnabled(False)
             self.view.set_plots(())
             self.says.set_text("")
             if trace is None:
                 self.empty.invite(
-                    "Does the prediction hang on what the map marks?",
+                    "Does the prediction depend on what the map marks?",
                     "Open a photo and choose a model: its hottest patches will be removed, and revealed, step by step.",
                 )
             else:
                 self.empty.invite("No probability to follow", f"{trace.model.name} has no classifier.")
             return
-        problem = self._problems.get(asked[0], "")
+        problem = store.problems.get(selected, "")
         if problem:
             self.empty.invite("No curves for this map", problem)
         else:
             self.empty.hide()
-        label = self._label(asked[0])
         self.says.set_text(
-            f"Probability of “{label}”, the map's hottest patches first · grey: {scoring.ORDERS} random orders ± 95 %"
+            f"Probability of “{self._label}”, the map's hottest patches first · "
+            f"grey: {scoring.ORDERS} random orders ± 95 %"
         )
-        self.view.set_plots([] if problem else self._plots(asked, label))
-        self._describe(asked[0])
-        self._dim()
+        self._drawn = ((), None) if problem else (store.found, store.baseline)
+        self.save.setEnabled(bool(self._drawn[0]))
+        self.view.set_plots([] if problem else self._plots(selected.selection.method))
+        self._describe()
+        waiting = selected not in store.scores and not problem
+        self.view.set_dimmed(waiting or self.session.busy is not None)
 
-    def _label(self, one: Question) -> str:
-        """The class whose probability is followed."""
-        return self._trace.model.labels[one.target] if self._trace is not None else ""
+    @property
+    def _label(self) -> str:
+        """The class whose probability is measured."""
+        store = self.store
+        return (
+            ""
+            if store.trace is None or store.selected is None
+            else store.trace.model.labels[store.selected.target]
+        )
 
-    def _plots(self, asked: tuple[Question, ...], label: str) -> list[Chart]:
-        found = [self._scores[one] for one in asked if one in self._scores]
-        selected, dark = asked[0].selection.method, theme.is_dark(self.palette())
-        made = save.charts(found, self._chance(asked[0]), label, selected, dark)
+    def _plots(self, selected: str) -> list[Chart]:
+        found, baseline = self._drawn
+        made = save.charts(found, baseline, self._label, selected, theme.is_dark(self.palette()))
         return [replace(one, title=title) for one, title in zip(made, _TITLES, strict=True)]
-
-    def _chance_of(self, one: Question) -> Chance | None:
-        """What a map's scores are compared with; None as long as there are no scores."""
-        found = self._scores.get(one)
-        return None if found is None else Chance(found.patches, one.target, one.replacement)
-
-    def _chance(self, one: Question) -> "Baseline | None":
-        chance = self._chance_of(one)
-        return None if chance is None else self._chances.get(chance)
 
     def _stroke(self, stroke: Stroke) -> tuple[str, tuple[float, ...]]:
         color = stroke.dark if theme.is_dark(self.palette()) else stroke.light
         return QColor(*color).name(), stroke.dashes
 
-    def _describe(self, one: Question) -> None:
-        """The two areas in words, for those who do not see the curves."""
-        found, chance = self._scores.get(one), self._chance(one)
+    def _describe(self) -> None:
+        """The two areas in words, for screen readers."""
+        store = self.store
+        found = None if store.selected is None else store.scores.get(store.selected)
         if found is None:
             self.view.setAccessibleDescription("")
             return
-        beside = "" if chance is None else f", random orders {chance.deletion.area}"
+        beside = "" if store.baseline is None else f", random orders {store.baseline.deletion.area}"
         self.view.setAccessibleDescription(
-            f"{LABELS[found.method]}: area under deletion {found.deletion.area:.3f}, under insertion "
+            f"{find(found.method).label}: area under deletion {found.deletion.area:.3f}, under insertion "
             f"{found.insertion.area:.3f}{beside}"
         )
 
-    def _dim(self) -> None:
-        asked = self._questions()
-        waiting = self.session.busy is not None or (bool(asked) and asked[0] not in self._scores)
-        self.view.set_dimmed(waiting)
+    def shown(self) -> ShownCurves:
+        """The curves and the list as they are drawn."""
+        scores, baseline = self._drawn
+        return ShownCurves(
+            caption=self.says.whole,
+            dimmed=self.view.dimmed,
+            scores=scores,
+            baseline=baseline,
+            charts=self.view.plots,
+            rows=self.list.rows,
+            aim=self.aim.whole,
+        )
 
     # The list of methods.
 
-    def _rows(self, asked: tuple[Question, ...]) -> list[Row]:
+    def _rows(self) -> list[LegendRow]:
         """A row per method, and the random orders of the selected one's grid."""
-        view, apply = self.session.view, self.session.methods()
-        by_method = {one.selection.method: one for one in asked}
+        view, store, apply = self.session.view, self.store, self.session.methods()
+        by_method = {one.selection.method: one for one in store.questions}
+        selected = None if store.selected is None else store.scores.get(store.selected)
         rows = []
-        for name, stroke in zip(NAMES, STROKES, strict=True):
+        for method in METHODS:
+            name, stroke = method.name, stroke_of(method.name)
             one, current = by_method.get(name), name == view.method
-            found = None if one is None else self._scores.get(one)
-            numbers = ("…", "…") if one is not None and one in self._running else ("", "")
+            found = None if one is None else store.scores.get(one)
+            numbers = ("…", "…") if one is not None and one in store.running else ("", "")
             if found is not None:
                 numbers = f"{found.deletion.area:.3f}", f"{found.insertion.area:.3f}"
-            aim = None if one is None else self._aims.get(one)
+            aim = None if one is None else store.aims.get(one)
             color, dashes = self._stroke(stroke)
             color = theme.colors(self.palette()).accent if current else color
-            tip = "" if one is None else self._problems.get(one, "")
-            tip = tip or scoring.other_grid(found, self._scores.get(asked[0]) if asked else None)
+            tip = "" if one is None else store.problems.get(one, "")
+            tip = tip or scoring.other_grid(found, selected)
             tip = tip or scoring.aim_in_words(aim)
             tip = tip or ("The selected method" if current else "Check to draw its curves too")
             barred = (apply.get(name) or "") if apply else ""
             rows.append(
-                Row(
+                LegendRow(
                     name,
-                    LABELS[name],
+                    method.label,
                     numbers,
                     (color, dashes),
                     checked=one is not None,
@@ -345,24 +338,26 @@ class FaithfulnessPanel(QWidget):
                     tip=tip,
                 )
             )
-        chance = self._chance(asked[0]) if asked else None
+        chance = store.baseline
         numbers = ("", "") if chance is None else (str(chance.deletion.area), str(chance.insertion.area))
         tip = "Random orders of the same patches: the mean of their areas and its 95 % confidence interval"
         return [
             *rows,
-            Row("random", "Random order", numbers, self._stroke(RANDOM), checked=True, fixed=True, tip=tip),
+            LegendRow(
+                "random", "Random order", numbers, self._stroke(RANDOM), checked=True, fixed=True, tip=tip
+            ),
         ]
 
     def _check(self, name: str, checked: bool) -> None:
-        others = tuple(one for one in self.session.view.compared if one != name)
-        self.session.change(compared=(*others, name) if checked else others)
+        others = tuple(one for one in self._chosen.compared if one != name)
+        self.session.change_panel(self.name, compared=(*others, name) if checked else others)
 
     # Pointing and saving.
 
     def _point(self, spot: Spot | None) -> None:
-        asked = self._questions()
-        found = self._scores.get(asked[0]) if asked else None
-        if spot is None or found is None or self._trace is None:
+        store, selected = self.store, self.store.selected
+        found = None if selected is None else store.scores.get(selected)
+        if spot is None or found is None or selected is None or store.trace is None:
             self.view.set_card((), None)
             return
         revealed = spot.plot == 1
@@ -371,24 +366,24 @@ class FaithfulnessPanel(QWidget):
             f"{curve.shares[spot.step]:.0%} {'revealed' if revealed else 'removed'}".replace("%", " %"),
             f"probability {curve.probabilities[spot.step]:.3f}",
         ]
-        chance = self._chance(asked[0])
-        if chance is not None:
-            band = chance.insertion if revealed else chance.deletion
+        if store.baseline is not None:
+            band = store.baseline.insertion if revealed else store.baseline.deletion
             words.append(f"random {band.mean[spot.step]:.3f} ± {band.half[spot.step]:.3f}")
-        if self._given is None or self._given.replacement != asked[0].replacement:
-            self._given = scoring.given(self._trace, asked[0].replacement)
-        pixels = scoring.at_step(self._given, found, spot.step, revealed)
+        if self._input is None or self._input.replacement != selected.replacement:
+            self._input = scoring.model_input(store.trace, selected.replacement)
+        pixels = scoring.at_step(self._input, found, spot.step, revealed)
         height, width = pixels.shape[:2]
         image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888).copy()
         self.view.set_card(words, image)
         self.view.setAccessibleDescription(", ".join(words))
 
     def sheet(self) -> Sheet | None:
-        """What is shown, as it can be saved."""
-        asked = self._questions()
-        if self._trace is None or not asked:
+        """The curves that are drawn, to be saved; None where none are."""
+        trace, selected = self.store.trace, self.store.selected
+        scores, baseline = self._drawn
+        if trace is None or selected is None or not scores:
             return None
-        return save.sheet(self._trace, asked, self._scores, self._chance(asked[0]))
+        return save.sheet(trace, scores, baseline, selected.replacement)
 
     def _save(self) -> None:
         sheet, photo = self.sheet(), self.session.photo

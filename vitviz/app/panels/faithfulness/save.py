@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,48 +13,49 @@ from PIL import Image
 
 from vitviz.render import plot
 from vitviz.render.export import save_png, write_whole
+from vitviz.render.strokes import RANDOM, Stroke
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
     from vitviz.explain.measures.faithfulness import Baseline, Scores
-from vitviz.app.panels.faithfulness.scoring import LABELS, NAMES, ORDERS, STEPS, Question
+from vitviz.app.panels.faithfulness.scoring import ORDERS, STEPS
+from vitviz.app.panels.faithfulness.view import Replacement
+from vitviz.explain.registry import METHODS, find, stroke_of
 
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """What the panel shows, to be written to a file: scores in the order of the methods, and random orders."""
+    """What is written to a file: scores in the order of the methods, and random orders."""
 
     title: str
     note: str
     label: str
-    """The target's."""
+    """The name of the target class."""
     scores: "tuple[Scores, ...]"
     baseline: "Baseline | None"
 
 
 def sheet(
     trace: "Trace",
-    asked: Sequence[Question],
-    scores: "Mapping[Question, Scores]",
+    found: "Sequence[Scores]",
     chance: "Baseline | None",
-) -> Sheet | None:
-    """What is known of the questions, as it can be saved; None where that is nothing yet."""
-    found = {one.selection.method: scores[one] for one in asked if one in scores}
-    if not found:
-        return None
-    instead = "the mean colour" if asked[0].replacement == "mean" else "the blurred photo"
+    replacement: Replacement,
+) -> Sheet:
+    """The sheet of the scores of a trace's maps, of which there is at least one."""
+    of_method = {one.method: one for one in found}
+    instead = "the mean colour" if replacement == "mean" else "the blurred photo"
     return Sheet(
         title=f"Faithfulness of heatmaps of {trace.model.full_name} for {trace.photo.name}",
         note=f"Area under each curve, {STEPS} steps, removed patches show {instead}. Random order: mean of "
         f"{ORDERS} with its 95 % confidence interval.",
-        label=trace.model.labels[asked[0].target],
-        scores=tuple(found[name] for name in NAMES if name in found),
+        label=trace.model.labels[found[0].target],
+        scores=tuple(of_method[method.name] for method in METHODS if method.name in of_method),
         baseline=chance,
     )
 
 
 def save(sheet: Sheet, path: Path) -> None:
-    """Write the curves as a picture or as numbers, by the ending of the name."""
+    """Write the curves as a picture or as numbers, by the suffix of the path."""
     if path.suffix.lower() == ".csv":
         text = table(sheet).encode()
         write_whole(path, lambda file: file.write(text))
@@ -63,7 +64,7 @@ def save(sheet: Sheet, path: Path) -> None:
 
 
 def table(sheet: Sheet) -> str:
-    """A line per method and step."""
+    """CSV with a line per method and step."""
     text = io.StringIO(newline="")
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(
@@ -101,20 +102,20 @@ def picture(sheet: Sheet) -> Image.Image:
 def charts(
     found: "Iterable[Scores]", chance: "Baseline | None", label: str, selected: str = "", dark: bool = False
 ) -> tuple[plot.Chart, ...]:
-    """Deletion and insertion, on a light or a dark ground; the line of the selected method is strong."""
+    """Deletion and insertion, on a light or a dark background; the line of the selected method is strong."""
     made = []
     found = tuple(found)
     for name, what, better in (("deletion", "removed", "lower"), ("insertion", "revealed", "higher")):
         lines = []
         for one in found:
-            curve, stroke = getattr(one, name), plot.STROKES[NAMES.index(one.method)]
+            curve, stroke = getattr(one, name), stroke_of(one.method)
             line = _line(
-                LABELS[one.method], f"{curve.area:.3f}", stroke, dark, curve.shares, curve.probabilities
+                find(one.method).label, f"{curve.area:.3f}", stroke, dark, curve.shares, curve.probabilities
             )
             lines.append(replace(line, strong=one.method == selected))
         if chance is not None:
             band = getattr(chance, name)
-            line = _line("Random order", str(band.area), plot.RANDOM, dark, band.shares, band.mean)
+            line = _line("Random order", str(band.area), RANDOM, dark, band.shares, band.mean)
             lines.append(replace(line, half=band.half.tolist()))
         title = f"{name.capitalize()}: hottest patches {what}, {better} is better"
         made.append(plot.Chart(title, f"share of patches {what}", f"probability of {label}", tuple(lines)))
@@ -122,7 +123,7 @@ def charts(
 
 
 def _line(
-    label: str, number: str, stroke: plot.Stroke, dark: bool, xs: NDArray[np.float64], ys: NDArray[np.float64]
+    label: str, number: str, stroke: Stroke, dark: bool, xs: NDArray[np.float64], ys: NDArray[np.float64]
 ) -> plot.Line:
     color = stroke.dark if dark else stroke.light
     return plot.Line(label, number, xs.tolist(), ys.tolist(), color, stroke.dashes)

@@ -1,17 +1,18 @@
-"""Deletion and insertion of the window's maps: what runs in the thread, and what is kept of it."""
+"""Deletion and insertion of the window's maps, computed in the panel's thread."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vitviz.app.panels.faithfulness.view import Replacement
 from vitviz.app.session import compute
 from vitviz.app.session.view_state import Hover, Selection, ViewState, selection
 from vitviz.app.work.progress import Progress
 from vitviz.app.work.worker import Stopped, Ticket
-from vitviz.explain.registry import METHODS
+from vitviz.explain.registry import find
 from vitviz.images.framing import PatchGrid
 
 if TYPE_CHECKING:
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
 STEPS = 16
 ORDERS = 8
-NAMES = tuple(method.name for method in METHODS)
-LABELS = {method.name: method.label for method in METHODS}
-
-Replacement = Literal["mean", "blur"]
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,8 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Chance:
-    """Random orders of a grid's patches."""
+class RandomOrders:
+    """The curves of random orders of a grid's patches, for one class and one way to remove patches."""
 
     grid: PatchGrid
     target: int
@@ -47,11 +44,12 @@ class Chance:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """An answer on its way to the window; `problem` says why there are no scores."""
+class Scored:
+    """An answer for the window: the scores of a map, why it has none, or the scores of random orders."""
 
-    key: Question | Chance
+    key: Question | RandomOrders
     scores: "Scores | None" = None
+    """None for random orders, and with a `problem`."""
     aim: "OnObject | None" = None
     """How the map lies on the class's object, where a bundled scene says where that is."""
     baseline: "Baseline | None" = None
@@ -59,43 +57,46 @@ class Found:
 
 
 def target_of(trace: "Trace", view: ViewState) -> int | None:
-    """The class whose probability is followed; None for a model without classes."""
+    """The class whose probability is measured; None for a model without classes."""
     if not trace.model.labels or len(trace.model.labels) != len(trace.logits):
         return None
     return int(np.argmax(trace.logits)) if view.target is None else view.target
 
 
-def question(view: ViewState, method: str, target: int) -> Question:
-    """What is asked of a method; the pointer's preview does not count, as it would not stay long enough."""
+def question(view: ViewState, method: str, target: int, replacement: Replacement) -> Question:
+    """What is asked of a method; what is only previewed under the pointer is left out, as scoring takes too long."""
     chosen = selection(replace(view, method=method), Hover())
-    return Question(chosen, target, view.replacement)
+    return Question(chosen, target, replacement)
 
 
 def answer(
-    trace: "Trace", asked: Sequence[Question | Chance], known: Iterable[Chance], ticket: Ticket
+    trace: "Trace", asked: Sequence[Question | RandomOrders], known: Iterable[RandomOrders], ticket: Ticket
 ) -> None:
-    """Tell a Found for each question in turn, and after the first of a grid one for its random orders."""
+    """Tell a `Scored` for each question in turn, and after the first map of a grid one for its random orders.
+
+    `known` are random orders that need not be scored again. Raises Stopped.
+    """
     from vitviz.attention.trace import Cancelled
     from vitviz.errors import MethodError
 
     told = set(known)
     for one in asked:
         try:
-            chance = one if isinstance(one, Chance) else _score(trace, one, ticket)
-            if chance not in told:
-                told.add(chance)
-                _draw_lots(trace, chance, ticket)
+            orders = one if isinstance(one, RandomOrders) else _score(trace, one, ticket)
+            if orders not in told:
+                told.add(orders)
+                _score_orders(trace, orders, ticket)
         except MethodError as problem:
-            ticket.tell(Found(one, problem=problem.message))
+            ticket.tell(Scored(one, problem=problem.message))
         except Cancelled as cancelled:
             raise Stopped from cancelled
 
 
-def _score(trace: "Trace", asked: Question, ticket: Ticket) -> Chance:
-    """Tell the scores of a map; returns what they are to be compared with."""
+def _score(trace: "Trace", asked: Question, ticket: Ticket) -> RandomOrders:
+    """Tell the scores of a map; returns the random orders that they are compared with."""
     from vitviz.explain.measures.faithfulness import scores
 
-    what = f"Scoring {LABELS[asked.selection.method]}"
+    what = f"Scoring {find(asked.selection.method).label}"
     ticket.tell(Progress(what))
     heatmap = compute.computed(trace, asked.selection, ticket)
     found = scores(
@@ -107,8 +108,8 @@ def _score(trace: "Trace", asked: Question, ticket: Ticket) -> Chance:
         cancel=ticket.stopped,
         progress=lambda _, share: ticket.tell(Progress(what, share)),
     )
-    ticket.tell(Found(asked, scores=found, aim=_aim(trace, heatmap, asked.target)))
-    return Chance(found.patches, asked.target, asked.replacement)
+    ticket.tell(Scored(asked, scores=found, aim=_aim(trace, heatmap, asked.target)))
+    return RandomOrders(found.patches, asked.target, asked.replacement)
 
 
 def _aim(trace: "Trace", heatmap: "Heatmap", target: int) -> "OnObject | None":
@@ -120,7 +121,7 @@ def _aim(trace: "Trace", heatmap: "Heatmap", target: int) -> "OnObject | None":
 
 
 def aim_in_short(aim: "OnObject | None", label: str) -> str:
-    """The pointing game and the share of a map on the object, each beside chance, in a line."""
+    """The share of a map on the object and the pointing game, each with its value by chance, in a line."""
     if aim is None:
         return ""
     hottest = "hit" if aim.points else "missed"
@@ -141,25 +142,25 @@ def aim_in_words(aim: "OnObject | None") -> str:
     ).replace("%", " %")
 
 
-def _draw_lots(trace: "Trace", chance: Chance, ticket: Ticket) -> None:
-    """Tell what random orders make of a grid."""
+def _score_orders(trace: "Trace", orders: RandomOrders, ticket: Ticket) -> None:
+    """Tell the scores of random orders."""
     from vitviz.explain.measures.faithfulness import baseline
 
     found = baseline(
         trace,
-        chance.grid,
-        chance.target,
+        orders.grid,
+        orders.target,
         orders=ORDERS,
         steps=STEPS,
-        replacement=chance.replacement,
+        replacement=orders.replacement,
         cancel=ticket.stopped,
         progress=lambda _, share: ticket.tell(Progress("Scoring random orders", share)),
     )
-    ticket.tell(Found(chance, baseline=found))
+    ticket.tell(Scored(orders, baseline=found))
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class ModelInput:
     """What the model sees of a photo, and what stands where patches are removed: uint8 (height, width, 3)."""
 
     trace: "Trace"
@@ -168,32 +169,30 @@ class Given:
     instead: NDArray[np.uint8]
 
 
-def given(trace: "Trace", replacement: Replacement) -> Given:
-    """The two pictures that every step is put together from."""
+def model_input(trace: "Trace", replacement: Replacement) -> ModelInput:
+    """The two pictures that the input of every step is composed of."""
     from vitviz.explain.measures.faithfulness import blank
 
     config = trace.framing.config
     mean, std = np.array(config.mean, np.float32), np.array(config.std, np.float32)
     levels = blank(trace, replacement).transpose(1, 2, 0) * std + mean
     instead = np.rint(np.clip(levels, 0, 1) * 255).astype(np.uint8)
-    return Given(trace, replacement, trace.framing.picture(trace.photo), instead)
+    return ModelInput(trace, replacement, trace.framing.picture(trace.photo), instead)
 
 
-def at_step(pictures: Given, scores: "Scores", step: int, revealed: bool) -> NDArray[np.uint8]:
-    """What the model is given at a step, uint8 (height, width, 3): patches removed, or all but the revealed ones."""
-    from vitviz.explain.measures.faithfulness import cells
-
+def at_step(pictures: ModelInput, scores: "Scores", step: int, revealed: bool) -> NDArray[np.uint8]:
+    """The model's input at a step, uint8 (height, width, 3): hottest patches removed, or all but these."""
     grid = scores.patches
     taken = np.zeros(grid.rows * grid.cols + 1, bool)
     taken[scores.order[: scores.counts[step]]] = True
     gone = ~taken if revealed else taken
-    gone[-1] = False  # pixels of no cell find the last one
-    cell = cells(grid, (pictures.photo.shape[0], pictures.photo.shape[1]))
+    gone[-1] = False  # the value of pixels that lie in no patch
+    cell = grid.of_pixels((pictures.photo.shape[0], pictures.photo.shape[1]))
     return np.where(gone[cell][:, :, None], pictures.instead, pictures.photo)
 
 
 def other_grid(found: "Scores | None", selected: "Scores | None") -> str:
-    """What to know of curves over another grid, another stage's, than that of the random orders that are drawn."""
+    """A note for curves over another grid than that of the random orders that are drawn; empty for the same grid."""
     if found is None or selected is None or found.patches == selected.patches:
         return ""
     own, drawn = (f"{one.patches.rows}×{one.patches.cols}" for one in (found, selected))

@@ -118,7 +118,8 @@ def walk(trace: "Trace", chosen: Selection, ticket: Ticket) -> Strip:
             raise Stopped
         ticket.tell(Progress("", layer / len(trace.layers)))
         try:
-            maps = compute.heatmap(trace, replace(chosen, layer=layer)).values[None]
+            values = compute.computed(trace, replace(chosen, layer=layer), ticket).values
+            maps = values[None]
             blocks.append(Block((layer,), maps, colour_scale.extents(maps)))
         except VitvizError as problem:
             problems[layer] = problem.message

@@ -1,22 +1,23 @@
 """The logit lens: what the model would predict after each layer."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtGui import QAction, QPalette, QShowEvent
+from PySide6.QtGui import QAction, QPalette
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from vitviz.app.session import measures
+from vitviz.app.panels.base import Panel, Shown
+from vitviz.app.panels.lens import compute
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, ViewState
 from vitviz.app.ui import number_format, theme
 from vitviz.app.widgets.base.title_bar import Quiet
 from vitviz.app.widgets.charts.bar_list import Bar
-from vitviz.app.widgets.matrix.heat_table import EMPTY, Cell, CellTable, Table
+from vitviz.app.widgets.matrix.heat_table import EMPTY, Cell, HeatCells, HeatTable
 from vitviz.app.widgets.messages.empty_state import Invitation
 from vitviz.app.work.failure import failure
-from vitviz.app.work.worker import Worker
 from vitviz.render.colors import lookup_table
 
 if TYPE_CHECKING:
@@ -24,28 +25,43 @@ if TYPE_CHECKING:
     from vitviz.explain.internals.lens import Lens
 
 TOP = 5
+"""How many of the model's own likeliest classes have a row."""
 _ARROWS = ("up", "down", "left", "right")
 
 
-class LensPanel(QWidget):
+@dataclass(frozen=True, eq=False)
+class ShownLens(Shown):
+    """The table of classes and layers."""
+
+    head: str
+    """The head of a distilled model that was read; "both" for any other model."""
+    classes: tuple[int, ...]
+    """The class of each row, by number."""
+    layers: tuple[int | None, ...]
+    """The layer of the trace after which each column reads; None before the first layer."""
+    cells: HeatCells
+
+
+class LensPanel(Panel):
     """Classes × layers. Pointing previews a layer on the photo, a click selects it; a class's name makes it the target."""
 
+    name = "lens"
+
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.session = session
-        self._worker = Worker("lens", self, behind=True)
-        self._of: Trace | None = None
+        super().__init__(session, parent)
+        self._of: Trace | None = None  # the trace whose lens is shown or awaited
         self._lens: Lens | None = None
         self._classes: list[int] = []
+        self._head = "both"  # the head that was read
         self.says = Quiet()
         self.note = QLabel()
         self.note.setFont(theme.small())
         self.note.setForegroundRole(QPalette.ColorRole.PlaceholderText)
         self.note.setWordWrap(True)
-        self.view = CellTable()
+        self.view = HeatTable()
         self.view.setAccessibleName("Logit lens, classes by layers")
         self.view.names_pickable = True
-        # Arrow keys walk through the cells here.
+        # Arrow keys move between cells here, not between patches.
         self.view.addActions([key for key in keys if key.objectName() not in _ARROWS])
         self.empty = Invitation(self.view, [])
         column = QVBoxLayout(self)
@@ -56,50 +72,45 @@ class LensPanel(QWidget):
         column.addWidget(self.note)
         self.view.pointed.connect(self._point)
         self.view.clicked.connect(self._click)
-        self.view.room_changed.connect(self._draw)
-        session.trace_changed.connect(self._follow)
+        self.view.room_changed.connect(self._fill)
+        session.trace_changed.connect(self._take_trace)
         session.view_changed.connect(self._change_view)
         session.hover_changed.connect(self._light)
         session.busy_changed.connect(self._dim)
         self.view.set_colors(lookup_table(session.view.colormap))
-        self._follow()
-
-    def end(self) -> None:
-        """Stop all work and end the thread."""
-        self._worker.close()
-
-    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
-        """Catch up with what changed while nobody looked."""
-        super().showEvent(event)
-        self._follow()
 
     # From the session.
 
-    def _follow(self) -> None:
+    def _take_trace(self) -> None:
+        if self.session.trace is None or not self.isVisible():
+            # A hidden panel must not keep the memory of a trace that is not shown any more.
+            self.worker.cancel()
+            self._of = self._lens = None
+        self.follow()
+
+    def draw(self) -> None:
+        """Show the lens of the trace, and ask for it where it is not known yet."""
         trace = self.session.trace
         if trace is None:
-            self._worker.cancel()
-            self._of = self._lens = None
             self._clear(
                 "Layer by layer", "Open a photo and choose a model: what it would predict after each layer."
             )
-        elif not self.isVisible():
-            if trace is not self._of:
-                self._worker.cancel()
-                self._of = self._lens = None  # an old trace is not kept for nobody
-        elif trace is not self._of:
+            return
+        if trace is not self._of:
             if self._of is None or self._of.model is not trace.model:
-                self._lens = None  # another model's layers and classes cannot be pointed at
+                self._lens = None  # the pointer must not find layers and classes of the model before
                 self._wipe()
             self._of = trace
-            self._worker.submit(lambda ticket: measures.lens_of(trace, ticket), self._take, self._fail)
-            self._dim()
+            self.worker.submit(lambda ticket: compute.lens_of(trace, ticket), self._take, self._fail)
+        self._dim()
+        self._fill()
+        self._light()
 
     def _take(self, lens: "Lens") -> None:
         self._lens = lens
         self.empty.hide()
         self._dim()
-        self._draw()
+        self._fill()
 
     def _fail(self, problem: BaseException) -> None:
         self._lens = None
@@ -118,26 +129,22 @@ class LensPanel(QWidget):
         self.note.hide()
 
     def _dim(self) -> None:
-        self.view.set_dimmed(self._worker.busy or self.session.busy is not None)
+        self.view.set_dimmed(self.worker.busy or self.session.busy is not None)
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
         if before.colormap != now.colormap:
             self.view.set_colors(lookup_table(now.colormap))
         if (before.class_head, before.target) != (now.class_head, now.target):
-            self._draw()
+            self.follow()
         self._mark()
 
-    @property
-    def _head(self) -> str:
-        """The head of a distilled model that the predictions show."""
-        wanted = self.session.view.class_head
-        return wanted if self._lens is not None and wanted in self._lens.heads_logits else "both"
-
-    def _draw(self) -> None:
+    def _fill(self) -> None:
+        """Fill the table from the lens that is known, as many rows as there is room for."""
         lens = self._lens
         if lens is None:
             return
-        target = self.session.view.target
+        target, head = self.session.view.target, self.session.view.class_head
+        self._head = head if head in lens.heads_logits else "both"
         leaders = lens.leaders(TOP, self._head)
         room = max(self.view.room, 3)
         shown = leaders[:room]
@@ -148,7 +155,7 @@ class LensPanel(QWidget):
         count = shares.shape[1]
         likeliest = int(np.argmax(lens.logits[-1]))
         self.view.set_table(
-            Table(
+            HeatCells(
                 _heat(shares[:, shown].T, count),
                 tuple(lens.labels[index] for index in shown),
                 ("start", *(str(layer) for layer in lens.layers[1:])),
@@ -184,6 +191,17 @@ class LensPanel(QWidget):
         assert self._lens is not None
         after = [(index, last) for index, last in enumerate(self._lens.layers) if last is not None]
         return next((index for index, last in after if layer <= last), None)
+
+    def shown(self) -> ShownLens:
+        """The table as it is drawn."""
+        return ShownLens(
+            caption=self.says.whole,
+            dimmed=self.view.dimmed,
+            head=self._head,
+            classes=tuple(self._classes),
+            layers=() if self._lens is None else self._lens.layers,
+            cells=self.view.table,
+        )
 
     def _light(self) -> None:
         tile = self.session.hover.tile
@@ -248,7 +266,7 @@ def _percent(share: float) -> str:
 
 
 def _hidden(count: int) -> str:
-    """What to do about likeliest classes that have no room."""
+    """How to see the leading classes for which there is no room."""
     if not count:
         return ""
     classes = "1 more class leads" if count == 1 else f"{count} more classes lead"

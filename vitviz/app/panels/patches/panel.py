@@ -1,29 +1,28 @@
-"""Patches pulled apart as the model sees them, the filters that embed them, and how long their embeddings are."""
+"""The patches as the model sees them, the filters that embed them, and the lengths of their embeddings."""
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtGui import QAction, QColor
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Panel
-from vitviz.app.panels.patches import compute
-from vitviz.app.panels.plate_panel import legend, row, save_plate, save_plates, show_scale
+from vitviz.app.panels.base import Shown
+from vitviz.app.panels.patches.data import PatchData, patch_data
+from vitviz.app.panels.plate_panel import Plate, PlatePanel, row, show_scale
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import Hover, ViewState, patches_in
-from vitviz.app.ui import icons, number_format, theme
-from vitviz.app.widgets.base.title_bar import Quiet
-from vitviz.app.widgets.controls.segmented import Segmented
-from vitviz.app.widgets.controls.tool_button import tool
+from vitviz.app.session.view_state import Hover, patches_in
+from vitviz.app.ui import number_format, theme
 from vitviz.app.widgets.messages.empty_state import Invitation
 from vitviz.app.widgets.photo.colour_bar import ColorBar
-from vitviz.app.widgets.pictures.gallery import Picture, PicturesView, Spot
-from vitviz.app.work.failure import failure
+from vitviz.app.widgets.pictures.gallery import GalleryPicture, PicturesView, Spot
 from vitviz.render.picture_rows import colored, tiled
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
 
-_VIEWS = [("patches", "patches"), ("filters", "filters"), ("embedding", "length"), ("stem", "stem")]
+Mode = Literal["patches", "filters", "embedding", "stem"]
+
+_MODES = [("patches", "patches"), ("filters", "filters"), ("embedding", "length"), ("stem", "stem")]
 _LEGEND = {
     "patches": "Each square becomes one token. The model sees every channel less its mean, over its standard deviation; it "
     "never sees the photo as a whole, and has to learn which square lies beside which.",
@@ -35,94 +34,100 @@ _LEGEND = {
     "stem": "A hybrid looks at the photo through convolutions first. This is what they give; its cells become the "
     "tokens, several together where it is finer than their grid.",
 }
-_PLATES = ["patches", "filters", "embedding", "stem"]
 
 
-class PatchesPanel(Panel):
+@dataclass(frozen=True)
+class PatchesView:
+    """What the user chose in the panel."""
+
+    mode: Mode = "patches"
+
+
+@dataclass(frozen=True, eq=False)
+class PatchesShown(Shown):
+    """What the panel has drawn."""
+
+    mode: str
+    pictures: tuple[GalleryPicture, ...]
+
+
+class PatchesPanel(PlatePanel[PatchesView]):
     """What the model is given of the photo."""
 
     name = "patches"
+    plates = ("patches", "filters", "embedding", "stem")
 
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
-        super().__init__(session, parent)
+        super().__init__(session, PatchesView, "What is shown of patches", _MODES, parent)
         self._trace: Trace | None = None
-        self._cut: compute.Cut | None = None
-        self._shown: list[Picture] = []
-        self.says = Quiet()
-        self.mode = Segmented("What is shown of patches", _VIEWS)
-        self.export = tool("Save this picture as PNG")
-        self.export_all = tool("Save all pictures of this panel, of every layer, into a folder", text="all")
+        self._data: PatchData | None = None
+        self._pictures: list[GalleryPicture] = []  # without the chosen patch
+        self._mode = ""  # of these pictures
+        self._drawn: tuple[object, ...] | None = None  # what they depend on
         self.view = PicturesView()
         self.view.setAccessibleName("Patches")
         self.view.addActions(keys)
         self.bar = ColorBar()
-        self.legend = legend()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addLayout(row(self.says, self.export, self.export_all, wide=self.says))
+        column.addLayout(self.head())
         column.addLayout(row(self.mode))
         column.addWidget(self.view, 1)
         column.addLayout(row(self.bar, wide=self.bar))
         column.addWidget(self.legend)
         self.empty = Invitation(self.view, [])
-        self.mode.chosen.connect(lambda _: self._show())
-        self.export.clicked.connect(self._save)
-        self.export_all.clicked.connect(lambda: save_plates(self, session, _PLATES))
+        self.mode.chosen.connect(lambda mode: self.choices.change(mode=mode))
         self.view.pointed.connect(self._point)
         self.view.clicked.connect(self._click)
-        session.trace_changed.connect(self._forget)
-        session.selection_changed.connect(self.follow)
-        session.view_changed.connect(self._change_view)
         self.tint()
         self.follow()
 
+    def shown(self) -> PatchesShown:
+        """What is drawn now."""
+        pictures = tuple(self.view.pictures)
+        return PatchesShown(self.says.whole, self.view.dimmed, self._mode, pictures)
+
+    def plate(self) -> Plate | None:
+        """What is shown, as a plate."""
+        if self._trace is None or not self._pictures:
+            return None
+        return Plate(self._trace, self._mode, {"colormap": self.session.view.colormap})
+
     def tint(self) -> None:
         """Take colours from the palette."""
-        self.export.setIcon(icons.icon("save", self.palette()))
-        if self._cut is not None:
-            self._show()  # the ground between patches
+        super().tint()
+        if self._data is not None:
+            self.follow()  # the ground between patches
 
     # From the session.
 
-    def _forget(self) -> None:
-        """Another trace: nothing of the old one is kept, even where nobody looks."""
-        self._trace = self._cut = None
-        self.follow()
-
-    def _change_view(self, before: ViewState, now: ViewState) -> None:
-        if before.colormap != now.colormap and self._cut is not None:
-            self._show()
+    def forget(self) -> None:
+        """Drop all that belongs to the trace before."""
+        self._trace = self._data = self._drawn = None
 
     def draw(self) -> None:
         """Draw what the session asks for now."""
         trace = self.session.trace
         if trace is None:
-            self._trace = self._cut = None
             self._clear(
                 "Patches", "Open a photo and a model to see the squares that the model cuts the photo into."
             )
             return
         if trace is not self._trace:
-            self._trace, self._cut = trace, None
+            self._trace = trace
             self.view.set_dimmed(True)
-            self.worker.submit(lambda _: compute.cut(trace), self._take, self._fail)
-        elif self._cut is not None:
+            self.worker.submit(lambda _: patch_data(trace), self._take, self.fail)
+        elif self._data is not None:
+            self._show(self._data)
             self._show_patch()
 
-    def _take(self, cut: compute.Cut) -> None:
-        self._cut = cut
-        self.mode.set_barred(cut.reasons)
-        open_views = [key for key, _ in _VIEWS if key not in cut.reasons]
-        if self.mode.current in cut.reasons and open_views:
-            self.mode.set_current(open_views[0])
-        self._show()
-
-    def _fail(self, problem: BaseException) -> None:
-        self.session.failed.emit(failure(problem))
+    def _take(self, data: PatchData) -> None:
+        self._data = data
+        self.follow()
 
     def _clear(self, headline: str, hint: str) -> None:
-        self._shown = []
+        self._pictures = []
         self.view.set_pictures([])
         self.view.set_dimmed(False)
         self.says.set_text("")
@@ -130,59 +135,62 @@ class PatchesPanel(Panel):
         self.bar.hide()
         self.empty.invite(headline, hint)
 
-    def _show(self) -> None:
-        cut, mode = self._cut, self.mode.current
-        if cut is None:
+    def _show(self, data: PatchData) -> None:
+        """Draw the pictures of the mode, unless they are there already."""
+        mode = self.offer(self.choices.now.mode, data.reasons)
+        ground = theme.colors(self.palette()).window
+        key = (data, mode, self.session.view.colormap, ground)
+        if key == self._drawn:
             return
-        if mode in cut.reasons:
-            self._clear("Nothing to show", cut.reasons[mode])
+        self._drawn, self._mode = key, mode
+        if mode in data.reasons:
+            self._clear("Nothing to show", data.reasons[mode])
             return
         self.empty.hide()
-        hybrid = mode == "patches" and cut.embedding is not None and cut.embedding.stem is not None
+        hybrid = mode == "patches" and data.embedding is not None and data.embedding.stem is not None
         self.legend.setText(_LEGEND["hybrid" if hybrid else mode])
-        self._shown = {"patches": self._patches, "filters": self._filters}.get(mode, self._lengths)(cut)
-        self.view.set_pictures(self._shown)
+        self._pictures = {"patches": self._patches, "filters": self._filters}.get(mode, self._lengths)(data)
+        self.view.set_pictures(self._pictures)
         self.view.set_dimmed(False)
-        self._show_patch()
 
-    def _patches(self, cut: compute.Cut) -> list[Picture]:
-        assert cut.tiles is not None
-        rows, cols, height, width = cut.tiles.shape[:4]
+    def _patches(self, data: PatchData) -> list[GalleryPicture]:
+        assert data.tiles is not None
+        rows, cols, height, width = data.tiles.shape[:4]
         gap = max(2, height // 6)
         ground = QColor(theme.colors(self.palette()).window)
-        pixels = tiled(cut.tiles, gap, (ground.red(), ground.green(), ground.blue()))
-        low, high = cut.ends
+        pixels = tiled(data.tiles, gap, (ground.red(), ground.green(), ground.blue()))
+        low, high = data.ends
         self.bar.hide()
         aspect = pixels.shape[1] / pixels.shape[0]
         caption = f"{height}×{width} pixels each, normalised {low:.1f} to {high:.1f}".replace("-", "−")
-        return [Picture(pixels, caption, (rows, cols), gap, aspect=aspect, lead=True)]
+        return [GalleryPicture(pixels, caption, (rows, cols), gap, aspect=aspect, lead=True)]
 
-    def _filters(self, cut: compute.Cut) -> list[Picture]:
-        assert cut.filters is not None
+    def _filters(self, data: PatchData) -> list[GalleryPicture]:
+        assert data.filters is not None
         self.bar.hide()
         return [
-            Picture(tile, f"{share:.1%}")
-            for tile, share in zip(cut.filters.tiles(), cut.filters.shares, strict=True)
+            GalleryPicture(tile, f"{share:.1%}")
+            for tile, share in zip(data.filters.tiles(), data.filters.shares, strict=True)
         ]
 
-    def _lengths(self, cut: compute.Cut) -> list[Picture]:
-        assert cut.embedding is not None
-        stem = self.mode.current == "stem"
-        values = cut.embedding.stem if stem else cut.embedding.norms
+    def _lengths(self, data: PatchData) -> list[GalleryPicture]:
+        assert data.embedding is not None
+        stem = self._mode == "stem"
+        values = data.embedding.stem if stem else data.embedding.norms
         assert values is not None
         low, high = float(values.min()), float(values.max())
         name = self.session.view.colormap
         show_scale(self.bar, low, high, "length", name)
         grid = self._trace.patches if self._trace is not None else None
         rows, cols = values.shape if grid is None else (grid.rows, grid.cols)
-        what = f"embeddings of {cut.embedding.dim} numbers"
+        what = f"embeddings of {data.embedding.dim} numbers"
         if stem:
             down, across = values.shape[0] // rows, values.shape[1] // cols
             own = f", {down}×{across} to a token" if down * across > 1 else ""
-            what = f"{values.shape[0]}×{values.shape[1]} cells of {cut.embedding.stem_channels} numbers{own}"
-        # To point at are tokens, on the stem's finer grid too.
+            what = f"{values.shape[0]}×{values.shape[1]} cells of {data.embedding.stem_channels} numbers{own}"
+        # The pointer picks tokens, on the finer grid of the stem too.
         pixels = colored(values, low, high, name)
-        return [Picture(pixels, what, (rows, cols), aspect=values.shape[1] / values.shape[0])]
+        return [GalleryPicture(pixels, what, (rows, cols), aspect=values.shape[1] / values.shape[0])]
 
     def _patch(self) -> tuple[int, int] | None:
         if self.session.hover.patch is not None:
@@ -191,37 +199,36 @@ class PatchesPanel(Panel):
         return chosen[0] if chosen else None
 
     def _show_patch(self) -> None:
-        """The chosen patch: outlined, large beside the others, its numbers in the line above."""
-        cut, trace, patch = self._cut, self._trace, self._patch()
-        if cut is None or trace is None or not self._shown:
+        """Outline the chosen patch, show it large beside the others, and say its numbers."""
+        data, trace, patch = self._data, self._trace, self._patch()
+        if data is None or trace is None or not self._pictures:
             return
-        mode = self.mode.current
-        pictures = list(self._shown)
-        if mode == "patches" and patch is not None and cut.tiles is not None:
-            pictures.append(Picture(cut.tiles[patch], f"patch ({patch[0]}, {patch[1]})"))
+        mode = self._mode
+        pictures = list(self._pictures)
+        if mode == "patches" and patch is not None and data.tiles is not None:
+            pictures.append(GalleryPicture(data.tiles[patch], f"patch ({patch[0]}, {patch[1]})"))
         if len(pictures) != len(self.view.pictures) or mode == "patches":
             self.view.set_pictures(pictures)
         marks = []
         if patch is not None and mode != "filters":
-            rows, cols = self._shown[0].cells
-            place = (patch[0] * rows // trace.patches.rows, patch[1] * cols // trace.patches.cols)
-            marks = [(Spot(0, *place), True)]
+            cells = trace.patches.divided(*self._pictures[0].cells)
+            marks = [(Spot(0, *trace.patches.nearest_in(cells, *patch)), True)]
         self.view.set_marks(marks)
-        self.says.set_text(self._words(trace, cut, patch))
+        self.says.set_text(self._words(trace, data, patch))
 
-    def _words(self, trace: "Trace", cut: compute.Cut, patch: tuple[int, int] | None) -> str:
-        if self.mode.current == "filters" and cut.filters is not None:
-            found = cut.filters
+    def _words(self, trace: "Trace", data: PatchData, patch: tuple[int, int] | None) -> str:
+        if self._mode == "filters" and data.filters is not None:
+            found = data.filters
             return (
                 f"{len(found.images)} components of {found.filters} filters of the {found.whose}: "
                 f"{float(found.shares.sum()):.0%} of their variance"
             )
-        if self.mode.current == "stem" and cut.embedding is not None:
+        if self._mode == "stem" and data.embedding is not None:
             return "What the stem gives: the length of its features in each cell"
         grid = trace.patches
-        if patch is None or cut.embedding is None:
+        if patch is None or data.embedding is None:
             return f"{trace.model.name} cuts the photo into {grid.rows}×{grid.cols} patches"
-        norms = cut.embedding.norms
+        norms = data.embedding.norms
         ratio = float(norms[patch]) / max(float(norms.mean()), 1e-12)
         return (
             f"Patch ({patch[0]}, {patch[1]}): embedding of length {number_format.number(float(norms[patch]))}, "
@@ -232,13 +239,10 @@ class PatchesPanel(Panel):
 
     def _at(self, spot: Spot) -> tuple[int, int] | None:
         trace = self._trace
-        if trace is None or self.mode.current == "filters" or spot.picture != 0:
+        if trace is None or self._mode == "filters" or spot.picture != 0:
             return None
-        rows, cols = self._shown[0].cells
-        return (
-            min(int((spot.row + 0.5) * trace.patches.rows / rows), trace.patches.rows - 1),
-            min(int((spot.column + 0.5) * trace.patches.cols / cols), trace.patches.cols - 1),
-        )
+        cells = trace.patches.divided(*self._pictures[0].cells)
+        return cells.nearest_in(trace.patches, spot.row, spot.column)
 
     def _point(self, spot: Spot | None) -> None:
         self.session.point(Hover(patch=None if spot is None else self._at(spot)))
@@ -247,10 +251,3 @@ class PatchesPanel(Panel):
         patch = self._at(spot)
         if patch is not None:
             self.session.pin(patch)
-
-    def _save(self) -> None:
-        trace, session = self._trace, self.session
-        if trace is None or not self._shown:
-            return
-        options: dict[str, Any] = {"colormap": session.view.colormap}
-        save_plate(self, session, trace, self.mode.current, options)

@@ -1,4 +1,4 @@
-"""What the panels of windows, positions and patches show: computed in their threads, torch first imported there."""
+"""What the Positions panel shows, computed in its thread: torch is imported only there."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -7,20 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitviz.app.session.view_state import Query
+from vitviz.app.widgets.pictures.gallery import GalleryPicture
 from vitviz.errors import MethodError
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
     from vitviz.explain.internals.logit_parts import Split
     from vitviz.explain.internals.positions import Change, Components, PrefixSimilarity
-    from vitviz.explain.plates.plates import Shown
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
-    """A table of positions, stored or as used."""
+class PositionTable:
+    """A table of position embeddings, as stored or as used: see `explain.internals.positions` for the shapes."""
 
     similarity: Floats
     components: "Components"
@@ -29,40 +29,46 @@ class Table:
 
 
 @dataclass(frozen=True, eq=False)
-class Tables:
-    """What there is of a position table; or why there is none."""
+class PositionTables:
+    """The position table of a model, or the reason why it has none."""
 
-    used: Table | None
-    stored: Table | None
+    used: PositionTable | None
+    stored: PositionTable | None
     change: "Change | None"
     reason: str = ""
 
 
-def tables(trace: "Trace") -> Tables:
+@dataclass(frozen=True, eq=False)
+class LogitPictures:
+    """The logits of one query: the numbers, and their pictures on a scale from -limit to limit."""
+
+    split: "Split"
+    head: int | None
+    """The head that is shown; None for the mean of all."""
+    pictures: list[GalleryPicture]
+    limit: float
+    note: str
+    """What else the legend has to say."""
+
+
+def tables(trace: "Trace") -> PositionTables:
     """The position table of a trace, as used and as stored."""
     from vitviz.explain.internals import positions
 
     try:
         changed = positions.change(trace)
     except MethodError as problem:
-        return Tables(None, None, None, problem.message)
+        return PositionTables(None, None, None, problem.message)
 
-    def one(stored: bool) -> Table:
-        return Table(
+    def one(stored: bool) -> PositionTable:
+        return PositionTable(
             positions.similarity(trace, stored),
             positions.components(trace, stored),
             positions.norm(trace, stored),
             positions.prefix_similarity(trace, stored),
         )
 
-    return Tables(one(False), one(True), changed)
-
-
-def split(trace: "Trace", layer: int, query: Query) -> "Split":
-    """A query's logits in parts. Raises MethodError with the reason where they cannot be had."""
-    from vitviz.explain.internals.logit_parts import split
-
-    return split(trace, layer, query)
+    return PositionTables(one(False), one(True), changed)
 
 
 def split_reason(trace: "Trace", layer: int) -> str:
@@ -76,8 +82,22 @@ def split_reason(trace: "Trace", layer: int) -> str:
     return ""
 
 
-def split_plate(found: "Split", mode: str, head: int | None, colormap: str) -> "Shown":
-    """The pictures of a split ("split") or of its position alone in each head ("bias")."""
+def logit_pictures(
+    trace: "Trace", layer: int, query: Query, mode: str, head: int | None, colormap: str
+) -> LogitPictures:
+    """A query's logits in parts ("split"), or what position adds in each head ("bias"). `head` None: the mean of all.
+
+    Raises MethodError with the reason where the logits cannot be split.
+    """
+    from vitviz.explain.internals.logit_parts import split
     from vitviz.explain.plates.plates import bias_pictures, split_pictures
 
-    return bias_pictures(found) if mode == "bias" else split_pictures(found, head, colormap)
+    found = split(trace, layer, query)
+    chosen = head if head is not None and head < len(found.content) else None
+    made = bias_pictures(found) if mode == "bias" else split_pictures(found, chosen, colormap)
+    rows, columns = found.shape
+    pictures = [
+        GalleryPicture(one.pixels, one.caption, found.shape, joint=one.joint, aspect=columns / rows)
+        for one in made.pictures
+    ]
+    return LogitPictures(found, chosen, pictures, made.limit, made.note)

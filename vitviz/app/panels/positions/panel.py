@@ -1,12 +1,13 @@
 """Positions: a table's similarity, components and norm, stored and as used; a query's logits as content and position."""
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Panel
-from vitviz.app.panels.plate_panel import legend, row, save_plate, save_plates, show_scale
+from vitviz.app.panels.base import Shown
+from vitviz.app.panels.plate_panel import Plate, PlatePanel, legend, row, show_scale, token_query
 from vitviz.app.panels.positions import compute
 from vitviz.app.panels.positions.pictures import (
     LEGEND,
@@ -20,66 +21,95 @@ from vitviz.app.panels.positions.pictures import (
     sentence,
 )
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import Hover, Query, ViewState, patches_in
-from vitviz.app.ui import icons
-from vitviz.app.widgets.base.title_bar import Quiet
+from vitviz.app.session.view_state import Hover, Query, patches_in, with_panel
 from vitviz.app.widgets.controls.segmented import Segmented
-from vitviz.app.widgets.controls.tool_button import tool
 from vitviz.app.widgets.messages.empty_state import Invitation
 from vitviz.app.widgets.photo.colour_bar import ColorBar
-from vitviz.app.widgets.pictures.gallery import Picture, PicturesView, Spot
-from vitviz.app.work.failure import failure
+from vitviz.app.widgets.pictures.gallery import GalleryPicture, PicturesView, Spot
 from vitviz.errors import MethodError
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
     from vitviz.explain.internals.logit_parts import Split
-    from vitviz.explain.plates.plates import Shown
 
-_VIEWS = [
+Mode = Literal["similarity", "components", "norm", "split", "bias"]
+WhichTable = Literal["used", "stored", "both"]
+
+_MODES = [
     ("similarity", "similarity"),
     ("components", "colours"),
     ("norm", "length"),
     ("split", "in the logits"),
     ("bias", "by head"),
 ]
-_LOGITS = ("split", "bias")
-_PLATES = ["similarity", "prefix", "components", "norm", "split", "bias"]
+_OF_TABLES = ("similarity", "components", "norm")
+_OF_LOGITS = ("split", "bias")
+_STORED: dict[str, bool | str] = {
+    "used": False,
+    "stored": True,
+    "both": "both",
+}  # as `vitviz.plate` names them
 
 
-class PositionsPanel(Panel):
-    """What the model knows of places."""
+@dataclass(frozen=True)
+class PositionsView:
+    """What the user chose in the panel."""
+
+    mode: Mode = "similarity"
+    table: WhichTable = "used"
+    """Which table is shown where the model interpolates it to the size of its input."""
+
+
+@dataclass(frozen=True, eq=False)
+class PositionsShown(Shown):
+    """What the panel has drawn."""
+
+    mode: str
+    table: str
+    pictures: tuple[GalleryPicture, ...]
+    split: "Split | None"
+    """The numbers of the pictures, where they show logits."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What pictures of one trace depend on, beside the position that is pointed at."""
+
+    mode: str
+    colormap: str
+    table: str = "used"
+    layer: int = -1
+    head: int | None = None
+    query: Query = None
+
+
+class PositionsPanel(PlatePanel[PositionsView]):
+    """How the model knows where its patches are."""
 
     name = "positions"
+    plates = ("similarity", "prefix", "components", "norm", "split", "bias")
 
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
-        super().__init__(session, parent)
+        super().__init__(session, PositionsView, "What is shown of positions", _MODES, parent)
         self._trace: Trace | None = None  # whose tables are there
-        self._tables: compute.Tables | None = None
-        self._split: Split | None = None
-        self._asked: tuple[object, ...] | None = None
-        self._maps: list[Picture] = []
-        self.says = Quiet()
-        self.mode = Segmented("What is shown of positions", _VIEWS)
+        self._tables: compute.PositionTables | None = None
+        self._no_split: tuple[int, str] = -1, ""  # a layer, and why its logits are not split
+        self._asked: _Asked | None = None
+        self._drawn: _Asked | None = None
+        self._maps: list[GalleryPicture] = []
+        self._logits: compute.LogitPictures | None = None  # where they are drawn
         self.which = Segmented("Which table", [("used", "as used"), ("stored", "stored"), ("both", "both")])
-        self.export = tool("Save this picture as PNG")
-        self.export_all = tool("Save all pictures of this panel, of every layer, into a folder", text="all")
         self.view = PicturesView()
         self.view.setAccessibleName("Positions")
         self.view.addActions(keys)
         self.bar = ColorBar()
-        self.changed, self.legend = legend(), legend()
+        self.changed = legend()
         self._lay_out()
         self.empty = Invitation(self.view, [])
-        self.mode.chosen.connect(self._pick)
-        self.which.chosen.connect(lambda _: self.draw())
-        self.export.clicked.connect(self._save)
-        self.export_all.clicked.connect(lambda: save_plates(self, session, _PLATES))
+        self.mode.chosen.connect(lambda mode: self.choices.change(mode=mode))
+        self.which.chosen.connect(lambda table: self.choices.change(table=table))
         self.view.pointed.connect(self._point)
         self.view.clicked.connect(self._click)
-        session.trace_changed.connect(self._forget)
-        session.selection_changed.connect(self.follow)
-        session.view_changed.connect(self._change_view)
         self.tint()
         self.follow()
 
@@ -87,7 +117,7 @@ class PositionsPanel(Panel):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addLayout(row(self.says, self.export, self.export_all, wide=self.says))
+        column.addLayout(self.head())
         column.addLayout(row(self.mode))
         column.addLayout(row(self.which))
         column.addWidget(self.view, 1)
@@ -95,71 +125,72 @@ class PositionsPanel(Panel):
         column.addWidget(self.changed)
         column.addWidget(self.legend)
 
-    def tint(self) -> None:
-        """Take colours from the palette."""
-        self.export.setIcon(icons.icon("save", self.palette()))
+    def shown(self) -> PositionsShown:
+        """What is drawn now."""
+        mode, table = ("", "") if self._drawn is None else (self._drawn.mode, self._drawn.table)
+        split = None if self._logits is None else self._logits.split
+        pictures = tuple(self.view.pictures)
+        return PositionsShown(self.says.whole, self.view.dimmed, mode, table, pictures, split)
+
+    def plate(self) -> Plate | None:
+        """What is shown, as a plate."""
+        drawn = self._drawn
+        if self._trace is None or drawn is None or not self.view.pictures:
+            return None
+        # In tables the position is the one that is selected.
+        query = drawn.query if drawn.mode in _OF_LOGITS else self.session.selection.query
+        options: dict[str, Any] = {
+            "layer": drawn.layer,
+            "head": drawn.head,
+            "query": query,
+            "stored": _STORED[drawn.table],
+            "colormap": drawn.colormap,
+        }
+        return Plate(self._trace, drawn.mode, options)
 
     # From the session.
 
-    def _forget(self) -> None:
-        """Another trace: nothing of the old one is kept, even where nobody looks."""
-        self._trace = self._tables = self._split = self._asked = None
-        self.follow()
-
-    def _change_view(self, before: ViewState, now: ViewState) -> None:
-        if before.colormap != now.colormap:
-            self._asked = None
-            self.follow()
-
-    def _pick(self, _: str) -> None:
-        self._asked = None
-        self.draw()
+    def forget(self) -> None:
+        """Drop all that belongs to the trace before."""
+        self._trace = self._tables = self._asked = self._drawn = self._logits = None
+        self._no_split = -1, ""
 
     def draw(self) -> None:
         """Draw what the session asks for now."""
-        session = self.session
-        trace = session.trace
+        trace = self.session.trace
         if trace is None:
-            self._trace = self._tables = None
             self._clear(
                 "Positions", "Open a photo and a model to see how the model knows where its patches are."
             )
             return
         if trace is not self._trace:
-            self._trace, self._tables, self._split, self._asked = trace, None, None, None
+            self._trace = trace
             self.view.set_dimmed(True)
-            self.worker.submit(lambda _: compute.tables(trace), self._take_tables, self._fail)
+            self.worker.submit(lambda _: compute.tables(trace), self._take_tables, self.fail)
             return
         if self._tables is None:
             return
-        self._offer(trace, self._tables)
-        in_logits = self.mode.current in _LOGITS
-        self.view.set_walks(in_logits)
-        if in_logits:
-            self._ask_split(trace)
+        mode = self.offer(self.choices.now.mode, self._barred(trace, self._tables))
+        if mode in _OF_LOGITS:
+            self._ask_logits(trace, mode)
         else:
-            self._show_table(trace, self._tables)
+            self._show_table(trace, self._tables, mode)
 
-    def _take_tables(self, tables: compute.Tables) -> None:
+    def _take_tables(self, tables: compute.PositionTables) -> None:
         self._tables = tables
-        self.draw()
+        self.follow()
 
-    def _fail(self, problem: BaseException) -> None:
-        self.session.failed.emit(failure(problem))
-
-    def _offer(self, trace: "Trace", tables: compute.Tables) -> None:
-        """Bar the views that this model or layer has nothing for, and leave one that it has not."""
+    def _barred(self, trace: "Trace", tables: compute.PositionTables) -> dict[str, str]:
+        """The modes that this model or layer has nothing for, each with the reason."""
         layer = self.session.selection.layer
-        no_split = compute.split_reason(trace, layer)
-        barred = {key: tables.reason for key, _ in _VIEWS[:3]} if tables.reason else {}
-        if no_split:
-            barred |= dict.fromkeys(_LOGITS, no_split)
-        self.mode.set_barred(barred)
-        open_views = [key for key, _ in _VIEWS if key not in barred]
-        if self.mode.current in barred and open_views:
-            self.mode.set_current(open_views[0])
+        if self._no_split[0] != layer:
+            self._no_split = layer, compute.split_reason(trace, layer)
+        no_split = self._no_split[1]
+        of_tables = dict.fromkeys(_OF_TABLES, tables.reason) if tables.reason else {}
+        return of_tables | (dict.fromkeys(_OF_LOGITS, no_split) if no_split else {})
 
     def _clear(self, headline: str, hint: str) -> None:
+        self._asked = self._drawn = self._logits = None
         self.view.set_pictures([])
         self.view.set_dimmed(False)
         self.says.set_text("")
@@ -171,30 +202,35 @@ class PositionsPanel(Panel):
 
     # Tables.
 
-    def _show_table(self, trace: "Trace", tables: compute.Tables) -> None:
+    def _show_table(self, trace: "Trace", tables: compute.PositionTables, mode: str) -> None:
         used, stored, change = tables.used, tables.stored, tables.change
         if used is None or stored is None or change is None:
             self._clear(
                 "No table of positions", f"{tables.reason} Open a ViT or DeiT, such as demo/vit, to see one."
             )
             return
-        self.empty.hide()
-        mode, colormap = self.mode.current, self.session.view.colormap
+        colormap = self.session.view.colormap
         resized = change.stored_grid != change.used_grid
-        self.which.setVisible(resized)
-        self.changed.setVisible(resized)
-        self.changed.setText(change.sentence[0].upper() + change.sentence[1:] + ".")
-        which = self.which.current if resized else "used"
+        self.which.set_current(self.choices.now.table)
+        which = self.choices.now.table if resized else "used"
         compared = which == "both" and mode != "similarity"
-        self.legend.setText(LEGEND[mode] + (LEGEND["likeness"] if compared else ""))
         table = stored if which == "stored" else used
-        shown = {"stored": [("as stored", stored)], "both": [("as stored", stored), ("as used", used)]}
-        chosen = shown.get(which, [("as used", used)])
+        chosen = {"stored": [("as stored", stored)], "both": [("as stored", stored), ("as used", used)]}.get(
+            which, [("as used", used)]
+        )
         norms = [one.norm for _, one in chosen]
         scale = min(float(norm.min()) for norm in norms), max(float(norm.max()) for norm in norms)
-        key = (trace, mode, which)
-        if key != self._asked:
-            self._asked = key
+        asked = _Asked(mode, colormap, which)
+        if asked != self._asked:
+            self.worker.cancel()  # logits that were asked for before
+            self._asked = self._drawn = asked
+            self._logits = None
+            self.empty.hide()
+            self.view.set_walks(False)
+            self.which.setVisible(resized)
+            self.changed.setVisible(resized)
+            self.changed.setText(change.sentence[0].upper() + change.sentence[1:] + ".")
+            self.legend.setText(LEGEND[mode] + (LEGEND["likeness"] if compared else ""))
             self._maps = [
                 picture
                 for name, one in chosen
@@ -238,61 +274,42 @@ class PositionsPanel(Panel):
 
     # Logits.
 
-    def _ask_split(self, trace: "Trace") -> None:
+    def _ask_logits(self, trace: "Trace", mode: str) -> None:
         chosen = self.session.selection
-        self.which.hide()
-        self.changed.hide()
-        query: Query = chosen.query
-        if query is None and len(trace.readout.prefix) != 1:
-            query = (
-                trace.patches.rows // 2,
-                trace.patches.cols // 2,
-            )  # a mean of patches has no logits of its own
-        head, mode = chosen.head, self.mode.current
-        key = (trace, mode, query, chosen.layer, head)
-        if key == self._asked:
+        query = token_query(trace, chosen.query)
+        asked = _Asked(mode, self.session.view.colormap, layer=chosen.layer, head=chosen.head, query=query)
+        if asked == self._asked:
             return
-        self._asked = key
-        colormap = self.session.view.colormap
+        self._asked = asked
 
-        def work(_: object) -> tuple["Split", "Shown"]:
-            found = compute.split(trace, chosen.layer, query)
-            shown = head if head is not None and head < len(found.content) else None
-            return found, compute.split_plate(found, mode, shown, colormap)
+        def work(_: object) -> compute.LogitPictures:
+            return compute.logit_pictures(
+                trace, asked.layer, asked.query, asked.mode, asked.head, asked.colormap
+            )
 
-        self.worker.submit(work, lambda made: self._take_split(made, mode), self._lack_split)
+        self.worker.submit(work, lambda made: self._show_logits(asked, made), self._lack_logits)
 
-    def _lack_split(self, problem: BaseException) -> None:
+    def _lack_logits(self, problem: BaseException) -> None:
         if isinstance(problem, MethodError):
             self._clear("Not in the logits", problem.message)
         else:
-            self._fail(problem)
+            self.fail(problem)
 
-    def _take_split(self, made: tuple["Split", "Shown"], mode: str) -> None:
-        found, (plates, limit, note) = made
-        self._split = found
+    def _show_logits(self, asked: _Asked, made: compute.LogitPictures) -> None:
+        self._drawn, self._logits = asked, made
+        found = made.split
         self.empty.hide()
+        self.which.hide()
+        self.view.set_walks(True)
         self.view.set_dimmed(False)
-        rows, columns = found.shape
-        self.view.set_pictures(
-            [
-                Picture(
-                    plate.pixels, plate.caption, cells=found.shape, joint=plate.joint, aspect=columns / rows
-                )
-                for plate in plates
-            ]
-        )
-        told = prefix_keys(found, self._head(found)) if mode == "split" else ""
+        self.view.set_pictures(made.pictures)
+        told = prefix_keys(found, made.head) if asked.mode == "split" else ""
         self.changed.setText(told)
         self.changed.setVisible(bool(told))
-        show_scale(self.bar, -limit, limit, "logits", self.session.view.colormap)
-        self.legend.setText(" ".join([LEGEND["bias" if mode == "bias" else found.kind], note]).strip())
+        show_scale(self.bar, -made.limit, made.limit, "logits", asked.colormap)
+        about = LEGEND["bias" if asked.mode == "bias" else found.kind]
+        self.legend.setText(" ".join([about, made.note]).strip())
         self._read(self.view.hovered)
-
-    def _head(self, found: "Split") -> int | None:
-        """The selected head, if the layer has it; None for the mean of all."""
-        head = self.session.selection.head
-        return head if head is not None and head < len(found.content) else None
 
     # Pointing.
 
@@ -302,18 +319,19 @@ class PositionsPanel(Panel):
         if trace is None or spot.picture >= len(self.view.pictures):
             return None
         cells = self.view.pictures[spot.picture].cells
-        if self.mode.current not in _LOGITS or self._split is None:
+        if self._logits is None:
             return on_photo(cells, trace, spot.row, spot.column)
-        token = int(self._split.keys[len(self._split.prefix) + spot.row * cells[1] + spot.column])
-        layer = next(one for one in trace.layers if one.name == self._split.layer)
+        split = self._logits.split
+        token = int(split.keys[len(split.prefix) + spot.row * cells[1] + spot.column])
+        layer = next(one for one in trace.layers if one.name == split.layer)
         place = None if token < 0 else layer.layout.place(token)
         if place is None:
             return None
         grid = layer.layout.patches
-        return on_photo((grid.rows, grid.cols), trace, *place)
+        return grid.nearest_in(trace.patches, *place)
 
     def _point(self, spot: Spot | None) -> None:
-        if self.mode.current in _LOGITS:
+        if self._logits is not None:
             self._read(spot)  # the keys of one query: pointing at them must not change the query
             return
         patch = None if spot is None else self._patch_at(spot)
@@ -321,46 +339,30 @@ class PositionsPanel(Panel):
 
     def _read(self, spot: Spot | None) -> None:
         """Say the numbers of a key, and outline it in each picture beside the query itself."""
-        found, trace = self._split, self._trace
-        if found is None or trace is None:
+        made, drawn, trace = self._logits, self._drawn, self._trace
+        if made is None or drawn is None or trace is None:
             return
-        mode, head, told = self.mode.current, self._head(found), ""
+        found, head, told = made.split, made.head, ""
+        whole_split = drawn.mode == "split"
         every = range(len(self.view.pictures))
         marks = [] if found.place is None else [(Spot(one, *found.place), True) for one in every]
         if spot is not None:
-            shown = head if mode == "split" else spot.picture
-            told = key_words(trace, found, shown, (spot.row, spot.column), mode == "split")
+            shown = head if whole_split else spot.picture
+            told = key_words(trace, found, shown, (spot.row, spot.column), whole_split)
             marks += [(Spot(one, spot.row, spot.column), False) for one in every]
         self.view.set_marks(marks)
         heads = f"head {head}" if head is not None else f"mean of {len(found.content)} heads"
-        heads = heads if mode == "split" else f"{len(found.content)} heads"
+        heads = heads if whole_split else f"{len(found.content)} heads"
         whole = f"Logits of {found.subject} in {found.layer}, {heads}"
         self.says.set_text(told or whole)
         names = "; ".join(picture.caption for picture in self.view.pictures)
         self.view.setAccessibleDescription(told or f"{whole}: {names}. Arrow keys go from key to key.")
 
     def _click(self, spot: Spot) -> None:
-        if self.mode.current == "bias":
-            self.mode.set_current("split")
-            self.session.change(head=spot.picture)
-            self.draw()
+        if self._drawn is not None and self._drawn.mode == "bias":
+            view = replace(self.session.view, head=spot.picture)
+            self.session.show_view(with_panel(view, self.name, mode="split"))
             return
         patch = self._patch_at(spot)
         if patch is not None:
             self.session.pin(patch)
-
-    def _save(self) -> None:
-        trace, session = self._trace, self.session
-        if trace is None or not self.view.pictures:
-            return
-        chosen = session.selection
-        query = self._asked[2] if self.mode.current in _LOGITS and self._asked is not None else chosen.query
-        which = self.which.current if self.which.isVisible() else "used"
-        options: dict[str, Any] = {
-            "layer": chosen.layer,
-            "head": chosen.head,
-            "query": query,
-            "stored": {"stored": True, "both": "both"}.get(which, False),
-            "colormap": session.view.colormap,
-        }
-        save_plate(self, session, trace, self.mode.current, options)

@@ -1,12 +1,12 @@
-"""Position tables as pictures and sentences: pure functions of the panel of positions."""
+"""Position tables and split logits as pictures and sentences: pure functions."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vitviz.app.panels.positions.compute import Table
+from vitviz.app.panels.positions.compute import PositionTable
 from vitviz.app.ui import number_format
-from vitviz.app.widgets.pictures.gallery import Picture
+from vitviz.app.widgets.pictures.gallery import GalleryPicture
 from vitviz.render.picture_rows import colored, tiled
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ LEGEND = {
     "components": "The three directions in which embeddings differ most, as red, green and blue: positions of like "
     "colour are alike in them.",
     "likeness": " Likeness: the cosine with the stored embedding of the nearest place; the brighter, the less has changed.",
-    "norm": "How long each embedding is: a long one weighs more in its token.",
+    "norm": "The length of each embedding: a longer one has more weight in its token.",
     "bias": "What its place adds to the logit of each key, for one query, head by head on one scale: red adds, blue takes "
     "away; 1 more makes attention e = 2.7 times as strong. Grey: padding, or masked. A click shows a head's content too.",
     "relative bias": "Logits before the softmax, of one query over all keys. Content: what it looks for; position: what its "
@@ -36,11 +36,11 @@ LEGEND = {
 
 
 def maps(
-    mode: str, name: str, table: Table, scale: tuple[float, float], colormap: str, lead: bool = False
-) -> list[Picture]:
-    """A table in one of the views "similarity", "components" or "norm"; `scale` is that of norms.
+    mode: str, name: str, table: PositionTable, scale: tuple[float, float], colormap: str, lead: bool = False
+) -> list[GalleryPicture]:
+    """A table in one of the modes "similarity", "components" or "norm"; `scale` is that of norms.
 
-    `lead`: whether the grid of maps takes most of the room.
+    `lead`: whether the grid of maps takes most of the space.
     """
     if mode == "similarity":
         values = table.similarity
@@ -50,7 +50,7 @@ def maps(
         cells = values.shape[0], values.shape[1]
         aspect = pixels.shape[1] / pixels.shape[0]
         return [
-            Picture(
+            GalleryPicture(
                 pixels,
                 "every position" if lead else name,
                 cells,
@@ -66,8 +66,8 @@ def maps(
     return [_map(pixels, name)]
 
 
-def beside(table: Table, place: Patch | None, which: str = "") -> list[Picture]:
-    """Beside the grid of maps: the one of a position, or without one those of the prefix tokens."""
+def beside(table: PositionTable, place: Patch | None, which: str = "") -> list[GalleryPicture]:
+    """What lies beside the grid of maps: the map of one position, or without one those of the prefix tokens."""
     if place is not None:
         return [
             _map(colored(table.similarity[place], -1, 1), f"({place[0]}, {place[1]}) {which or 'beside all'}")
@@ -78,8 +78,8 @@ def beside(table: Table, place: Patch | None, which: str = "") -> list[Picture]:
     ]
 
 
-def changed(change: "Change", colormap: str) -> Picture:
-    """What interpolating did, place by place: how like the nearest stored embedding each one is."""
+def changed(change: "Change", colormap: str) -> GalleryPicture:
+    """What interpolation changed: for each position the cosine with the nearest stored embedding."""
     low = float(change.nearest.min())
     return _map(colored(change.nearest, low, 1.0, colormap), f"likeness {low:.2f} to 1".replace("-", "−"))
 
@@ -131,8 +131,8 @@ def key_words(trace: "Trace", found: "Split", head: int | None, spot: tuple[int,
     return told.replace("-", "−") + number_format.number(share)
 
 
-def sentence(mode: str, table: Table, place: Patch | None, prefix: int = 0) -> str:
-    """What a view shows, with the numbers of the position that is chosen. `prefix`: how many such tokens there are."""
+def sentence(mode: str, table: PositionTable, place: Patch | None, prefix: int = 0) -> str:
+    """What a mode shows, with the numbers of the chosen position. `prefix`: how many prefix tokens the model has."""
     if mode == "components":
         shares = ", ".join(f"{share:.0%}" for share in table.components.shares)
         return f"Three components as colours: {shares} of the table's variance"
@@ -140,7 +140,7 @@ def sentence(mode: str, table: Table, place: Patch | None, prefix: int = 0) -> s
         if place is not None:
             ratio = float(table.norm[place] / max(float(table.norm.mean()), 1e-12))
             return f"Position ({place[0]}, {place[1]}): length {table.norm[place]:.2f}, {ratio:.2f}× the mean"
-        return f"How long the embedding of each of {table.norm.size} positions is"
+        return f"The length of the embedding of each of {table.norm.size} positions"
     if place is None:
         others, names = table.prefix.each_other, table.prefix.names
         pairs = [
@@ -157,24 +157,16 @@ def sentence(mode: str, table: Table, place: Patch | None, prefix: int = 0) -> s
     return f"Position ({place[0]}, {place[1]}) is most like ({best[0]}, {best[1]}): cosine {values.max():.2f}"
 
 
-def on_table(cells: tuple[int, ...], trace: "Trace", patch: Patch) -> Patch:
+def on_table(cells: tuple[int, int], trace: "Trace", patch: Patch) -> Patch:
     """A patch of the photo on a table's own grid."""
-    rows, cols = trace.patches.rows, trace.patches.cols
-    return (
-        min(int((patch[0] + 0.5) * cells[0] / rows), cells[0] - 1),
-        min(int((patch[1] + 0.5) * cells[1] / cols), cells[1] - 1),
-    )
+    return trace.patches.nearest_in(trace.patches.divided(*cells), *patch)
 
 
-def on_photo(cells: tuple[int, ...], trace: "Trace", row: int, column: int) -> Patch:
+def on_photo(cells: tuple[int, int], trace: "Trace", row: int, column: int) -> Patch:
     """The patch of the photo in the middle of a cell of another grid over the same picture."""
-    rows, cols = trace.patches.rows, trace.patches.cols
-    return (
-        min(int((row + 0.5) * rows / cells[0]), rows - 1),
-        min(int((column + 0.5) * cols / cells[1]), cols - 1),
-    )
+    return trace.patches.divided(*cells).nearest_in(trace.patches, row, column)
 
 
-def _map(pixels: np.ndarray, caption: str) -> Picture:
+def _map(pixels: np.ndarray, caption: str) -> GalleryPicture:
     rows, cols = pixels.shape[:2]
-    return Picture(pixels, caption, (rows, cols), aspect=cols / rows)
+    return GalleryPicture(pixels, caption, (rows, cols), aspect=cols / rows)

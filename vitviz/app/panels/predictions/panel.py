@@ -1,5 +1,6 @@
 """What the model says the photo shows, and which class is explained."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,6 +9,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from vitviz.app.panels.base import Panel, Shown
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState
 from vitviz.app.widgets.base.title_bar import Quiet
@@ -19,17 +21,31 @@ from vitviz.app.widgets.messages.empty_state import Invitation
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
 
-MOST = 200  # matches that are listed; whoever wants others types more
+MOST = 200
+"""How many matches of a search are listed."""
 
 
-class PredictionsPanel(QWidget):
+@dataclass(frozen=True, eq=False)
+class ShownPredictions(Shown):
+    """The listed classes."""
+
+    head: str
+    """The head of a distilled model that the shares are of; "both" for any other model."""
+    classes: tuple[int, ...]
+    """The listed classes by number, from top to bottom."""
+    bars: tuple[Bar, ...]
+    """Their bars in the same order."""
+
+
+class PredictionsPanel(Panel):
     """The likeliest classes, or those that are searched for; a click makes one the target of class-specific methods."""
 
+    name = "predictions"
+
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(session, parent)
         self.addActions(keys)
-        self.session = session
-        self._of: tuple[Trace, str] | None = None  # what the shares are of
+        self._of: tuple[Trace, str] | None = None  # the trace and the head that the shares are of
         self._shares: NDArray[np.float64] = np.zeros(0)
         self._order: NDArray[np.intp] = np.zeros(0, np.intp)  # classes, likeliest first
         self._ranks: NDArray[np.intp] = np.zeros(0, np.intp)  # of each class, from 0
@@ -57,10 +73,9 @@ class PredictionsPanel(QWidget):
         self.list.picked.connect(self._pick)
         self.list.room_changed.connect(self._list)
         self.likeliest.clicked.connect(lambda: session.change(target=None))
-        session.trace_changed.connect(self._follow_trace)
-        session.view_changed.connect(self._follow_view)
+        session.trace_changed.connect(self._take_trace)
+        session.view_changed.connect(self._change_view)
         session.busy_changed.connect(self._dim)
-        self._show()
 
     def _lay_out(self) -> None:
         line, below, foot = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
@@ -84,23 +99,22 @@ class PredictionsPanel(QWidget):
 
     # From the session.
 
-    def _follow_trace(self) -> None:
-        trace = self.session.trace
+    def _take_trace(self) -> None:
+        """Forget the trace before, also while the panel is hidden."""
+        trace, self._of = self.session.trace, None
         if trace is not None and trace.model.labels != self._labels:
             self.search.clear()
-        self._show()
+        self.follow()
 
-    def _follow_view(self, before: ViewState, now: ViewState) -> None:
-        if before.class_head != now.class_head:
-            self._show()
-        elif before.target != now.target:
-            self._list()
+    def _change_view(self, before: ViewState, now: ViewState) -> None:
+        if (before.class_head, before.target) != (now.class_head, now.target):
+            self.follow()
 
     def _dim(self) -> None:
         self.list.setEnabled(self.session.busy is None)
 
-    def _show(self) -> None:
-        """Take the shares of another trace, or of another of its heads."""
+    def draw(self) -> None:
+        """Show the shares of the trace, or of one of its heads."""
         trace, view = self.session.trace, self.session.view
         distilled = trace is not None and len(trace.heads_logits) > 1
         self.heads.setVisible(distilled)
@@ -125,12 +139,12 @@ class PredictionsPanel(QWidget):
         self._list()
 
     def _have_none(self, trace: "Trace | None") -> None:
-        self._of = None
+        self._of, self._listed = None, []
         self.list.pickable = False
         self.list.rows.set_bars(())
         for widget in (self.search, self.target, self.likeliest):
             widget.setVisible(False)
-        self.says.set_text("")
+        self._caption("")
         if trace is None:
             self.empty.invite(
                 "What the model sees", "Open a photo and choose a model: its likeliest classes will be here."
@@ -139,6 +153,20 @@ class PredictionsPanel(QWidget):
             self.empty.invite(
                 "No classes", "This model has no classifier: it gives features, not classes to choose from."
             )
+
+    def _caption(self, text: str) -> None:
+        self.says.set_text(text)
+        self.list.setAccessibleDescription(text)
+
+    def shown(self) -> ShownPredictions:
+        """The listed classes, and whether those of another photo or model are awaited."""
+        return ShownPredictions(
+            caption=self.says.whole,
+            dimmed=not self.list.isEnabled(),
+            head="both" if self._of is None else self._of[1],
+            classes=tuple(self._listed),
+            bars=self.list.rows.bars,
+        )
 
     def _list(self) -> None:
         """Fill the list with the likeliest classes, or with those that are searched for."""
@@ -152,16 +180,14 @@ class PredictionsPanel(QWidget):
             self._listed = found[:MOST]
             which = f"{len(found):,} of {count:,} classes match{'es' if len(found) == 1 else ''}"
             which += f", the {MOST} likeliest are listed" if len(found) > MOST else ""
-            self.says.set_text(
-                f"{which} · likeliest first" if found else f"None of {count:,} classes matches"
-            )
+            self._caption(f"{which} · likeliest first" if found else f"None of {count:,} classes matches")
         else:
             self._listed = self._order[: min(self.list.room, count)].tolist()
             many = f"{len(self._listed)} likeliest"
             if target is not None and target not in self._listed:
-                self._listed[-1] = target  # what was chosen is always seen
+                self._listed[-1] = target  # the chosen class is always listed
                 many = f"{len(self._listed) - 1} likeliest and the chosen one"
-            self.says.set_text(f"{many} of {count:,} classes · bars from 0 to 100 %")
+            self._caption(f"{many} of {count:,} classes · bars from 0 to 100 %")
         current = self.list.currentIndex().row()
         self.list.rows.set_bars(
             [self._bar(index, bool(words), place) for place, index in enumerate(self._listed)]
@@ -171,7 +197,7 @@ class PredictionsPanel(QWidget):
         self._say_target()
 
     def matches(self, words: list[str]) -> list[int]:
-        """The classes whose label has all words, or whose number is the only word; likeliest first, that number before."""
+        """The classes whose label has all words, likeliest first; before them the class whose number is the only word."""
         plain = [word.casefold() for word in words]
         hits = [place for place, label in enumerate(self._plain) if all(word in label for word in plain)]
         found: list[int] = sorted(hits, key=self._ranks.__getitem__)
@@ -194,7 +220,7 @@ class PredictionsPanel(QWidget):
 
     @property
     def _explained(self) -> int:
-        """The class that is explained without a choice: what the model itself finds likeliest, whatever head is shown."""
+        """The class that is explained by default: the model's own likeliest one, whatever head is shown."""
         trace = self.session.trace
         assert trace is not None
         return int(np.argmax(trace.logits))

@@ -1,14 +1,17 @@
-"""Statistics of attention: a dot per head by layer, and how alike the heads of a layer are."""
+"""Statistics of attention: a dot per head by layer, and how similar the heads of a layer are."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PySide6.QtGui import QAction, QPalette, QResizeEvent, QShowEvent
+from PySide6.QtGui import QAction, QPalette, QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from vitviz.app.dialogs import files
+from vitviz.app.panels.base import Panel, Shown
+from vitviz.app.panels.statistics.folder import FolderStatistics
 from vitviz.app.panels.statistics.quantities import (
     QUANTITIES,
     Quantity,
@@ -21,49 +24,71 @@ from vitviz.app.panels.statistics.quantities import (
 )
 from vitviz.app.session import measures
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import Framing, Hover, ViewState, of_one_head
+from vitviz.app.session.view_state import Hover, ViewState, of_one_head, panel_view
 from vitviz.app.ui import theme
 from vitviz.app.widgets.base.title_bar import Quiet
 from vitviz.app.widgets.charts.scatter import NOTHING, Dots, ScatterView
-from vitviz.app.widgets.matrix.heat_table import EMPTY, Cell, CellTable, Table
+from vitviz.app.widgets.matrix.heat_table import EMPTY, Cell, HeatCells, HeatTable
 from vitviz.app.widgets.messages.empty_state import Invitation
 from vitviz.app.widgets.messages.progress_card import ProgressCard
 from vitviz.app.widgets.mosaic.layout import Target
 from vitviz.app.work.failure import failure
 from vitviz.app.work.progress import Progress
-from vitviz.app.work.worker import Worker
 from vitviz.render.colors import lookup_table
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
-    from vitviz.batch.statistics import Summary
     from vitviz.explain.measures.statistics import Statistics
-    from vitviz.models.model import Model
 
 _ARROWS = ("up", "down", "left", "right")
 
 
-class StatisticsPanel(QWidget):
-    """Pointing at a dot previews the head on the photo, a click selects it; over the photo at hand or a folder."""
+@dataclass(frozen=True)
+class StatisticsView:
+    """What is chosen in the panel."""
+
+    quantity: str = "distance"
+    """The key of a `Quantity`; a model that does not have it shows the first one."""
+
+
+@dataclass(frozen=True, eq=False)
+class ShownStatistics(Shown):
+    """The dots of all heads and the table of one layer's heads."""
+
+    quantity: str
+    """The key of the `Quantity` that is drawn."""
+    dots: Dots
+    layer: int
+    """The layer whose heads are compared; -1 where none are."""
+    similarity: HeatCells
+    """Heads × heads."""
+    photos: int
+    """The number of photos of a folder that the values are means over; 0 for the values of the photo that is open."""
+    note: str
+    """The sentence about these photos below the table."""
+
+
+class StatisticsPanel(Panel):
+    """Pointing at a dot previews the head on the photo, a click selects it. Values are of the photo or of a folder."""
+
+    name = "statistics"
 
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.session = session
-        self._worker = Worker("statistics", self, behind=True)
-        self._folder_worker = Worker("folder", self, behind=True)
-        self._of: Trace | None = None
+        super().__init__(session, parent)
+        self._of: Trace | None = None  # the trace whose numbers are shown or awaited
         self._found: Statistics | None = None
-        self._summary: Summary | None = None
-        self._folder = ""
-        self._basis: tuple[Model, Framing] | None = None  # what the folder's numbers are of
+        self._quantities: tuple[Quantity, ...] = ()
+        self._drawn: tuple[Statistics, Quantity] | None = None  # what the dots are of
+        self._compared: tuple[Statistics, int] | None = None  # what the table is of
+        self.folder = FolderStatistics(session.jobs, self)
         self.says = Quiet()
         self.quantity = QComboBox()
         self.quantity.setAccessibleName("What the dots show")
         self.plot = ScatterView()
         self.plot.setAccessibleName("Statistics, one dot per head")
         self.alike = Quiet()
-        self.matrix = CellTable()
-        self.matrix.setAccessibleName("How alike heads are, heads by heads")
+        self.matrix = HeatTable()
+        self.matrix.setAccessibleName("Similarity of heads, heads by heads")
         self.empty = Invitation(self.plot, [])
         self.card = ProgressCard(self.plot)
         self.note = QLabel()
@@ -80,22 +105,24 @@ class StatisticsPanel(QWidget):
             view.addActions([key for key in keys if key.objectName() not in _ARROWS])
         self._lay_out()
         self._offer(())
-        self.quantity.currentIndexChanged.connect(lambda _: self._draw())
+        self._offer_buttons()
+        self.quantity.currentIndexChanged.connect(self._choose)
         self.plot.pointed.connect(self._point)
         self.plot.clicked.connect(self._click)
         self.matrix.pointed.connect(self._point_pair)
         self.matrix.clicked.connect(self._click_pair)
         self.over.clicked.connect(self._ask_folder)
-        self.back.clicked.connect(self._forget_folder)
+        self.back.clicked.connect(self.folder.forget)
         self.export.clicked.connect(self._ask_export)
-        self.card.cancelled.connect(self._stop_folder)
-        session.trace_changed.connect(self._follow)
-        session.model_changed.connect(self._follow)
+        self.card.cancelled.connect(self.folder.cancel)
+        self.folder.changed.connect(self.follow)
+        self.folder.progressed.connect(self._show_progress)
+        session.trace_changed.connect(self._take_trace)
+        session.model_changed.connect(self._take_trace)
         session.view_changed.connect(self._change_view)
         session.hover_changed.connect(self._preview)
         session.busy_changed.connect(self._dim)
         self.matrix.set_colors(lookup_table(session.view.colormap))
-        self._follow()
 
     def _lay_out(self) -> None:
         choice, buttons, actions = QHBoxLayout(), QHBoxLayout(), QVBoxLayout()
@@ -129,17 +156,12 @@ class StatisticsPanel(QWidget):
         column.addLayout(self._halves, 1)
 
     def end(self) -> None:
-        """Stop all work and end the threads."""
-        self._worker.close()
-        self._folder_worker.close()
-
-    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
-        """Catch up with what changed while nobody looked."""
-        super().showEvent(event)
-        self._follow()
+        """Stop all work and end the thread."""
+        self.folder.cancel()
+        super().end()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """The two pictures side by side where there is room, else one below the other; what can be done fills the rest."""
+        """Put the chart and the table side by side where there is room, else one below the other."""
         super().resizeEvent(event)
         wide = event.size().width() > 1.25 * event.size().height()
         aside, below = QBoxLayout.Direction.LeftToRight, QBoxLayout.Direction.TopToBottom
@@ -148,40 +170,39 @@ class StatisticsPanel(QWidget):
 
     # From the session.
 
-    def _follow(self) -> None:
+    def _take_trace(self) -> None:
         session, trace = self.session, self.session.trace
-        if self._basis is not None and self._basis != (session.model, session.framing):
-            self._stop_folder()
-            self._summary = self._basis = None  # by the model itself: another one may have its name
-            self._wipe()
-            self._draw()
+        self.folder.keep_for(None if trace is None else session.model, session.framing)
+        if trace is None or (not self.isVisible() and trace is not self._of):
+            # A hidden panel must not keep the memory of a trace that is not shown any more.
+            self.worker.cancel()
+            self._of = self._found = None
+        self.follow()
+
+    def draw(self) -> None:
+        """Show the numbers of a folder or of the trace; these are computed first where they are not known yet."""
+        trace = self.session.trace
         if trace is None:
-            self._worker.cancel()
-            self._stop_folder()
-            self._of = self._found = self._summary = self._basis = None
             self._clear(
                 "Every head in numbers",
                 "Open a photo and choose a model: how far each head looks, and how evenly.",
             )
-        elif not self.isVisible():
-            if trace is not self._of:
-                self._worker.cancel()
-                self._of = self._found = None  # an old trace is not kept for nobody
-        elif trace is not self._of:
+            return
+        if trace is not self._of:
             heads = [layer.heads for layer in trace.layers]
             if self._found is not None and heads != [layer.heads for layer in self._found.layers]:
-                self._found = None  # heads that are not there cannot be pointed at
-                self._wipe()
+                self._found = None  # the pointer must not find heads that this model does not have
             self._of = trace
-            self._worker.submit(lambda ticket: measures.statistics_of(trace, ticket), self._take, self._fail)
-            self._dim()
+            self.worker.submit(lambda ticket: measures.statistics_of(trace, ticket), self._take, self._fail)
+        self._dim()
+        self._fill()
+        self._preview()
 
     def _take(self, found: "Statistics") -> None:
         self._found = found
         self.empty.hide()
-        self._offer(max((layer.prefix_names for layer in found.layers), key=len))
         self._dim()
-        self._draw()
+        self._fill()
 
     def _fail(self, problem: BaseException) -> None:
         self._found = None
@@ -190,17 +211,18 @@ class StatisticsPanel(QWidget):
 
     def _clear(self, headline: str, hint: str) -> None:
         self._wipe()
+        self._offer_buttons()
         self.empty.invite(headline, hint)
 
     def _wipe(self) -> None:
+        self._drawn = self._compared = None
         self.plot.set_dots(NOTHING)
         self.matrix.set_table(EMPTY)
         for line in (self.says, self.alike):
             line.set_text("")
-        self._offer_buttons()
 
     def _offer(self, prefix: tuple[str, ...]) -> None:
-        """The quantities that this model has."""
+        """Offer the quantities that this model has, and set the control to the one that is drawn."""
         offered = list(QUANTITIES)
         if len(prefix) > 1:
             offered.append(share_of("prefix", "all prefix tokens"))
@@ -209,89 +231,129 @@ class StatisticsPanel(QWidget):
             np.nan_to_num(layer.padding).any() for layer in self._found.layers
         ):
             offered.append(share_of("padding", "padding"))
-        if [one.key + one.name for one in offered] == [one.key + one.name for one in self._offered()]:
-            return
-        before = self.quantity.currentData()
         self.quantity.blockSignals(True)
-        self.quantity.clear()
-        for one in offered:
-            self.quantity.addItem(one.name, one)
-        keys = [one.key for one in offered]
-        self.quantity.setCurrentIndex(keys.index(before.key) if before and before.key in keys else 0)
+        if tuple(offered) != self._quantities:
+            self._quantities = tuple(offered)
+            self.quantity.clear()
+            self.quantity.addItems([one.name for one in offered])
+        self.quantity.setCurrentIndex(self._quantities.index(self._quantity))
         self.quantity.blockSignals(False)
 
-    def _offered(self) -> list[Quantity]:
-        return [self.quantity.itemData(index) for index in range(self.quantity.count())]
+    @property
+    def _quantity(self) -> Quantity:
+        """The chosen quantity, or the first one where the model does not have it."""
+        chosen = panel_view(self.session.view, self.name, StatisticsView).quantity
+        return next((one for one in self._quantities if one.key == chosen), self._quantities[0])
 
     def _dim(self) -> None:
-        dimmed = self._worker.busy or self.session.busy is not None
+        dimmed = self.worker.busy or self.session.busy is not None
         self.plot.set_dimmed(dimmed)
         self.matrix.set_dimmed(dimmed)
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
         if before.colormap != now.colormap:
             self.matrix.set_colors(lookup_table(now.colormap))
-        if before.layer != now.layer:
-            self._draw_matrix()
-        self._mark()
+        chosen = before.layer, before.panels.get(self.name)
+        if not self.isVisible() or chosen != (now.layer, now.panels.get(self.name)):
+            self.follow()
+        else:
+            self._mark()
 
     def _preview(self) -> None:
+        if not self.isVisible():
+            return
         tile = self.session.hover.tile
         self.plot.set_preview(None if tile is None else Target(*tile))
 
     # Drawing.
 
     @property
-    def _shown(self) -> "Statistics | None":
-        return self._found if self._summary is None else self._summary.mean
+    def _numbers(self) -> "Statistics | None":
+        """The numbers of the folder where there are some, else those of the photo."""
+        summary = self.folder.summary
+        return self._found if summary is None else summary.mean
 
-    def _draw(self) -> None:
-        shown = self._shown
+    def _fill(self) -> None:
+        """Draw the numbers that are known; what is drawn already is not drawn again."""
+        numbers = self._numbers
         self._offer_buttons()
-        if shown is None:
+        if numbers is None:
+            self._wipe()
             return
-        asked: Quantity = self.quantity.currentData()
-        spread = None if self._summary is None else self._summary.deviation
+        if self._found is not None:
+            self._offer(max((layer.prefix_names for layer in self._found.layers), key=len))
+        if self._drawn != (numbers, self._quantity):
+            self._drawn = numbers, self._quantity
+            self._draw_dots(numbers, self._quantity)
+            self._say(None)
+        layer = self.session.view.layer
+        if self._compared != (numbers, layer) and 0 <= layer < len(numbers.layers):
+            self._compared = numbers, layer
+            self._draw_matrix(numbers, layer)
+            self._say_alike(None)
+        self._mark()
+
+    def _draw_dots(self, numbers: "Statistics", asked: Quantity) -> None:
+        summary = self.folder.summary
+        spread = None if summary is None else summary.deviation
         self.plot.set_dots(
             Dots(
-                tuple(values_of(layer, asked.key) for layer in shown.layers),
+                tuple(values_of(layer, asked.key) for layer in numbers.layers),
                 asked.axis,
                 None if spread is None else tuple(values_of(layer, asked.key) for layer in spread.layers),
-                tuple(even_of(layer, asked.key) for layer in shown.layers),
+                tuple(even_of(layer, asked.key) for layer in numbers.layers),
                 highest=1.0 if asked.key == "entropy" else None,
             )
         )
-        self._draw_matrix()
-        self._mark()
-        self._say(None)
 
-    def _draw_matrix(self) -> None:
-        shown, layer = self._shown, self.session.view.layer
-        if shown is None or not 0 <= layer < len(shown.layers):
-            return
-        one = shown.layers[layer]
+    def _draw_matrix(self, numbers: "Statistics", layer: int) -> None:
+        one = numbers.layers[layer]
         names = tuple(str(head) for head in range(one.heads))
         words = tuple(tuple(f"{value:.2f}" for value in row) for row in one.similarity.tolist())
-        self.matrix.set_table(Table(np.clip(one.similarity, 0, 1), names, names, square=True, words=words))
-        self._say_alike(None)
+        self.matrix.set_table(
+            HeatCells(np.clip(one.similarity, 0, 1), names, names, square=True, words=words)
+        )
 
     def _mark(self) -> None:
         view = self.session.view
-        self.plot.set_selected(None if self._shown is None else Target(view.layer, view.head))
+        self.plot.set_selected(None if self._drawn is None else Target(view.layer, view.head))
         self.matrix.set_selected(rows=() if view.head is None else (view.head,))
 
     def _offer_buttons(self) -> None:
-        self.back.setVisible(self._summary is not None)
+        summary = self.folder.summary
+        self.back.setVisible(summary is not None)
         for button in (self.over, self.export):
-            button.setEnabled(self._shown is not None)
-        summary = self._summary
+            button.setEnabled(self._numbers is not None)
         if summary is None:
             self._note("")
             return
         photos = f"{summary.count} photo" + ("s" if summary.count != 1 else "")
         skipped = ", ".join(name for name, _ in summary.skipped)
         unread = f" · cannot be read: {skipped}" if skipped else ""
-        self._note(f"Mean over {photos} of the folder {self._folder}, lines: ± standard deviation{unread}")
+        self._note(
+            f"Mean over {photos} of the folder {self.folder.folder}, lines: ± standard deviation{unread}"
+        )
+
+    def _show_progress(self, news: Progress | None) -> None:
+        if news is None:
+            self.card.hide()
+        else:
+            self.card.show_progress(news.text, news.done)
+
+    def shown(self) -> ShownStatistics:
+        """The dots and the table as they are drawn."""
+        summary = self.folder.summary
+        of_folder = summary is not None and self._drawn is not None and self._drawn[0] is summary.mean
+        return ShownStatistics(
+            caption=self.says.whole,
+            dimmed=self.plot.dimmed,
+            quantity="" if self._drawn is None else self._drawn[1].key,
+            dots=self.plot.dots,
+            layer=-1 if self._compared is None else self._compared[1],
+            similarity=self.matrix.table,
+            photos=summary.count if summary is not None and of_folder else 0,
+            note=self.note.text(),
+        )
 
     # Words.
 
@@ -300,33 +362,33 @@ class StatisticsPanel(QWidget):
         self.note.setVisible(bool(text))
 
     def _say(self, target: Target | None) -> None:
-        shown = self._shown
-        if shown is None:
+        if self._drawn is None:
             return
-        asked: Quantity = self.quantity.currentData()
+        numbers, asked = self._drawn
+        summary = self.folder.summary
         text = f"A dot per head: {asked.meaning}"
         if target is not None and target.head is not None:
-            layer = shown.layers[target.layer]
+            layer = numbers.layers[target.layer]
             value = float(values_of(layer, asked.key)[target.head])
             text = f"Layer {target.layer}, head {target.head}: {reading(asked, layer, value)}"
-            if self._summary is not None:
-                more = float(values_of(self._summary.deviation.layers[target.layer], asked.key)[target.head])
+            if summary is not None:
+                more = float(values_of(summary.deviation.layers[target.layer], asked.key)[target.head])
                 text += "" if math.isnan(more) else f", ± {number(asked, more)} between photos"
         elif target is not None:
-            values = values_of(shown.layers[target.layer], asked.key)
+            values = values_of(numbers.layers[target.layer], asked.key)
             if not np.isnan(values).all():
-                words = reading(asked, shown.layers[target.layer], float(np.nanmean(values)))
+                words = reading(asked, numbers.layers[target.layer], float(np.nanmean(values)))
                 text = f"Layer {target.layer}, mean of {len(values)} heads: {words}"
         self.says.set_text(text)
         self.plot.setAccessibleDescription(text)
 
     def _say_alike(self, pair: tuple[int, int] | None) -> None:
-        layer, shown = self.session.view.layer, self._shown
-        if shown is None:
+        if self._compared is None:
             return
-        text = f"Layer {layer}: how alike its heads are, cosine of their rows · 0 to 1"
+        numbers, layer = self._compared
+        text = f"Layer {layer}: similarity of its heads, cosine of their rows · 0 to 1"
         if pair is not None:
-            text = f"Layer {layer}, {alike(shown.layers[layer], pair)}"
+            text = f"Layer {layer}, {alike(numbers.layers[layer], pair)}"
         self.alike.set_text(text)
         self.matrix.setAccessibleDescription(text)
 
@@ -335,6 +397,10 @@ class StatisticsPanel(QWidget):
     def _point(self, target: Target | None) -> None:
         self.session.point(Hover() if target is None else Hover(tile=(target.layer, target.head)))
         self._say(target)
+
+    def _choose(self, place: int) -> None:
+        if 0 <= place < len(self._quantities):
+            self.session.change_panel(self.name, quantity=self._quantities[place].key)
 
     def _click(self, target: Target) -> None:
         method = self.session.view.method
@@ -362,38 +428,11 @@ class StatisticsPanel(QWidget):
     def over_folder(self, folder: Path) -> None:
         """Compute mean and standard deviation over the photos of a folder, and show them."""
         session = self.session
-        model, framing = session.model, session.framing
-        if model is None:
-            return
-
-        def take(summary: "Summary") -> None:
-            self.card.hide()
-            self._summary, self._folder = summary, folder.name
-            self._draw()
-
-        def fail(problem: BaseException) -> None:
-            self.card.hide()
-            session.failed.emit(failure(problem))
-
-        def hear(news: Progress) -> None:
-            self.card.show_progress(news.text, news.done)
-
-        self._basis = model, framing
-        self.card.show_progress(f"Statistics over {folder.name}", None)
-        self._folder_worker.submit(
-            lambda ticket: measures.over_folder(model, folder, framing, ticket), take, fail, hear
-        )
-
-    def _stop_folder(self) -> None:
-        self._folder_worker.cancel()
-        self.card.hide()
-
-    def _forget_folder(self) -> None:
-        self._summary = None
-        self._draw()
+        if session.model is not None:
+            self.folder.start(session.model, session.framing, folder)
 
     def _ask_export(self) -> None:
-        shown = self._summary or self._found
+        shown = self.folder.summary or self._found
         if shown is None:
             return
         name = "" if self._found is None else f"{self._found.model_name} statistics.csv"
@@ -403,7 +442,7 @@ class StatisticsPanel(QWidget):
 
     def save(self, path: Path) -> None:
         """Write what is shown as a table."""
-        shown = self._summary or self._found
+        shown = self.folder.summary or self._found
         if shown is not None:
             self.session.save(
                 lambda: shown.save(path),

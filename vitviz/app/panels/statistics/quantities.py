@@ -1,4 +1,4 @@
-"""What the statistics panel can show of each head, in words and numbers: pure, and without torch."""
+"""The quantities that the statistics panel can show of each head, as numbers and in words."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Quantity:
-    """What the dots' height can be."""
+    """A quantity of a head."""
 
     key: str
     name: str
@@ -42,11 +42,11 @@ QUANTITIES = (
         "0 is all on one token, 1 is even over all it may see",
     ),
 )
-"""Those that every model has."""
+"""The quantities that every model has."""
 
 
 def reading(asked: Quantity, layer: "LayerStatistics", value: float) -> str:
-    """A value with its unit and what it compares to."""
+    """A value with its unit, compared with that of even attention."""
     if math.isnan(value):
         return "no patch attends here, or weights are no shares"
     even = even_of(layer, asked.key)
@@ -69,7 +69,7 @@ def share_of(key: str, of: str) -> Quantity:
 
 
 def values_of(layer: "LayerStatistics", key: str) -> NDArray[np.float64]:
-    """Per head what is asked for."""
+    """The quantity of each head of a layer; NaN for a prefix token that the layer lacks."""
     if key == "prefix":
         total: NDArray[np.float64] = layer.prefix.sum(0)
         return total
@@ -81,7 +81,7 @@ def values_of(layer: "LayerStatistics", key: str) -> NDArray[np.float64]:
 
 
 def even_of(layer: "LayerStatistics", key: str) -> float:
-    """What even attention would give; NaN where that is not one number."""
+    """The quantity for even attention; NaN where it is not the same for all queries."""
     if key == "distance":
         return float(layer.uniform_distance)
     if key == "distance_unnormalised":
@@ -94,12 +94,12 @@ def even_of(layer: "LayerStatistics", key: str) -> float:
 
 
 def number(asked: Quantity, value: float) -> str:
-    """A value alone, with its unit."""
+    """A value with its unit."""
     return f"{value:.1f} px" if asked.key.startswith("distance") else number_format.number(value)
 
 
 def alike(layer: "LayerStatistics", pair: tuple[int, int]) -> str:
-    """How alike two heads of a layer are, beside the mean of all pairs."""
+    """How similar two heads of a layer are, compared with the mean of all pairs."""
     others = layer.similarity[~np.eye(layer.heads, dtype=bool)]
     compared = f", layer's mean {others.mean():.2f}" if others.size else ""
     return f"heads {pair[0]} and {pair[1]}: cosine {float(layer.similarity[pair]):.2f}{compared}"

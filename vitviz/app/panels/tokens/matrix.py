@@ -1,4 +1,4 @@
-"""What the panel of tokens shows: one head's matrix, which token is which row, and the way between tokens and queries."""
+"""The matrix of one head, the token of each row and column, and the conversion between tokens and queries."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitviz.app.session.view_state import Patch, Query, Selection, patches_in
+from vitviz.app.session.view_state import Query, Selection, patches_in
 from vitviz.app.ui import number_format
 from vitviz.app.work.worker import Stopped, Ticket
 from vitviz.render.colors import is_signed, to_index, to_unit, value_range
@@ -14,7 +14,7 @@ from vitviz.render.colors import is_signed, to_index, to_unit, value_range
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
 
-    # Only named here: the module imports torch.
+    # For type checking only: the module imports torch.
     from vitviz.explain.internals.matrix import PrefixShare
 
 PADDING = -1
@@ -35,7 +35,7 @@ class Asked:
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """A matrix with what its rows and columns are."""
+    """A matrix and the tokens of its rows and columns."""
 
     asked: Asked
     values: NDArray[np.float32]
@@ -45,17 +45,17 @@ class Matrix:
     first: tuple[int, int]
     """How many rows and columns at the beginning are prefix tokens (or the pool)."""
     names: tuple[str, ...]
-    """Of those rows."""
+    """The names of these rows."""
     ticks: tuple[tuple[int, str], ...]
     """The first column of each row of patches, with its number."""
     shares: "list[PrefixShare]"
     uniform: float | None
-    """What each key would get if all got the same; None where weights are no shares."""
+    """The weight of each key if all had the same; None where a row's weights do not sum to 1."""
 
 
 @dataclass(frozen=True, eq=False)
-class Drawing:
-    """A matrix in places of the colour table, and the scale they lie on."""
+class MatrixPicture:
+    """A matrix as indices of the colour table, and the scale of these."""
 
     matrix: Matrix
     cells: NDArray[np.uint8]
@@ -66,20 +66,23 @@ class Drawing:
 
 
 def asked(trace: "Trace", chosen: Selection, window: int | None) -> Asked:
-    """The matrix of what is selected; `window` None is the query's own (the first where the query is spread over many)."""
+    """The matrix of what is selected. `window` None, or one that the layer lacks, is the query's own.
+
+    Where the query lies in several windows it is the first one's.
+    """
     layer = trace.layers[chosen.layer]
     fusion = chosen.fusion if chosen.head is None else "mean"
     windows = layer.layout.windows
     if windows is None:
         return Asked(chosen.layer, chosen.head, fusion, None)
-    if window is None or window >= len(windows.index):
+    if window is None or not 0 <= window < len(windows.index):
         patches = patches_in(chosen.query)
         window = windows.slot(trace.token(layer, *patches[0]))[0] if patches else 0
     return Asked(chosen.layer, chosen.head, fusion, window)
 
 
 def make(trace: "Trace", wanted: Asked, ticket: Ticket) -> Matrix:
-    """Compute a matrix; in the thread."""
+    """Compute a matrix. Raises MethodError where it is too large, DeviceMemoryError, and Stopped."""
     from vitviz.explain.internals.matrix import matrix, prefix_shares
     from vitviz.models.devices import memory_guard
 
@@ -117,20 +120,20 @@ def make(trace: "Trace", wanted: Asked, ticket: Ticket) -> Matrix:
     )
 
 
-def draw(matrix: Matrix, log: bool) -> Drawing:
-    """Values to places in the colour table: from 0, or with `log` over the decades below the maximum that weights reach.
+def draw(matrix: Matrix, log: bool) -> MatrixPicture:
+    """Values as indices of the colour table: linear from 0, or with `log` from the least weight, four decades at most.
 
-    Weights on both sides of zero have no logarithms.
+    Weights of both signs are drawn on a linear scale.
     """
     low, high = value_range(matrix.values)
     signed = is_signed(low, high)
     if not signed:
         low, high = value_range(matrix.values, (0.0, high) if high > 0 else None, log)
-        if log and high > 0:  # no more decades than there are
+        if log and high > 0:  # from the least weight on
             low = max(low, float(matrix.values[matrix.values > 0].min()))
             low = low if low < high else 0.0
     log = log and not signed and low > 0
-    return Drawing(matrix, to_index(to_unit(matrix.values, low, high, log)), low, high, log, signed)
+    return MatrixPicture(matrix, to_index(to_unit(matrix.values, low, high, log)), low, high, log, signed)
 
 
 def _uniform(shares: bool, values: NDArray[np.float32]) -> float | None:
@@ -162,20 +165,12 @@ def _tokens(trace: "Trace", matrix: Matrix, query: Query) -> set[int]:
 
 
 def query_of(trace: "Trace", matrix: Matrix, token: int) -> Query:
-    """A token as a query: a prefix token's name or a patch of the finest grid in it; None for what cannot be asked for."""
+    """A token as a query: a prefix token's name, or a patch of the finest grid in it; None for padding and the pool."""
     layout = trace.layers[matrix.asked.layer].layout
     if token < 0:
         return None
     place = layout.place(token)
-    return layout.prefix[token] if place is None else _finest(trace, matrix, place)
-
-
-def _finest(trace: "Trace", matrix: Matrix, cell: Patch) -> Patch | None:
-    grid = trace.layers[matrix.asked.layer].layout.patches
-    if grid == trace.patches:
-        return cell
-    left, top, right, bottom = grid.box(*cell)
-    return trace.patches.at((left + right) / 2, (top + bottom) / 2)
+    return layout.prefix[token] if place is None else layout.patches.cell_in(trace.patches, *place)
 
 
 def name_of(trace: "Trace", matrix: Matrix, token: int) -> str:
@@ -194,11 +189,11 @@ def name_of(trace: "Trace", matrix: Matrix, token: int) -> str:
 
 
 def weight(trace: "Trace", matrix: Matrix, row: int, column: int) -> str:
-    """One weight with what it compares to, and the weight the other way round."""
+    """One weight compared with the even weight, and the weight in the other direction."""
     first, second = name_of(trace, matrix, matrix.rows[row]), name_of(trace, matrix, matrix.columns[column])
     grid = first[: first.find("(")]
     if grid.startswith("token of"):
-        second = second.removeprefix(grid)  # said once: there is little room
+        second = second.removeprefix(grid)  # the grid is named once: there is little room
     said = f"{first} → {second}: {number_format.compared(float(matrix.values[row, column]), matrix.uniform)}"
     if row == column or matrix.rows != matrix.columns:
         return said

@@ -1,21 +1,21 @@
-"""The whole attention of the chosen layer and head: every token to every token."""
+"""The whole attention matrix of the chosen layer and head: every token to every token."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Panel
+from vitviz.app.panels.base import Panel, Shown
 from vitviz.app.panels.tokens import matrix
-from vitviz.app.panels.tokens.matrix import Asked, Drawing
+from vitviz.app.panels.tokens.matrix import Asked, MatrixPicture
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import Hover, ViewState, selection
+from vitviz.app.session.view_state import Hover, ViewState, panel_view, selection
 from vitviz.app.ui import icons, number_format, theme
 from vitviz.app.widgets.base.title_bar import ElidedLabel, Quiet
 from vitviz.app.widgets.controls.segmented import Segmented
-from vitviz.app.widgets.matrix.number_table import Figures, Row
+from vitviz.app.widgets.matrix.number_table import NumberRow, NumberTable
 from vitviz.app.widgets.matrix.view import MatrixView
 from vitviz.app.widgets.messages.empty_state import Invitation
 from vitviz.app.widgets.photo.colour_bar import ColorBar
@@ -27,33 +27,55 @@ if TYPE_CHECKING:
     from vitviz.explain.internals.matrix import PrefixShare
 
 _REST = 60  # milliseconds that the pointer rests on a head before its matrix is computed
-_PATIENCE = 120  # milliseconds; what comes sooner should not flicker
+_PATIENCE = 120  # milliseconds before the old matrix is dimmed, so that quick answers do not flicker
 _KEPT_BYTES = 96 << 20
 _TALL = 540  # pixels of the panel from which there is room for a line per prefix token
-_HINT = "Point at a cell to see its weight; a click picks the query"
+_HINT = "Point at a cell to see its weight; click it to select its query"
+
+
+@dataclass(frozen=True)
+class TokensView:
+    """What is chosen in the panel."""
+
+    log: bool = True
+    """Whether the colours are on a logarithmic scale."""
+    window: int | None = None
+    """The window whose matrix is shown, in layers that have windows; None, or one that a layer lacks: the query's own."""
+
+
+@dataclass(frozen=True, eq=False)
+class ShownTokens(Shown):
+    """The matrix that is drawn."""
+
+    picture: MatrixPicture | None
+    """The weights with their rows and columns, and the colours; None where nothing is drawn."""
+    selected: tuple[int | None, int | None]
+    """The row and the column of the query."""
+    marked: tuple[int | None, int | None]
+    """The row and the column of the patch that is pointed at in another view."""
+    weight: str
+    """The sentence about one weight."""
 
 
 class TokensPanel(Panel):
-    """Queries are rows, keys are columns; prefix tokens are drawn large, as they are few and matter most."""
+    """Queries are rows, keys are columns; prefix tokens are drawn larger, as they are few and get much attention."""
 
     name = "tokens"
 
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
         self._wanted: tuple[Asked, bool] | None = None
-        self._shown: Drawing | None = None
-        self._kept: dict[tuple[Asked, bool], Drawing] = {}
-        self._problem = ""
-        self._window: int | None = None  # None: the query's own
+        self._shown: MatrixPicture | None = None
+        self._kept: dict[tuple[Asked, bool], MatrixPicture] = {}
         self._rest = QTimer(self, interval=_REST, singleShot=True)
         self._rest.timeout.connect(self._compute)
         self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)
         self._patience.timeout.connect(self._dim)
         self.says = Quiet()
-        self.window_ = QComboBox()
-        self.window_.setAccessibleName("Window of the layer")
-        self.window_.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
-        self.window_.setToolTip("Which window's matrix is shown")
+        self.windows = QComboBox()
+        self.windows.setAccessibleName("Window of the layer")
+        self.windows.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.windows.setToolTip("Which window's matrix is shown")
         self.scale = Segmented("Scale of the matrix", [("log", "log"), ("linear", "linear")])
         self.bar = ColorBar()
         self.out = _button("−", "Show more of the matrix (wheel)")
@@ -64,19 +86,19 @@ class TokensPanel(Panel):
         self.view.addActions(keys)
         self.reading = ElidedLabel()
         self.reading.setFont(theme.body())
-        self.figures = Figures(("receives on average", "keeps", "to patches", "to other prefix"))
+        self.numbers = NumberTable(("receives on average", "keeps", "to patches", "to other prefix"))
         self.empty = Invitation(self.view, [])
         self._lay_out()
         self.tint()
-        self.scale.chosen.connect(lambda key: session.change(matrix_log=key == "log"))
-        self.window_.activated.connect(self._choose_window)
+        self.scale.chosen.connect(lambda key: session.change_panel(self.name, log=key == "log"))
+        self.windows.activated.connect(self._choose_window)
         self.into.clicked.connect(lambda: self.view.zoom(1.5))
         self.out.clicked.connect(lambda: self.view.zoom(1 / 1.5))
         self.whole.clicked.connect(self.view.fit)
         self.view.zoom_changed.connect(self._say)
         self.view.pointed.connect(self._point)
         self.view.clicked.connect(self._click)
-        self.figures.picked.connect(self._pick)
+        self.numbers.picked.connect(self._pick)
         session.trace_changed.connect(self._take_trace)
         session.selection_changed.connect(self.follow)
         session.view_changed.connect(self._change_view)
@@ -97,7 +119,7 @@ class TokensPanel(Panel):
         head.setContentsMargins(12, 0, 12, 0)
         head.setSpacing(8)
         head.addWidget(self.says, 1)
-        head.addWidget(self.window_)
+        head.addWidget(self.windows)
         foot.setContentsMargins(12, 4, 12, 8)
         foot.addWidget(self.reading)
         column = QVBoxLayout(self)
@@ -107,12 +129,12 @@ class TokensPanel(Panel):
         column.addLayout(line)
         column.addWidget(self.view, 1)
         column.addLayout(foot)
-        column.addWidget(self.figures)
+        column.addWidget(self.numbers)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """More or fewer prefix tokens have a line of their own."""
+        """Show a line per prefix token where there is room, else their mean."""
         super().resizeEvent(event)
-        self._show_figures()
+        self._show_numbers()
 
     def tint(self) -> None:
         """Take colours from the palette."""
@@ -122,13 +144,13 @@ class TokensPanel(Panel):
 
     def _take_trace(self) -> None:
         self.worker.cancel()
-        self._kept, self._shown, self._wanted, self._problem, self._window = {}, None, None, "", None
+        self._kept, self._shown, self._wanted = {}, None, None
         there = self.session.trace is not None
         for widget in (self.scale, self.bar, self.out, self.into, self.whole, self.reading):
             widget.setVisible(there)
         if not there:
-            self.window_.hide()
-            self.figures.hide()
+            self.windows.hide()
+            self.numbers.hide()
             self.says.set_text("")
             self.view.set_cells(None)
             self.empty.invite(
@@ -138,12 +160,14 @@ class TokensPanel(Panel):
         self.follow()
 
     def draw(self) -> None:
-        """Ask for the matrix of what is selected; its drawing comes from the thread, or from those that are kept."""
+        """Show the matrix of what is selected, from those that are kept or computed in the thread."""
         session = self.session
         trace = session.trace
         if trace is None:
             return
-        wanted = matrix.asked(trace, session.selection, self._window), session.view.matrix_log
+        chosen = self._chosen
+        self.scale.set_current("log" if chosen.log else "linear")
+        wanted = matrix.asked(trace, session.selection, chosen.window), chosen.log
         if wanted != self._wanted:
             self._wanted = wanted
             self.worker.cancel()
@@ -157,20 +181,29 @@ class TokensPanel(Panel):
                 self._compute()
         self._mark()
 
+    @property
+    def _chosen(self) -> TokensView:
+        return panel_view(self.session.view, self.name, TokensView)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a matrix is being computed, or will be once the pointer rests."""
+        return super().busy or self._rest.isActive()
+
     def _compute(self) -> None:
         trace, wanted = self.session.trace, self._wanted
         if trace is None or wanted is None:
             return
         known = next((drawn.matrix for drawn in self._kept.values() if drawn.matrix.asked == wanted[0]), None)
 
-        def work(ticket: Ticket) -> Drawing:
+        def work(ticket: Ticket) -> MatrixPicture:
             return matrix.draw(known or matrix.make(trace, wanted[0], ticket), wanted[1])
 
         self.worker.submit(work, lambda drawn: self._take(wanted, drawn), self._fail)
         if not self._patience.isActive():
             self._patience.start()
 
-    def _take(self, wanted: tuple[Asked, bool], drawn: Drawing) -> None:
+    def _take(self, wanted: tuple[Asked, bool], drawn: MatrixPicture) -> None:
         self._kept[wanted] = drawn
         while (
             len(self._kept) > 1 and sum(one.matrix.values.nbytes for one in self._kept.values()) > _KEPT_BYTES
@@ -179,15 +212,15 @@ class TokensPanel(Panel):
         self._show(drawn)
 
     def _fail(self, problem: BaseException) -> None:
-        self._shown, self._problem = None, failure(problem).message
+        self._shown = None
         self.view.set_cells(None)
-        self.figures.hide()
+        self.numbers.hide()
         self.says.set_text("")
-        self.empty.invite("No matrix to show", self._problem)
+        self.empty.invite("No matrix to show", failure(problem).message)
         self._settle()
 
-    def _show(self, drawn: Drawing) -> None:
-        self._shown, self._problem = drawn, ""
+    def _show(self, drawn: MatrixPicture) -> None:
+        self._shown = drawn
         made = drawn.matrix
         self.empty.hide()
         self._show_colors()
@@ -196,7 +229,7 @@ class TokensPanel(Panel):
         first, last = number_format.ends(drawn.low, drawn.high)
         self.bar.set_bar(bar, (first, number_format.ends(0, bar.middle)[1], last))
         self._show_windows()
-        self._show_figures()
+        self._show_numbers()
         self._settle()
         self._mark()
         self._say()
@@ -212,29 +245,30 @@ class TokensPanel(Panel):
         windows = None
         if trace is not None and drawn is not None:
             windows = trace.layers[drawn.matrix.asked.layer].layout.windows
-        self.window_.setVisible(windows is not None)
+        self.windows.setVisible(windows is not None)
         if windows is None or drawn is None:
             return
         count = len(windows.index)
-        if self.window_.count() != count + 1:
-            self.window_.clear()
-            self.window_.addItem("the query's window", None)
+        if self.windows.count() != count + 1:
+            self.windows.clear()
+            self.windows.addItem("the query's window", None)
             for number in range(count):
-                self.window_.addItem(f"window {number}", number)
-        self.window_.setCurrentIndex(0 if self._window is None else min(self._window, count - 1) + 1)
+                self.windows.addItem(f"window {number}", number)
+        chosen = self._chosen.window
+        self.windows.setCurrentIndex(0 if chosen is None or not 0 <= chosen < count else chosen + 1)
 
-    def _show_figures(self) -> None:
+    def _show_numbers(self) -> None:
         drawn = self._shown
         shares = [] if drawn is None else drawn.matrix.shares
-        self.figures.setVisible(bool(shares))
+        self.numbers.setVisible(bool(shares))
         if drawn is None or not shares:
             return
         many = len(shares) > 2 and self.height() < _TALL + 20 * len(shares)
-        self.figures.set_rows(
+        self.numbers.set_rows(
             [self._row(share) for share in (_all(shares) if many else shares)], self._chosen_prefix()
         )
 
-    def _row(self, share: "PrefixShare") -> Row:
+    def _row(self, share: "PrefixShare") -> NumberRow:
         """What a prefix token receives and gives."""
         uniform = None if self._shown is None else self._shown.matrix.uniform
         parts = (share.kept, share.to_patches, share.to_prefix)
@@ -245,7 +279,7 @@ class TokensPanel(Panel):
             told += (
                 f", gives {gives[0]} to itself, {gives[1]} to the patches, {gives[2]} to other prefix tokens"
             )
-        return Row(share.name, (number_format.compared(share.received, uniform), *gives), told)
+        return NumberRow(share.name, (number_format.compared(share.received, uniform), *gives), told)
 
     def _chosen_prefix(self) -> str | None:
         query = self.session.selection.query
@@ -261,21 +295,23 @@ class TokensPanel(Panel):
         said = f"{layer.name}, {head}"
         if made.window is not None:
             said += f", window {made.window}"
-            if self._window is None and not matrix.rows_of(trace, drawn.matrix, self.session.selection.query):
+            if self.windows.currentIndex() == 0 and not matrix.rows_of(
+                trace, drawn.matrix, self.session.selection.query
+            ):
                 said += " (the query is spread over all)"
         rows, columns = drawn.matrix.values.shape
         said += f" · {rows:,} × {columns:,} tokens"
         if self.view.merged > 1:
             said += f" · each pixel the largest of {self.view.merged}×{self.view.merged}"
         self.says.set_text(said)
+        self.view.setAccessibleDescription(said)
         self.out.setEnabled(self.view.zoomed_in)
         self.whole.setEnabled(self.view.zoomed_in)
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
-        self.scale.set_current("log" if now.matrix_log else "linear")
         if before.colormap != now.colormap:
             self._show_colors()
-        if before.matrix_log != now.matrix_log:
+        if before.panels.get(self.name) != now.panels.get(self.name):
             self.follow()
         self._mark()
 
@@ -295,12 +331,23 @@ class TokensPanel(Panel):
         if patch is not None and patch != query:
             there = _one(matrix.rows_of(trace, made, patch)), _one(matrix.columns_of(trace, made, patch))
         self.view.set_marks(chosen, there)
-        self.figures.set_chosen(self._chosen_prefix())
+        self.numbers.set_chosen(self._chosen_prefix())
         cell = self.view.hovered or (chosen[0], there[1])
         if cell[0] is not None and cell[1] is not None:
             self.reading.set_text(matrix.weight(trace, made, cell[0], cell[1]))
         else:
             self.reading.set_text(_HINT)
+
+    def shown(self) -> ShownTokens:
+        """The matrix as it is drawn."""
+        return ShownTokens(
+            caption=self.says.whole,
+            dimmed=self.view.dimmed,
+            picture=self._shown,
+            selected=self.view.selected,
+            marked=self.view.marked,
+            weight=self.reading.whole,
+        )
 
     # Waiting.
 
@@ -352,8 +399,7 @@ class TokensPanel(Panel):
         self._mark()
 
     def _choose_window(self, place: int) -> None:
-        self._window = self.window_.itemData(place)
-        self.follow()
+        self.session.change_panel(self.name, window=self.windows.itemData(place))
 
 
 def _one(places: list[int]) -> int | None:

@@ -1,4 +1,4 @@
-"""A layer's windows as what the panel draws: rectangles in cells, a crop of the photo, one sentence."""
+"""A layer's windows as scene and focus of a `ShiftView`, and as a sentence."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -8,15 +8,12 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QImage, QPainter
 
-from vitviz.app.panels.windows.compute import Matrices
-from vitviz.app.ui import number_format
-from vitviz.app.widgets.pictures.gallery import Picture
 from vitviz.app.widgets.windows.scene import Focus, Moved, Scene
 from vitviz.attention.layout import Layout, footprint
 from vitviz.attention.windows import Box, Windows
 from vitviz.images.framing import PatchGrid
 from vitviz.render.overlay import heat_rgba
-from vitviz.render.picture_rows import NOTHING, colored, common
+from vitviz.render.picture_rows import NOTHING
 
 if TYPE_CHECKING:
     from vitviz.attention.layer import Layer
@@ -26,7 +23,7 @@ _SIDE = 900  # pixels of the picture that the pieces are cut from
 
 
 def crop(trace: "Trace", levels: list[QImage]) -> QImage:
-    """The part of the photo that the patches cover, small enough to be moved about."""
+    """The part of the photo that the patches cover, small enough to be drawn in pieces quickly."""
     grid = trace.patches
     polygon = Layout(grid).polygon(trace.framing, Box(0, 0, grid.rows, grid.cols))
     (left, top), (right, bottom) = polygon[0], polygon[2]
@@ -94,11 +91,11 @@ def scene(trace: "Trace", number: int, cropped: QImage) -> Scene | None:
 def focus(
     trace: "Trace", number: int, patch: tuple[int, int], mode: str, head: int | None, style: Mapping[str, Any]
 ) -> Focus:
-    """What stands out of a layer: a patch's window with its attention, or what its token was merged from."""
+    """The highlight in a layer: a patch's window with its attention, or what its token was merged from."""
     layer = trace.layers[number]
     windows = layer.layout.windows
     assert windows is not None
-    cell = trace.cell(layer.layout.patches, *patch)
+    cell = trace.patches.nearest_in(layer.layout.patches, *patch)
     if mode == "merge":
         steps = footprint([one.layout for one in trace.layers], number, *cell)
         scale = layer.layout.patches
@@ -133,7 +130,7 @@ def _heat(
 def sentence(trace: "Trace", number: int, patch: tuple[int, int], mode: str) -> str:
     """What a patch's token sees, or what it was merged from."""
     layer = trace.layers[number]
-    cell = trace.cell(layer.layout.patches, *patch)
+    cell = trace.patches.nearest_in(layer.layout.patches, *patch)
     windows = layer.layout.windows
     assert windows is not None
     name = f"token ({cell[0]}, {cell[1]})"
@@ -148,46 +145,6 @@ def sentence(trace: "Trace", number: int, patch: tuple[int, int], mode: str) -> 
     parts = len(windows.parts(window))
     wrapped = f", in {parts} parts" if parts > 1 else ""
     return f"{name} sees {seen} of the {windows.index.shape[1]} slots of window {window}{wrapped}"
-
-
-def matrix_pictures(found: Matrices, heads: list[int], colormap: str) -> tuple[list[Picture], str]:
-    """A window's matrices as pictures, each head's attention beside its bias, and the range of the bias in words."""
-    pictures, told, limit, cells = [], found.missing, 1.0, found.masked.shape
-    if found.bias is not None:
-        told = f"bias {found.bias.min():.2f} to {found.bias.max():.2f} logits".replace("-", "−")
-        limit = max(float(np.abs(one - common(one)).max()) for one in found.bias) or 1.0
-    for head in heads:
-        shares = colored(found.attention[head], 0, float(found.attention[head].max()), colormap)
-        pictures.append(Picture(shares, f"head {head}", cells, joint="" if found.bias is None else "←"))
-        if found.bias is not None:
-            same = common(found.bias[head])
-            values = colored(found.bias[head] - same, -limit, limit)
-            pictures.append(Picture(values, "bias" + (f" less {same:.2f}" if same else ""), cells))
-    if not found.masked.any():
-        return pictures, f"{told}, no pair is masked"
-    masked = np.where(found.masked, 1.0, 0.0)
-    masked[:, found.padding] = np.nan
-    return [*pictures, Picture(colored(masked, 0, 1, "gray"), "masked", cells)], told
-
-
-def matrix_words(layer: "Layer", found: Matrices, head: int | None, row: int, column: int) -> str:
-    """One pair of a window's slots in words: its attention and bias in a head, or without one whether it is masked."""
-    windows = layer.layout.windows
-    assert windows is not None
-    names = []
-    for token in (int(windows.index[found.window, slot]) for slot in (row, column)):
-        place = None if token < 0 else layer.layout.place(token)
-        names.append("padding" if place is None else f"({place[0]}, {place[1]})")
-    pair = f"{names[0]} → {names[1]}"
-    masked = bool(found.masked[row, column])
-    if head is None:
-        return f"{pair}: {'masked, −100 is added' if masked else 'not masked'}"
-    told = f"Head {head}, {pair}: " + number_format.compared(
-        float(found.attention[head, row, column]), 1 / len(found.masked)
-    )
-    if found.bias is not None:
-        told += f", bias {found.bias[head, row, column]:+.2f}".replace("-", "−")
-    return told + (", masked" if masked else "")
 
 
 def _rectangle(box: Box) -> QRectF:

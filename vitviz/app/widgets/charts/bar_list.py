@@ -1,4 +1,4 @@
-"""A list of named shares with bars: a mark, a name, a bar and a percentage in columns, of which one can be picked."""
+"""A list of named shares with bars: a mark, a name, a bar and a percentage in columns, one of which can be picked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,13 +45,13 @@ _WIDEST = "< 0.001%"
 
 @dataclass(frozen=True)
 class Bar:
-    """A name and its share of one. The mark "dot" is for the one that was chosen, "ring" for what holds without choice."""
+    """A name and its share of one. The mark "dot" is for the chosen one, "ring" for the default."""
 
     name: str
     share: float
     tip: str = ""
     note: str = ""
-    """Quiet words behind the name."""
+    """Small text after the name."""
     mark: Literal["", "ring", "dot"] = ""
 
     @property
@@ -79,7 +79,7 @@ class BarModel(QAbstractListModel):
         self.endResetModel()
 
     def measure(self) -> None:
-        """Measure the names, in type that may have become larger."""
+        """Measure the names again, after the font has changed."""
         metrics, quiet = QFontMetricsF(theme.body()), QFontMetricsF(theme.small())
         widths = (
             metrics.horizontalAdvance(bar.name) + (quiet.horizontalAdvance(bar.note) + 8 if bar.note else 0)
@@ -92,14 +92,14 @@ class BarModel(QAbstractListModel):
         return 0 if parent.isValid() else len(self.bars)
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Name, tooltip, or what is read aloud."""
+        """The name, the tooltip, or the text for screen readers."""
         bar = self.bars[index.row()]
         if role == Qt.ItemDataRole.DisplayRole:
             return bar.name
         if role == Qt.ItemDataRole.ToolTipRole:
             return bar.tip or f"{bar.name}: {bar.percent}"
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            marked = {"dot": ", chosen", "ring": ", holds without a choice"}.get(bar.mark, "")
+            marked = {"dot": ", chosen", "ring": ", the default"}.get(bar.mark, "")
             return f"{bar.name}, {bar.percent}{', ' if bar.note else ''}{bar.note}{marked}"
         return None
 
@@ -139,7 +139,7 @@ class _Painter(QStyledItemDelegate):
         painter.setBrush(QColor(scheme.line))
         painter.drawRoundedRect(track, 4, 4)
         if bar.share > 0 and track.width() > 0:
-            # Cut out of the rounded track, so that a small share stays small.
+            # Clipped to the rounded track, so that a small share is drawn small.
             shape = QPainterPath()
             shape.addRoundedRect(track, 4, 4)
             painter.setClipPath(shape, Qt.ClipOperation.IntersectClip)
@@ -157,7 +157,7 @@ class _Painter(QStyledItemDelegate):
         left = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
         note = QFontMetricsF(theme.small()).horizontalAdvance(bar.note) + 8 if bar.note else 0.0
         metrics = QFontMetricsF(theme.body(strong=bar.mark == "dot"))
-        # Where both have no room the name counts; the note is in the tooltip too.
+        # The note is left out where both have no room; the tooltip has it too.
         noted = bar.note and metrics.horizontalAdvance(bar.name) + note <= box.width()
         words = metrics.elidedText(bar.name, Qt.TextElideMode.ElideRight, box.width())
         painter.setFont(theme.body(strong=bar.mark == "dot"))
@@ -170,7 +170,7 @@ class _Painter(QStyledItemDelegate):
 
 
 class BarList(QListView):
-    """The list. Where rows can be picked, a click or Enter does."""
+    """The list. Where rows can be picked (`pickable`), a click or Enter picks one."""
 
     picked = Signal(int)  # row
     room_changed = Signal()
@@ -196,18 +196,18 @@ class BarList(QListView):
         return max(1, self.viewport().height() // _ROW)
 
     def name_width(self, room: float) -> float:
-        """The width of the column of names: as wide as the widest, as long as bars can still be told apart."""
+        """The width of the column of names: as wide as the widest name, as long as enough room is left for the bars."""
         rest = QFontMetricsF(theme.body()).horizontalAdvance(_WIDEST) + 24 + _SHORTEST
         return min(self.rows.widest + 8, max(room * 0.42, room - rest))
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Names are as wide as the type is large."""
+        """Measure the names again in another font."""
         if event.type() == QEvent.Type.FontChange:
             self.rows.measure()
         super().changeEvent(event)
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """Room for six."""
+        """Room for six rows."""
         return QSize(320, 6 * _ROW + 8)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802

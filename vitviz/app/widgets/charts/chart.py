@@ -1,4 +1,4 @@
-"""What charts are made of: pyqtgraph's axes in the window's own look, without its menu, panning and zooming."""
+"""The base of all charts: pyqtgraph's axes in the window's style, without its menu, panning and zooming."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -34,17 +34,16 @@ def curve_pen(color: QColor | str, width: float = 1, dashes: Sequence[float] = (
 
 
 class ChartView(Pointed):
-    """Charts, each with a title. Arrow keys and the pointer point at what lies in them, a click or Enter picks it.
+    """Charts, each with a title. The pointer and the arrow keys point at their items, a click or Enter picks one.
 
-    What that is, its subclasses know, by `at` and the next three methods; by itself it is empty.
-    The scene's coordinates are those of this widget.
+    Subclasses say what the items are, by `at` and the next three methods. Scene coordinates are those of this widget.
     """
 
     clicked = Signal(object)
 
     def __init__(self, parent: QWidget | None, charts: int) -> None:
         super().__init__(parent)
-        self.last: Any = None  # what was pointed at before: where arrow keys go from
+        self.last: Any = None  # the item pointed at last, from which arrow keys move
         self._marks: list[Any] = []
         self.setMinimumSize(220, 140)
         self.view: Any = pg.GraphicsLayoutWidget()
@@ -62,7 +61,9 @@ class ChartView(Pointed):
         self.charts = [self.view.addPlot(0, number, enableMenu=False) for number in range(charts)]
         for chart in self.charts:
             chart.hideButtons()
-            chart.title = QGraphicsSimpleTextItem(chart)  # pyqtgraph's own makes a chart as wide as its title
+            chart.title = QGraphicsSimpleTextItem(
+                chart
+            )  # pyqtgraph's title makes its chart as wide as itself
             chart.title.setPos(0, 1)
             chart.showAxis("right")
             for name in _AXES:
@@ -70,33 +71,33 @@ class ChartView(Pointed):
                 axis.setPen(None)
                 axis.setStyle(maxTickLevel=0, tickAlpha=255, tickLength=4, hideOverlappingLabels=False)
             chart.getAxis("left").setStyle(tickLength=0)
-            # The grid, behind the curves, is a third axis's: with it an axis leaves out its first and last number.
+            # The grid is drawn by a third axis, as an axis with a grid leaves out its first and last number.
             grid = chart.getAxis("right")
             grid.setStyle(showValues=False)
             grid.setGrid(255)
             grid.setZValue(-1)
 
     def beside(self, across: int, up: int) -> Any:
-        """What lies one step from what was pointed at last, or None."""
+        """The item one step from the one pointed at last, or None."""
 
     def draw(self) -> None:
         """Fill the empty charts."""
 
     def marks(self) -> tuple[int, list[Any]]:
-        """A chart, and the items over it that say what is selected or pointed at."""
+        """The number of a chart, and the items over it that mark what is selected or pointed at."""
         return 0, []
 
     # Drawing.
 
     def pen(self, color: QColor | str, width: float = 1, dashes: Sequence[float] = ()) -> QPen:
-        """A pen that is as wide on the screen, whatever the axes span."""
-        # Qt takes the width of such a pen in pixels of the screen, not of the window.
+        """A pen of the same width on the screen for every range of the axes."""
+        # Qt takes the width of a cosmetic pen in physical pixels.
         made = curve_pen(color, width * self.devicePixelRatioF(), dashes)
         made.setCosmetic(True)
         return made
 
     def redraw(self) -> None:
-        """Draw anew, in the colours and fonts that hold."""
+        """Draw everything again, in the current colours and fonts."""
         scheme, metrics = theme.colors(self.palette()), QFontMetrics(theme.small())
         for chart in self.charts:
             chart.clear()
@@ -109,17 +110,17 @@ class ChartView(Pointed):
                 axis.setTextPen(scheme.quiet)
                 axis.setTickPen(self.pen(scheme.line))
                 axis.label.setFont(theme.small())
-            # Room that does not depend on the numbers: nothing jumps with them.
+            # Fixed room for the numbers, so that the axes do not move when these change.
             chart.getAxis("left").setWidth(metrics.horizontalAdvance("0.000") + 8)
             chart.getAxis("right").setWidth(16)
             chart.getAxis("bottom").setHeight(2 * metrics.height() + 8)
         self.draw()
         for chart in self.charts:
-            chart.getAxis("bottom").resizeEvent()  # else a label stays where its last words had their middle
+            chart.getAxis("bottom").resizeEvent()  # centres the label again for its new text
         self.mark()
 
     def mark(self) -> None:
-        """Draw the marks anew, and nothing else."""
+        """Draw the marks again, and nothing else."""
         for item in self._marks:
             item.getViewBox().removeItem(item)
         chart, self._marks = self.marks()
@@ -132,20 +133,20 @@ class ChartView(Pointed):
         self.view.ci.setOpacity(0.4 if dimmed else 1.0)
 
     def event(self, event: QEvent) -> bool:
-        """Take the new colours, fonts and pixels."""
+        """Draw again in new colours, fonts or pixels."""
         done = super().event(event)
         if event.type() in (_Event.PaletteChange, _Event.FontChange, _Event.DevicePixelRatioChange):
             self.redraw()
         return done
 
     def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
-        """The ring; the charts over it have no background."""
+        """Draw the focus ring; the charts over it have no background."""
         self.draw_focus(QPainter(self))
 
     # From the user.
 
     def point(self, thing: Any) -> None:
-        """Point at something, or with None at nothing."""
+        """Point at an item, or with None at nothing."""
         if thing != self.hovered:
             self.last = thing or self.last
             self.setCursor(Qt.CursorShape.ArrowCursor if thing is None else Qt.CursorShape.PointingHandCursor)
@@ -153,13 +154,13 @@ class ChartView(Pointed):
             self.mark()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Pick what lies below the pointer."""
+        """Pick the item under the pointer."""
         spot = self.at(event.position())
         if spot is not None and event.button() == Qt.MouseButton.LeftButton:
             self.clicked.emit(spot)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Arrows point at what lies beside, Enter picks it, Escape points at nothing."""
+        """Arrow keys point at the next item, Enter picks it, Escape points at nothing."""
         key = _Key(event.key())
         spot = self.beside(*_STEPS[key]) if key in _STEPS else None
         if spot is not None:
@@ -174,12 +175,12 @@ class ChartView(Pointed):
             super().keyPressEvent(event)
 
     def focusInEvent(self, event: QFocusEvent) -> None:  # noqa: N802
-        """Show where the keys are."""
+        """Mark the item that the keys point at."""
         super().focusInEvent(event)
         self.mark()
 
     def focusOutEvent(self, event: QFocusEvent) -> None:  # noqa: N802
-        """What the keys pointed at is not pointed at any more."""
+        """The keys point at nothing any more."""
         if self._ring:
             self.point(None)
         super().focusOutEvent(event)

@@ -26,12 +26,12 @@ class Spot:
 
 
 def steps_of(plot: Chart) -> Sequence[float]:
-    """Where the strong line has its values: what pointing finds."""
+    """The shares of the strong line's values: the steps that can be pointed at."""
     return next((line.xs for line in plot.lines if line.strong), ())
 
 
 class Card(QFrame):
-    """What is said at the pointer: a picture and lines of text."""
+    """A picture and lines of text beside the pointer."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -49,7 +49,7 @@ class Card(QFrame):
         self.hide()
 
     def fill(self, words: Sequence[str], thumb: QImage) -> None:
-        """Take up what is said, and the room for it."""
+        """Set text and picture, and resize to them."""
         self.words.setText("\n".join(words))
         self.picture.setPixmap(QPixmap.fromImage(thumb))
         room = thumb.size().scaled(_THUMB, _THUMB, Qt.AspectRatioMode.KeepAspectRatio)
@@ -70,7 +70,7 @@ class CurvesView(ChartView):
         self.redraw()
 
     def set_plots(self, plots: Sequence[Chart]) -> None:
-        """What is drawn, two plots or none; a step that is no more there is not pointed at any longer."""
+        """Draw two plots or none; a step that does not exist any more is not pointed at any longer."""
         if tuple(plots) != self.plots:
             if self.hovered is not None and (
                 not plots or self.hovered.step >= len(steps_of(plots[self.hovered.plot]))
@@ -80,7 +80,7 @@ class CurvesView(ChartView):
             self.redraw()
 
     def set_card(self, words: Sequence[str], thumb: QImage | None) -> None:
-        """What is said beside the line at the pointer, where there is more room: lines of text and a picture."""
+        """Show lines of text and a picture beside the line at the pointer, on the side with more room."""
         self.card.setVisible(thumb is not None)
         if self.hovered is None or thumb is None:
             return
@@ -92,11 +92,11 @@ class CurvesView(ChartView):
         self.card.move(round(min(max(x, 2), self.width() - size.width() - 2)), round(max(y, 2)))
 
     def place(self, plot: int, x: float, y: float) -> Any:
-        """Where a share and a value of a plot lie, a QPointF."""
+        """The position of a share and a value of a plot, a QPointF."""
         return self.charts[plot].vb.mapViewToScene(QPointF(x, y))
 
     def at(self, place: QPointF) -> Spot | None:
-        """The nearest step of the plot that a place lies in, or a little beside of."""
+        """The nearest step of the plot that a place lies in, with a margin of 12 pixels."""
         for number, (plot, chart) in enumerate(zip(self.plots, self.charts, strict=False)):
             if steps_of(plot) and chart.vb.sceneBoundingRect().adjusted(-12, -12, 12, 12).contains(place):
                 away = np.abs(np.array(steps_of(plot)) - chart.vb.mapSceneToView(place).x())
@@ -112,7 +112,7 @@ class CurvesView(ChartView):
         return Spot((spot.plot + abs(up)) % 2, min(max(spot.step + across, 0), last))
 
     def draw(self) -> None:
-        """Bands below, the selected curve on top."""
+        """Draw the bands first and the selected curve last."""
         self.view.setVisible(bool(self.plots))
         for plot, chart in zip(self.plots, self.charts, strict=False):
             chart.title.setText(plot.title)
@@ -127,7 +127,9 @@ class CurvesView(ChartView):
                 pen = self.pen(self._color(line), 2.5 if line.strong else 1.75, line.dashes)
                 chart.addItem(pg.PlotCurveItem(xs, ys, pen=pen, antialias=True))
             for item in chart.items:
-                item.setCacheMode(item.CacheMode.DeviceCoordinateCache)  # 1 ms each otherwise, for each mark
+                item.setCacheMode(
+                    item.CacheMode.DeviceCoordinateCache
+                )  # without it each mark costs 1 ms per curve
 
     def _color(self, line: Line) -> QColor:
         return QColor(theme.colors(self.palette()).accent) if line.strong else QColor(*line.color)
@@ -151,7 +153,7 @@ class CurvesView(ChartView):
         return self.hovered.plot, [pg.InfiniteLine(share, pen=self.pen(scheme.quiet)), dots]
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """Side by side where there is room, else one above the other."""
+        """Put the charts side by side where there is room, else one above the other."""
         wide = self.width() >= 1.15 * self.height() or self.height() < 300
         if wide != self._wide:
             self._wide = wide

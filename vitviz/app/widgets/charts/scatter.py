@@ -17,22 +17,22 @@ from vitviz.app.widgets.mosaic.layout import Target
 
 Numbers = NDArray[np.float64]
 
-_NEAR = 12  # pixels from a dot's middle at which it is meant
+_NEAR = 12  # pixels from a dot's middle within which it is pointed at
 _SPREAD = 0.64  # of a layer's width, for its heads side by side
 
 
 @dataclass(frozen=True, eq=False)
 class Dots:
-    """What is shown. NaN is no dot."""
+    """The values of the dots; NaN is no dot."""
 
     values: tuple[Numbers, ...]
     """Per layer one number per head."""
     quantity: str
     """The name of the vertical axis, with its unit."""
     spread: tuple[Numbers, ...] | None = None
-    """Per dot a standard deviation."""
+    """The standard deviation of each value."""
     even: tuple[float, ...] | None = None
-    """Per layer what even attention would give."""
+    """Per layer the value of even attention."""
     even_name: str = "even attention"
     highest: float | None = None
     """The top of the axis; None as high as the values need."""
@@ -70,10 +70,15 @@ class ScatterView(ChartView):
             self.mark()
 
     def set_preview(self, preview: Target | None) -> None:
-        """The dot that is pointed at elsewhere."""
+        """The dot that is pointed at in another view."""
         if preview != self._preview:
             self._preview = preview
             self.mark()
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The heads, layer by layer, those without a number included."""
+        return tuple(self._targets)
 
     def place(self, target: Target) -> Any:
         """The middle of a head's dot, a QPointF."""
@@ -81,7 +86,7 @@ class ScatterView(ChartView):
         return self.charts[0].vb.mapViewToScene(QPointF(self._xs[number], self._ys[number]))
 
     def at(self, place: QPointF) -> Target | None:
-        """The dot next to a place, or by its number below the axis a layer."""
+        """The dot nearest to a place, or a whole layer where the place is at its number below the axis."""
         if not self._targets:
             return None
         box, point = self.charts[0].vb.sceneBoundingRect(), self.charts[0].vb.mapSceneToView(place)
@@ -102,7 +107,7 @@ class ScatterView(ChartView):
         return Target(layer, order[min(max(rank, 0), len(order) - 1)])
 
     def draw(self) -> None:
-        """The axes as high as the dots and their spread need."""
+        """Draw the dots; the vertical axis covers them and their spread."""
         dots, chart, layers = self.dots, self.charts[0], len(self.dots.values)
         self.view.setVisible(layers > 0)
         if not layers:
@@ -144,7 +149,7 @@ class ScatterView(ChartView):
         ]
 
     def marks(self) -> tuple[int, list[Any]]:
-        """The selected dots in the accent on a ground that runs through their layer, a ring round those pointed at."""
+        """The selected dots in the accent over a band along their layer, and a ring round those pointed at."""
         scheme, items = theme.colors(self.palette()), []
         if self._targets and self._selected is not None:
             ground, (low, high) = QColor(scheme.raised), self.charts[0].viewRange()[1]
@@ -161,10 +166,10 @@ class ScatterView(ChartView):
         return 0, items
 
     def _meant(self, target: Target | None) -> NDArray[np.bool_]:
-        """Which dots are meant: one, or with head None all of a layer."""
+        """Which dots a target stands for: one, or with head None all of a layer."""
         return np.array([target in (one, Target(one.layer, None)) for one in self._targets], bool)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """As many words and numbers as there is room for."""
+        """Draw again with as many words and numbers as there is room for."""
         self.redraw()
         super().resizeEvent(event)

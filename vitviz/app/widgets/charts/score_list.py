@@ -22,8 +22,8 @@ _KEY = Qt.ItemDataRole.UserRole
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row; `fixed` stays checked, `strong` is the selected one, `barred` says why a row cannot be had."""
+class LegendRow:
+    """One row; `fixed` stays checked, `strong` is the selected one, `barred` says why a row cannot be checked."""
 
     key: str
     name: str
@@ -37,7 +37,7 @@ class Row:
 
 
 class _Heads(QHeaderView):
-    """Quiet words over the columns, without the bars and gradients of a table."""
+    """Small titles of the columns, without the bars and gradients of a table."""
 
     def paintSection(self, painter: QPainter, rect: QRect, column: int) -> None:  # noqa: N802
         painter.setFont(theme.small())
@@ -48,14 +48,14 @@ class _Heads(QHeaderView):
 
 
 class ScoreList(QTreeWidget):
-    """`toggled` tells key and state of a row whose check mark the user changed."""
+    """The list. `toggled` tells the key and the state of a row whose check mark the user changed."""
 
     toggled = Signal(str, bool)
 
     def __init__(self, name: str, heads: Sequence[str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._rows: tuple[Row, ...] = ()
-        self._touched = False  # by the user since the rows were set
+        self._rows: tuple[LegendRow, ...] = ()
+        self._touched = False  # whether the user changed a check mark since the rows were set
         self._swatches: dict[tuple[object, ...], QIcon] = {}
         self.setAccessibleName(name)
         self.setHeader(_Heads(Qt.Orientation.Horizontal, self))
@@ -81,7 +81,12 @@ class ScoreList(QTreeWidget):
         self.itemChanged.connect(self._change)
         self._dress()
 
-    def set_rows(self, rows: Sequence[Row]) -> None:
+    @property
+    def rows(self) -> tuple[LegendRow, ...]:
+        """What is listed."""
+        return self._rows
+
+    def set_rows(self, rows: Sequence[LegendRow]) -> None:
         """What is listed; rows of the same keys as before keep their place and the focus."""
         if tuple(rows) == self._rows and not self._touched:
             return
@@ -108,11 +113,11 @@ class ScoreList(QTreeWidget):
         super().changeEvent(event)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """The first four; the others are scrolled to."""
+        """Room for four rows; the others are reached by scrolling."""
         return QSize(200, self._height(4))
 
     def _dress(self) -> None:
-        # Fusion draws the frame of a check box in a darker Window, which a dark window swallows.
+        # Fusion draws the frame of a check box darker than the window, so it cannot be seen in a dark one.
         theme.quieten(self, QPalette.ColorRole.Window)
 
     def sizeHint(self) -> QSize:  # noqa: N802
@@ -123,7 +128,7 @@ class ScoreList(QTreeWidget):
         high = self.sizeHintForRow(0) if self.topLevelItemCount() else self.fontMetrics().height() + 4
         return high * rows + self.header().sizeHint().height() + 2
 
-    def _fill(self, item: QTreeWidgetItem, row: Row) -> None:
+    def _fill(self, item: QTreeWidgetItem, row: LegendRow) -> None:
         flags = Qt.ItemFlag.ItemIsSelectable
         if not row.barred:
             flags |= Qt.ItemFlag.ItemIsEnabled
@@ -148,7 +153,7 @@ class ScoreList(QTreeWidget):
 
     def _change(self, item: QTreeWidgetItem) -> None:
         key, checked = str(item.data(0, _KEY)), item.checkState(0) == Qt.CheckState.Checked
-        # Whoever is told decides, and may set the same rows as before. The item itself must live on: Qt is not done with it.
+        # A listener may set the same rows again: they are filled anew, but the item is kept, as Qt still uses it.
         self._touched = True
         self.toggled.emit(key, checked)
 

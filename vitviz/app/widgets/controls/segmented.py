@@ -40,6 +40,11 @@ class Segmented(QWidget):
             self._tell()
             self.update()
 
+    @property
+    def barred(self) -> dict[str, str]:
+        """The choices that cannot be picked, each with the reason."""
+        return dict(self._barred)
+
     def set_barred(self, barred: dict[str, str]) -> None:
         """Choices that cannot be picked, each with the reason, shown when the pointer rests on it."""
         if barred != self._barred:

@@ -1,4 +1,4 @@
-"""One side of a matrix on the screen: the first cells large and always there, the others zoomed. Pure arithmetic."""
+"""One side of a matrix on the screen: its first cells are large and always visible, the others zoomed. Pure arithmetic."""
 
 import math
 from dataclasses import dataclass, replace
@@ -38,11 +38,11 @@ class Axis:
 
     @property
     def end(self) -> float:
-        """Where the last seen cell ends."""
+        """Where the last visible cell ends."""
         return self.begin + min(self.room, (self.others - self.offset) * self.scale)
 
     def span(self, cell: int) -> tuple[float, float] | None:
-        """Where a cell begins and ends, cut off where it is seen in part; None where it is not seen."""
+        """Where the visible part of a cell begins and ends; None where it is not visible."""
         if cell < self.first:
             return self.start + cell * self.band, self.start + (cell + 1) * self.band
         low = self.begin + (cell - self.first - self.offset) * self.scale
@@ -58,11 +58,11 @@ class Axis:
         return None
 
     def moved(self, offset: float) -> "Axis":
-        """Seen from another cell on, but never past the ends."""
+        """Scrolled to another first cell, within the ends."""
         return replace(self, offset=min(max(offset, 0.0), max(0.0, self.others - self.room / self.scale)))
 
     def zoomed(self, scale: float, place: float) -> "Axis":
-        """With cells of another size, what lies at a place held still."""
+        """With cells of another size; the cell at a place stays there."""
         inside = min(max(place, self.begin), self.begin + self.room) - self.begin
         there = self.offset + inside / self.scale
         return replace(self, scale=scale).moved(there - inside / scale)
@@ -74,7 +74,11 @@ class Axis:
         """
         per = self.scale * ratio  # pixels per cell
         many = max(0, round((self.end - self.begin) * ratio))
-        places = self.offset + (np.arange(many) + (0.5 if per >= 1 else 0.0)) / per
+        if per >= 1:
+            # Computed as in `at`, so that both give the same cell for a middle that lies on an edge.
+            places = self.offset + (self.begin + (np.arange(many) + 0.5) / ratio - self.begin) / self.scale
+        else:
+            places = self.offset + np.arange(many) / per
         cells = np.minimum(places.astype(np.intp), self.others - 1)
         after = int(cells[-1]) + 1 if many else 0
         if per < 1:

@@ -1,4 +1,4 @@
-"""A table of coloured cells with named rows and numbered columns: a heat map that can be pointed at, clicked and walked."""
+"""A table of coloured cells with named rows and numbered columns, used by mouse and keyboard."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,35 +42,35 @@ _STEPS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell by row and column; None is the header: (row, None) a row's name, (None, column) a column's number."""
+    """A cell by row and column, or a header: (row, None) is a row's name, (None, column) a column's number."""
 
     row: int | None
     column: int | None
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
-    """What is shown: `values` (rows, columns) from 0 to 1, NaN for no cell."""
+class HeatCells:
+    """The content of a table: `values` (rows, columns) from 0 to 1, NaN for no cell."""
 
     values: Floats
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     corner: str = ""
-    """What rows and columns are."""
+    """The text in the corner, which says what rows and columns are."""
     square: bool = False
     """Whether cells are squares; otherwise they fill the width."""
     words: tuple[tuple[str, ...], ...] = ()
-    """What is written into each cell where there is room; empty for nothing."""
+    """The text of each cell, drawn where there is room; empty for none."""
     marks: tuple[Mark, ...] = ()
-    """Per row: "dot" for the one that was chosen, "ring" for what holds without choice."""
+    """Per row: "dot" for the one that was chosen, "ring" for the default."""
     dotted: tuple[tuple[int, int], ...] = ()
     """The (row, column) of cells with a dot."""
 
 
-EMPTY = Table(np.zeros((0, 0)), (), ())
+EMPTY = HeatCells(np.zeros((0, 0)), (), ())
 
 
-class CellTable(Pointed):
+class HeatTable(Pointed):
     """The table. Arrow keys move, Enter picks; names of rows can be picked where `names_pickable`."""
 
     clicked = Signal(object)  # Cell
@@ -92,12 +92,12 @@ class CellTable(Pointed):
         self._colors = [QColor(int(r), int(g), int(b)) for r, g, b in table]
         self.update()
 
-    def set_table(self, table: Table) -> None:
+    def set_table(self, table: HeatCells) -> None:
         """New content."""
         self.table = table
         self._hovered = None
         rows, columns = table.values.shape
-        unbounded = (1 << 24) - 1  # Qt's own largest
+        unbounded = (1 << 24) - 1  # the largest size in Qt
         self.setMaximumHeight(_HEADER + _FOOT + max(rows, 1) * _BROADEST if table.square else unbounded)
         self.current = Cell(
             min(self.current.row or 0, max(rows - 1, 0)),
@@ -112,10 +112,15 @@ class CellTable(Pointed):
             self.update()
 
     def set_lit(self, column: int | None) -> None:
-        """The column that is pointed at elsewhere."""
+        """The column that is pointed at in another view."""
         if column != self._lit:
             self._lit = column
             self.update()
+
+    @property
+    def selected(self) -> tuple[frozenset[int], frozenset[int]]:
+        """The rows and the columns that are outlined in the accent."""
+        return self._rows, self._columns
 
     @property
     def room(self) -> int:
@@ -253,7 +258,7 @@ class CellTable(Pointed):
             painter.setPen(QColor(scheme.quiet if quiet else scheme.text))
             side = Qt.AlignmentFlag.AlignRight if table.square else Qt.AlignmentFlag.AlignLeft
             text = QFontMetricsF(font).elidedText(name, Qt.TextElideMode.ElideRight, box.width())
-            # Numbers of low rows, of which only some are written, reach beyond their row.
+            # In low rows, of which only some have a number, the text is taller than its row.
             painter.drawText(box.adjusted(0, -8, 0, 8), side | Qt.AlignmentFlag.AlignVCenter, text)
 
     def _draw_columns(self, painter: QPainter) -> None:
@@ -266,7 +271,7 @@ class CellTable(Pointed):
         if corner.width() > 40:
             painter.drawText(corner, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, table.corner)
         wide, _ = self._size
-        # Short names, the numbers, decide how many are written; a longer one is left out where it does not fit.
+        # The width of the numbers decides how many are drawn; a longer name is left out where it does not fit.
         short = max((metrics.horizontalAdvance(name) for name in table.columns[1:]), default=8.0) + 4
         every = max(1, -(-int(short) // max(1, int(wide))))
         first = 0 if table.columns[0].isdecimal() else 1
@@ -275,7 +280,7 @@ class CellTable(Pointed):
         for column, name in enumerate(table.columns):
             lit = column in bright
             crowded = every > 1 and any(abs(column - other) < every for other in bright)
-            # The first may be a word, which stands where it fits.
+            # The first may be a word, drawn where it fits.
             fits = (
                 metrics.horizontalAdvance(name) <= wide + 8
                 if column < first
@@ -303,7 +308,7 @@ class CellTable(Pointed):
 
     def _outline(self, painter: QPainter, box: QRectF, color: str, width: int) -> None:
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        # A rim of the window's colour, so that the line is seen on cells of any colour.
+        # An edge in the window's colour, so that the line is visible on cells of any colour.
         for ink, broad in ((theme.colors(self.palette()).window, width + 2), (color, width)):
             painter.setPen(QPen(QColor(ink), broad, j=Qt.PenJoinStyle.MiterJoin))
             painter.drawRect(box.adjusted(0.5, 0.5, -1.5, -1.5))
@@ -341,7 +346,7 @@ class CellTable(Pointed):
             super().keyPressEvent(event)
 
     def focusOutEvent(self, event: QFocusEvent) -> None:  # noqa: N802
-        """What the keys pointed at is not pointed at any more."""
+        """The cell at the keyboard's position is not pointed at any more."""
         if self._ring:
             self.pointed.emit(None)
         super().focusOutEvent(event)

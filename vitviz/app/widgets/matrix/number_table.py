@@ -11,7 +11,7 @@ from vitviz.app.ui import theme
 
 
 @dataclass(frozen=True)
-class Row:
+class NumberRow:
     """A name and a text per column."""
 
     name: str
@@ -19,7 +19,7 @@ class Row:
     tip: str = ""
 
 
-class Figures(QWidget):
+class NumberTable(QWidget):
     """Numbers in columns; `picked` tells the name of the row whose button was pressed."""
 
     picked = Signal(str)
@@ -49,8 +49,8 @@ class Figures(QWidget):
         """What the cells say, row by row."""
         return [tuple(label.text() for label in row) for row in self._cells]
 
-    def set_rows(self, rows: Sequence[Row], chosen: str | None) -> None:
-        """Show these rows, the chosen one pressed; widgets stay where names do."""
+    def set_rows(self, rows: Sequence[NumberRow], chosen: str | None) -> None:
+        """Show these rows, the chosen one pressed; the widgets are kept where the names are the same."""
         if [row.name for row in rows] != list(self._buttons):
             self._build(rows)
         for row, labels in zip(rows, self._cells, strict=True):
@@ -66,7 +66,7 @@ class Figures(QWidget):
         for name, button in self._buttons.items():
             button.setChecked(name == chosen)
 
-    def _build(self, rows: Sequence[Row]) -> None:
+    def _build(self, rows: Sequence[NumberRow]) -> None:
         for widget in (*self._buttons.values(), *(label for row in self._cells for label in row)):
             self._grid.removeWidget(widget)
             widget.hide()

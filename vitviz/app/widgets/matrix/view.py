@@ -1,4 +1,4 @@
-"""A square of colours with its first rows and columns large: zoomed by wheel, moved by dragging. Knows cells, not models."""
+"""A large matrix in colours, its first rows and columns drawn larger; the wheel zooms, dragging moves it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,18 +25,16 @@ from vitviz.app.widgets.base.hover_view import Pointed
 from vitviz.app.widgets.matrix.axis import LARGEST, Axis, fitted
 from vitviz.app.widgets.matrix.image import composed
 
-_CLICK = 4  # pixels that a click may wander
+_CLICK = 4  # pixels of movement from which a press is a drag
 _GAP = 4
 _LARGE = 40  # pixels of a cell in a small matrix
 _TOP = 20
 _MARGIN = 12
-_APART = 15  # pixels between two words at the side
-
-Cell = tuple[int, int]
+_APART = 15  # pixels between two words beside the rows
 
 
 class MatrixView(Pointed):
-    """Shows indices 0 … 255 (rows × columns) in a table's colours; tells which cell is pointed at and which row clicked."""
+    """Shows indices 0 … 255 (rows × columns) in a table's colours; tells the cell pointed at and the row clicked."""
 
     clicked = Signal(int)  # row
     zoom_changed = Signal()
@@ -90,10 +88,25 @@ class MatrixView(Pointed):
     def set_marks(
         self, selected: tuple[int | None, int | None], marked: tuple[int | None, int | None]
     ) -> None:
-        """The selected row and column, and those of what is pointed at elsewhere."""
+        """The selected row and column, and those of what is pointed at in another view."""
         if (selected, marked) != (self._selected, self._marked):
             self._selected, self._marked = selected, marked
             self.update()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the rows that are drawn large."""
+        return self._names
+
+    @property
+    def selected(self) -> tuple[int | None, int | None]:
+        """The selected row and column."""
+        return self._selected
+
+    @property
+    def marked(self) -> tuple[int | None, int | None]:
+        """The row and column of what is pointed at in another view."""
+        return self._marked
 
     @property
     def axes(self) -> tuple[Axis, Axis] | None:
@@ -102,7 +115,7 @@ class MatrixView(Pointed):
 
     @property
     def merged(self) -> int:
-        """How many cells along a side one of the screen's pixels shows, at most; 1 where each cell is seen."""
+        """The number of cells along a side that share one pixel of the screen, at most; 1 where each cell is visible."""
         if self._axes is None or not self._axes[1].others:
             return 1
         return max(1, int(np.ceil(1 / (self._axes[1].scale * self.devicePixelRatioF()) - 1e-6)))
@@ -129,7 +142,7 @@ class MatrixView(Pointed):
         self.zoom_changed.emit()
 
     def zoom(self, factor: float, at: QPointF | None = None) -> None:
-        """Larger or smaller cells, with what lies at a point (the middle by default) held still."""
+        """Make cells larger or smaller; the cell at a point (the middle by default) stays there."""
         if self._axes is None:
             return
         rows, columns = self._axes
@@ -138,7 +151,7 @@ class MatrixView(Pointed):
         if scale <= self._fit * 1.001:
             self.fit()
             return
-        # In the room that the whole took: so what the pointer is on stays where it is.
+        # The axes keep the room of the whole matrix, so that the cell at `at` stays where it is.
         self._axes = rows.zoomed(scale, at.y()), columns.zoomed(scale, at.x())
         self._redraw()
         self.zoom_changed.emit()
@@ -182,11 +195,11 @@ class MatrixView(Pointed):
         ]
         scale = min([*sides, float(_LARGE)])
         pixels = scale * self.devicePixelRatioF()
-        if int(pixels) > 0.88 * pixels:  # whole pixels look even, if they do not cost much of the room
+        if int(pixels) > 0.88 * pixels:  # whole pixels look even; not where they would waste much room
             scale = int(pixels) / self.devicePixelRatioF()
         down = fitted(rows, self._first[0], _TOP, band, _GAP, 1, scale)
         across = fitted(columns, self._first[1], left, band, _GAP, 1, scale)
-        # The whole lies in the middle of the width.
+        # The matrix is centred in the width.
         used = across.begin + across.others * scale
         spare = max(0.0, (self.width() - used - _MARGIN) / 2)
         return (
@@ -217,7 +230,7 @@ class MatrixView(Pointed):
         painter.setOpacity(1.0)
         scheme = theme.colors(self.palette())
         hovered = self._marked if self._hovered is None else self._hovered
-        # On the colours of the map, which are the same in every theme.
+        # White, as it lies over the colours of the map, which are the same in every theme.
         self._draw_lines(painter, hovered, QColor(255, 255, 255, 210), 1)
         self._draw_lines(painter, self._selected, QColor(scheme.accent), 2)
         if self._hovered is not None:
@@ -270,7 +283,7 @@ class MatrixView(Pointed):
     def _draw_lines(
         self, painter: QPainter, at: tuple[int | None, int | None], color: QColor, width: int
     ) -> None:
-        """A row and a column, outlined where they are thin."""
+        """Outline a row and a column."""
         assert self._axes is not None
         rows, columns = self._axes
         painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -289,7 +302,7 @@ class MatrixView(Pointed):
 
     # Events.
 
-    def at(self, position: QPointF) -> Cell | None:
+    def at(self, position: QPointF) -> tuple[int, int] | None:
         """The cell at a point of the widget."""
         if self._axes is None:
             return None
@@ -301,7 +314,7 @@ class MatrixView(Pointed):
         self.fit()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Another screen has other pixels, another theme other colours."""
+        """Draw again for other colours, fonts or pixels."""
         if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.FontChange):
             self._redraw()
         elif event.type() == QEvent.Type.DevicePixelRatioChange:
@@ -324,7 +337,7 @@ class MatrixView(Pointed):
         self.point(self.at(event.position()))
 
     def enterEvent(self, event: QEnterEvent) -> None:  # noqa: N802
-        """Point at once, not only after the next move."""
+        """Point at the cell where the pointer enters."""
         self.point(self.at(event.position()))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
@@ -333,7 +346,7 @@ class MatrixView(Pointed):
             self._press, self._dragged = event.position(), False
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """A click is a press that did not become a drag; names beside the rows count as rows."""
+        """Click a row where the press did not become a drag; the names beside the rows belong to them."""
         was_click = self._press is not None and not self._dragged
         self._press = None
         if was_click and event.button() == Qt.MouseButton.LeftButton and self._axes is not None:

@@ -1,4 +1,4 @@
-"""Small pictures side by side, each as large as the room allows, with captions, joints and cells to point at."""
+"""Small pictures side by side, as large as the widget allows, with captions, signs between them, and cells to point at."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from vitviz.app.ui.pixels import rgb_image
 from vitviz.app.widgets.base.hover_view import Pointed
 
 _CAPTION, _GAP, _JOINT, _EDGE = 20, 12, 28, 12
-_PARTED = 0.7  # how much the size counts of pictures that are needlessly parted from what they are joined to
+_PARTED = 0.7  # weight of the size of pictures whose rows needlessly separate joined ones
 _STEPS = {
     Qt.Key.Key_Up: (-1, 0),
     Qt.Key.Key_Down: (1, 0),
@@ -25,11 +25,11 @@ _ENTER = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """Pixels (h, w, 3), what they are, the cells (rows, columns) to point at, and what joins it to the next ("+", "=").
+class GalleryPicture:
+    """Pixels (height, width, 3), a caption, the cells (rows, columns) to point at, and the sign before the next ("+", "=").
 
     `gap`: pixels between the cells. `aspect`: width over height of the picture as shown. `lead`: the first picture takes
-    most of the room, the others lie beside or below it.
+    most of the space, the others lie beside or below it.
     """
 
     pixels: NDArray[np.uint8]
@@ -50,14 +50,14 @@ class Spot(NamedTuple):
 
 
 class _Image:
-    """An image, and the smaller one that is drawn where the room has fewer pixels than it."""
+    """An image, and a smaller copy that is drawn where it is shown on fewer pixels than it has."""
 
     def __init__(self, image: QImage) -> None:
         self._whole = image
         self._small = image
 
     def at(self, size: QSize) -> QImage:
-        """What to draw over `size` pixels: itself where they are enough, cells staying sharp."""
+        """What to draw on `size` pixels: the image itself where it is enlarged, so that cells stay sharp."""
         if size.width() >= self._whole.width():
             return self._whole
         if self._small.size() != size:
@@ -68,9 +68,9 @@ class _Image:
 
 
 def arrange(aspects: list[float], joints: list[str], width: float, height: float) -> list[QRectF]:
-    """Where each picture lies: in the rows that make them largest, in reading order, in the middle of the room.
+    """Where each picture lies: in reading order, in as many rows as make the pictures largest, centred.
 
-    Rows that part what is joined, and would fit into one, have to make them clearly larger.
+    Rows that separate joined pictures which would fit into one row are only taken if they make the pictures clearly larger.
     """
     best: list[QRectF] = []
     longest = max(len(chain) + 1 for chain in "".join("j" if joint else " " for joint in joints).split(" "))
@@ -107,7 +107,7 @@ def arrange(aspects: list[float], joints: list[str], width: float, height: float
 
 
 def arrange_lead(aspects: list[float], width: float, height: float) -> list[QRectF]:
-    """The first picture as large as it can be with a third of the room for the others, beside or below it."""
+    """The first picture as large as possible with a third of the space left for the others, beside or below it."""
     best: list[QRectF] = []
     others = len(aspects) - 1
     for share_x, share_y in ((0.68, 1.0), (1.0, 0.68)) if others else ((1.0, 1.0),):
@@ -132,18 +132,18 @@ class PicturesView(Pointed):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setMinimumSize(200, 120)
-        self._pictures: list[Picture] = []
+        self._pictures: list[GalleryPicture] = []
         self._images: list[_Image] = []
         self._marks: list[tuple[Spot, bool]] = []
         self._walks = self._walked = False
 
     @property
-    def pictures(self) -> list[Picture]:
+    def pictures(self) -> list[GalleryPicture]:
         """What is shown."""
         return self._pictures
 
-    def set_pictures(self, pictures: list[Picture]) -> None:
-        """Other pictures."""
+    def set_pictures(self, pictures: list[GalleryPicture]) -> None:
+        """Show other pictures."""
         # Following the pointer often changes one picture of several: the others keep their images.
         known = {id(picture): image for picture, image in zip(self._pictures, self._images, strict=True)}
         self._images = [known.get(id(picture)) or _Image(rgb_image(picture.pixels)) for picture in pictures]
@@ -155,17 +155,17 @@ class PicturesView(Pointed):
         self.update()
 
     def set_marks(self, marks: list[tuple[Spot, bool]]) -> None:
-        """Cells to outline: the selected ones (True) in the accent colour, others in quiet white."""
+        """Cells to outline: the selected ones (True) in the accent colour, others in thin white."""
         if marks != self._marks:
             self._marks = marks
             self.update()
 
     def set_walks(self, walks: bool) -> None:
-        """Whether arrow keys go from cell to cell, and Enter clicks one; otherwise they do what they do in the window."""
+        """Whether arrow keys go from cell to cell and Enter clicks one; otherwise the window's shortcuts get these keys."""
         self._walks = walks
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """Room for a few."""
+        """Space for a few."""
         return QSize(420, 320)
 
     def boxes(self) -> list[QRectF]:
@@ -287,7 +287,7 @@ class PicturesView(Pointed):
         return Spot(picture, min(max(row, 0), rows - 1), min(column, columns - 1))
 
     def focusOutEvent(self, event: QFocusEvent) -> None:  # noqa: N802
-        """What the keys pointed at is not pointed at any more."""
+        """The cell that the arrow keys pointed at is no longer pointed at."""
         if self._walked:
             self._walked = False
             self.point(None)

@@ -1,4 +1,4 @@
-"""What a view of a shifted grid shows: plain rectangles and pictures, made elsewhere."""
+"""What `ShiftView` draws: rectangles and pictures, without any knowledge of models."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,13 +8,10 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QRectF
 from PySide6.QtGui import QImage
 
-SHADES = ((0, 114, 178), (0, 158, 115), (204, 121, 167), (240, 228, 66))
-"""Four shades that colour-blind people tell apart too (Okabe & Ito 2008), none near the accent: pieces, regions."""
-
 
 @dataclass(frozen=True)
 class Moved:
-    """A rectangle of the grid (in cells) on its way: where it was, where it lies, and which of the shades marks it."""
+    """A rectangle of the grid (in cells) that is moved: where it was, where it is now, and the shade that marks it."""
 
     source: QRectF
     target: QRectF
@@ -23,10 +20,10 @@ class Moved:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What there is to see. Rectangles are in cells: of the photo's grid, or of the shifted and padded one."""
+    """One layer's grid. Rectangles are in cells: of the photo's grid, or of the shifted and padded one."""
 
     picture: QImage
-    """What the grid covers of the photo."""
+    """The part of the photo that the grid covers."""
     grid: tuple[int, int]
     frame: tuple[int, int]
     """Rows and columns with padding."""
@@ -47,7 +44,7 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Focus:
-    """What is pointed at or selected."""
+    """The window that is pointed at or selected."""
 
     parts: list[tuple[QRectF, int]] = field(default_factory=list)
     """The window's parts on the photo's grid, each with its region's shade."""

@@ -1,4 +1,4 @@
-"""A grid on a photo that is rolled round its edges and then cut into windows. Knows rectangles, not models."""
+"""A grid on a photo that is shifted cyclically and then cut into windows."""
 
 from itertools import product
 
@@ -18,13 +18,14 @@ from PySide6.QtWidgets import QWidget
 from vitviz.app.ui import theme
 from vitviz.app.ui.pixels import rgba_image
 from vitviz.app.widgets.base.hover_view import Pointed
-from vitviz.app.widgets.windows.scene import SHADES, Focus, Scene
+from vitviz.app.widgets.windows.scene import Focus, Scene
+from vitviz.render.colors import REGIONS
 
 _MARGIN, _CAPTION = 12, 20
 
 
 class ShiftView(Pointed):
-    """Draws a scene at a progress: 0 the photo, 1 shifted, 2 the windows closed over it."""
+    """Draws a scene at a progress: 0 the photo, 1 shifted, 2 cut into windows."""
 
     clicked = Signal(int, int)
 
@@ -38,7 +39,7 @@ class ShiftView(Pointed):
         self._show_regions = False
         self._padded = True
         self._scaled: QPixmap | None = None
-        self._backdrop: QPixmap | None = None  # all that stays while the pointer moves
+        self._backdrop: QPixmap | None = None
 
     @property
     def scene(self) -> Scene | None:
@@ -47,7 +48,7 @@ class ShiftView(Pointed):
 
     @property
     def focus(self) -> Focus:
-        """What stands out."""
+        """What is highlighted."""
         return self._focus
 
     @property
@@ -55,19 +56,24 @@ class ShiftView(Pointed):
         """0 the photo, 1 shifted, 2 cut into windows."""
         return self._progress
 
+    @property
+    def backdrop(self) -> QPixmap | None:
+        """All but the highlight, drawn once and kept while only the pointer moves; None before it is drawn again."""
+        return self._backdrop
+
     def set_scene(self, scene: Scene | None) -> None:
-        """Another grid."""
+        """Show another grid."""
         self._scene, self._focus, self._scaled = scene, Focus(), None
         self.setAccessibleDescription("" if scene is None else scene.caption)
         self._redraw()
 
     def set_focus(self, focus: Focus) -> None:
-        """Let a window stand out."""
+        """Highlight a window."""
         self._focus = focus
         self.update()
 
     def set_progress(self, progress: float) -> None:
-        """How far the shift has come."""
+        """Show the shift at another progress."""
         if progress != self._progress:
             self._progress = progress
             self._redraw()
@@ -79,7 +85,7 @@ class ShiftView(Pointed):
             self._redraw()
 
     def set_padded(self, shown: bool) -> None:
-        """Whether there is room for padding; without it the photo's grid is all that is shown."""
+        """Whether there is space for padding; without it only the photo's grid is shown."""
         if shown != self._padded:
             self._padded = shown
             self._redraw()
@@ -96,7 +102,7 @@ class ShiftView(Pointed):
 
     @property
     def frame(self) -> tuple[int, int]:
-        """Rows and columns there is room for."""
+        """Rows and columns that are shown."""
         scene = self._scene
         assert scene is not None
         return scene.frame if self._padded else scene.grid
@@ -132,7 +138,7 @@ class ShiftView(Pointed):
         return 2 * _CAPTION - 4 if wide else _CAPTION
 
     def carried(self, cells: QRectF) -> list[QRectF]:
-        """A rectangle of the photo's grid as it lies in the frame now: in several pieces where it goes round an edge."""
+        """Where a rectangle of the photo's grid lies in the frame now: in pieces where it wraps around an edge."""
         scene = self._scene
         assert scene is not None
         found = []
@@ -161,7 +167,7 @@ class ShiftView(Pointed):
     # Painting.
 
     def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
-        """The photo in pieces, windows, regions, padding; over it what stands out."""
+        """Draw the photo in pieces with windows, regions and padding, and the highlight over it."""
         painter = QPainter(self)
         if self._scene is not None:
             if self._backdrop is None:
@@ -173,11 +179,11 @@ class ShiftView(Pointed):
 
     @property
     def _closed(self) -> float:
-        """How far the windows have closed over the shifted grid."""
+        """How far the windows have closed over the shifted grid, from 0 to 1."""
         return min(max(self._progress - 1.0, 0.0), 1.0)
 
     def _draw_backdrop(self, scene: Scene) -> QPixmap:
-        """What the pointer changes nothing of: its many lines take ten times as long as drawing them as one picture."""
+        """All that the pointer does not change: drawing it as one picture takes a tenth of the time of drawing its lines."""
         ratio, closed = self.devicePixelRatioF(), self._closed
         backdrop = QPixmap(self.size() * ratio)
         backdrop.setDevicePixelRatio(ratio)
@@ -211,7 +217,7 @@ class ShiftView(Pointed):
                 self._draw_piece_edge(painter, target, piece.shade)
 
     def _picture(self, scene: Scene) -> QPixmap:
-        """The picture at the screen's own pixels, scaled once: following the pointer must not scale it again."""
+        """The picture at the screen's resolution, scaled once and not again when the pointer moves."""
         ratio = self.devicePixelRatioF()
         size = (self.box(QRectF(0, 0, scene.grid[1], scene.grid[0])).size() * ratio).toSize()
         if self._scaled is None or self._scaled.size() != size:
@@ -222,7 +228,7 @@ class ShiftView(Pointed):
         return self._scaled
 
     def _draw_piece_edge(self, painter: QPainter, box: QRectF, shade: int) -> None:
-        color = QColor(*SHADES[shade])
+        color = QColor(*REGIONS[shade])
         veil = QColor(color)
         fading = min(2 - self._progress, 1.0)
         veil.setAlpha(round(70 * fading))
@@ -251,7 +257,7 @@ class ShiftView(Pointed):
 
     def _draw_regions(self, painter: QPainter, scene: Scene, closed: float) -> None:
         for cells, shade in scene.regions:
-            color = QColor(*SHADES[shade % len(SHADES)])
+            color = QColor(*REGIONS[shade % len(REGIONS)])
             color.setAlpha(round(110 * closed))
             painter.fillRect(self.box(cells), color)
 
@@ -274,7 +280,7 @@ class ShiftView(Pointed):
             self._rectangles(painter, self._boxes(scene.borders), on_photo)
         if closed > 0:
             width, height = self.unit
-            apart = (1 - closed) * 0.6  # they come from outside and close
+            apart = (1 - closed) * 0.6  # they close from outside
             boxes = [
                 box.adjusted(-apart * width, -apart * height, apart * width, apart * height)
                 for box in self._boxes(scene.windows)
@@ -293,7 +299,7 @@ class ShiftView(Pointed):
         painter.setBrush(Qt.BrushStyle.NoBrush)
         for cells, shade in focus.parts:
             for part in self.carried(cells):
-                self._frame(painter, self.box(part).adjusted(1, 1, -1, -1), QColor(*SHADES[shade]), 3)
+                self._frame(painter, self.box(part).adjusted(1, 1, -1, -1), QColor(*REGIONS[shade]), 3)
         if focus.window is not None and closed == 1:
             self._frame(painter, self.box(focus.window), QColor(255, 255, 255), 2)
         for cells, rows, columns in focus.nested:
@@ -308,7 +314,7 @@ class ShiftView(Pointed):
                 self._frame(painter, self.box(part), accent, 2)
 
     def _draw_inset(self, painter: QPainter, focus: Focus) -> None:
-        """The cell once more, large, in the corner opposite to it: its children are too small to be seen in place."""
+        """The cell again, enlarged, in the corner opposite to it: what it was merged from is too small to see in place."""
         scene = self._scene
         assert scene is not None
         assert focus.cell is not None
@@ -362,20 +368,20 @@ class ShiftView(Pointed):
         self._redraw()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Another theme has other colours, another screen other pixels."""
+        """Draw all of it again in the colours and resolution of another theme or screen."""
         kinds = QEvent.Type.PaletteChange, QEvent.Type.FontChange, QEvent.Type.DevicePixelRatioChange
         if event.type() in kinds:
             self._redraw()
         super().changeEvent(event)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Tell which cell was clicked."""
+        """A click on a cell."""
         cell = self.at(event.position())
         if cell is not None and event.button() == Qt.MouseButton.LeftButton:
             self.clicked.emit(*cell)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Enter is a click on the cell that stands out."""
+        """Enter is a click on the highlighted cell."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self._focus.cell is not None:
             self.clicked.emit(*self._focus.cell)
         else:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
-    """The patches of a photo, each with its reason where there is none of it."""
+class PatchData:
+    """Patches, filters and embeddings of a trace; None with a reason where the model has none."""
 
     tiles: NDArray[np.uint8] | None
     """rows×cols×h×w×3, normalised and shown on one scale."""
@@ -24,10 +24,11 @@ class Cut:
     filters: "Filters | None"
     embedding: "Embedding | None"
     reasons: dict[str, str]
+    """Why there is nothing to show, by the panel's mode."""
 
 
-def cut(trace: "Trace") -> Cut:
-    """Patches, filters and embeddings of a trace."""
+def patch_data(trace: "Trace") -> PatchData:
+    """What the panel shows of a trace."""
     from vitviz.explain.internals import patches
     from vitviz.explain.plates.plates import patch_tiles
 
@@ -51,4 +52,4 @@ def cut(trace: "Trace") -> Cut:
         )
     elif embedding is None:
         reasons["stem"] = reasons["embedding"]
-    return Cut(tiles, ends, filters, embedding, reasons)
+    return PatchData(tiles, ends, filters, embedding, reasons)

@@ -1,0 +1,188 @@
+"""What each command of the window does."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction, QGuiApplication
+from PySide6.QtWidgets import QLineEdit, QMainWindow
+
+from vitviz.app import commands
+from vitviz.app.dialogs.model_chooser import ModelChooser, choose_model
+from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import ViewState, moved_head, moved_layer, moved_query
+from vitviz.app.settings import Settings
+from vitviz.app.stage.opening import Opener
+from vitviz.app.stage.photo_view import PhotoView
+from vitviz.app.stage.stage import Stage
+from vitviz.app.widgets.messages.shortcuts_sheet import KeysSheet
+from vitviz.app.widgets.messages.toast import Toast
+from vitviz.app.window import save_png
+from vitviz.app.window.docks import Docks, picture_of
+from vitviz.app.window.presentation import Presentation
+from vitviz.explain.registry import METHODS
+
+Handler = Callable[[], object]
+
+
+class CommandHandlers:
+    """The handler of each command in `commands.commands`, with the dialogs that they open."""
+
+    def __init__(
+        self,
+        window: QMainWindow,
+        session: Session,
+        settings: Settings,
+        photo: PhotoView,
+        stage: Stage,
+        docks: Docks,
+        presentation: Presentation,
+        opener: Opener,
+        toast: Toast,
+    ) -> None:
+        self.chooser: ModelChooser | None = None
+        """The dialog for models that was opened last."""
+        self.keys: KeysSheet | None = None
+        """The sheet of keys that was opened last."""
+        self._window = window
+        self._session = session
+        self._settings = settings
+        self._photo = photo
+        self._stage = stage
+        self._docks = docks
+        self._presentation = presentation
+        self._opener = opener
+        self._toast = toast
+
+    def connect(self, actions: Mapping[str, QAction]) -> None:
+        """Let each action do what its command is for. Raises KeyError for a command without a handler."""
+        handlers = self._handlers()
+        for command in commands.commands():
+            handler = handlers[command.name]
+            actions[command.name].triggered.connect(lambda _=False, handler=handler: handler())
+
+    def _handlers(self) -> dict[str, Handler]:
+        return {**self._of_files(), **self._of_selection(), **self._of_view()}
+
+    def _of_files(self) -> dict[str, Handler]:
+        stage, opener = self._stage, self._opener
+        return {
+            "open": lambda: opener.ask_photo(stage.into),
+            "open_folder": lambda: opener.ask_folder(stage.into),
+            "next_photo": lambda: stage.walk(1),
+            "previous_photo": lambda: stage.walk(-1),
+            "paste": lambda: opener.paste(stage.into),
+            "copy": self._copy,
+            "save": self._save,
+            "close_photo": self._close_photo,
+            "quit": self._window.close,
+            "choose_model": self._choose_model,
+            "open_weights": lambda: opener.ask_weights(stage.into),
+            "cancel": self._cancel,
+            "compare_photo": stage.with_photo,
+            "compare_model": stage.with_model,
+            "compare_end": stage.end,
+        }
+
+    def _of_selection(self) -> dict[str, Handler]:
+        session = self._session
+        return {
+            **{f"method_{one.name}": partial(session.change, method=one.name) for one in METHODS},
+            "choose_target": self._choose_target,
+            "undo": session.undo,
+            "redo": session.redo,
+            "direction": lambda: session.change(direction="by" if session.view.direction == "to" else "to"),
+            "free": self._free,
+            "play": self._play,
+            "up": partial(self._move, -1, 0),
+            "down": partial(self._move, 1, 0),
+            "left": partial(self._move, 0, -1),
+            "right": partial(self._move, 0, 1),
+            "next_layer": partial(self._step, moved_layer, 1),
+            "previous_layer": partial(self._step, moved_layer, -1),
+            "next_head": partial(self._step, moved_head, 1),
+            "previous_head": partial(self._step, moved_head, -1),
+        }
+
+    def _of_view(self) -> dict[str, Handler]:
+        session, stage, docks = self._session, self._stage, self._docks
+        return {
+            "grid": lambda: session.change(grid=not session.view.grid),
+            "smooth": lambda: session.change(smooth=not session.view.smooth),
+            "fainter": lambda: session.change(opacity=max(0.0, round(session.view.opacity - 0.1, 2))),
+            "stronger": lambda: session.change(opacity=min(1.0, round(session.view.opacity + 0.1, 2))),
+            "fit": lambda: stage.canvas.fit(),
+            "zoom_in": lambda: stage.canvas.zoom(1.25),
+            "zoom_out": lambda: stage.canvas.zoom(0.8),
+            "present": self._presentation.toggle,
+            "next_panel": partial(docks.go, 1),
+            "previous_panel": partial(docks.go, -1),
+            "float_panel": docks.float_focused,
+            "close_panel": docks.close_focused,
+            "reset_layout": docks.arrange,
+            "keys": self._show_keys,
+        }
+
+    def _copy(self) -> None:
+        dock = self._docks.focused()
+        stage = self._stage if self._stage.comparison is not None else self._photo
+        panel = stage if dock is None else dock.panel
+        self._toast.hide()  # it lies over the photo
+        QGuiApplication.clipboard().setPixmap(picture_of(panel))
+        self._toast.say(f"Copied the picture of {'the photo' if dock is None else dock.kind.title}")
+
+    def _save(self) -> None:
+        save_png.save(self._window, self._session, self._stage.comparison, self._settings, self._toast.say)
+
+    def _close_photo(self) -> None:
+        second = self._stage.session is not self._session
+        self._stage.end()
+        if not second:
+            self._session.close_photo()
+
+    def _choose_model(self) -> None:
+        into = self._stage.into
+        self.chooser = choose_model(
+            self._stage.session,
+            self._window,
+            lambda name: into(model=name),
+            lambda: self._opener.ask_weights(self._stage.into),
+        )
+
+    def _cancel(self) -> None:
+        """What the user waits for comes first; where that is nothing, the job that runs."""
+        if self._stage.working:
+            self._stage.cancel()
+        else:
+            for job in self._session.jobs.jobs[:1]:
+                job.cancel()
+
+    def _choose_target(self) -> None:
+        panel = self._docks.reveal("predictions")
+        search = next(iter(panel.findChildren(QLineEdit)), panel)
+        search.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _free(self) -> None:
+        if self._presentation.on:
+            self._presentation.toggle()
+        else:
+            self._session.free()
+
+    def _play(self) -> None:
+        self._docks.reveal("layers")
+        self._session.play_asked.emit()
+
+    def _move(self, rows: int, columns: int) -> None:
+        session, shape = self._session, self._session.shape
+        if shape is not None:
+            session.show_view(moved_query(session.view, session.hover, shape, rows, columns))
+
+    def _step(self, moved: Callable[..., ViewState], by: int) -> None:
+        session, shape = self._session, self._session.shape
+        if shape is not None:
+            session.show_view(moved(session.view, shape, by))
+
+    def _show_keys(self) -> None:
+        self.keys = KeysSheet(commands.sheet(), self._window)
+        self.keys.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.keys.open()

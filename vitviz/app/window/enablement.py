@@ -1,0 +1,93 @@
+"""Which commands can be used now: computed when something that decides it has changed, never on a pointer's move."""
+
+from collections.abc import Callable, Mapping
+
+from PySide6.QtCore import QObject
+from PySide6.QtGui import QAction
+
+from vitviz.app.session.session import Session
+from vitviz.app.stage.stage import Stage
+from vitviz.app.window.presentation import Presentation
+from vitviz.explain.registry import METHODS, find
+
+
+class Enablement(QObject):
+    """Enables and checks the commands by what the session, the stage and the presentation are.
+
+    `changed` is called after each update, for what else shows the same facts.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        stage: Stage,
+        presentation: Presentation,
+        commands: Mapping[str, QAction],
+        changed: Callable[[], object],
+    ) -> None:
+        super().__init__(stage)
+        self._session = session
+        self._stage = stage
+        self._presentation = presentation
+        self._commands = commands
+        self._changed = changed
+        self._has_map = session.heatmap is not None
+        for signal in (
+            session.busy_changed,
+            session.trace_changed,
+            session.photo_changed,
+            session.view_changed,
+            session.maps.late_changed,
+            session.jobs.changed,
+            stage.changed,
+            presentation.changed,
+        ):
+            signal.connect(self.update)
+        session.heatmap_changed.connect(self._look_at_map)
+        for action in commands.values():
+            if action.isCheckable():
+                action.triggered.connect(self.update)  # Qt has changed its mark by itself
+        self.update()
+
+    def update(self, *_: object) -> None:
+        """Enable and check every command."""
+        for name, possible in self._allowed().items():
+            self._commands[name].setEnabled(possible)
+        session, view = self._session, self._session.view
+        known = session.methods()
+        for method in METHODS:
+            action = self._commands[f"method_{method.name}"]
+            action.setEnabled(method.name in known and known[method.name] is None)
+            action.setChecked(method.name == view.method)
+        self._commands["present"].setChecked(self._presentation.on)
+        self._commands["grid"].setChecked(view.grid)
+        self._commands["smooth"].setChecked(view.smooth)
+        self._changed()
+
+    def _allowed(self) -> dict[str, bool]:
+        session, stage = self._session, self._stage
+        photo, traced = session.photo is not None, session.trace is not None
+        active = stage.session.photo
+        in_folder = active is not None and active.path is not None
+        return {
+            "save": self._has_map,
+            "cancel": stage.working or session.jobs.busy,
+            "close_photo": photo,
+            "compare_photo": photo,
+            "compare_model": photo,
+            "compare_end": stage.comparison is not None,
+            "next_photo": in_folder,
+            "previous_photo": in_folder,
+            "direction": traced and find(session.view.method).reversible,
+            "free": traced or self._presentation.on,
+            "choose_target": traced,
+            "undo": traced and session.history.can_undo,
+            "redo": traced and session.history.can_redo,
+        } | dict.fromkeys(("next_layer", "previous_layer", "next_head", "previous_head", "play"), traced)
+
+    def _look_at_map(self) -> None:
+        """A pointer's move brings another map, which changes nothing unless there was none."""
+        has_map = self._session.heatmap is not None
+        if has_map != self._has_map:
+            self._has_map = has_map
+            self.update()
