@@ -35,7 +35,9 @@ def test_every_key_of_the_table_gives_its_command_on_the_photo(shown, given):
     assert len(KEYS) > 50
 
 
-@pytest.mark.parametrize(("number", "method"), enumerate(METHODS, start=1), ids=lambda one: str(one)[:2])
+@pytest.mark.parametrize(
+    ("number", "method"), list(enumerate(METHODS, start=1)), ids=lambda one: str(one)[:2]
+)
 def test_a_number_chooses_its_method(shown, qtbot, number, method):
     if number == 1:
         shown.session.change(method="rollout")

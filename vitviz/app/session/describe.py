@@ -25,7 +25,9 @@ def name_of(query: Query, readout: str = "the readout") -> str:
 
 def cell_of(heat: "Heatmap", trace: "Trace", patch: tuple[int, int]) -> tuple[int, int] | None:
     """The cell of a heatmap, whose grid may be coarser, that holds a patch of the photo's grid."""
-    return patch if heat.patches == trace.patches else trace.patches.cell_in(heat.patches, *patch)
+    if heat.patches == trace.patches:
+        return patch
+    return trace.patches.cell_in(heat.patches, *patch)
 
 
 def place_name(trace: "Trace", heat: "Heatmap", cell: tuple[int, int]) -> str:

@@ -118,8 +118,7 @@ def walk(trace: "Trace", chosen: Selection, ticket: Ticket) -> Strip:
             raise Stopped
         ticket.tell(Progress("", layer / len(trace.layers)))
         try:
-            values = compute.computed(trace, replace(chosen, layer=layer), ticket).values
-            maps = values[None]
+            maps = compute.computed(trace, replace(chosen, layer=layer), ticket).values[None]
             blocks.append(Block((layer,), maps, colour_scale.extents(maps)))
         except VitvizError as problem:
             problems[layer] = problem.message
