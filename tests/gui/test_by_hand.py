@@ -182,7 +182,7 @@ def test_marks_and_order_of_heads_are_chosen_by_keys(shown, qtbot):
     panel = shown.panel("heads")
     pick(qtbot, panel.marks, "sort by entropy")
     qtbot.waitUntil(lambda: panel.view.labels.order is not None, timeout=20_000)
-    assert (panel.choices.mark, panel.choices.ordered) == ("entropy", True)
+    assert (panel.choices.now.mark, panel.choices.now.ordered) == ("entropy", True)
     measured = [layer.entropy for layer in statistics(shown.session.trace).layers]
     assert panel.view.labels.order == tuple(tuple(np.argsort(one, kind="stable")) for one in measured)
     pick(qtbot, panel.marks, "by number")

@@ -124,7 +124,7 @@ def test_a_choice_is_part_of_the_view_undone_and_there_again_at_the_next_start(
 
 def test_a_choice_that_does_not_exist_is_the_default(shown):
     shown.session.change_panel("layers", speed="1000", photo="yes", scale="common")
-    assert shown.panel("layers").choices == LayersView(scale="common")
+    assert shown.panel("layers").choices.now == LayersView(scale="common")
     assert shown.panel("layers").pace == 500
     assert shown.panel("layers").speed.currentText() == "1×"
 

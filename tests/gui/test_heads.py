@@ -104,7 +104,7 @@ def test_a_click_selects_the_head_and_a_layers_number_all_its_heads(shown, qtbot
 def test_the_scale_of_the_tiles_is_a_choice(shown):
     before = shown.panel("heads").view.grab().toImage()
     shown.panel("heads").scale.setCurrentIndex(shown.panel("heads").scale.findData("all"))
-    assert shown.panel("heads").choices.tiles == "all"
+    assert shown.panel("heads").choices.now.tiles == "all"
     assert shown.panel("heads").view.grab().toImage() != before
 
 

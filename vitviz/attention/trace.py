@@ -105,7 +105,9 @@ class Trace:
             raise MethodError(
                 f"There is no patch ({row}, {col}): the photo is {self.patches.rows} rows × {self.patches.cols} columns."
             )
-        return layer.layout.token(*self.patches.nearest_in(layer.layout.patches, row, col))
+        grid = layer.layout.patches
+        cell = (row, col) if grid == self.patches else self.patches.nearest_in(grid, row, col)
+        return layer.layout.token(*cell)
 
     def query_weights(self, layer: Layer, query: Query) -> Floats | None:
         """A query as weights over the layer's tokens (sum 1), or None if the layer has no such prefix token."""

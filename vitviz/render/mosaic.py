@@ -22,7 +22,7 @@ def indices(
     log: bool = False,
     temperature: float = 1.0,
 ) -> NDArray[np.uint8]:
-    """All maps, one (heads, rows, cols) array per layer, as colour indices (layers, heads, rows, cols).
+    """All maps as colour indices (layers, heads, rows, cols).
 
     `stacks`: the maps (layers, heads, rows, cols), one array for consecutive layers that are alike. 0 to 254 stand for
     0 up to the maximum of the tile itself ("each"), of its layer ("layer") or of all; 255 is EMPTY. `log` and

@@ -9,11 +9,12 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from vitviz.app.panels.base import Panel, Shown
+from vitviz.app.panels.choices import Choices
 from vitviz.app.panels.heads.view import HeadsView, Mark
 from vitviz.app.session import describe, measures
 from vitviz.app.session.heatmaps import Tiles
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import Hover, PanelChoices, ViewState, of_one_head, panel_view
+from vitviz.app.session.view_state import Hover, ViewState, of_one_head
 from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.mosaic.labels import Labels
@@ -102,7 +103,7 @@ class HeadsPanel(Panel):
         self._order: list[list[int]] | None = None
         self._drawn: tuple[object, ...] | None = None  # what the tiles were made of
         self._said: tuple[object, ...] | None = None  # what the sentence was made of
-        self._choices: tuple[PanelChoices | None, HeadsView] | None = None
+        self.choices = Choices(session, self.name, HeadsView)
         self.says = MutedLabel()
         self.scale = QComboBox()
         self.scale.setAccessibleName("Scale of the tiles")
@@ -139,9 +140,7 @@ class HeadsPanel(Panel):
         tiles.setContentsMargins(0, 0, 8, 0)
         tiles.addWidget(self.view)
         column.addLayout(tiles, 1)
-        self.scale.currentIndexChanged.connect(
-            lambda _: session.change_panel(self.name, tiles=self.scale.currentData())
-        )
+        self.scale.currentIndexChanged.connect(lambda _: self.choices.change(tiles=self.scale.currentData()))
         self.marks.currentIndexChanged.connect(self._choose_marks)
         self.view.hover_changed.connect(self._point)
         self.view.clicked.connect(self._click)
@@ -156,14 +155,6 @@ class HeadsPanel(Panel):
         self.view.set_colors(lookup_table(session.view.colormap))
         self._show_choices()
         self.follow()
-
-    @property
-    def choices(self) -> HeadsView:
-        """What the user chose in this panel."""
-        kept = self.session.view.panels.get(self.name)
-        if self._choices is None or self._choices[0] is not kept:
-            self._choices = kept, panel_view(self.session.view, self.name, HeadsView)
-        return self._choices[1]
 
     def shown(self) -> HeadsShown:
         """The mosaic as it is drawn."""
@@ -191,7 +182,7 @@ class HeadsPanel(Panel):
             if session.maps.tiles_problem:
                 self._clear("No heads to show", session.maps.tiles_problem)
             return  # The old tiles stay, dimmed after a moment, until the new ones are there.
-        drawn = tiles, self.choices, view.log, view.temperature, self._measured
+        drawn = tiles, self.choices.now, view.log, view.temperature, self._measured
         if drawn != self._drawn:
             self.empty.hide()
             self._drawn, self._tiles = drawn, tiles
@@ -202,7 +193,7 @@ class HeadsPanel(Panel):
     def _show_tiles(self, trace: "Trace", tiles: Tiles) -> None:
         view = self.session.view
         labels = self._sort(tiles)
-        shown = indices(tiles.stacks, self.choices.tiles, view.log, view.temperature)
+        shown = indices(tiles.stacks, self.choices.now.tiles, view.log, view.temperature)
         if self._order is not None:
             for layer, order in enumerate(self._order):
                 shown[layer, : len(order)] = shown[layer, order]
@@ -222,7 +213,7 @@ class HeadsPanel(Panel):
         """Labels, with marks and order by what was measured; starts measuring where nothing was yet."""
         grids = [f"{stack.shape[2]}×{stack.shape[3]}" for stack in tiles.stacks for _ in stack]
         plain = Labels(tuple(grids)) if len(set(grids)) > 1 else Labels()
-        trace, measured, choices = self.session.trace, self._measured, self.choices
+        trace, measured, choices = self.session.trace, self._measured, self.choices.now
         self._order = None
         if trace is None or not choices.mark:
             return plain
@@ -250,13 +241,13 @@ class HeadsPanel(Panel):
         self.follow()
 
     def _have_none(self, problem: BaseException) -> None:
-        self.session.change_panel(self.name, mark="", ordered=False)
+        self.choices.change(mark="", ordered=False)
         self.session.failed.emit(failure(problem))
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
         if before.colormap != now.colormap:
             self.view.set_colors(lookup_table(now.colormap))
-        chosen = before.panels.get(self.name) != now.panels.get(self.name)
+        chosen = self.choices.differ(before, now)
         if chosen:
             self._show_choices()
         if chosen or (before.log, before.temperature) != (now.log, now.temperature):
@@ -265,7 +256,7 @@ class HeadsPanel(Panel):
         self._say()
 
     def _show_choices(self) -> None:
-        choices = self.choices
+        choices = self.choices.now
         for box in (self.scale, self.marks):
             box.blockSignals(True)
         self.scale.setCurrentIndex(self.scale.findData(choices.tiles))
@@ -276,7 +267,7 @@ class HeadsPanel(Panel):
 
     def _choose_marks(self, index: int) -> None:
         mark, ordered = list(MARKS)[index]
-        self.session.change_panel(self.name, mark=mark, ordered=ordered)
+        self.choices.change(mark=mark, ordered=ordered)
 
     def _place_of(self, layer: int, head: int | None) -> int | None:
         """Where a head is drawn."""
@@ -298,7 +289,7 @@ class HeadsPanel(Panel):
             self._said = None
             self.says.set_text("")
             return
-        said = tiles, session.selection, session.hover, self.choices, self._measured, session.view
+        said = tiles, session.selection, session.hover, self.choices.now, self._measured, session.view
         if said == self._said:
             return
         self._said = said
@@ -310,14 +301,14 @@ class HeadsPanel(Panel):
         else:
             what = f"What {describe.name_of(tiles.query, trace.readout.sentence)} {verb}"
             bent = bending(1.0, session.view.log, session.view.temperature)
-            late = "measuring heads …" if self.choices.mark and self._measured is None else ""
+            late = "measuring heads …" if self.choices.now.mark and self._measured is None else ""
             self.says.set_text(" · ".join(filter(None, (what, bent, late))))
         self.view.setAccessibleDescription(where)
 
     def _numbers(self, layer: int, head: int | None) -> str:
         """What was measured of a head, or on average of a layer's heads."""
         measured = self._measured
-        if measured is None or measured.trace is not self.session.trace or not self.choices.mark:
+        if measured is None or measured.trace is not self.session.trace or not self.choices.now.mark:
             return ""
         pair = [measured.distance[layer], measured.entropy[layer]]
         distance, entropy = (float(np.mean(one)) if head is None else one[head] for one in pair)

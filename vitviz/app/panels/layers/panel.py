@@ -10,6 +10,7 @@ from PySide6.QtGui import QAction, QHideEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
 from vitviz.app.panels.base import Panel, Shown
+from vitviz.app.panels.choices import Choices
 from vitviz.app.panels.layers.strip import (
     NOTHING,
     Strip,
@@ -25,11 +26,9 @@ from vitviz.app.panels.layers.view import LayersView, Speed
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import (
     Hover,
-    PanelChoices,
     Selection,
     ViewState,
     moved_layer,
-    panel_view,
     selection,
 )
 from vitviz.app.ui import icons, theme
@@ -88,7 +87,7 @@ class LayersPanel(Panel):
         self._kept: dict[Selection, Strip] = {}
         self._problem = ""
         self._part = 0.0
-        self._choices: tuple[PanelChoices | None, LayersView] | None = None
+        self.choices = Choices(session, self.name, LayersView)
         self._fresh = True  # whether playing has not moved yet
         self._rest = QTimer(self, interval=_REST, singleShot=True)
         self._rest.timeout.connect(self._compute)
@@ -117,12 +116,10 @@ class LayersPanel(Panel):
         self._lay_out()
         self.tint()
         self.play.clicked.connect(self.toggle)
-        self.speed.currentIndexChanged.connect(
-            lambda _: session.change_panel(self.name, speed=self.speed.currentData())
-        )
-        self.loop.clicked.connect(lambda on: session.change_panel(self.name, loop=on))
-        self.over.chosen.connect(lambda key: session.change_panel(self.name, photo=key == "photo"))
-        self.scale.chosen.connect(lambda key: session.change_panel(self.name, scale=key))
+        self.speed.currentIndexChanged.connect(lambda _: self.choices.change(speed=self.speed.currentData()))
+        self.loop.clicked.connect(lambda on: self.choices.change(loop=on))
+        self.over.chosen.connect(lambda key: self.choices.change(photo=key == "photo"))
+        self.scale.chosen.connect(lambda key: self.choices.change(scale=key))
         self.strip.hover_changed.connect(self._point)
         self.strip.picked.connect(self._pick)
         session.play_asked.connect(self.toggle)
@@ -167,14 +164,6 @@ class LayersPanel(Panel):
         self.play.setIcon(icons.icon("pause" if self.playing else "play", self.palette()))
         self.loop.setIcon(icons.icon("loop", self.palette()))
 
-    @property
-    def choices(self) -> LayersView:
-        """What the user chose in this panel."""
-        kept = self.session.view.panels.get(self.name)
-        if self._choices is None or self._choices[0] is not kept:
-            self._choices = kept, panel_view(self.session.view, self.name, LayersView)
-        return self._choices[1]
-
     def shown(self) -> LayersShown:
         """The strip as it is drawn."""
         return LayersShown(self.says.whole, self.strip.dimmed, self._shown, self._strip.maps)
@@ -194,7 +183,7 @@ class LayersPanel(Panel):
     def _show_backdrop(self) -> None:
         """The part of the photo that the finest grid covers."""
         trace, picture = self.session.trace, self.session.picture
-        if trace is None or picture is None or trace.photo is not picture.photo or not self.choices.photo:
+        if trace is None or picture is None or trace.photo is not picture.photo or not self.choices.now.photo:
             self.strip.set_backdrop(None)
             return
         level = picture.levels[-1]
@@ -291,7 +280,7 @@ class LayersPanel(Panel):
             return
         finest = trace.patches
         aspect = finest.cols * finest.cell[1] / (finest.rows * finest.cell[0])
-        self.strip.set_frames(frames(trace, self._strip, self.session.view, self.choices), aspect)
+        self.strip.set_frames(frames(trace, self._strip, self.session.view, self.choices.now), aspect)
         self._mark()
         self._say()
 
@@ -308,13 +297,13 @@ class LayersPanel(Panel):
             layers = len(trace.layers)
             self.says.set_text(f"{said} · computing, {round(self._part * layers)} of {layers} layers")
             return
-        self.says.set_text(f"{said} · {scale_words(session.view, self.choices, self._strip)}")
+        self.says.set_text(f"{said} · {scale_words(session.view, self.choices.now, self._strip)}")
         self.strip.setAccessibleDescription(
             f"{said}; layer {session.view.layer} is chosen; arrow keys choose another"
         )
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
-        chosen = before.panels.get(self.name) != now.panels.get(self.name)
+        chosen = self.choices.differ(before, now)
         if chosen:
             self._show_choices()
             self._show_backdrop()
@@ -324,7 +313,7 @@ class LayersPanel(Panel):
         self._say()
 
     def _show_choices(self) -> None:
-        choices = self.choices
+        choices = self.choices.now
         self.over.set_current("photo" if choices.photo else "plain")
         self.scale.set_current(choices.scale)
         self.loop.setChecked(choices.loop)
@@ -414,7 +403,7 @@ class LayersPanel(Panel):
         if shown is not None and shown.selection != session.selection:
             return  # The map of this layer is still being computed.
         last = len(shape.heads) - 1
-        if session.view.layer == last and not (self._fresh or self.choices.loop):
+        if session.view.layer == last and not (self._fresh or self.choices.now.loop):
             self._set_playing(False)
             return
         step = 1 if session.view.layer < last else -last
