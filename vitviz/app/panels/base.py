@@ -23,7 +23,7 @@ class Shown:
 class Panel(QWidget):
     """Draws at once while it can be seen, otherwise when it is seen next.
 
-    A panel connects the signals that concern it to `follow`, draws in `draw`, stops in `rest` what nobody waits for while it
+    A panel connects the signals that concern it to `follow`, draws in `draw`, stops in `rest` what is not needed while it
     is hidden, and sets in `tint` the colours that the palette does not reach. What the user chooses in it (a mode, a
     quantity) is part of the session's view: a frozen dataclass of the panel's own, read by `view_state.panel_view` and
     changed by `Session.change_panel`, never kept in a widget.

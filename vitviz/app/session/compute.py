@@ -79,7 +79,7 @@ def heatmap(trace: "Trace", chosen: Selection) -> "Heatmap":
 
 
 def computed(trace: "Trace", chosen: Selection, ticket: Ticket) -> "Heatmap":
-    """`heatmap` in a thread: the passes that a class needs stop at the next block once nobody waits for them."""
+    """`heatmap` in a thread: the passes that a class needs stop at the next block once the request is cancelled."""
     from vitviz.attention.recording.recorder import Cancelled
     from vitviz.explain.methods.class_gradients import gradients
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
 
 BYTES = 64 << 20
-"""The most that is laid ready: ViT-B at 224 pixels takes 22 MB. Larger traces compute what the pointer asks for."""
+"""The most bytes that are prefetched: ViT-B at 224 pixels takes 22 MB. Larger traces compute what the pointer asks for."""
 TURNED = 256 << 20
 """The most that queries and keys may take a second time (DINOv2 ViT-B at 518 pixels: 101 MB), so that moves stay quick."""
 _FEW = 8  # tokens of a query that are added up

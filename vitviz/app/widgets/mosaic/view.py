@@ -31,7 +31,7 @@ _RIM = 4  # room for the outline of what is selected
 class MosaicView(HoverView):
     """Shows tiles (layers, heads, rows, columns) of colour indices 0 to 254; tells what is pointed at and clicked.
 
-    A tile is named by its layer and its place in it, which is the head's number as long as nobody sorts heads.
+    A tile is named by its layer and its place in it, which is the head's number unless the heads are sorted.
     """
 
     clicked = Signal(object)  # Target
