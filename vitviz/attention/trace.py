@@ -11,9 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vitviz.attention.families import FAMILIES
+from vitviz.attention.answers import logits_of
+from vitviz.attention.families import FAMILIES, probed
 from vitviz.attention.families.base import Anatomy, PositionEmbedding, Readout
 from vitviz.attention.layer import Layer
+from vitviz.attention.proof import is_library, prove
 from vitviz.attention.recording.autograd_graph import Graph, hold, record
 from vitviz.attention.recording.operations import Operation
 from vitviz.attention.recording.recorder import Cancelled, attending, run
@@ -108,8 +110,14 @@ class Trace:
         return layer.layout.token(*self.patches.nearest_in(layer.layout.patches, row, col))
 
     def query_weights(self, layer: Layer, query: Query) -> Floats | None:
-        """A query as weights over the layer's tokens (sum 1), or None if the layer has no such prefix token."""
+        """A query as weights over the layer's tokens (sum 1), or None if the layer has no such prefix token.
+
+        Raises MethodError for a query that is none, and for the readout of a model whose readout is not proved.
+        """
         if query is None:
+            problem = self.check.problem("readout") if self.check is not None else None
+            if problem is not None:
+                raise MethodError(f"{self.model.name} has no readout that vitviz can show. {problem}")
             return self.readout.weights(layer.layout)
         check_query(query)
         weights = np.zeros(layer.layout.tokens, np.float32)
@@ -179,20 +187,27 @@ def trace(
         logits = logits_of(passed.output)
         anatomy = dissect(model, passed.operations)
         if checking:
-            known = check_layers(anatomy.layers, model.module, inputs)
+            known = check_layers(anatomy.layers, inputs)
+            proof = model.kept["proof"] = prove(model, anatomy)
+            known = replace(
+                known,
+                claims=(*known.claims, *proof.claims),
+                misplaced=proof.misplaced,
+                library=is_library(model.module),
+            )
             model.kept["check"] = known
         if checking or passed.graph is not None:
             anatomy = _without_outputs(anatomy)
     assert known is not None
-    if refuse and not known.exact:
-        raise RefusedError(f"{model.name} cannot be shown: its recomputed attention is {known.sentence}.")
+    if refuse:
+        _require_claims(model, known)
     traced = Trace(
         model=model,
         photo=photo,
         framing=framed,
         layers=anatomy.layers,
         logits=_floats(logits),
-        readout=anatomy.readout,
+        readout=model.kept["proof"].readout,
         position_embedding=anatomy.position,
         milliseconds=passed.milliseconds,
         heads_logits={
@@ -205,6 +220,16 @@ def trace(
     if passed.graph is not None and len(traced.logits) == len(model.labels):
         hold(traced, passed.graph)
     return traced
+
+
+def _require_claims(model: Model, check: Check) -> None:
+    """Refuse a model whose weights or places are not the model's own, or of which the places could not be proved."""
+    place = check.problem("place")
+    if check.claim("weights").holds and place is not None:
+        unknown = "" if check.claim("place").fails else "where its tokens lie could not be proved. "
+        raise RefusedError(f"{model.name} cannot be shown: {unknown}{place}")
+    if not check.exact:
+        raise RefusedError(f"{model.name} cannot be shown: its recomputed attention is {check.sentence}.")
 
 
 SIZES_KEPT = 4
@@ -230,7 +255,12 @@ def dissect(model: Model, operations: list[Operation]) -> Anatomy:
             f"{model.name} cannot be shown: it has no attention (no softmax over tokens was seen in its forward pass)."
         )
     family = next(family for family in FAMILIES if family.matches(model.module))
-    return family.anatomy(model, operations)
+    try:
+        return family.anatomy(model, operations)
+    except RefusedError:
+        if family is probed or is_library(model.module):
+            raise
+        return probed.anatomy(model, operations)  # a subclass with tokens of its own
 
 
 DISTILLED_HEADS = ("head", "head_dist", "cls_classifier", "distillation_classifier")
@@ -286,21 +316,6 @@ def _keeper(heads: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Te
         heads[name] = output.detach()
 
     return keep
-
-
-def logits_of(output: Any) -> Tensor:
-    """The logits in whatever the model returned: a tensor, Hugging Face's output object, or the first of a tuple."""
-    logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
-    if logits is None and isinstance(output, tuple | list):
-        logits = output[0]
-    if not isinstance(logits, Tensor):
-        raise RefusedError(f"The model returned a {type(output).__name__}, in which vitviz finds no logits.")
-    if logits.ndim != 2:
-        shape = "×".join(str(length) for length in logits.shape[1:])
-        raise RefusedError(
-            f"The model gives {shape} numbers for one photo, not one prediction: give it a pooling and a head."
-        )
-    return logits
 
 
 def _floats(values: Tensor) -> Floats:

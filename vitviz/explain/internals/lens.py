@@ -19,9 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vitviz.attention.answers import logits_of
 from vitviz.attention.recording.recorder import Cancelled
 from vitviz.attention.softmax import softmax
-from vitviz.attention.trace import DISTILLED_HEADS, Prediction, Trace, logits_of
+from vitviz.attention.trace import DISTILLED_HEADS, Prediction, Trace
 from vitviz.errors import MethodError, VitvizError
 from vitviz.models.devices import memory_guard
 

@@ -21,6 +21,7 @@ from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout
 from vitviz.attention.trace import Query, Trace
 from vitviz.errors import MethodError
+from vitviz.explain.needs import order
 from vitviz.explain.query import Fusion, find_layer, silence
 
 Floats = NDArray[np.float32]
@@ -90,6 +91,9 @@ def compose(
     attention pool, which has no residual connection, too. `own`: whether `weights` have the query's own at the end.
     """
     steps = [tuple(group) for _, group in groupby(layers, key=lambda layer: layer.step)]
+    reason = order(trace) if len(steps) > 1 else None
+    if reason is not None:
+        raise MethodError(f"Layers of {trace.model.name} are not composed, {reason}.")
     plain = sum(step[0].layout.tokens ** 2 * 4 for step in steps if step[0].layout.windows is None)
 
     def mixed(step: Step) -> Mixed:
