@@ -301,7 +301,11 @@ class OriginalDistilled(VisionTransformer):
 def weighing(module: nn.Module) -> Iterator[list[Tensor]]:
     """Inside, the weights of each hand-written attention are computed by themselves and collected: heads×queries×keys."""
     seen: list[Tensor] = []
-    parts = [part for part in module.modules() if hasattr(part, "attend")]
+    parts = [
+        part
+        for part in module.modules()
+        if hasattr(part, "attend") and not isinstance(part.attend, nn.Module)
+    ]
     given = [part.attend for part in parts]
 
     def weigh(attend: Attend) -> Attend:

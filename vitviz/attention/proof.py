@@ -111,14 +111,19 @@ def _prove_readout(
 ) -> tuple[Readout, Claim]:
     layout = layers[-1].layout
     if followed.answer is None:
-        return stated, unproved(
-            "readout", "The model gives no prediction, so nothing is read from its tokens."
-        )
+        return replace(stated, headless=True), holds("readout", "there is no prediction: nothing is read")
     order = None if reading is None else _in_layout(layers[-1], reading)
     found = read_out(module, inputs, followed, layout.tokens, len(layout.prefix), answer_of, order)
     if found.constant:
         return stated, unproved(
             "readout", "What the model predicts does not depend on the photo: its head is zero."
+        )
+    if found.unread_pool:
+        return stated, fails(
+            "readout",
+            f"The prediction is not read from {layers[-1].name}, the last attention, but from what is before it; choose a "
+            "patch or a token.",
+            HOW_READ,
         )
     if found.beside_pool or found.pool > 1:
         what = (

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vitviz.attention.answers import logits_of
+from vitviz.attention.answers import answer_of, logits_of
 from vitviz.attention.families import FAMILIES, probed
 from vitviz.attention.families.base import Anatomy, PositionEmbedding, Readout
 from vitviz.attention.layer import Layer
@@ -20,8 +20,9 @@ from vitviz.attention.recording.autograd_graph import Graph, hold, record
 from vitviz.attention.recording.operations import Operation
 from vitviz.attention.recording.recorder import Cancelled, attending, run
 from vitviz.attention.self_check.outputs import Check, check_layers
+from vitviz.attention.self_check.silence import TROUBLE
 from vitviz.attention.softmax import softmax
-from vitviz.errors import MethodError, RefusedError
+from vitviz.errors import MethodError, ModelError, RefusedError
 from vitviz.images.framing import Framing, FramingMode, PatchGrid, frame
 from vitviz.images.photo import Photo
 from vitviz.models.devices import memory_guard
@@ -53,7 +54,7 @@ class Trace:
     framing: Framing
     layers: tuple[Layer, ...]
     logits: Floats
-    """The model's own output, bit for bit: one number per class."""
+    """The model's own output, bit for bit: one number per class; an embedding, or nothing, for a model without a head."""
     readout: Readout
     position_embedding: PositionEmbedding
     milliseconds: float
@@ -183,8 +184,19 @@ def trace(
         known: Check | None = model.kept.get("check")
         checking = check or known is None
         inputs = torch.from_numpy(framed.apply(photo))[None].to(model.device, model.dtype)
-        passed = _forward(model, inputs, checking, gradients and not checking, cancel, progress)
-        logits = logits_of(passed.output)
+        try:
+            passed = _forward(model, inputs, checking, gradients and not checking, cancel, progress)
+        except TROUBLE as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            raise ModelError(
+                f"{model.name} cannot be run on one picture of 3×{framed.input_size[0]}×{framed.input_size[1]}: {said}.",
+                f"{type(error).__name__}: {error}",
+            ) from error
+        answer = answer_of(passed.output)
+        # Without a head a model answers with an embedding, or with tokens only.
+        logits = logits_of(passed.output) if answer is None and model.labels else answer
         anatomy = dissect(model, passed.operations)
         if checking:
             known = check_layers(anatomy.layers, inputs)
@@ -206,7 +218,7 @@ def trace(
         photo=photo,
         framing=framed,
         layers=anatomy.layers,
-        logits=_floats(logits),
+        logits=np.zeros(0, np.float32) if logits is None else _floats(logits),
         readout=model.kept["proof"].readout,
         position_embedding=anatomy.position,
         milliseconds=passed.milliseconds,

@@ -26,10 +26,14 @@ class Readout:
     """Whether a mean pool includes the prefix tokens."""
     also: str = ""
     """What the head reads beside it, as a part of a sentence; empty if nothing."""
+    headless: bool = False
+    """Whether nothing is read, as the model has no head: it stands for what a head would usually read."""
 
     @property
     def sentence(self) -> str:
         """How to say it: "the class token", "the mean of the patches"."""
+        if self.headless:
+            return f"{replace(self, headless=False).sentence} (the model has no head)"
         if self.also:
             return f"{replace(self, also='').sentence} (the head also reads {self.also})"
         if self.prefix:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from math import log2
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,8 @@ from vitviz.models.model import Model
 TRIED = 4
 """How many grids of patches are tried against the first operation."""
 
-PADDED = 1.6
-"""Up to how many times as many tokens as patches the first operation may have: whole windows, or prefix tokens."""
+PADDED, EXTRA = 1.6, 16
+"""How many times as many tokens as patches the first operation may have (whole windows), or how many more (prefixes)."""
 
 Indices = NDArray[np.int64]
 
@@ -122,57 +122,70 @@ def _require_tokens(name: str, operations: list[Operation]) -> None:
             )
 
 
-def _grids(size: tuple[int, int], tokens: int) -> Iterator[PatchGrid]:
-    """Grids of at most so many patches, those that are most likely first: square cells that divide the input."""
+class _Candidate(NamedTuple):
+    """A grid of patches that an operation's tokens may be, those that are most likely first when sorted."""
+
+    rank: int
+    """0 for square cells that divide the input, 1 for square cells, 2 for other cells that divide it."""
+    left: int
+    """How many tokens are no patch."""
+    heads: int
+    """How many heads are folded into the groups."""
+    rows: int
+    cols: int
+    cell: tuple[int, int]
+
+    @property
+    def grid(self) -> PatchGrid:
+        return PatchGrid(self.rows, self.cols, (float(self.cell[0]), float(self.cell[1])))
+
+
+def _candidates(size: tuple[int, int], shape: tuple[int, int, int, int]) -> list[_Candidate]:
     height, width = size
-    square = [(cell, cell) for cell in range(1, min(size) + 1)]
-    oblong = [
-        (down, across)
-        for down, across in product(range(1, height + 1), range(1, width + 1))
-        if down != across
-    ]
-    ranked: list[tuple[int, int, PatchGrid]] = []
-    for kind, cells in enumerate((square, oblong)):
-        for down, across in cells:
-            rows, cols = height // down, width // across
-            exact = height % down == 0 and width % across == 0
-            if rows * cols <= tokens <= max(PADDED * rows * cols, rows * cols + 16) and (exact or kind == 0):
-                rank = (0 if exact else 1) + 2 * kind
-                ranked.append(
-                    (rank, tokens - rows * cols, PatchGrid(rows, cols, (float(down), float(across))))
-                )
-    yield from (grid for _, _, grid in sorted(ranked, key=lambda each: each[:2]))
+    groups, _, queries, keys = shape
+    found = []
+    for down, across in product(range(1, height + 1), range(1, width + 1)):
+        rows, cols = height // down, width // across
+        exact = height % down == 0 and width % across == 0
+        if not exact and down != across:
+            continue
+        for heads in (number for number in range(1, groups + 1) if groups % number == 0):
+            tokens = groups // heads * max(queries, keys)
+            if rows * cols <= tokens <= max(PADDED * rows * cols, rows * cols + EXTRA):
+                rank = 2 if down != across else 0 if exact else 1
+                found.append(_Candidate(rank, tokens - rows * cols, heads, rows, cols, (down, across)))
+    return sorted(found)
 
 
 def _read(model: Model, operations: list[Operation], name: str) -> Reading:
     """The reading with the first grid that the first operation's tokens turn out to be."""
-    groups, _, queries, keys = operations[0].shape
-    counts = [shape[0] * max(shape[2:]) for shape in (operation.shape for operation in operations)]
-    tokens = [groups * max(queries, keys)]
-    tokens += [max(queries, keys)] if groups > 1 else []  # heads may be folded into the groups
-    tried = 0
-    for count in tokens:
-        for grid in _grids(model.input_size, count):
-            if tried == TRIED:
-                break
-            tried += 1
-            first = read(model.module, code_for(grid), model.input_size, [operations[0].module], stop=True)
-            if _fits(first):
-                least = min(each for each in counts if each > 1)
-                folded = groups if count == keys and groups > 1 else 1
-                levels = max(0, round(log2(max(counts[0] / folded, 1) / max(least / folded, 1)) / 2))
-                levels = min(levels, int(log2(max(grid.rows, grid.cols))))
-                sequence = [operation.module for operation in operations]
-                code = code_for(grid, levels)
-                reading = read(model.module, code, model.input_size, sequence)
-                if lost(reading):
-                    reading = read(model.module, code, model.input_size, sequence, alone=True)
-                return reading
+    module, size = model.module, model.input_size
+    for candidate in _candidates(size, operations[0].shape)[:TRIED]:
+        first = read(module, code_for(candidate.grid), size, [operations[0].module], stop=True)
+        if not _fits(first):
+            continue
+        levels = _levels(operations, candidate)
+        code, sequence = code_for(candidate.grid, levels), [operation.module for operation in operations]
+        reading = read(module, code, size, sequence)
+        return read(module, code, size, sequence, alone=True) if lost(reading) else reading
+    groups, _, _, keys = operations[0].shape
     raise RefusedError(
         f"{name} cannot be shown: {operations[0].module} attends over {keys} keys in {groups} group(s), and "
         "its tokens are not one grid of separate patches: they overlap, hold several patches each, or the attention runs "
         "over channels. So vitviz cannot say which token is which part of the photo."
     )
+
+
+def _levels(operations: list[Operation], candidate: _Candidate) -> int:
+    """How many times patches may be merged 2×2 up to the operation with the fewest tokens."""
+    patches = candidate.rows * candidate.cols
+    least = patches
+    for operation in operations:
+        groups, _, queries, keys = operation.shape
+        # How many heads are folded into later groups is not known: a group alone has the fewest tokens that there may be.
+        tokens = max(queries, keys) * (groups if candidate.heads == 1 else 1)
+        least = min(least, tokens) if tokens > 1 else least
+    return min(round(log2(patches / least) / 2), int(log2(max(candidate.rows, candidate.cols))))
 
 
 def _fits(first: Reading) -> bool:
@@ -208,9 +221,9 @@ def _one(
         if before and followed.depends(number, range(number)).any():
             why = f"between {before[-1].name} and {where} its tokens exchange something that vitviz does not see"
         else:
-            rows, cols = reading.code.grid.rows, reading.code.grid.cols
+            down, across = reading.code.size(0)
             why = (
-                f"tokens of {where} hold parts of several of the {rows}×{cols} patches, so vitviz cannot say which key is "
+                f"tokens of {where} hold parts of several of the {down}×{across} patches, so vitviz cannot say which key is "
                 "which patch"
             )
         raise RefusedError(f"{name} cannot be shown: {why}.")

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
+from vitviz.attention.recording import einsum
 from vitviz.attention.recording.operations import Operation, Recording
 from vitviz.errors import RefusedError
 
@@ -69,6 +70,16 @@ class _Watch(TorchFunctionMode):
             )
             self.softmaxed = self.logits = None
             self._tell("attention")
+        elif self.softmaxed is not None and func is torch.einsum:
+            found = einsum.weighted(args, result, self.softmaxed)
+            if found is not None:
+                over_keys = self.written == self.softmaxed._version
+                self.recording.add_weights(
+                    self.where(), found.weights, found.value, found.output, self.softmaxed, None, over_keys
+                )
+                self.softmaxed = self.logits = None
+                self._tell("attention")
+                return found.output.permute(found.back)
         elif func is F.multi_head_attention_forward and not self.in_multihead():
             raise RefusedError(
                 f"{self.where() or 'The model'} calls F.multi_head_attention_forward itself; "
@@ -85,7 +96,7 @@ class _Watch(TorchFunctionMode):
         if self.softmaxed is not None:
             raise RefusedError(
                 f"A softmax in {self.softmaxed_in or 'the model'} is not followed by a product that vitviz recognises "
-                "(@, matmul, bmm), so its attention cannot be recorded."
+                "(@, matmul, bmm, einsum), so its attention cannot be recorded."
             )
 
 

@@ -214,7 +214,7 @@ def _tail(func: Any, result: Tensor, key: Tensor, code: Code) -> _Tail | None:
     if groups * tokens == 1:
         return None
     grids = [code.size(level) for level in range(code.levels + 1)] + [(groups, tokens)]
-    lengths = {groups * tokens, *(rows * cols for rows, cols in grids)}
+    lengths = {groups * tokens, tokens, *(rows * cols for rows, cols in grids)}
     single = [(axis,) for axis, length in enumerate(shape) if length in lengths]
     pairs = [(axis, axis + 1) for axis in range(len(shape) - 1) if shape[axis : axis + 2] in grids]
     axes = [each for each in (*single, *pairs) if result.numel() > groups * tokens]

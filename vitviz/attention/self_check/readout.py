@@ -44,6 +44,8 @@ class Read:
     """The number of learned queries of an attention pool that gives the answer; 0 if there is none."""
     constant: bool = False
     """Whether the answer depends on nothing: its head's weights are zero."""
+    unread_pool: bool = False
+    """Whether the last operation is an attention pool that the answer does not depend on."""
     beside_pool: bool = False
     """Whether something is read past the pool."""
 
@@ -69,7 +71,11 @@ def read_out(
         reached = followed.reaches_answer()
         if not reached.any():
             return Read(constant=True)
-        return Read(pool=last.query.shape[-2], beside_pool=bool(reached[:-1].any()))
+        return Read(
+            pool=last.query.shape[-2],
+            unread_pool=not reached[-1],
+            beside_pool=bool(reached[-1] and reached[:-1].any()),
+        )
     place, axes, gradient = _last_tokens(followed, tokens)
     if gradient is None:
         return _from_queries(followed)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from vitviz.attention.recording import einsum
 from vitviz.attention.recording.recorder import PRODUCTS, SOFTMAXES, weighs
 
 TROUBLE = (RuntimeError, ValueError, TypeError, IndexError, AttributeError, AssertionError, KeyError)
@@ -87,6 +88,16 @@ class Silence(TorchFunctionMode):
                 query, key = self._factors or (result[..., :0], args[1])
                 return self._answered(query, key, args[1], tuple(result.shape))
             self._products = [*self._products[-1:], (args[0], args[1].transpose(-2, -1), result)]
+        elif func is torch.einsum and result.ndim >= 3:
+            weighted = None if self._softmaxed is None else einsum.weighted(args, result, self._softmaxed)
+            if weighted is not None:
+                self._softmaxed = None
+                query, key = self._factors or (weighted.output[..., :0], weighted.value)
+                answer = self._answered(query, key, weighted.value, tuple(weighted.output.shape))
+                return answer.permute(weighted.back)
+            factors = einsum.factors(args, result)
+            if factors is not None:
+                self._products = [*self._products[-1:], (*factors, result)]
         if self.after is not None and self.seen == self.count and isinstance(result, Tensor):
             return self.after(func, result)
         return result
