@@ -100,6 +100,7 @@ def compose(
         return _kept_or_new(step, mix, kind) if plain <= KEPT_BYTES else mix(step)
 
     last = steps[-1][0]
+    first = trace.query_weights(last, query)
     if last.pooling:
         weights = mixed(steps[-1]).matrix[0].clone()
         if shares:
@@ -107,7 +108,6 @@ def compose(
         flow = Flow(weights, torch.zeros_like(weights), last.layout, 0.0, {})
         steps = steps[:-1]
     else:
-        first = trace.query_weights(last, query)
         if first is None:
             raise MethodError(f"In {last.name} {silence(trace, last, query, 'to')}.")
         query_weights = torch.from_numpy(first).to(_device(last))
