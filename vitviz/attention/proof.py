@@ -16,6 +16,7 @@ from vitviz.attention.self_check.follow import Followed, follow
 from vitviz.attention.self_check.order import check_order, dependence, in_steps, streams
 from vitviz.attention.self_check.pictures import unchanged
 from vitviz.attention.self_check.place import Reading
+from vitviz.attention.self_check.reader import ends_of, read
 from vitviz.attention.self_check.readout import HOW as HOW_READ
 from vitviz.attention.self_check.readout import Order, Part, Read, read_out
 from vitviz.attention.self_check.shares import check_shares
@@ -58,15 +59,21 @@ def _prove_place(model: Model, layers: tuple[Layer, ...]) -> tuple[Reading | Non
     code = place.code_of(layers)
     if code is None:
         return None, unproved("place", OVERLAP), ()
-    sequence = [operation.module for layer in layers for operation in layer.operations]
+    levels = [place.level_of(layer, code) for layer in layers for _ in layer.operations]
+    count, ends = len(levels), ends_of(code, levels)
     try:
-        reading = place.read(model.module, code, model.input_size, sequence)
+        reading = read(model.module, code, model.input_size, count, ends)
         if place.lost(reading):
-            reading = place.read(model.module, code, model.input_size, sequence, alone=True)
+            reading = read(model.module, code, model.input_size, count, ends, alone=True)
+        wrong, sentence = place.misplaced(layers, reading)
+        if wrong and not place.overlap(
+            layers[0], reading
+        ):  # a module may have several pictures in an order of its own
+            reading = read(model.module, code, model.input_size, count, batch=1)
+            wrong, sentence = place.misplaced(layers, reading)
     except TROUBLE as error:
         reason = f"The model could not be run with its attention silenced: {_first_line(error)}"
         return None, unproved("place", reason), ()
-    wrong, sentence = place.misplaced(layers, reading)
     if not wrong:
         return reading, holds("place", HOW_PLACE), ()
     if place.overlap(layers[0], reading):

@@ -33,7 +33,18 @@ def order(trace: Trace) -> str | None:
     return None if problem is None else f"because its layers cannot be composed: {problem.rstrip('.')}"
 
 
-NEEDS: dict[str, Need] = {"shares": shares, "shares or mixed": shares_or_mixed, "order": order}
+def readout(trace: Trace) -> str | None:
+    """Tokens of which it is proved that the prediction is read from them."""
+    problem = None if trace.check is None else trace.check.problem("readout")
+    return None if problem is None else f"because its readout is not known: {problem.rstrip('.')}"
+
+
+NEEDS: dict[str, Need] = {
+    "shares": shares,
+    "shares or mixed": shares_or_mixed,
+    "order": order,
+    "readout": readout,
+}
 
 
 def refusal(trace: Trace, needs: tuple[str, ...]) -> str | None:

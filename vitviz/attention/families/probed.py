@@ -25,7 +25,8 @@ from vitviz.attention.self_check.follow import Followed, follow
 from vitviz.attention.self_check.order import check_order, dependence, in_steps, is_chain, streams
 from vitviz.attention.self_check.outputs import mask_agrees
 from vitviz.attention.self_check.pictures import code_for, unchanged
-from vitviz.attention.self_check.place import NOWHERE, SEVERAL, Reading, lost, read
+from vitviz.attention.self_check.place import NOWHERE, SEVERAL, Reading, lost
+from vitviz.attention.self_check.reader import BATCH, read
 from vitviz.attention.self_check.silence import TROUBLE
 from vitviz.attention.windows import Windows, cut
 from vitviz.errors import RefusedError
@@ -76,7 +77,10 @@ def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
     known: tuple[Probed, ...] = model.kept.get("probed", ())
     if [(each.name, each.shape) for each in known] != [(each.module, each.shape) for each in operations]:
         try:
-            known = model.kept["probed"] = _probed(model, operations)
+            try:
+                known = model.kept["probed"] = _probed(model, operations, BATCH)
+            except RefusedError:  # a module may have several pictures in an order of its own
+                known = model.kept["probed"] = _probed(model, operations, 1)
         except TROUBLE as error:
             raise RefusedError(
                 f"{type(model.module).__name__} cannot be shown: it could not be run with its attention silenced, by which "
@@ -89,10 +93,10 @@ def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
     return Anatomy(layers, readout, PositionEmbedding(()), reading=model.kept["reading"])
 
 
-def _probed(model: Model, operations: list[Operation]) -> tuple[Probed, ...]:
+def _probed(model: Model, operations: list[Operation], batch: int) -> tuple[Probed, ...]:
     name = type(model.module).__name__
     _require_tokens(name, operations)
-    reading = model.kept["reading"] = _read(model, operations, name)
+    reading = model.kept["reading"] = _read(model, operations, name, batch)
     followed = follow(
         model.module,
         unchanged(model.input_size).to(model.device, model.dtype),
@@ -157,17 +161,19 @@ def _candidates(size: tuple[int, int], shape: tuple[int, int, int, int]) -> list
     return sorted(found)
 
 
-def _read(model: Model, operations: list[Operation], name: str) -> Reading:
+def _read(model: Model, operations: list[Operation], name: str, batch: int) -> Reading:
     """The reading with the first grid that the first operation's tokens turn out to be."""
     module, size = model.module, model.input_size
     for candidate in _candidates(size, operations[0].shape)[:TRIED]:
-        first = read(module, code_for(candidate.grid), size, [operations[0].module], stop=True)
+        first = read(
+            module, code_for(candidate.grid), size, 1, [1] * code_for(candidate.grid).pictures, batch=1
+        )
         if not _fits(first):
             continue
         levels = _levels(operations, candidate)
-        code, sequence = code_for(candidate.grid, levels), [operation.module for operation in operations]
-        reading = read(module, code, size, sequence)
-        return read(module, code, size, sequence, alone=True) if lost(reading) else reading
+        code, count = code_for(candidate.grid, levels), len(operations)
+        reading = read(module, code, size, count, batch=batch)
+        return read(module, code, size, count, alone=True, batch=batch) if lost(reading) else reading
     groups, _, _, keys = operations[0].shape
     raise RefusedError(
         f"{name} cannot be shown: {operations[0].module} attends over {keys} keys in {groups} group(s), and "

@@ -28,12 +28,18 @@ class Code:
     levels: int
     """How many times 2×2 cells are merged."""
     words: Bits
-    """pictures×rows×cols: True where the picture changes the cell."""
+    """pictures×rows×cols: True where the picture changes the cell; four for each level at the end, finest first."""
 
     @property
     def pictures(self) -> int:
         """How many pictures there are beside the unchanged one."""
         return len(self.words)
+
+    @property
+    def tells(self) -> tuple[int, ...]:
+        """Per picture the coarsest grid whose cells it tells apart by more than their being touched."""
+        fine = [level for level in range(self.levels) for _ in range(4)]
+        return (*[self.levels] * (self.pictures - len(fine)), *fine)
 
     def size(self, level: int) -> tuple[int, int]:
         """Rows and columns of the grid after `level` merges; an odd edge makes a block of its own."""

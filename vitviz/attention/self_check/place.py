@@ -6,22 +6,18 @@ states, or is the layout where no family knows the model.
 """
 
 from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import log2
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout
-from vitviz.attention.recording.operations import four_dimensional
-from vitviz.attention.self_check.pictures import Bits, Code, code_for, coded, rearranged, unchanged
-from vitviz.attention.self_check.silence import Given, Silence
+from vitviz.attention.self_check.pictures import Bits, Code, code_for
 
 TOLERANCES = {torch.float16: 5e-3, torch.bfloat16: 2e-2}
 """A change counts from this share of the operation's largest activation; float32: 1e-5."""
@@ -37,6 +33,15 @@ class Found(NamedTuple):
     query: Bits
     key: Bits
     value: Bits
+
+
+@dataclass(frozen=True, eq=False)
+class Tail:
+    """A tensor behind the last operation that has an axis, or two, as long as there are tokens."""
+
+    function: str
+    tokens: dict[tuple[int, ...], Bits]
+    """Such axes → tokens×pictures, True where the token changed with the picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,152 +84,6 @@ class Reading:
         return np.array(flat, np.int64).reshape(*patterns.shape[:-1], 2)
 
 
-def read(
-    module: nn.Module,
-    code: Code,
-    size: tuple[int, int],
-    sequence: Iterable[str],
-    stop: bool = False,
-    alone: bool = False,
-    channels: int = 3,
-) -> Reading:
-    """Run the coded pictures through the silenced module, one by one, as some models take one at a time.
-
-    `sequence`: the attending modules of the recorded operations; `size`: of the input in pixels; `stop`: end each pass when
-    all of `sequence` have been seen; `alone`: each token attends to itself instead of to none, for models without
-    residual connections. Takes `code.pictures` + 1 forward passes without attention, and the memory of a trace.
-    """
-    weight = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
-    base = unchanged(size, channels).to(weight.device, weight.dtype)
-    other = rearranged(base, code.grid)
-    reader = _Reader(code, len(tuple(sequence)), TOLERANCES.get(weight.dtype, 1e-5), stop, alone)
-    with torch.no_grad():
-        for number in range(-1, code.pictures):
-            reader.start(number)
-            picture = base if number < 0 else coded(code, size, base, other, number)
-            with suppress(_SeenError), Silence(reader.see, reader.count, reader.see_after):
-                module(picture)
-    return reader.reading()
-
-
-class _SeenError(Exception):
-    """All operations have been seen: the rest of the pass is not needed."""
-
-
-@dataclass(frozen=True, eq=False)
-class Tail:
-    """A tensor behind the last operation that has an axis, or two, as long as there are tokens."""
-
-    function: str
-    tokens: dict[tuple[int, ...], Bits]
-    """Such axes → tokens×pictures, True where the token changed with the picture."""
-
-
-@dataclass(eq=False)
-class _Reader:
-    """Compares each operation as it is seen with that of the unchanged picture, and keeps bits only."""
-
-    code: Code
-    count: int
-    tolerance: float
-    stop: bool
-    alone: bool
-    base: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
-    after: list["_Tail | None"] = field(default_factory=list)
-    changed: list[list[list[Bits]]] = field(default_factory=list)
-    number: int = -1
-    step: int = 0
-
-    def start(self, number: int) -> None:
-        self.number, self.step = number, 0
-
-    def see(self, given: Given, shape: tuple[int, ...]) -> Tensor | None:
-        parts = tuple(four_dimensional(part.detach()) for part in given[1:])
-        if self.number < 0:
-            self.base.append((parts[0], parts[1], parts[2]))
-            self.changed.append([[], [], []])
-        elif given.number < len(self.base):
-            for role, (part, before) in enumerate(zip(parts, self.base[given.number], strict=True)):
-                self.changed[given.number][role].append(self._differs(part, before, (1, 3)))
-        if self.stop and given.number == self.count - 1:
-            raise _SeenError
-        return alone(given, shape) if self.alone else None
-
-    def see_after(self, func: Any, result: Tensor) -> Tensor:
-        if result.ndim < 3 or not result.is_floating_point():
-            return result
-        if self.number < 0:
-            self.after.append(_tail(func, result, self.base[-1][1], self.code))
-        elif self.step < len(self.after):
-            tail = self.after[self.step]
-            if tail is not None and tail.tensor.shape == result.shape:
-                for axes, bits in tail.changed.items():
-                    others = tuple(axis for axis in range(result.ndim) if axis not in axes)
-                    bits.append(self._differs(result.detach(), tail.tensor, others).reshape(-1))
-        self.step += 1
-        return result
-
-    def _differs(self, part: Tensor, before: Tensor, over: tuple[int, ...]) -> Bits:
-        if not part.numel():
-            return np.zeros([length for axis, length in enumerate(part.shape) if axis not in over], bool)
-        threshold = self.tolerance * before.abs().max()
-        differs: Bits = ((part - before).abs().amax(over) > threshold).cpu().numpy()
-        return differs
-
-    def reading(self) -> Reading:
-        operations = tuple(
-            Found(*(np.stack(pictures, -1) for pictures in roles)) for roles in self.changed if roles[0]
-        )
-        tails = tuple(tail if tail is None else tail.read() for tail in self.after)
-        reading = Reading(self.code, operations, tails)
-        mixed = next((tail.function for tail in tails if tail is not None and _mixes(tail, reading)), "")
-        return replace(reading, mixed=mixed)
-
-
-@dataclass(eq=False)
-class _Tail:
-    """A `Tail` as it is read."""
-
-    name: str
-    tensor: Tensor
-    changed: dict[tuple[int, ...], list[Bits]]
-    """Such axes → per picture which tokens changed."""
-
-    def read(self) -> Tail | None:
-        whole = {axes: np.stack(bits, -1) for axes, bits in self.changed.items() if bits}
-        return Tail(self.name, whole) if whole else None
-
-
-def _mixes(tail: Tail, reading: Reading) -> bool:
-    """Whether along each of its axes some token came from several patches."""
-    return all(
-        any(reading.block(pattern)[1] == SEVERAL for pattern in tokens) for tokens in tail.tokens.values()
-    )
-
-
-def alone(given: Given, shape: tuple[int, ...]) -> Tensor | None:
-    """What an operation gives if each token attends to itself alone; None where queries are not the tokens."""
-    value = given.value
-    return value.expand(shape) if value.shape[-2:] == shape[-2:] and value.ndim == len(shape) else None
-
-
-def _tail(func: Any, result: Tensor, key: Tensor, code: Code) -> _Tail | None:
-    groups, _, tokens, _ = key.shape
-    shape = tuple(result.shape)
-    if groups * tokens == 1:
-        return None
-    grids = [code.size(level) for level in range(code.levels + 1)] + [(groups, tokens)]
-    lengths = {groups * tokens, tokens, *(rows * cols for rows, cols in grids)}
-    single = [(axis,) for axis, length in enumerate(shape) if length in lengths]
-    pairs = [(axis, axis + 1) for axis in range(len(shape) - 1) if shape[axis : axis + 2] in grids]
-    axes = [each for each in (*single, *pairs) if result.numel() > groups * tokens]
-    return (
-        _Tail(getattr(func, "__name__", str(func)), result.detach(), {each: [] for each in axes})
-        if axes
-        else None
-    )
-
-
 def levels_of(layouts: Iterable[Layout]) -> int | None:
     """How many times 2×2 patches are merged in these layouts; None where they are not such grids."""
     grids = [layout.patches for layout in layouts]
@@ -247,9 +106,14 @@ def code_of(layers: tuple[Layer, ...]) -> Code | None:
     return None if levels is None else code_for(layers[0].layout.patches, levels)
 
 
+def level_of(layer: Layer, code: Code) -> int:
+    """How often a layer's patches were merged."""
+    return int(log2(layer.layout.patches.cell[0] / code.grid.cell[0]))
+
+
 def expected(layer: Layer, code: Code) -> Found:
     """What the reading of a layer's operation must be if its layout is true."""
-    level = int(log2(layer.layout.patches.cell[0] / code.grid.cell[0]))
+    level = level_of(layer, code)
     prefix = np.zeros((len(layer.layout.prefix), code.pictures), bool)
     tokens = np.concatenate([prefix, code.merged(level)])
     windows = layer.layout.windows
