@@ -18,9 +18,10 @@ from vitviz.attention.layer import Layer
 from vitviz.attention.proof import is_library, prove
 from vitviz.attention.recording.autograd_graph import Graph, hold, record
 from vitviz.attention.recording.operations import Operation
-from vitviz.attention.recording.recorder import Cancelled, attending, run
+from vitviz.attention.recording.recorder import Cancelled, attending, forget, run
 from vitviz.attention.self_check.outputs import Check, check_layers
 from vitviz.attention.self_check.silence import TROUBLE
+from vitviz.attention.self_check.state import not_finite, state_of, training
 from vitviz.attention.softmax import softmax
 from vitviz.errors import MethodError, ModelError, RefusedError
 from vitviz.images.framing import Framing, FramingMode, PatchGrid, frame
@@ -170,7 +171,8 @@ def trace(
 
     `framing`: "crop" as timm's evaluation does, "squash" the whole photo to the model's size, "fit" the whole photo with its
     aspect kept (for models that take a non-square input). The first trace of a model at an input size checks itself: every
-    layer is recomputed and compared; `check` does so again. A model that is not exact is refused unless `refuse` is False.
+    layer is recomputed and compared, and the claims of its maps are proved; `check` does so again, and so does a trace after
+    weights, hooks or the mode have changed. A model that is not exact is refused unless `refuse` is False.
     `gradients`: keep what a backward pass needs, so that the first class to be explained costs no second forward pass (more
     memory until then; not where the pass checks itself). `cancel` is asked before each block; if it says yes, Cancelled is
     raised.
@@ -179,10 +181,18 @@ def trace(
     """
     framed = frame(photo.size, model.data, framing)
     # The caller may be in inference_mode, whose tensors would let no gradient through later.
-    with memory_guard(model.name, model.device), model.lock, torch.inference_mode(False):
+    # Nor is an autocast of the caller the model's own precision.
+    own = torch.autocast(model.device.type, enabled=False)
+    with memory_guard(model.name, model.device), model.lock, torch.inference_mode(False), own:
         model = _sized(model, framed.input_size)
         known: Check | None = model.kept.get("check")
-        checking = check or known is None
+        state = state_of(model.module)
+        checking = check or known is None or model.kept.get("state") != state
+        if checking:
+            _require_usable(model)
+            if known is not None and model.kept["state"] != state:
+                forget(model.module)
+            model.kept["state"] = state
         inputs = torch.from_numpy(framed.apply(photo))[None].to(model.device, model.dtype)
         try:
             passed = _forward(model, inputs, checking, gradients and not checking, cancel, progress)
@@ -197,6 +207,9 @@ def trace(
         answer = answer_of(passed.output)
         # Without a head a model answers with an embedding, or with tokens only.
         logits = logits_of(passed.output) if answer is None and model.labels else answer
+        if logits is not None and not bool(torch.isfinite(logits).all()):
+            _require_usable(model)
+            raise RefusedError(f"{model.name} answers with numbers that are not finite.")
         anatomy = dissect(model, passed.operations)
         if checking:
             known = check_layers(anatomy.layers, inputs)
@@ -232,6 +245,19 @@ def trace(
     if passed.graph is not None and len(traced.logits) == len(model.labels):
         hold(traced, passed.graph)
     return traced
+
+
+def _require_usable(model: Model) -> None:
+    """Refuse a model in train mode, and one whose weights are not all finite."""
+    name = training(model.module)
+    if name is not None:
+        raise RefusedError(
+            f"{model.name} is in train mode{f' ({name})' if name else ''}, so that it answers differently each time; call "
+            "its eval()."
+        )
+    name = not_finite(model.module)
+    if name is not None:
+        raise RefusedError(f"{model.name} holds numbers that are not finite ({name}).")
 
 
 def _require_claims(model: Model, check: Check) -> None:

@@ -143,6 +143,11 @@ def attending(module: nn.Module) -> tuple[str, ...]:
     return plan.attending if plan is not None else ()
 
 
+def forget(module: nn.Module) -> None:
+    """Watch all of a module again in its next pass, as after a change of its parts."""
+    _plans.pop(module, None)
+
+
 def run(
     module: nn.Module,
     inputs: Tensor,

@@ -36,8 +36,8 @@ class Check:
 
     @property
     def worst(self) -> float:
-        """The largest relative error of any layer."""
-        return max(self.errors.values())
+        """The largest relative error of any layer; NaN if one is."""
+        return float(np.max(list(self.errors.values())))
 
     @property
     def exact(self) -> bool:

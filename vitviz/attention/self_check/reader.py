@@ -190,7 +190,8 @@ def _stacked(pictures: dict[int, Bits], code: Code) -> Bits:
     """…×pictures. Of what a picture showed at the first operation with a merged block the later ones have the same: it
     changes every token that comes from the photo.
     """
-    whole = dict.fromkeys(range(code.pictures), np.any(list(pictures.values()), 0)) | pictures
+    touched: Bits = np.any(list(pictures.values()), 0)
+    whole: dict[int, Bits] = dict.fromkeys(range(code.pictures), touched) | pictures
     return np.stack([whole[number] for number in range(code.pictures)], -1)
 
 
