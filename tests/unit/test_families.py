@@ -5,14 +5,13 @@ import pytest
 import timm
 import torch
 import torchvision
+from proof_models import Wrapped
 from small_models import VIT, small
 from torch import Tensor, nn
 
 import vitviz
-from vitviz.attention.families import probed
 from vitviz.attention.model_check import check_model
-from vitviz.attention.recording.recorder import run
-from vitviz.errors import RefusedError
+from vitviz.errors import MethodError, RefusedError
 from vitviz.images.framing import DataConfig
 from vitviz.images.photo import Photo
 
@@ -45,19 +44,16 @@ def loaded(module: nn.Module, size: tuple[int, int] = (64, 64)) -> vitviz.Model:
         ("vit_base_patch16_siglip_224", VIT),
     ],
 )
-def test_described_layouts_are_those_found_by_touching_the_input(
-    name: str, options: dict[str, object]
-) -> None:
+def test_described_layouts_are_those_read_off_the_model(name: str, options: dict[str, object]) -> None:
     module = small(name, **options)
     size = options["img_size"] if isinstance(options["img_size"], tuple) else (64, 64)
-    inputs = torch.randn(1, 3, *size)
-    _, operations = run(module, inputs)
-    model = loaded(module, size)
-    described = vitviz.trace(model, noise(size)).layers[0].layout
-    blocks = operations[: VIT["depth"]]  # an attention pool behind them has one query that is no token
-    found = probed.anatomy(model, blocks).layers[0].layout
-    assert found.patches == described.patches
-    assert len(found.prefix) == len(described.prefix)
+    described = vitviz.trace(loaded(module, size), noise(size)).layers
+    read = vitviz.trace(loaded(Wrapped(module), size), noise(size)).layers  # in a class that no family knows
+    assert [layer.layout.patches for layer in read] == [layer.layout.patches for layer in described]
+    assert [len(layer.layout.prefix) for layer in read] == [len(layer.layout.prefix) for layer in described]
+    assert [layer.pooling for layer in read] == [layer.pooling for layer in described]
+    for one, other in zip(read, described, strict=True):
+        np.testing.assert_array_equal(one.attention(), other.attention())
 
 
 def noise(size: tuple[int, int]) -> Photo:
@@ -263,26 +259,50 @@ def test_models_outside_are_refused_with_the_reason(
     assert check_model(model).reason == caught.value.message
 
 
-def test_a_model_that_reads_only_some_patches_is_refused() -> None:
+def test_the_readout_of_a_model_that_reads_only_some_patches_is_refused() -> None:
     class Corner(HandWritten):
         def forward(self, x: Tensor) -> Tensor:
             x = self.embed(x).flatten(2).transpose(1, 2)
             x = self.encoder(torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.position)
             return self.head(x[:, 5])
 
-    with pytest.raises(RefusedError, match="reads its prediction from some of its patches"):
-        vitviz.trace(loaded(Corner().eval()), noise((64, 64)))
+    trace = vitviz.trace(loaded(Corner().eval()), noise((64, 64)))
+    for method in ("attention", "rollout"):
+        with pytest.raises(
+            MethodError, match=r"read from some of its patches only, the first is patch \(1, 0\)"
+        ):
+            vitviz.explain(trace, method)
+        assert vitviz.explain(trace, method, query=(1, 0)).total > 0
 
 
-def test_overlapping_or_scrambled_patches_are_refused() -> None:
-    overlapping, scrambled = HandWritten(), HandWritten()
+def test_overlapping_patches_are_refused() -> None:
+    overlapping = HandWritten()
     overlapping.embed = nn.Conv2d(3, 32, 20, 16, padding=2)
-    scrambled.embed = nn.Sequential(nn.Conv2d(3, 32, 16, 16), nn.ChannelShuffle(2), _Flip())
-    for module in (overlapping, scrambled):
-        with pytest.raises(RefusedError, match="not one grid of separate patches"):
-            vitviz.trace(loaded(module.eval()), noise((64, 64)))
+    with pytest.raises(RefusedError, match="not one grid of separate patches"):
+        vitviz.trace(loaded(overlapping.eval()), noise((64, 64)))
+
+
+def test_scrambled_patches_are_laid_where_they_come_from() -> None:
+    torch.manual_seed(0)
+    scrambled, straight = HandWritten().eval(), HandWritten().eval()
+    scrambled.load_state_dict(straight.state_dict())
+    scrambled.embed = nn.Sequential(straight.embed, _Flip())
+    straight.embed = nn.Sequential(
+        _Flip(), _FlipInside(), straight.embed
+    )  # the same tokens of a mirrored photo
+    ours, mirrored = (vitviz.trace(loaded(each), noise((64, 64))) for each in (scrambled, straight))
+    for layer, other in zip(ours.layers, mirrored.layers, strict=True):
+        np.testing.assert_allclose(layer.attention(), other.attention(), atol=1e-6)
+        assert layer.layout == other.layout
 
 
 class _Flip(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.flip(-1)
+
+
+class _FlipInside(nn.Module):
+    """Each patch mirrored in itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (-1, 16)).flip(-1).flatten(-2)

@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vitviz.attention.answers import logits_of
 from vitviz.attention.layer import CHUNK_ENTRIES, Layer
 from vitviz.attention.layout import Layout
 from vitviz.attention.recording.autograd_graph import Graph, keep, kept, record
 from vitviz.attention.recording.operations import Operation, four_dimensional
 from vitviz.attention.recording.recorder import Cancelled
-from vitviz.attention.trace import Trace, logits_of
+from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
 from vitviz.models.devices import memory_guard
 
@@ -143,8 +144,8 @@ def differentiate(trace: Trace, target: int, cancel: Callable[[], bool] | None =
             target=target,
             layers=trace.layers,
             outputs=tuple(
-                _heads(operation, gradient, module)
-                for operation, gradient in zip(first, outputs, strict=True)
+                _arranged(layer, _heads(operation, gradient, module))
+                for layer, operation, gradient in zip(trace.layers, first, outputs, strict=True)
             ),
             streams=tuple(
                 None if stream is None else _on_tokens(layer, stream.detach().float(), next(inner), module)
@@ -152,6 +153,11 @@ def differentiate(trace: Trace, target: int, cancel: Callable[[], bool] | None =
             ),
             pixels=values[0][0].cpu().numpy(),
         )
+
+
+def _arranged(layer: Layer, output: Tensor) -> Tensor:
+    """An output's gradient, or another thing of its shape, with windows, heads and queries where the layout has them."""
+    return output if layer.arrangement is None else layer.arrangement.rows(output)
 
 
 def _stop(cancel: Callable[[], bool]) -> None:
@@ -237,7 +243,9 @@ def _streams(layers: tuple[Layer, ...], given: dict[str, list[Tensor]]) -> list[
 
 
 def _on_tokens(layer: Layer, values: Tensor, gradient: Tensor, module: nn.Module) -> Stream | None:
-    """A module's input and its gradient as tokens×dim, windows put back in their place on the stage's grid."""
+    """A module's input and its gradient as tokens×dim, windows laid back over the stage."""
+    if layer.arrangement is not None:
+        return None  # a module's input need not have the order of its operation's queries
     attention = module.get_submodule(layer.name)
     if isinstance(attention, nn.MultiheadAttention) and not attention.batch_first:
         values, gradient = values.transpose(0, 1), gradient.transpose(0, 1)

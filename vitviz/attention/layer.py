@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vitviz.attention.arrangement import Arrangement
 from vitviz.attention.layout import Layout
 from vitviz.attention.recording.operations import Operation
 from vitviz.errors import MethodError
@@ -44,6 +45,8 @@ class Layer:
     """Whether this is an attention pool: one learned query outside the tokens reads them all."""
     step: int = 0
     """Layers with the same step read the same tokens, side by side."""
+    arrangement: Arrangement | None = None
+    """Where the model has windows, heads and tokens in another order than the layout, by which `operations` are arranged."""
     kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
     """Results computed from this layer, by name; freed with it. A copy of the layer has none."""
 

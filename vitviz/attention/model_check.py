@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from vitviz.attention.answers import answer_of
 from vitviz.attention.trace import Trace, trace
 from vitviz.errors import ModelError, RefusedError
 from vitviz.images.photo import Photo, photo_from_array
@@ -87,7 +88,9 @@ def _logits_error(model: Model, *traces: Trace) -> float:
     pixels = torch.from_numpy(traces[0].framing.apply(traces[0].photo))[None].to(model.device, model.dtype)
     with torch.no_grad():
         output = model.module(pixels)
-    plain = getattr(output, "logits", output)
-    own = (plain[0] if isinstance(plain, tuple) else plain)[0].float().cpu().numpy().reshape(-1)
+    plain = answer_of(output)
+    if plain is None:
+        return 0.0
+    own = plain[0].float().cpu().numpy().reshape(-1)
     largest = max(float(np.abs(own).max()), 1e-12)
     return max(float(np.abs(own - traced.logits).max()) / largest for traced in traces)

@@ -11,15 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vitviz.attention.families import FAMILIES
+from vitviz.attention.answers import answer_of, logits_of
+from vitviz.attention.families import FAMILIES, probed
 from vitviz.attention.families.base import Anatomy, PositionEmbedding, Readout
 from vitviz.attention.layer import Layer
+from vitviz.attention.proof import is_library, prove
 from vitviz.attention.recording.autograd_graph import Graph, hold, record
 from vitviz.attention.recording.operations import Operation
-from vitviz.attention.recording.recorder import Cancelled, attending, run
+from vitviz.attention.recording.recorder import Cancelled, attending, forget, run
 from vitviz.attention.self_check.outputs import Check, check_layers
+from vitviz.attention.self_check.silence import TROUBLE
+from vitviz.attention.self_check.state import not_finite, state_of, training
 from vitviz.attention.softmax import softmax
-from vitviz.errors import MethodError, RefusedError
+from vitviz.errors import MethodError, ModelError, RefusedError
 from vitviz.images.framing import Framing, FramingMode, PatchGrid, frame
 from vitviz.images.photo import Photo
 from vitviz.models.devices import memory_guard
@@ -51,7 +55,7 @@ class Trace:
     framing: Framing
     layers: tuple[Layer, ...]
     logits: Floats
-    """The model's own output, bit for bit: one number per class."""
+    """The model's own output, bit for bit: one number per class; an embedding, or nothing, for a model without a head."""
     readout: Readout
     position_embedding: PositionEmbedding
     milliseconds: float
@@ -110,8 +114,14 @@ class Trace:
         return layer.layout.token(*cell)
 
     def query_weights(self, layer: Layer, query: Query) -> Floats | None:
-        """A query as weights over the layer's tokens (sum 1), or None if the layer has no such prefix token."""
+        """A query as weights over the layer's tokens (sum 1), or None if the layer has no such prefix token.
+
+        Raises MethodError for a query that is none, and for the readout of a model whose readout is not proved.
+        """
         if query is None:
+            problem = self.check.problem("readout") if self.check is not None else None
+            if problem is not None:
+                raise MethodError(f"{self.model.name} has no readout that vitviz can show. {problem}")
             return self.readout.weights(layer.layout)
         check_query(query)
         weights = np.zeros(layer.layout.tokens, np.float32)
@@ -161,40 +171,70 @@ def trace(
 ) -> Trace:
     """One forward pass of `photo` through `model`, its attention recorded.
 
-    `framing`: "crop" as timm's evaluation does, "squash" the whole photo to the model's size, "fit" the whole photo with
-    its aspect kept (for models that take a non-square input). The first trace of a model at an input size checks itself:
-    every layer is recomputed and compared; `check` does so again. A model that is not exact is refused unless `refuse`
-    is False. `gradients`: keep what a backward pass needs, so that the first class to be explained costs no second
-    forward pass (more memory until then; not where the pass checks itself). `cancel` is called before each block; if it
-    returns True, Cancelled is raised.
+    `framing`: "crop" as timm's evaluation does, "squash" the whole photo to the model's size, "fit" the whole photo with its
+    aspect kept (for models that take a non-square input). The first trace of a model at an input size checks itself: every
+    layer is recomputed and compared, and the claims of its maps are proved; `check` does so again, and so does a trace after
+    weights, hooks or the mode have changed. A model that is not exact is refused unless `refuse` is False.
+    `gradients`: keep what a backward pass needs, so that the first class to be explained costs no second forward pass (more
+    memory until then; not where the pass checks itself). `cancel` is asked before each block; if it says yes, Cancelled is
+    raised.
 
     Raises RefusedError for a model whose attention cannot be shown exactly, DeviceMemoryError, ModelError.
     """
     framed = frame(photo.size, model.data, framing)
     # The caller may be in inference_mode, whose tensors would let no gradient through later.
-    with memory_guard(model.name, model.device), model.lock, torch.inference_mode(False):
+    # Nor is an autocast of the caller the model's own precision.
+    own = torch.autocast(model.device.type, enabled=False)
+    with memory_guard(model.name, model.device), model.lock, torch.inference_mode(False), own:
         model = _sized(model, framed.input_size)
         known: Check | None = model.kept.get("check")
-        checking = check or known is None
+        state = state_of(model.module)
+        checking = check or known is None or model.kept.get("state") != state
+        if checking:
+            _require_usable(model)
+            if known is not None and model.kept["state"] != state:
+                forget(model.module)
+            model.kept["state"] = state
         inputs = torch.from_numpy(framed.apply(photo))[None].to(model.device, model.dtype)
-        passed = _forward(model, inputs, checking, gradients and not checking, cancel, progress)
-        logits = logits_of(passed.output)
+        try:
+            passed = _forward(model, inputs, checking, gradients and not checking, cancel, progress)
+        except TROUBLE as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            raise ModelError(
+                f"{model.name} cannot be run on one picture of 3×{framed.input_size[0]}×{framed.input_size[1]}: {said}.",
+                f"{type(error).__name__}: {error}",
+            ) from error
+        answer = answer_of(passed.output)
+        # Without a head a model answers with an embedding, or with tokens only.
+        logits = logits_of(passed.output) if answer is None and model.labels else answer
+        if logits is not None and not bool(torch.isfinite(logits).all()):
+            _require_usable(model)
+            raise RefusedError(f"{model.name} answers with numbers that are not finite.")
         anatomy = dissect(model, passed.operations)
         if checking:
-            known = check_layers(anatomy.layers, model.module, inputs)
+            known = check_layers(anatomy.layers, inputs)
+            proof = model.kept["proof"] = prove(model, anatomy)
+            known = replace(
+                known,
+                claims=(*known.claims, *proof.claims),
+                misplaced=proof.misplaced,
+                library=is_library(model.module),
+            )
             model.kept["check"] = known
         if checking or passed.graph is not None:
             anatomy = _without_outputs(anatomy)
     assert known is not None
-    if refuse and not known.exact:
-        raise RefusedError(f"{model.name} cannot be shown: its recomputed attention is {known.sentence}.")
+    if refuse:
+        _require_claims(model, known)
     traced = Trace(
         model=model,
         photo=photo,
         framing=framed,
         layers=anatomy.layers,
-        logits=_floats(logits),
-        readout=anatomy.readout,
+        logits=np.zeros(0, np.float32) if logits is None else _floats(logits),
+        readout=model.kept["proof"].readout,
         position_embedding=anatomy.position,
         milliseconds=passed.milliseconds,
         heads_logits={
@@ -207,6 +247,29 @@ def trace(
     if passed.graph is not None and len(traced.logits) == len(model.labels):
         hold(traced, passed.graph)
     return traced
+
+
+def _require_usable(model: Model) -> None:
+    """Refuse a model in train mode, and one whose weights are not all finite."""
+    name = training(model.module)
+    if name is not None:
+        raise RefusedError(
+            f"{model.name} is in train mode{f' ({name})' if name else ''}, so that it answers differently each time; call "
+            "its eval()."
+        )
+    name = not_finite(model.module)
+    if name is not None:
+        raise RefusedError(f"{model.name} holds numbers that are not finite ({name}).")
+
+
+def _require_claims(model: Model, check: Check) -> None:
+    """Refuse a model whose weights or places are not the model's own, or of which the places could not be proved."""
+    place = check.problem("place")
+    if check.claim("weights").holds and place is not None:
+        unknown = "" if check.claim("place").fails else "where its tokens lie could not be proved. "
+        raise RefusedError(f"{model.name} cannot be shown: {unknown}{place}")
+    if not check.exact:
+        raise RefusedError(f"{model.name} cannot be shown: its recomputed attention is {check.sentence}.")
 
 
 SIZES_KEPT = 4
@@ -232,7 +295,12 @@ def dissect(model: Model, operations: list[Operation]) -> Anatomy:
             f"{model.name} cannot be shown: it has no attention (no softmax over tokens was seen in its forward pass)."
         )
     family = next(family for family in FAMILIES if family.matches(model.module))
-    return family.anatomy(model, operations)
+    try:
+        return family.anatomy(model, operations)
+    except RefusedError:
+        if family is probed or is_library(model.module):
+            raise
+        return probed.anatomy(model, operations)  # a subclass with tokens of its own
 
 
 DISTILLED_HEADS = ("head", "head_dist", "cls_classifier", "distillation_classifier")
@@ -288,21 +356,6 @@ def _keeper(heads: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Te
         heads[name] = output.detach()
 
     return keep
-
-
-def logits_of(output: Any) -> Tensor:
-    """The logits in what the model returned: a tensor, Hugging Face's output object, or the first of a tuple."""
-    logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
-    if logits is None and isinstance(output, tuple | list):
-        logits = output[0]
-    if not isinstance(logits, Tensor):
-        raise RefusedError(f"The model returned a {type(output).__name__}, in which vitviz finds no logits.")
-    if logits.ndim != 2:
-        shape = "×".join(str(length) for length in logits.shape[1:])
-        raise RefusedError(
-            f"The model gives {shape} numbers for one photo, not one prediction: give it a pooling and a head."
-        )
-    return logits
 
 
 def _floats(values: Tensor) -> Floats:

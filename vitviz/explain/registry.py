@@ -58,6 +58,8 @@ class Method:
     """Whether its heatmaps have a value for each pixel too."""
     stroke: Stroke | None = None
     """How its curves are drawn in charts; without one `stroke_of` gives one that no other method has."""
+    needs: tuple[str, ...] = ()
+    """What it needs of a trace, see `needs`: "shares", "shares or mixed", "order"."""
     module: str = ""
     """Where its function and its `refusal` are; empty for `vitviz.explain.methods.<name>`."""
 
@@ -83,8 +85,9 @@ class Method:
     @property
     def refusal(self) -> "Callable[[Trace], str | None]":
         """Why it does not apply to a trace, from "because" on; None if it does. Imports torch."""
-        function: Callable[[Trace], str | None] = self._module.refusal
-        return function
+        own: Callable[[Trace], str | None] = self._module.refusal
+        needed = import_module("vitviz.explain.needs").refusal
+        return lambda trace: needed(trace, self.needs) or own(trace)
 
     @cached_property
     def options(self) -> dict[str, Any]:
@@ -168,6 +171,7 @@ METHODS: list[Method] = [
                 refusal=_unlike_script,
             ),
         ),
+        needs=("shares", "order"),
         stroke=Stroke((0, 132, 92), (46, 196, 144), (5.0, 2.5)),
     ),
     Method(
@@ -177,6 +181,7 @@ METHODS: list[Method] = [
         ("layer", "query", "target"),
         (DISCARD, RESIDUAL, START, RENORMALISE),
         gradient=True,
+        needs=("shares or mixed", "order"),
         stroke=Stroke((128, 120, 0), (222, 212, 90)),
     ),
     Method(
@@ -195,6 +200,7 @@ METHODS: list[Method] = [
             ),
         ),
         gradient=True,
+        needs=("shares or mixed", "order"),
         stroke=Stroke((150, 30, 70), (244, 138, 150)),
     ),
     Method(

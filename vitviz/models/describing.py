@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from vitviz.errors import ModelError
 from vitviz.images.framing import DataConfig
@@ -14,6 +16,8 @@ from vitviz.models.labels import Labels
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+IMAGENET_KINDS = ("deit", "swin", "swinv2", "dinov2", "dinov2_with_registers", "dinov3_vit", "vit_mae")
 _SWIN_FILES = ("swin_transformer", "swin_transformer_v2", "swin_transformer_v2_cr")
 
 
@@ -169,30 +173,40 @@ def _torchvision_preset(module: nn.Module) -> tuple[dict[str, Any], str]:
 
 def _describe_hugging_face(module: nn.Module) -> Description:
     """Hugging Face's ViT (squashed, 0.5), Swin (squashed, ImageNet's) and DeiT (centre crop, ImageNet's)."""
-    config: Any = module.config
-    kind = str(getattr(config, "model_type", ""))
+    whole: Any = module.config
+    config = getattr(whole, "vision_config", whole)  # where text has a config of its own
+    kind = str(getattr(whole, "model_type", ""))
     size = getattr(config, "image_size", 224)
     height, width = (size, size) if isinstance(size, int) else tuple(size)
     patch = getattr(config, "patch_size", 16)
     multiple = patch if isinstance(patch, int) else max(patch)
     if "swin" in kind:
         multiple *= 2 ** (len(getattr(config, "depths", (0,))) - 1)
-    half = kind == "vit"
+    half = kind == "vit" or kind.startswith("siglip")
+    mean, std = (HALF, HALF) if half else (IMAGENET_MEAN, IMAGENET_STD)
+    if kind.startswith("clip"):
+        mean, std = CLIP_MEAN, CLIP_STD
     data = DataConfig(
         input_size=(height, width),
-        mean=HALF if half else IMAGENET_MEAN,
-        std=HALF if half else IMAGENET_STD,
+        mean=mean,
+        std=std,
         interpolation="bilinear" if half else "bicubic",
         crop_pct=0.875 if kind == "deit" else 1.0,
         crop_mode="center" if kind == "deit" else "squash",
         multiple=multiple,
     )
-    names = dict(getattr(config, "id2label", None) or {})
+    names = dict(getattr(whole, "id2label", None) or {})
     invented = all(str(name) == f"LABEL_{index}" for index, name in names.items())
-    name = str(getattr(config, "_name_or_path", "") or type(module).__name__)
-    note = "" if kind in ("vit", "deit", "swin", "swinv2") else "normalised with ImageNet's mean and std"
+    name = str(getattr(whole, "_name_or_path", "") or type(module).__name__)
+    note = (
+        "normalised with ImageNet's mean and std"
+        if mean == IMAGENET_MEAN and kind not in IMAGENET_KINDS
+        else ""
+    )
     first = {index: str(label).split(",")[0] for index, label in names.items()}
-    return Description(name, None, data, int(config.num_labels), None if invented else first, note)
+    # Bare models, which give tokens or an embedding, have a number of labels in their config too.
+    classes = int(whole.num_labels) if "ForImageClassification" in type(module).__name__ else 0
+    return Description(name, None, data, classes, None if invented or not classes else first, note)
 
 
 def _describe_unknown(module: nn.Module, data: DataConfig | None) -> Description:
@@ -204,7 +218,8 @@ def _describe_unknown(module: nn.Module, data: DataConfig | None) -> Description
     if weight is not None:
         blank = blank.to(weight.device, weight.dtype)
     try:
-        with torch.no_grad():
+        linear = _LastLinear()
+        with torch.no_grad(), linear:
             answer: Any = module(blank)
     except (RuntimeError, AssertionError, ValueError, TypeError, IndexError) as error:
         raise ModelError(
@@ -212,11 +227,44 @@ def _describe_unknown(module: nn.Module, data: DataConfig | None) -> Description
             "say what it takes with data=DataConfig(input_size=…, mean=…, std=…).",
             f"{type(error).__name__}: {error}",
         ) from error
-    answer = getattr(answer, "logits", answer)
+    classes = _classes(module, answer, name, linear.given)
+    note = "" if data else "taken to see 224×224 with ImageNet's mean and std (data= says otherwise)"
+    return Description(name, None, used, classes, None, note)
+
+
+def _classes(module: nn.Module, output: Any, name: str, last: torch.Tensor | None) -> int:
+    """How many classes an answer to one picture has: 0 for an embedding, or for tokens only.
+
+    An answer as long as the model's tokens that is not what the last linear map gave (`last`) is an embedding.
+    """
+    answer = getattr(output, "logits", None)
+    if answer is None and isinstance(output, tuple | list) and output:
+        answer = output[0]
+    bare = answer is None and not isinstance(output, torch.Tensor)
+    if bare and any(hasattr(output, part) for part in ("pooler_output", "image_embeds", "last_hidden_state")):
+        return 0
+    answer = output if answer is None else answer
+    by_head = isinstance(answer, torch.Tensor) and last is not None and answer.data_ptr() == last.data_ptr()
+    if isinstance(answer, torch.Tensor) and answer.ndim == 3 and answer.shape[0] == 1:
+        return 0
     if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or answer.shape[0] != 1:
         shape = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
         raise ModelError(
             f"{name} must answer one picture with a (1, classes) tensor or with `.logits`, and gives {shape}."
         )
-    note = "" if data else "assumed to take 224×224 with ImageNet's mean and std (data= sets others)"
-    return Description(name, None, used, answer.shape[1], None, note)
+    widths = {part.normalized_shape[-1] for part in module.modules() if isinstance(part, nn.LayerNorm)}
+    return 0 if answer.shape[1] in widths and not by_head else int(answer.shape[1])
+
+
+class _LastLinear(TorchFunctionMode):
+    """Keeps what the last linear map gave."""
+
+    given: torch.Tensor | None = None
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func is F.linear:
+            self.given = result
+        return result

@@ -1,6 +1,6 @@
 """What a family of models describes of a model: layers, readout and position information."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout
 from vitviz.attention.recording.operations import Operation
+from vitviz.attention.self_check.place import Reading
 from vitviz.models.model import Model
 
 
@@ -23,10 +24,18 @@ class Readout:
     """The prefix tokens that are read, each with the same weight; empty: all patches (and see `all_tokens`)."""
     all_tokens: bool = False
     """Whether a mean pool includes the prefix tokens."""
+    also: str = ""
+    """What the head reads beside it, as a part of a sentence; empty if nothing."""
+    headless: bool = False
+    """Whether nothing is read, as the model has no head: it stands for what a head would usually read."""
 
     @property
     def sentence(self) -> str:
-        """In words: "the class token", "the mean of the patches"."""
+        """How to say it: "the class token", "the mean of the patches"."""
+        if self.headless:
+            return f"{replace(self, headless=False).sentence} (the model has no head)"
+        if self.also:
+            return f"{replace(self, also='').sentence} (the head also reads {self.also})"
         if self.prefix:
             return (
                 "the mean of " + " and ".join(self.prefix)
@@ -96,6 +105,8 @@ class Anatomy:
     position: PositionEmbedding
     classifiers: dict[str, str] = field(default_factory=dict)
     """For distilled models: readout token → the name of the module that classifies it."""
+    reading: Reading | None = None
+    """What the layouts were read from, if off the model itself, which proves them."""
 
 
 class Family(Protocol):

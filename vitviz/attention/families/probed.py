@@ -1,241 +1,407 @@
-"""Models that no other family describes, such as a hand-written ViT. Their tokens are located by changing input pixels.
+"""Models nobody described: a hand-written ViT or Swin, say. Where its tokens lie is read off the model.
 
-Changing one input pixel changes, before the first attention, exactly the tokens made from it. If every patch of a
-regular grid changes one token of its own, in row-major order, the layout is proved; otherwise the model is refused.
-Which tokens the prediction is read from is found from the gradient after the last attention.
+Coded pictures (see `self_check.place`) name the patch of each query and key of each operation, in windows and merged stages
+too. Tokens, windows and heads that lie in another order are brought into the order of layouts. What cannot be read so is
+refused with the reason.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from math import log2
+from typing import Any, NamedTuple
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils.hooks import RemovableHandle
+import numpy as np
+from numpy.typing import NDArray
 
+from vitviz.attention.answers import answer_of
+from vitviz.attention.arrangement import Arrangement, arranged
 from vitviz.attention.families.base import Anatomy, PositionEmbedding, Readout
-from vitviz.attention.families.plain_grids import joined, plain_layout
+from vitviz.attention.layer import Layer
+from vitviz.attention.layout import Layout, Merge
 from vitviz.attention.recording.operations import Operation
-from vitviz.attention.recording.recorder import SOFTMAXES
+from vitviz.attention.self_check.follow import Followed, follow
+from vitviz.attention.self_check.order import check_order, dependence, in_steps, is_chain, streams
+from vitviz.attention.self_check.outputs import mask_agrees
+from vitviz.attention.self_check.pictures import code_for, unchanged
+from vitviz.attention.self_check.place import NOWHERE, SEVERAL, Reading, lost
+from vitviz.attention.self_check.reader import BATCH, read
+from vitviz.attention.self_check.silence import TROUBLE
+from vitviz.attention.windows import Windows, cut
 from vitviz.errors import RefusedError
 from vitviz.images.framing import PatchGrid
 from vitviz.models.model import Model
 
-BATCH = 32
+TRIED = 4
+"""How many grids of patches are tried against the first operation."""
 
-Touch = Callable[[Tensor], Tensor]
-"""n×2 input pixels (row, column) → (1+n)×N×dim: the first attention's input, unchanged and with each pixel changed."""
+PADDED, EXTRA = 1.6, 16
+"""How many times as many tokens as patches the first operation may have (whole windows), or how many more (prefixes)."""
 
-
-class _Reached(Exception):  # noqa: N818 - an answer, not an error
-    """Raised when the forward pass reaches the first attention; holds its input."""
-
-    def __init__(self, given: Tensor) -> None:
-        super().__init__()
-        self.given = given
+Indices = NDArray[np.int64]
 
 
-def matches(module: nn.Module) -> bool:
-    """Always true: any module can be probed."""
+@dataclass(frozen=True, eq=False)
+class Probed:
+    """What was read of one operation."""
+
+    name: str
+    shape: tuple[int, int, int, int]
+    layout: Layout
+    arrangement: Arrangement
+    queries: tuple[int, ...] | None
+    pooling: bool
+    step: int
+
+    def layer(self, operation: Operation) -> Layer:
+        """The layer of an operation of the same name and shape."""
+        return Layer(
+            operation.module,
+            self.layout,
+            (arranged(operation, self.arrangement),),
+            queries=self.queries,
+            pooling=self.pooling,
+            step=self.step,
+            arrangement=None if self.arrangement.is_plain else self.arrangement,
+        )
+
+
+def matches(module: Any) -> bool:
+    """Whether to try: any module, as the last resort."""
     return True
 
 
 def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
-    """Probe layout and readout. Refuses tokens that are not prefix tokens and then one grid of patches."""
-    module: Any = model.module
-    name = type(module).__name__
-    first = operations[0]
-    touch = _touching(module, first.module, model.input_size)
-    given = touch(torch.zeros(0, 2, dtype=torch.long))
-    if given.ndim != 3 or first.shape[0] != 1 or first.shape[3] != given.shape[1]:
-        what = f"{given.shape[1]} tokens" if given.ndim == 3 else "a grid"
-        raise RefusedError(
-            f"{name} cannot be shown: {first.module} takes {what} but attends over {first.shape[3]} keys in "
-            f"{first.shape[0]} group(s). Its attention runs over channels, or over pooled or regrouped tokens, "
-            "which vitviz cannot lay on the photo."
-        )
-    patches, prefix = _probe(touch, model.input_size, given.shape[1], name)
-    names = ("class",) if prefix == 1 else tuple(f"prefix {i + 1}" for i in range(prefix))
-    layers = joined(
-        module,
-        operations,
-        lambda operation: plain_layout(operation, patches, names),
-        lambda _name, index: index,
-    )
-    # Last, as it runs the model many times.
-    _require_all_recorded(module, operations, model.input_size, patches, prefix)
-    return Anatomy(
-        layers, _readout(module, operations[-1].module, names, model.input_size), PositionEmbedding(())
-    )
-
-
-def _touching(module: nn.Module, attending: str, input_size: tuple[int, int]) -> Touch:
-    weight = next(module.parameters())
-    child = module.get_submodule(attending)
-
-    def stop(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        given = args[0] if args else next(iter(kwargs.values()))
-        raise _Reached(given if getattr(child, "batch_first", True) else given.transpose(0, 1))
-
-    def touch(pixels: Tensor) -> Tensor:
-        pictures = torch.zeros(1 + len(pixels), 3, *input_size, device=weight.device, dtype=weight.dtype)
-        pictures[torch.arange(len(pixels)) + 1, :, pixels[:, 0], pixels[:, 1]] = 10.0
-        handle = child.register_forward_pre_hook(stop, with_kwargs=True)
+    """Read the layouts off the model, once; what the head reads is found with the proof."""
+    known: tuple[Probed, ...] = model.kept.get("probed", ())
+    if [(each.name, each.shape) for each in known] != [(each.module, each.shape) for each in operations]:
         try:
-            with torch.no_grad():
-                module(pictures)
-        except _Reached as reached:
-            return reached.given.float()
-        finally:
-            handle.remove()
-        raise RefusedError(f"{attending} did not attend when the model was probed for its layout.")
-
-    return touch
-
-
-def _require_all_recorded(
-    module: nn.Module,
-    operations: list[Operation],
-    input_size: tuple[int, int],
-    patches: PatchGrid,
-    prefix: int,
-) -> None:
-    """Refuse a model whose tokens still influence each other while every recorded attention gives zeros."""
-    names = list(dict.fromkeys(operation.module for operation in operations))
-    if len(names) < 2:
-        return
-    centres = _centres(patches)
-    with _Silence(module):
-        if _changed(_touching(module, names[-1], input_size), centres) != list(
-            range(prefix, prefix + len(centres))
-        ):
+            try:
+                known = model.kept["probed"] = _probed(model, operations, BATCH)
+            except RefusedError:  # a module may have several pictures in an order of its own
+                known = model.kept["probed"] = _probed(model, operations, 1)
+        except TROUBLE as error:
             raise RefusedError(
-                f"{type(module).__name__} cannot be shown: between its {len(operations)} recorded attention operations its "
-                "tokens influence each other in a way that vitviz does not record."
+                f"{type(model.module).__name__} cannot be shown: it could not be run with its attention silenced, by which "
+                "vitviz finds where its tokens lie.",
+                f"{type(error).__name__}: {error}",
+            ) from error
+    layers = tuple(each.layer(operation) for each, operation in zip(known, operations, strict=True))
+    prefix = layers[-1].layout.prefix
+    readout = Readout("class", prefix[:1]) if prefix else Readout("mean")
+    return Anatomy(layers, readout, PositionEmbedding(()), reading=model.kept["reading"])
+
+
+def _probed(model: Model, operations: list[Operation], batch: int) -> tuple[Probed, ...]:
+    name = type(model.module).__name__
+    _require_tokens(name, operations)
+    reading = model.kept["reading"] = _read(model, operations, name, batch)
+    followed = follow(
+        model.module,
+        unchanged(model.input_size).to(model.device, model.dtype),
+        len(operations),
+        answer_of,
+    )
+    steps = _steps(followed, operations)
+    found: list[Probed] = []
+    for number, operation in enumerate(operations):
+        found.append(_one(number, operation, reading, followed, found, steps[number], name))
+    if reading.mixed:
+        raise RefusedError(
+            f"{name} cannot be shown: behind {operations[-1].module} its tokens exchange something that vitviz does not "
+            f"see (in {reading.mixed}): attention or mixing that is not recorded."
+        )
+    return tuple(found)
+
+
+def _require_tokens(name: str, operations: list[Operation]) -> None:
+    for operation in operations:
+        groups, _, queries, keys = operation.shape
+        if queries == keys == 1 and groups > 1:
+            raise RefusedError(
+                f"{name} cannot be shown: {operation.module} attends over the batch, not over the tokens of a photo "
+                "(nn.TransformerEncoder without batch_first=True?). Set batch_first=True, or put tokens first and the batch "
+                "second."
             )
 
 
-class _Silence(TorchFunctionMode):
-    """Replaces the output of each attention that the recorder knows by zeros."""
+class _Candidate(NamedTuple):
+    """A grid of patches that an operation's tokens may be, those that are most likely first when sorted."""
 
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-        self.handles: list[RemovableHandle] = []
+    rank: int
+    """0 for square cells that divide the input, 1 for square cells, 2 for other cells that divide it."""
+    left: int
+    """How many tokens are no patch."""
+    heads: int
+    """How many heads are folded into the groups."""
+    rows: int
+    cols: int
+    cell: tuple[int, int]
 
-    def __enter__(self) -> "_Silence":
-        for child in self.module.modules():
-            if isinstance(child, nn.MultiheadAttention):
-                self.handles.append(
-                    child.register_forward_hook(lambda _m, _i, out: (torch.zeros_like(out[0]), None))
-                )
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        super().__exit__(*exception)  # type: ignore[no-untyped-call]
-        for handle in self.handles:
-            handle.remove()
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        silent = func is F.scaled_dot_product_attention or (func in SOFTMAXES and result.ndim >= 3)
-        return torch.zeros_like(result) if silent else result
+    @property
+    def grid(self) -> PatchGrid:
+        return PatchGrid(self.rows, self.cols, (float(self.cell[0]), float(self.cell[1])))
 
 
-def _centres(patches: PatchGrid) -> Tensor:
-    """n×2: the pixel in the middle of each patch, row by row."""
-    height, width = (int(length) for length in patches.cell)
-    rows, cols = (
-        torch.arange(patches.rows) * height + height // 2,
-        torch.arange(patches.cols) * width + width // 2,
-    )
-    return torch.cartesian_prod(rows, cols).reshape(-1, 2)
-
-
-def _probe(touch: Touch, input_size: tuple[int, int], count: int, name: str) -> tuple[PatchGrid, int]:
-    """The grid and the number of prefix tokens."""
-    height, width = (torch.arange(length) for length in input_size)
-    prefix = _changed(touch, torch.zeros(1, 2, dtype=torch.long))[0]
-    cols, cell_width = _runs(_changed(touch, torch.stack([torch.zeros_like(width), width], 1)))
-    rows, cell_height = _runs(_changed(touch, torch.stack([height, torch.zeros_like(height)], 1)))
-    if prefix >= 0 and cols and rows and prefix + rows * cols == count:
-        patches = PatchGrid(rows, cols, (float(cell_height), float(cell_width)))
-        if _changed(touch, _centres(patches)) == list(range(prefix, count)):
-            return patches, prefix
-    raise RefusedError(
-        f"{name} cannot be shown: its tokens are not one grid of separate patches with prefix tokens before them, "
-        "so vitviz cannot say which token is which part of the photo."
-    )
-
-
-def _changed(touch: Touch, pixels: Tensor) -> list[int]:
-    """For each pixel the one token that it changes; −1 if it changes none or several."""
+def _candidates(size: tuple[int, int], shape: tuple[int, int, int, int]) -> list[_Candidate]:
+    height, width = size
+    groups, _, queries, keys = shape
     found = []
-    for part in torch.split(pixels, BATCH):
-        untouched, *touched = touch(part)
-        for given in touched:
-            difference = (given - untouched).abs().amax(-1)
-            hit = (difference > max(1e-3 * float(difference.max()), 1e-6)).nonzero().flatten()
-            found.append(int(hit[0]) if len(hit) == 1 else -1)
-    return found
+    for down, across in product(range(1, height + 1), range(1, width + 1)):
+        rows, cols = height // down, width // across
+        exact = height % down == 0 and width % across == 0
+        if not exact and down != across:
+            continue
+        for heads in (number for number in range(1, groups + 1) if groups % number == 0):
+            tokens = groups // heads * max(queries, keys)
+            if rows * cols <= tokens <= max(PADDED * rows * cols, rows * cols + EXTRA):
+                rank = 2 if down != across else 0 if exact else 1
+                found.append(_Candidate(rank, tokens - rows * cols, heads, rows, cols, (down, across)))
+    return sorted(found)
 
 
-def _runs(changed: list[int]) -> tuple[int, int]:
-    """How many runs of equal tokens a line of pixels has, and their common length; (0, 0) if they are unequal."""
-    lengths: list[int] = []
-    previous = None
-    for token in changed:
-        if token == -1:
-            break  # pixels beyond the last whole patch change nothing
-        if token == previous:
-            lengths[-1] += 1
-        else:
-            lengths.append(1)
-        previous = token
-    return (len(lengths), lengths[0]) if lengths and len(set(lengths)) == 1 else (0, 0)
-
-
-def _readout(
-    module: nn.Module, attending: str, names: tuple[str, ...], input_size: tuple[int, int]
-) -> Readout:
-    weight = next(module.parameters())
-    child = module.get_submodule(attending)
-    kept: list[Tensor] = []
-
-    def keep(_module: nn.Module, _args: Any, output: Any) -> None:
-        tokens = output[0] if isinstance(output, tuple) else output
-        kept.append(tokens)
-
-    handle = child.register_forward_hook(keep)
-    noise = torch.rand(1, 3, *input_size, generator=torch.Generator().manual_seed(0)) - 0.5
-    try:
-        with torch.enable_grad():
-            picture = noise.to(weight.device, weight.dtype).requires_grad_()
-            output = module(picture)
-            logits = output if isinstance(output, Tensor) else getattr(output, "logits", output[0])
-            (gradient,) = torch.autograd.grad(logits.square().sum(), kept[-1])
-    except RuntimeError as error:
-        raise RefusedError(
-            f"{type(module).__name__} lets no gradient through, so vitviz cannot find which tokens it reads.",
-            str(error),
-        ) from error
-    finally:
-        handle.remove()
-    if not getattr(child, "batch_first", True):
-        gradient = gradient.transpose(0, 1)
-    read = set((gradient[0].abs().amax(-1) > 0).nonzero().flatten().tolist())
-    count = gradient.shape[1]
-    if read == set(range(count)):
-        return Readout("mean", all_tokens=True)
-    if read == set(range(len(names), count)):
-        return Readout("mean")
-    if read and read <= set(range(len(names))):
-        chosen = tuple(names[i] for i in sorted(read))
-        return Readout(" + ".join(chosen), chosen)
+def _read(model: Model, operations: list[Operation], name: str, batch: int) -> Reading:
+    """The reading with the first grid that the first operation's tokens turn out to be."""
+    module, size = model.module, model.input_size
+    for candidate in _candidates(size, operations[0].shape)[:TRIED]:
+        first = read(
+            module, code_for(candidate.grid), size, 1, [1] * code_for(candidate.grid).pictures, batch=1
+        )
+        if not _fits(first):
+            continue
+        levels = _levels(operations, candidate)
+        code, count = code_for(candidate.grid, levels), len(operations)
+        reading = read(module, code, size, count, batch=batch)
+        return read(module, code, size, count, alone=True, batch=batch) if lost(reading) else reading
+    groups, _, _, keys = operations[0].shape
     raise RefusedError(
-        f"{type(module).__name__} reads its prediction from some of its patches only, which vitviz cannot follow."
+        f"{name} cannot be shown: {operations[0].module} attends over {keys} keys in {groups} group(s), and "
+        "its tokens are not one grid of separate patches: they overlap, hold several patches each, or the attention runs "
+        "over channels. So vitviz cannot say which token is which part of the photo."
     )
+
+
+def _levels(operations: list[Operation], candidate: _Candidate) -> int:
+    """How many times patches may be merged 2×2 up to the operation with the fewest tokens."""
+    patches = candidate.rows * candidate.cols
+    least = patches
+    for operation in operations:
+        groups, _, queries, keys = operation.shape
+        # How many heads are folded into later groups is not known: a group alone has the fewest tokens that there may be.
+        tokens = max(queries, keys) * (groups if candidate.heads == 1 else 1)
+        least = min(least, tokens) if tokens > 1 else least
+    return min(round(log2(patches / least) / 2), int(log2(max(candidate.rows, candidate.cols))))
+
+
+def _fits(first: Reading) -> bool:
+    """Whether the keys of the first operation are every patch of the grid and tokens without a place."""
+    blocks = first.places(first.operations[0].key)[..., 1]
+    real = [group[group >= 0] for group in blocks]
+    once = all(len(np.unique(group)) == len(group) for group in real)
+    return (
+        once
+        and not (blocks == SEVERAL).any()
+        and len(np.unique(np.concatenate(real))) == first.code.words[0].size
+    )
+
+
+def _one(
+    number: int,
+    operation: Operation,
+    reading: Reading,
+    followed: Followed,
+    before: list[Probed],
+    step: int,
+    name: str,
+) -> Probed:
+    """Layout and arrangement of one operation."""
+    found = reading.operations[number]
+    keys, values = reading.places(found.key), reading.places(found.value)
+    where = operation.module
+    if (keys[..., 1] == NOWHERE).all():
+        raise RefusedError(
+            f"{name} cannot be shown: nothing of the photo reaches {where} but through attention."
+        )
+    if (keys[..., 1] == SEVERAL).any():
+        if before and followed.depends(number, range(number)).any():
+            why = f"between {before[-1].name} and {where} its tokens exchange something that vitviz does not see"
+        else:
+            down, across = reading.code.size(0)
+            why = (
+                f"tokens of {where} hold parts of several of the {down}×{across} patches, so vitviz cannot say which key is "
+                "which patch"
+            )
+        raise RefusedError(f"{name} cannot be shown: {why}.")
+    if keys.shape != values.shape or (keys != values).any():
+        raise RefusedError(f"{name} cannot be shown: keys and values of {where} come from different patches.")
+    groups = _folded(found.key, operation.shape)
+    first = groups[:, 0]
+    level, blocks = _level(keys[first], where, name), keys[first][..., 1]
+    patches = _grid(reading, level)
+    merge = None
+    if before and before[-1].layout.patches != patches:
+        if before[-1].layout.patches != _grid(reading, level - 1):
+            raise RefusedError(
+                f"{name} cannot be shown: {where} does not attend on the grid that follows the one before."
+            )
+        merge = Merge()
+    layout, order = _laid(blocks, patches, merge, where, name)
+    if layout.windows is not None:  # windows may come in any order
+        groups, order = groups[order[0]], order[1]
+        first = groups[:, 0]
+    queries, pooling, rows = _queries(number, reading, followed, layout, first, order, before, name, where)
+    arrangement = Arrangement(groups, rows, order)
+    probed = Probed(where, operation.shape, layout, arrangement, queries, pooling, step)
+    if layout.windows is not None and not mask_agrees(probed.layer(operation)):
+        # Windows that are shifted and not masked: all their tokens see each other.
+        windows = layout.windows
+        open_ = Windows(
+            windows.size,
+            windows.shift,
+            windows.index,
+            np.zeros_like(windows.regions),
+            windows.grid,
+            windows.pad_first,
+        )
+        layout = Layout(layout.patches, layout.prefix, open_, layout.merge)
+        probed = Probed(where, operation.shape, layout, arrangement, queries, pooling, step)
+    return probed
+
+
+def _folded(patterns: NDArray[np.bool_], shape: tuple[int, int, int, int]) -> Indices:
+    """windows×heads: the groups that hold the same tokens are heads that were folded into the batch."""
+    alike: dict[bytes, list[int]] = defaultdict(list)
+    for group, pattern in enumerate(patterns):
+        alike[pattern.tobytes()].append(group)
+    sizes = {len(each) for each in alike.values()}
+    if shape[1] == 1 and len(sizes) == 1:
+        return np.array(list(alike.values()), np.int64)
+    return np.arange(len(patterns), dtype=np.int64)[:, None]
+
+
+def _level(places: Indices, where: str, name: str) -> int:
+    levels = np.unique(places[..., 0][places[..., 1] >= 0])
+    if len(levels) != 1:
+        raise RefusedError(f"{name} cannot be shown: tokens of {where} are patches of different sizes.")
+    return int(levels[0])
+
+
+def _grid(reading: Reading, level: int) -> PatchGrid:
+    grid, (rows, cols) = reading.code.grid, reading.code.size(max(level, 0))
+    side = 2.0**level
+    return PatchGrid(rows, cols, (grid.cell[0] * side, grid.cell[1] * side), grid.origin)
+
+
+def _laid(
+    blocks: Indices, patches: PatchGrid, merge: Merge | None, where: str, name: str
+) -> tuple[Layout, Any]:
+    """The layout of keys whose patches are `blocks` (groups×keys), and where it has each of its tokens.
+
+    For one group: 1×keys; for windows a pair, the order of the windows and windows×slots.
+    """
+    count = patches.rows * patches.cols
+    real = blocks[blocks >= 0]
+    if len(real) != count or len(np.unique(real)) != count:
+        raise RefusedError(
+            f"{name} cannot be shown: {where} attends over {len(np.unique(real))} of the {count} patches, or over some of "
+            "them more than once, so vitviz cannot lay it on the photo."
+        )
+    if len(blocks) == 1:
+        prefix = np.nonzero(blocks[0] == NOWHERE)[0]
+        names = ("class",) if len(prefix) == 1 else tuple(f"prefix {i + 1}" for i in range(len(prefix)))
+        place = np.empty(count, np.int64)
+        place[real] = np.nonzero(blocks[0] >= 0)[0]
+        return Layout(patches, names, merge=merge), np.concatenate([prefix, place])[None]
+    for size, shift, pad_first in _cuts(blocks.shape, patches):
+        windows = cut((patches.rows, patches.cols), size, shift, pad_first=pad_first)
+        order = _match(windows.index, blocks)
+        if order is not None:
+            return Layout(patches, windows=windows, merge=merge), order
+    raise RefusedError(
+        f"{name} cannot be shown: the {len(blocks)} groups of {blocks.shape[1]} tokens in {where} are not windows of "
+        f"{patches.rows}×{patches.cols} patches."
+    )
+
+
+def _cuts(
+    shape: tuple[int, ...], patches: PatchGrid
+) -> Iterator[tuple[tuple[int, int], tuple[int, int], bool]]:
+    groups, slots = shape
+    for height in range(1, slots + 1):
+        width, odd = divmod(slots, height)
+        down, across = -(-patches.rows // height), -(-patches.cols // max(width, 1))
+        if odd or down * across != groups:
+            continue
+        shifts = sorted(
+            product(range(height), range(width)),
+            key=lambda shift: (shift != (height // 2, width // 2), sum(shift)),
+        )
+        padded = patches.rows % height or patches.cols % width
+        for shift, pad_first in product([(0, 0), *shifts], (False, True) if padded else (False,)):
+            yield (height, width), shift, pad_first
+
+
+def _match(index: Indices, blocks: Indices) -> tuple[Indices, Indices] | None:
+    """Which group is each window, and where in it each slot's token is; None where the windows hold other tokens."""
+    if index.shape != blocks.shape:
+        return None
+    known = {np.sort(group).tobytes(): number for number, group in enumerate(blocks)}
+    groups = [known.get(np.sort(window).tobytes(), -1) for window in index]
+    if -1 in groups or len(set(groups)) != len(groups):
+        return None
+    # A stable sort, so that padding keeps its order.
+    slots = np.empty_like(index)
+    for window, group in enumerate(groups):
+        slots[window, np.argsort(index[window], kind="stable")] = np.argsort(blocks[group], kind="stable")
+    return np.array(groups, np.int64), slots
+
+
+def _queries(
+    number: int,
+    reading: Reading,
+    followed: Followed,
+    layout: Layout,
+    first: Indices,
+    order: Indices,
+    before: list[Probed],
+    name: str,
+    where: str,
+) -> tuple[tuple[int, ...] | None, bool, Indices]:
+    """The tokens that attend (None: all), whether a learned query attends instead, and the order of the queries."""
+    found = reading.operations[number]
+    if found.query.shape == found.key.shape:
+        places = reading.places(found.query)
+        if (places == reading.places(found.key)).all():
+            return None, False, order
+        raise RefusedError(
+            f"{name} cannot be shown: queries and keys of {where} come from different patches."
+        )
+    count = found.query.shape[1]
+    own = np.arange(count)[None]
+    if layout.windows is not None or reading.places(found.query)[..., 1].max() != NOWHERE:
+        raise RefusedError(
+            f"{name} cannot be shown: {where} has {count} queries for {found.key.shape[1]} keys, which are neither the "
+            "tokens nor the queries of a pool."
+        )
+    tokens = followed.query_tokens(number)
+    if not tokens:
+        return None, True, own
+    if len(tokens) == 1 == count and before:
+        inverse = before[-1].arrangement.queries[0]
+        return (int(np.nonzero(inverse == tokens[0])[0][0]),), False, own
+    raise RefusedError(f"{name} cannot be shown: {where} has queries made of {len(tokens)} tokens.")
+
+
+def _steps(followed: Followed, operations: list[Operation]) -> list[int]:
+    """The step of each operation: one after the other, or side by side where they do not read each other."""
+    names = [operation.module for operation in operations]
+    alone = list(range(len(operations)))
+    if not check_order(followed, in_steps(alone), names).fails:
+        return alone
+    found = streams(dependence(followed))
+    steps = list(found.steps)
+    together = in_steps(steps)
+    if len(set(found.streams)) > 1 or not is_chain(together) or check_order(followed, together, names).fails:
+        return alone
+    return steps

@@ -44,7 +44,7 @@ def record(
     The model is left as it was. Call it outside inference mode; it sets `inputs.requires_grad`.
     """
     inputs.requires_grad_()
-    with torch.enable_grad(), _frozen(module), _keeping_inputs(module, names) as given, _weighing() as held:
+    with torch.enable_grad(), frozen(module), _keeping_inputs(module, names) as given, _weighing() as held:
         output, operations = run(module, inputs, graph=True, on_block=on_block)
     own = {tensor.untyped_storage().data_ptr() for tensor in (*module.parameters(), *module.buffers())}
     taken = sum(size for storage, size in held.items() if storage not in own)
@@ -111,8 +111,8 @@ def _weighing() -> Iterator[dict[int, int]]:
 
 
 @contextmanager
-def _frozen(module: nn.Module) -> Iterator[None]:
-    """Disable the gradients of parameters: less is stored, and attention with a learned bias stays fused.
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Parameters ask for no gradient meanwhile: less is stored, and a learned bias leaves attention on its fused path.
 
     timm's gradient checkpointing is disabled too: it would run, and record, blocks again in the backward pass.
     """

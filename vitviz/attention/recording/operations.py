@@ -30,6 +30,8 @@ class Operation:
     weights: Tensor | None = None
     logits: Tensor | None = None
     is_distribution: bool = True
+    mixed: bool = False
+    """Whether `weights` were made from the result of a softmax over the keys and are not shares: heads mixed, say."""
     output: Tensor | None = None
     """The operation's output, if outputs are kept; with `graph` the same tensor that the model uses."""
     projection: nn.Module | None = None
@@ -125,12 +127,15 @@ class Recording:
         output: Tensor,
         softmaxed: Tensor,
         logits: Tensor | None = None,
+        over_keys: bool = True,
     ) -> None:
         """Record the product of attention weights with values, where q and k are not known (not fused).
 
+        `over_keys`: whether `softmaxed` is the result of a softmax over its last axis and was not written into since.
+
         `logits`, what the softmax was taken of, are kept for rows of at most SHORT keys, such as windows.
         """
-        shares = _are_shares(weights, softmaxed)
+        shares = _are_shares(weights, softmaxed, over_keys)
         short = logits is not None and shares and weights.shape[-1] <= SHORT
         self.operations.append(
             Operation(
@@ -139,6 +144,7 @@ class Recording:
                 value=four_dimensional(value.detach()),
                 logits=four_dimensional(logits.detach()) if short and logits is not None else None,
                 is_distribution=shares,
+                mixed=not shares and over_keys and weights.data_ptr() != softmaxed.data_ptr(),
                 output=self._output(output),
             )
         )
@@ -184,12 +190,17 @@ def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return mask
 
 
-def _are_shares(weights: Tensor, softmaxed: Tensor) -> bool:
-    """Whether the left factor is the softmax's result, perhaps in another precision, and not a mix of its heads."""
-    if weights.data_ptr() == softmaxed.data_ptr() and weights.shape == softmaxed.shape:
+def _are_shares(weights: Tensor, softmaxed: Tensor, over_keys: bool) -> bool:
+    """Whether each row of the left factor is ≥ 0 and sums to 1: it is the softmax's own result, or every row is summed."""
+    if (
+        over_keys
+        and weights.data_ptr() == softmaxed.data_ptr()
+        and weights.stride()[-2:] == softmaxed.stride()[-2:]
+    ):
         return True
-    row = weights[..., 0, :].float()
-    return bool((row >= 0).all()) and bool(((row.sum(-1) - 1).abs() < 1e-2).all())
+    if bool((weights < 0).any()):
+        return False
+    return bool(((weights.sum(-1, dtype=torch.float32) - 1).abs() < 1e-2).all())
 
 
 def _project(

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
+from vitviz.attention.recording import einsum
 from vitviz.attention.recording.operations import Operation, Recording
 from vitviz.errors import RefusedError
 
@@ -43,6 +44,8 @@ class _Watch(TorchFunctionMode):
         self.softmaxed: Tensor | None = None
         self.logits: Tensor | None = None
         self.softmaxed_in = ""
+        self.written = -1
+        """How often the softmax's result had been written into when it was seen; −1 for a softmax not over the last axis."""
         self.on_event: Callable[[str], None] | None = None
 
     def __torch_function__(
@@ -58,11 +61,25 @@ class _Watch(TorchFunctionMode):
                 self.require_product()
                 self.softmaxed, self.softmaxed_in = result, self.where()
                 self.logits = args[0] if args else kwargs.get("input")
+                self.written = result._version if _over_keys(result, args, kwargs) else -1
                 self._tell("attention begins")
-        elif self.softmaxed is not None and func in PRODUCTS and _weighs(args[0], self.softmaxed):
-            self.recording.add_weights(self.where(), args[0], args[1], result, self.softmaxed, self.logits)
+        elif self.softmaxed is not None and func in PRODUCTS and weighs(args[0], self.softmaxed):
+            over_keys = self.written == self.softmaxed._version
+            self.recording.add_weights(
+                self.where(), args[0], args[1], result, self.softmaxed, self.logits, over_keys
+            )
             self.softmaxed = self.logits = None
             self._tell("attention")
+        elif self.softmaxed is not None and func is torch.einsum:
+            found = einsum.weighted(args, result, self.softmaxed)
+            if found is not None:
+                over_keys = self.written == self.softmaxed._version
+                self.recording.add_weights(
+                    self.where(), found.weights, found.value, found.output, self.softmaxed, None, over_keys
+                )
+                self.softmaxed = self.logits = None
+                self._tell("attention")
+                return found.output.permute(found.back)
         elif func is F.multi_head_attention_forward and not self.in_multihead():
             raise RefusedError(
                 f"{self.where() or 'The model'} calls F.multi_head_attention_forward itself; "
@@ -79,7 +96,7 @@ class _Watch(TorchFunctionMode):
         if self.softmaxed is not None:
             raise RefusedError(
                 f"A softmax in {self.softmaxed_in or 'the model'} is not followed by a product that vitviz recognises "
-                "(@, matmul, bmm), so its attention cannot be recorded."
+                "(@, matmul, bmm, einsum), so its attention cannot be recorded."
             )
 
 
@@ -124,6 +141,11 @@ def attending(module: nn.Module) -> tuple[str, ...]:
     """The modules that attended in the last pass of `module`; none before the first."""
     plan = _plans.get(module)
     return plan.attending if plan is not None else ()
+
+
+def forget(module: nn.Module) -> None:
+    """Watch all of a module again in its next pass, as after a change of its parts."""
+    _plans.pop(module, None)
 
 
 def run(
@@ -321,6 +343,12 @@ def _hook_multihead(name: str, child: nn.MultiheadAttention, recording: Recordin
     return child.register_forward_hook(record, with_kwargs=True)
 
 
-def _weighs(left: Any, softmaxed: Tensor) -> bool:
+def weighs(left: Any, softmaxed: Tensor) -> bool:
     """Whether the left factor of a product is the softmax's result, possibly with its heads mixed."""
     return isinstance(left, Tensor) and left.shape[-2:] == softmaxed.shape[-2:]
+
+
+def _over_keys(result: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a softmax was taken over the last axis."""
+    axis = args[1] if len(args) > 1 else kwargs.get("dim")
+    return axis in (-1, result.ndim - 1)

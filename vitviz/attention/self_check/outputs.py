@@ -1,17 +1,19 @@
 """The self-check: recomputed attention times the values must equal the output of the model's own operation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vitviz.attention.layer import CHUNK_ENTRIES, Layer
 from vitviz.attention.recording.operations import Operation
-from vitviz.attention.self_check.windows import misplaced
+from vitviz.attention.self_check.claims import Claim, Name, fails, holds
 
 TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-5, torch.float16: 5e-3, torch.bfloat16: 2e-2}
 """The largest relative error that counts as exact, by the precision in which the model rounds its output."""
+
+HOW = "by comparing the recomputed attention times the values with the output of the model's own operation in each layer"
 
 
 @dataclass(frozen=True)
@@ -26,16 +28,23 @@ class Check:
     masks: bool = True
     """Whether tokens in different regions of a shifted window do not attend to each other, as the layout says."""
     misplaced: tuple[str, ...] = ()
-    """Windowed layers whose windows did not hold the tokens that the layout puts there."""
+    """Layers whose tokens are not where the layout puts them."""
+    claims: tuple[Claim, ...] = ()
+    """Weights, shares, place, order and readout, each with its verdict."""
+    library: bool = False
+    """Whether the model is made wholly of unmodified classes of known libraries, of which a claim may wait for its proof."""
 
     @property
     def worst(self) -> float:
-        """The largest relative error of any layer."""
-        return max(self.errors.values())
+        """The largest relative error of any layer; NaN if one is."""
+        return float(np.max(list(self.errors.values())))
 
     @property
     def exact(self) -> bool:
-        """Whether every layer agrees within the tolerance and with its layout. A NaN is never exact."""
+        """Whether every layer agrees within the tolerance and with its layout, so that its maps may be drawn.
+
+        A NaN is never exact. `proved` says whether all five claims hold.
+        """
         return (
             self.masks
             and not self.misplaced
@@ -43,20 +52,30 @@ class Check:
         )
 
     @property
+    def proved(self) -> bool:
+        """Whether all five claims hold."""
+        return bool(self.claims) and all(claim.holds for claim in self.claims)
+
+    def claim(self, name: Name) -> Claim:
+        """One of the claims. Raises KeyError for a name that is none."""
+        return {claim.name: claim for claim in self.claims}[name]
+
+    def problem(self, name: Name) -> str | None:
+        """Why a claim cannot be relied on: it fails, or is not proved for a model of other classes. None if it can be."""
+        claim = self.claim(name)
+        return None if claim.holds or (self.library and not claim.fails) else claim.sentence
+
+    @property
     def sentence(self) -> str:
         """The result in words: "exact, worst error 4e-07 (float32, tolerance 1e-05)"."""
         verdict = "exact" if self.exact else "NOT exact"
         note = "" if self.masks else ", windows do not agree with the recorded mask"
-        note += (
-            f", windows of {self.misplaced[0]} hold other tokens than the layout says"
-            if self.misplaced
-            else ""
-        )
+        note += "" if not self.misplaced else f", {self.claim('place').sentence.rstrip('.')}"
         return f"{verdict}, worst error {self.worst:.0e} ({self.precision}, tolerance {self.tolerance:.0e}){note}"
 
 
-def check_layers(layers: tuple[Layer, ...], module: nn.Module, inputs: Tensor) -> Check:
-    """Check layers whose operations kept their outputs (`trace(..., check=True)`), and a Swin's windows."""
+def check_layers(layers: tuple[Layer, ...], inputs: Tensor) -> Check:
+    """Check the weights of layers whose operations kept their outputs (`trace(..., check=True)`)."""
     errors: dict[str, float] = {}
     for layer in layers:
         key, number = layer.name, 2
@@ -65,13 +84,18 @@ def check_layers(layers: tuple[Layer, ...], module: nn.Module, inputs: Tensor) -
         errors[key] = _error(layer)
     dtype = inputs.dtype
     precision = str(dtype).removeprefix("torch.")
-    return Check(
+    check = Check(
         errors=errors,
         tolerance=TOLERANCES.get(dtype, 1e-5),
         precision=precision,
-        masks=all(_mask_agrees(layer) for layer in layers),
-        misplaced=tuple(misplaced(module, inputs, layers)),
+        masks=all(mask_agrees(layer) for layer in layers),
     )
+    claim = (
+        holds("weights", HOW)
+        if check.exact
+        else fails("weights", f"Its recomputed attention is {check.sentence}.", HOW)
+    )
+    return replace(check, claims=(claim,))
 
 
 def _error(layer: Layer) -> float:
@@ -98,7 +122,7 @@ def _output(operation: Operation) -> Tensor:
     return operation.output.float()
 
 
-def _mask_agrees(layer: Layer) -> bool:
+def mask_agrees(layer: Layer) -> bool:
     """Whether nothing (under 0.1 % of a row) crosses the layout's regions, and what they leave open is used."""
     windows = layer.layout.windows
     if windows is None or not any(windows.shift):

@@ -19,10 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vitviz.attention.answers import logits_of
 from vitviz.attention.recording.recorder import Cancelled
 from vitviz.attention.softmax import softmax
-from vitviz.attention.trace import DISTILLED_HEADS, Prediction, Trace, logits_of
+from vitviz.attention.trace import DISTILLED_HEADS, Prediction, Trace
 from vitviz.errors import MethodError, VitvizError
+from vitviz.explain.needs import order, readout
 from vitviz.models.devices import memory_guard
 
 Floats = NDArray[np.float32]
@@ -97,6 +99,9 @@ def refusal(trace: Trace) -> str | None:
     """Why the lens does not apply to a trace, from "because" on; None if no reason is known."""
     if not trace.logits.size or len(trace.model.labels) != len(trace.logits):
         return "because this model has no classifier"
+    reason = order(trace) or readout(trace)
+    if reason is not None:
+        return reason
     for name in trace.readout.prefix:
         late = next((layer for layer in trace.layers if name not in layer.layout.prefix), None)
         if late is not None:

@@ -103,6 +103,10 @@ def embedding(trace: Trace) -> Embedding:
     """
     module: Any = trace.model.module
     grid = trace.patches
+    if trace.layers[0].arrangement is not None:
+        raise MethodError(
+            f"{trace.model.name} has its patches in an order of its own, so its embedding is not shown."
+        )
     embed = _embedding_module(trace.model)
     stem = getattr(embed, "backbone", None)
     kept: list[Tensor] = []

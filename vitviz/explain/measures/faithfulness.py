@@ -27,7 +27,8 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from vitviz.attention.trace import Cancelled, Trace, logits_of
+from vitviz.attention.answers import logits_of
+from vitviz.attention.trace import Cancelled, Trace
 from vitviz.errors import MethodError
 from vitviz.explain.heatmap import Heatmap
 from vitviz.explain.measures.intervals import Interval, half_width, interval

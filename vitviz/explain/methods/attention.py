@@ -1,5 +1,7 @@
 """Attention itself: a row (attends to) or a column (attended by) of one head, or of several heads fused."""
 
+from vitviz.attention.layer import Layer
+from vitviz.attention.self_check.shares import is_mixed
 from vitviz.attention.trace import Query, Trace
 from vitviz.errors import MethodError
 from vitviz.explain.heatmap import Heatmap
@@ -59,7 +61,7 @@ def attention(
         framing=trace.framing,
         method="attention",
         title=f"What {subject} {'attends to' if direction == 'to' else 'is attended by'} in {chosen.name}, {heads}",
-        unit="share of attention" if chosen.is_distribution else "signed weight",
+        unit=_unit(chosen),
         model_name=trace.model.full_name,
         options={
             "layer": chosen.name,
@@ -71,6 +73,12 @@ def attention(
         prefix=dict(zip(chosen.layout.prefix, values.tolist(), strict=False)),
         leak=leak,
     )
+
+
+def _unit(layer: Layer) -> str:
+    if layer.is_distribution:
+        return "share of attention"
+    return "signed weight" if is_mixed(layer) else "weight"
 
 
 def refusal(trace: Trace) -> str | None:

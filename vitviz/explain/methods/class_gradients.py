@@ -70,7 +70,7 @@ def find_class(trace: Trace, text: str) -> int:
 
 def refusal(trace: Trace) -> str | None:
     """Why no class of a trace can be explained; None if one can."""
-    if len(trace.model.labels) != len(trace.logits):
+    if not trace.model.labels or len(trace.model.labels) != len(trace.logits):
         return "because it has no classifier, so there is no class to explain"
     return None
 

@@ -21,6 +21,7 @@ from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout
 from vitviz.attention.trace import Query, Trace
 from vitviz.errors import MethodError
+from vitviz.explain.needs import order
 from vitviz.explain.query import Fusion, find_layer, silence
 
 Floats = NDArray[np.float32]
@@ -91,12 +92,16 @@ def compose(
     the end.
     """
     steps = [tuple(group) for _, group in groupby(layers, key=lambda layer: layer.step)]
+    reason = order(trace) if len(steps) > 1 else None
+    if reason is not None:
+        raise MethodError(f"Layers of {trace.model.name} are not composed, {reason}.")
     plain = sum(step[0].layout.tokens ** 2 * 4 for step in steps if step[0].layout.windows is None)
 
     def mixed(step: Step) -> Mixed:
         return _kept_or_new(step, mix, kind) if plain <= KEPT_BYTES else mix(step)
 
     last = steps[-1][0]
+    first = trace.query_weights(last, query)
     if last.pooling:
         weights = mixed(steps[-1]).matrix[0].clone()
         if shares:
@@ -104,7 +109,6 @@ def compose(
         flow = Flow(weights, torch.zeros_like(weights), last.layout, 0.0, {})
         steps = steps[:-1]
     else:
-        first = trace.query_weights(last, query)
         if first is None:
             raise MethodError(f"In {last.name} {silence(trace, last, query, 'to')}.")
         query_weights = torch.from_numpy(first).to(_device(last))

@@ -158,12 +158,5 @@ def unlike_script(trace: Trace, layers: tuple[Layer, ...] = ()) -> str | None:
 
 
 def refusal(trace: Trace) -> str | None:
-    """Why rollout does not apply: it needs rows that are shares."""
-    for layer in trace.layers:
-        if not layer.is_distribution:
-            return (
-                f"because rows of {layer.name} are not shares: its heads are mixed with signed weights after the softmax"
-                if len(layer.operations) == 1
-                else f"because {layer.name} subtracts one attention map from another, so its rows are not shares"
-            )
+    """Rollout needs what `registry` states: shares and order."""
     return None

@@ -1,0 +1,172 @@
+"""Place is read off the model: what a family states is shown only if every query, key and value is where it says."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from proof_models import (
+    DATA,
+    GRID,
+    SIZE,
+    Attention,
+    Block,
+    Columns,
+    HandWritten,
+    Permuted,
+    exponentials,
+    linear,
+    mirrored,
+    resized,
+    strong,
+    timm_vit,
+    torchvision_vit,
+    with_attention,
+)
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+from torchvision.models import VisionTransformer as TorchvisionViT
+
+import vitviz
+from vitviz.attention.model_check import noise
+from vitviz.attention.self_check.pictures import code_for, coded, rearranged, unchanged
+from vitviz.attention.trace import Trace
+from vitviz.errors import RefusedError
+from vitviz.images.framing import PatchGrid
+
+
+def traced(module: nn.Module) -> Trace:
+    return vitviz.trace(vitviz.load_model(module, device="cpu", data=DATA), noise(DATA.input_size))
+
+
+def hooked() -> nn.Module:
+    module = timm_vit()
+    module.register_forward_pre_hook(lambda _m, given: (given[0].flip(-1),))
+    return module
+
+
+def by_columns() -> nn.Module:
+    module = timm_vit()
+    module.patch_embed = Columns(module.patch_embed)
+    return module
+
+
+def shared_and_permuted() -> nn.Module:
+    block = Block()
+    return HandWritten(Block(), block, Permuted(block), Block())
+
+
+class Mixing(nn.Module):
+    """Neighbouring tokens are averaged."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x + x.roll(1, 1)) / 2
+
+
+def shared_with_mixing_between() -> nn.Module:
+    block = Block()
+    return HandWritten(block, Mixing(), block)
+
+
+def permuted(where: str) -> nn.Module:
+    module = timm_vit()
+    if where == "block":
+        module.blocks[1] = Permuted(module.blocks[1])
+        return module
+    return with_attention(module, 1, Permuted)
+
+
+MISPLACED: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "mirrored in forward": (
+        lambda: timm_vit(mirrored(VisionTransformer)),
+        r"in blocks\.0\.attn query 1 comes from patch \(0, 6\), where .* expect patch \(0, 0\)",
+    ),
+    "mirrored, torchvision": (
+        lambda: torchvision_vit(mirrored(TorchvisionViT)),
+        r"in encoder.layers.encoder_layer_0.self_attention query 1 comes from patch \(0, 6\)",
+    ),
+    "mirrored by a hook": (hooked, r"in blocks\.0\.attn query 1 comes from patch \(0, 6\)"),
+    "column by column": (
+        by_columns,
+        r"in blocks\.0\.attn query 2 comes from patch \(1, 0\), .* patch \(0, 1\)",
+    ),
+    "cropped and resized": (
+        lambda: timm_vit(resized(VisionTransformer)),
+        "where its tokens lie could not be proved",
+    ),
+    "cropped and resized, torchvision": (
+        lambda: torchvision_vit(resized(TorchvisionViT)),
+        "where its tokens lie could not be proved",
+    ),
+    "permuted inside the attention": (
+        lambda: permuted("attention"),
+        r"in blocks\.1\.attn\.inner query 1 comes from",
+    ),
+    "permuted round a block": (
+        lambda: permuted("block"),
+        r"in blocks\.1\.inner\.attn query 1 comes from patch",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MISPLACED)
+def test_a_map_that_would_lie_elsewhere_is_refused_with_layer_and_token(kind: str) -> None:
+    make, reason = MISPLACED[kind]
+    with pytest.raises(RefusedError, match=reason):
+        traced(make())
+
+
+UNSEEN = "exchange something that vitviz does not see"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: with_attention(timm_vit(), 1, lambda _: strong(Attention(linear))),
+        lambda: with_attention(timm_vit(), 1, lambda _: strong(Attention(exponentials))),
+        lambda: with_attention(timm_vit(), 2, lambda _: strong(Attention(linear))),
+        lambda: with_attention(timm_vit(global_pool="avg"), 2, lambda _: strong(Attention(exponentials))),
+        lambda: HandWritten(Block(), Block(Attention(linear))),
+        lambda: HandWritten(Block(), Block(Attention(exponentials)), read=lambda x: x[:, 1:].mean(1)),
+        lambda: HandWritten(Block(), Mixing(), Block()),
+        shared_with_mixing_between,
+    ],
+)
+def test_mixing_that_is_not_recorded_is_found_anywhere(make: Callable[[], nn.Module]) -> None:
+    with pytest.raises(RefusedError, match=UNSEEN):
+        traced(make())
+
+
+def test_only_this_trace_of_a_module_is_refused_and_nothing_stays_on() -> None:
+    module = permuted("block")
+    with pytest.raises(RefusedError):
+        traced(module)
+    assert len(torch.overrides._get_current_function_mode_stack()) == 0
+    assert not any(child._forward_hooks or child._forward_pre_hooks for child in module.modules())
+
+
+@pytest.mark.parametrize(("rows", "cols", "levels"), [(7, 7, 0), (5, 9, 0), (8, 12, 2), (7, 5, 2), (1, 3, 0)])
+def test_each_set_of_pictures_names_one_patch(rows: int, cols: int, levels: int) -> None:
+    code = code_for(PatchGrid(rows, cols, (4.0, 4.0)), levels)
+    words = code.merged(0)
+    assert words.shape == (rows * cols, code.pictures)
+    covers = ~(words[:, None] & ~words[None]).any(-1)  # [i, j]: whether j changes wherever i does
+    assert (covers == np.eye(rows * cols, dtype=bool)).all()
+    patterns = np.concatenate([code.merged(level) for level in range(levels + 1)])
+    blocks = [code.size(level) for level in range(levels + 1)]
+    whole = sum(r * c for r, c in blocks)
+    assert len(patterns) == whole
+
+
+def test_a_coded_picture_keeps_the_statistics_of_the_whole() -> None:
+    grid = PatchGrid(GRID, GRID, (16.0, 16.0))
+    base = unchanged((SIZE, SIZE))
+    other = rearranged(base, grid)
+    code = code_for(grid)
+    for number in (0, code.pictures - 1):
+        picture = coded(code, (SIZE, SIZE), base, other, number)
+        cells = picture.unfold(2, 16, 16).unfold(3, 16, 16).flatten(4)
+        before = base.unfold(2, 16, 16).unfold(3, 16, 16).flatten(4)
+        assert torch.equal(cells.sort(-1).values, before.sort(-1).values)
+        changed = (cells != before).any(-1).any(1)[0].numpy()
+        np.testing.assert_array_equal(changed, code.words[number])

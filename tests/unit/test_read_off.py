@@ -1,0 +1,272 @@
+"""Layouts are read off models that no family knows: permuted tokens, class tokens anywhere, windows, heads in the batch."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from proof_models import (
+    DATA,
+    DIM,
+    GRID,
+    Attend,
+    Attention,
+    Block,
+    Columns,
+    HandWritten,
+    Permuted,
+    Wrapped,
+    mirrored,
+    plain,
+    timm_vit,
+    weighing,
+)
+from proof_swin import (
+    Core,
+    HandSwin,
+    OneWindow,
+    by_einsum,
+    by_einsum_other_axes,
+    fused_in_the_batch,
+    heads_before_the_batch,
+    heads_in_the_batch,
+    product_then_einsum,
+)
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+import vitviz
+from vitviz.attention.model_check import check_model, noise
+from vitviz.attention.trace import Trace
+from vitviz.errors import RefusedError
+
+PATCHES = GRID * GRID
+
+
+def traced(module: nn.Module, side: int = 112) -> Trace:
+    data = replace(DATA, input_size=(side, side))
+    return vitviz.trace(vitviz.load_model(module, device="cpu", data=data), noise((side, side)))
+
+
+def weights_of(trace: Trace) -> list[np.ndarray]:
+    with weighing(trace.model.module) as seen:
+        trace.model.module(torch.from_numpy(trace.framing.apply(trace.photo))[None])
+    return [weights.numpy() for weights in seen]
+
+
+def agrees(trace: Trace, truth: list[np.ndarray], order: list[np.ndarray]) -> None:
+    """Each layer's attention is the truth with its tokens in `order`: prefix tokens first, then patches row by row."""
+    assert trace.check.proved, [claim.sentence for claim in trace.check.claims]
+    assert len(trace.layers) == len(truth)
+    for layer, weights, places in zip(trace.layers, truth, order, strict=True):
+        np.testing.assert_allclose(layer.attention(), weights[:, places][:, :, places], atol=1e-5)
+        token = layer.layout.token(1, 5)
+        np.testing.assert_allclose(layer.row(token), weights[:, places[token], places], atol=1e-5)
+        np.testing.assert_allclose(layer.column(token), weights[:, places, places[token]], atol=1e-5)
+
+
+@pytest.mark.parametrize("prefix", [1, 5])
+def test_tokens_without_a_place_may_stand_behind_the_patches(prefix: int) -> None:
+    class First(HandWritten):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.norm(self.blocks(self.tokens(x)))[:, PATCHES])
+
+    trace = traced(First(prefix=prefix, last=True))
+    order = np.r_[np.arange(PATCHES, PATCHES + prefix), np.arange(PATCHES)]
+    agrees(trace, weights_of(trace), [order] * 3)
+    assert len(trace.prefix) == prefix
+    assert trace.readout.prefix == trace.prefix[:1]
+    rollout = vitviz.explain(trace, "rollout")
+    expected = np.eye(PATCHES + prefix)
+    for weights in weights_of(trace):
+        expected = (weights.mean(0) + np.eye(len(expected))) / 2 @ expected
+    np.testing.assert_allclose(rollout.values.reshape(-1), expected[PATCHES, :PATCHES], atol=1e-6)
+
+
+def test_tokens_that_are_permuted_in_one_layer_are_put_back() -> None:
+    shared = Block()
+    for module, moved in (
+        (HandWritten(Block(), Permuted(Block()), Block()), [1]),
+        (HandWritten(Block(), Block(Permuted(Attention())), Block()), [1]),
+        (HandWritten(shared, Permuted(shared), shared), [1]),
+    ):
+        trace = traced(module)
+        inverse = (
+            next(part for part in module.modules() if isinstance(part, Permuted)).order.argsort().numpy()
+        )
+        plainly = np.arange(1 + PATCHES)
+        agrees(trace, weights_of(trace), [inverse if number in moved else plainly for number in range(3)])
+        gradients = vitviz.explain(trace, "gradient_attention", layer=1, query=(1, 5), target=3)
+        assert gradients.total > 0
+
+
+def test_gradients_of_permuted_tokens_are_put_back_too() -> None:
+    """Gradient × attention of a layer whose tokens are permuted and put back is that of the same layer without."""
+    straight = HandWritten(Block(), Block(), Block())
+    moved = HandWritten(Block(), Permuted(Block()), Block())
+    names = [name for name in moved.state_dict() if "order" not in name]
+    moved.load_state_dict(dict(zip(names, straight.state_dict().values(), strict=True)), strict=False)
+    for options in ({"layer": 1, "query": (1, 5)}, {"layer": 2}):
+        ours, known = (
+            vitviz.explain(traced(module), "gradient_attention", target=3, **options)
+            for module in (moved, straight)
+        )
+        np.testing.assert_allclose(ours.values, known.values, atol=1e-5 * np.abs(known.values).max())
+    for method in ("relevance", "gradient_rollout", "rollout"):
+        ours, known = (vitviz.explain(traced(module), method) for module in (moved, straight))
+        np.testing.assert_allclose(ours.values, known.values, atol=1e-5 * np.abs(known.values).max())
+
+
+@pytest.mark.parametrize("kind", ["mirrored", "column by column"])
+def test_a_subclass_in_a_module_of_ones_own_is_read(kind: str) -> None:
+    inner = timm_vit(mirrored(VisionTransformer)) if kind == "mirrored" else timm_vit()
+    if kind != "mirrored":
+        inner.patch_embed = Columns(inner.patch_embed)
+    trace = traced(Wrapped(inner))
+    grid = np.arange(PATCHES).reshape(GRID, GRID)
+    places = grid[:, ::-1] if kind == "mirrored" else grid.T
+    for block in inner.blocks:
+        block.attn.fused_attn = False
+    seen: list[np.ndarray] = []
+    handles = [
+        block.attn.attn_drop.register_forward_hook(lambda _m, _g, weights: seen.append(weights[0].numpy()))
+        for block in inner.blocks
+    ]
+    with torch.no_grad():
+        inner(torch.from_numpy(trace.framing.apply(trace.photo))[None])
+    for handle in handles:
+        handle.remove()
+    agrees(trace, seen, [np.r_[0, 1 + places.reshape(-1)]] * 3)
+
+
+WAYS: dict[str, Attend] = {
+    "einsum": by_einsum,
+    "einsum, other axes": by_einsum_other_axes,
+    "product, then einsum": product_then_einsum,
+    "heads in the batch": heads_in_the_batch,
+    "heads before the batch": heads_before_the_batch,
+    "heads in the batch, fused": fused_in_the_batch,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("core", [False, True])
+def test_every_way_to_write_attention_is_shown(way: str, core: bool) -> None:
+    def make() -> nn.Module:
+        attention = Attention(plain)
+        attention.attend = Core(WAYS[way]) if core else WAYS[way]
+        return attention
+
+    def by_products(module: nn.Module) -> None:
+        for part in module.modules():
+            if isinstance(part, Core) == core and not isinstance(
+                getattr(part, "attend", core), nn.Module | bool
+            ):
+                part.attend = plain
+
+    module = HandWritten(Block(make()), Block(make()))
+    report = check_model(vitviz.load_model(module, device="cpu", data=DATA))
+    assert report.exact, report.reason
+    assert report.logits_error == 0
+    trace = traced(module)
+    assert [layer.heads for layer in trace.layers] == [3, 3]
+    by_products(module)
+    agrees(trace, weights_of(trace), [np.arange(1 + PATCHES)] * 2)
+    module = HandWritten(Block(make()), Block(make()))
+    ours = vitviz.explain(traced(module), "relevance", target=2)
+    by_products(module)
+    known = vitviz.explain(traced(module), "relevance", target=2)
+    np.testing.assert_allclose(ours.values, known.values, atol=1e-5 * known.values.max())
+
+
+SWINS: dict[str, Callable[[], HandSwin]] = {
+    "as Microsoft's": HandSwin,
+    "heads in the batch": lambda: HandSwin(folded=True),
+    "no mask": lambda: HandSwin(masked=False),
+    "a shift of 1": lambda: HandSwin(shift=1),
+}
+
+
+@pytest.mark.parametrize("kind", SWINS)
+def test_windows_of_a_hand_written_swin_are_read(kind: str) -> None:
+    module = SWINS[kind]()
+    trace = traced(module, 32)
+    assert trace.check.proved, [claim.sentence for claim in trace.check.claims]
+    assert [(layer.layout.patches.rows, layer.heads) for layer in trace.layers] == [
+        (8, 2),
+        (8, 2),
+        (4, 4),
+        (4, 4),
+    ]
+    assert trace.readout.sentence == "the mean of the patches"
+    seen: list[Tensor] = []
+    handles = [
+        block.attn.register_forward_hook(lambda m, given, _o: seen.append(window_weights(m, *given)))
+        for block in module.blocks
+    ]
+    with torch.no_grad():
+        module(torch.from_numpy(trace.framing.apply(trace.photo))[None])
+    for handle in handles:
+        handle.remove()
+    for layer, block, weights in zip(trace.layers, module.blocks, seen, strict=True):
+        side = layer.layout.patches.rows
+        index = block.placed(torch.arange(side * side).view(1, side, side, 1))[..., 0].numpy()
+        dense = np.zeros((layer.heads, side * side, side * side), np.float32)
+        for window, tokens in enumerate(index):
+            dense[:, tokens[:, None], tokens[None]] = weights[window].numpy()
+        for token in (0, 3, side * side - 1, side + 2):
+            np.testing.assert_allclose(layer.row(token), dense[:, token], atol=1e-5)
+            np.testing.assert_allclose(layer.column(token), dense[:, :, token], atol=1e-5)
+    heatmap = vitviz.explain(trace, "rollout")
+    assert heatmap.total == pytest.approx(1, abs=1e-5)
+    shifted = trace.layers[1].layout.windows
+    assert shifted is not None
+    assert shifted.shift == ((1, 1) if kind == "a shift of 1" else (2, 2))
+    assert (shifted.regions > 0).any() == (kind != "no mask")
+
+
+def window_weights(attention: nn.Module, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    """windows×heads×n×n by itself."""
+    q, k, _ = attention.qkv(x).unflatten(-1, (3, attention.heads, -1)).permute(2, 0, 3, 1, 4)
+    scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5 + attention.table[attention.index].permute(2, 0, 1)
+    return (scores if mask is None else scores + mask[:, None]).softmax(-1)
+
+
+def test_a_window_that_covers_the_grid_and_is_shifted_is_laid_shifted() -> None:
+    module = OneWindow(0, 3, 0)
+    trace = traced(module)
+    assert trace.check.proved
+    given: list[Tensor] = []
+    handles = [
+        b.attn.register_forward_hook(lambda m, g, _o: given.append(window_weights(m, *g)))
+        for b in module.blocks
+    ]
+    with torch.no_grad():
+        module(torch.from_numpy(trace.framing.apply(trace.photo))[None])
+    for handle in handles:
+        handle.remove()
+    for layer, block, weights in zip(trace.layers, module.blocks, given, strict=True):
+        index = block.placed(torch.arange(PATCHES).view(1, GRID, GRID, 1))[0, :, 0].argsort().numpy()
+        expected = weights[0].numpy()[:, index][:, :, index]
+        shown = np.stack([layer.row(token) for token in range(PATCHES)], 1)
+        np.testing.assert_allclose(shown, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_attention_over_the_batch_is_called_so(norm_first: bool) -> None:
+    class Encoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed = nn.Conv2d(3, DIM, 16, 16)
+            layer = nn.TransformerEncoderLayer(DIM, 3, 96, norm_first=norm_first)
+            self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+            self.head = nn.Linear(DIM, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.encoder(self.embed(x).flatten(2).transpose(1, 2)).mean(1))
+
+    with pytest.raises(
+        RefusedError, match=r"attends over the batch.*batch_first=True\?\)\. Set batch_first=True"
+    ):
+        traced(Encoder().eval())

@@ -1,0 +1,221 @@
+"""The proof of what a map claims beside its weights: shares, place, order and readout, for one model at one input size."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from vitviz.attention.answers import answer_of
+from vitviz.attention.families.base import Anatomy, Readout
+from vitviz.attention.layer import Layer
+from vitviz.attention.layout import Layout
+from vitviz.attention.self_check import place
+from vitviz.attention.self_check.claims import Claim, fails, holds, unproved
+from vitviz.attention.self_check.follow import Followed, follow
+from vitviz.attention.self_check.order import check_order, dependence, in_steps, streams
+from vitviz.attention.self_check.pictures import unchanged
+from vitviz.attention.self_check.place import Reading
+from vitviz.attention.self_check.reader import ends_of, read
+from vitviz.attention.self_check.readout import HOW as HOW_READ
+from vitviz.attention.self_check.readout import Order, Part, Read, read_out
+from vitviz.attention.self_check.shares import check_shares
+from vitviz.attention.self_check.silence import TROUBLE
+from vitviz.models.model import Model
+
+OVERLAP = "Changing one patch changes several tokens at once, as where patches overlap."
+WHAT_TO_DO = (
+    "Take away what was changed in the module, or wrap it in an nn.Module of your own: then vitviz reads off it where its "
+    "tokens lie."
+)
+HOW_PLACE = (
+    "by coded pictures: each patch changed in its own set of pictures while all recorded attention was silent"
+)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was found for a model at one input size."""
+
+    claims: tuple[Claim, ...]
+    """Shares, place, order and readout."""
+    readout: Readout
+    """What the model's tail reads; what the family states where that could not be found."""
+    misplaced: tuple[str, ...] = ()
+    """The layers whose tokens are not where the layout puts them."""
+
+
+def prove(model: Model, anatomy: Anatomy) -> Proof:
+    """Prove the claims. To be called with the model's lock held, outside inference mode."""
+    reading, located = anatomy.reading, holds("place", HOW_PLACE)
+    wrong: tuple[str, ...] = ()
+    if reading is None:
+        reading, located, wrong = _prove_place(model, anatomy.layers)
+    ordered, readout, read = _prove_order_and_readout(model, anatomy, reading)
+    return Proof((check_shares(anatomy.layers), located, ordered, read), readout, wrong)
+
+
+def _prove_place(model: Model, layers: tuple[Layer, ...]) -> tuple[Reading | None, Claim, tuple[str, ...]]:
+    code = place.code_of(layers)
+    if code is None:
+        return None, unproved("place", OVERLAP), ()
+    levels = [place.level_of(layer, code) for layer in layers for _ in layer.operations]
+    count, ends = len(levels), ends_of(code, levels)
+    try:
+        reading = read(model.module, code, model.input_size, count, ends)
+        if place.lost(reading):
+            reading = read(model.module, code, model.input_size, count, ends, alone=True)
+        wrong, sentence = place.misplaced(layers, reading)
+        if wrong and not place.overlap(
+            layers[0], reading
+        ):  # a module may have several pictures in an order of its own
+            reading = read(model.module, code, model.input_size, count, batch=1)
+            wrong, sentence = place.misplaced(layers, reading)
+    except TROUBLE as error:
+        reason = f"The model could not be run with its attention silenced: {_first_line(error)}"
+        return None, unproved("place", reason), ()
+    if not wrong:
+        return reading, holds("place", HOW_PLACE), ()
+    if place.overlap(layers[0], reading):
+        return None, unproved("place", OVERLAP), ()
+    return reading, fails("place", f"{sentence} {WHAT_TO_DO}", HOW_PLACE), wrong
+
+
+def _first_line(error: Exception) -> str:
+    return f"{(str(error).strip() or type(error).__name__).splitlines()[0].rstrip('.')}."
+
+
+def _prove_order_and_readout(
+    model: Model, anatomy: Anatomy, reading: Reading | None
+) -> tuple[Claim, Readout, Claim]:
+    layers, stated = anatomy.layers, anatomy.readout
+    names = [layer.name for layer in layers for _ in layer.operations]
+    inputs = unchanged(model.input_size).to(model.device, model.dtype)
+    try:
+        followed = follow(model.module, inputs, len(names), answer_of)
+        ordered = check_order(followed, _steps(layers), names)
+        if ordered.fails and len(set(streams(dependence(followed)).streams)) > 1:
+            reason = "The prediction is read from several streams of tokens; choose a patch or a token."
+            return ordered, stated, fails("readout", reason, HOW_READ)
+        readout, read = _prove_readout(model.module, inputs, followed, layers, stated, reading)
+    except TROUBLE as error:
+        reason = f"The model could not be followed with gradients: {_first_line(error)}"
+        return unproved("order", reason), stated, unproved("readout", reason)
+    return ordered, readout, read
+
+
+def _steps(layers: tuple[Layer, ...]) -> list[list[int]]:
+    return in_steps([layer.step for layer in layers for _ in layer.operations])
+
+
+def _prove_readout(
+    module: nn.Module,
+    inputs: torch.Tensor,
+    followed: Followed,
+    layers: tuple[Layer, ...],
+    stated: Readout,
+    reading: Reading | None,
+) -> tuple[Readout, Claim]:
+    layout = layers[-1].layout
+    if followed.answer is None:
+        return replace(stated, headless=True), holds("readout", "there is no prediction: nothing is read")
+    order = None if reading is None else _in_layout(layers[-1], reading)
+    found = read_out(module, inputs, followed, layout.tokens, len(layout.prefix), answer_of, order)
+    if found.constant:
+        return stated, unproved(
+            "readout", "What the model predicts does not depend on the photo: its head is zero."
+        )
+    if found.unread_pool:
+        return stated, fails(
+            "readout",
+            f"The prediction is not read from {layers[-1].name}, the last attention, but from what is before it; choose a "
+            "patch or a token.",
+            HOW_READ,
+        )
+    if found.beside_pool or found.pool > 1:
+        what = (
+            "something beside its attention pool"
+            if found.beside_pool
+            else f"{found.pool} queries of its pool"
+        )
+        return stated, fails(
+            "readout", f"The prediction is read from {what}, which vitviz cannot show as one.", HOW_READ
+        )
+    if found.pool:
+        return replace(stated, kind="attention pool", prefix=(), also=""), holds("readout", HOW_READ)
+    if not found.parts:
+        return stated, unproved("readout", "The tokens that the prediction is read from could not be found.")
+    if found.parts[-1].kind == "each" or any(_is_patch(part, layout) for part in found.parts):
+        return stated, fails("readout", _each(found, layout), HOW_READ)
+    return readout_of(found, layout, stated), holds("readout", HOW_READ)
+
+
+def _in_layout(layer: Layer, reading: Reading) -> Order:
+    """Which of the layout's tokens those of a tensor behind the last operation are; None where they are others."""
+    due = place.expected(
+        replace(layer, pooling=False, queries=None, layout=replace(layer.layout, windows=None)), reading.code
+    )
+    tokens = {pattern.tobytes(): token for token, pattern in enumerate(due.key[0]) if pattern.any()}
+
+    def order(number: int, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+        tail = reading.tails[number] if number < len(reading.tails) else None
+        found = (
+            []
+            if tail is None
+            else [tokens.get(pattern.tobytes(), -1) for pattern in tail.tokens.get(axes, ())]
+        )
+        without = iter(range(len(layer.layout.prefix)))  # prefix tokens keep their order
+        placed = tuple(next(without, -1) if token < 0 else token for token in found)
+        return placed if sorted(placed) == list(range(layer.layout.tokens)) else None
+
+    return order
+
+
+def _is_patch(part: Part, layout: Layout) -> bool:
+    return part.kind == "token" and part.tokens[0] >= len(layout.prefix)
+
+
+def _each(found: Read, layout: Layout) -> str:
+    tokens = found.parts[-1].tokens
+    if len(tokens) < layout.tokens - len(layout.prefix):
+        return (
+            f"The prediction is read from some of its patches only, the first is {layout.name(tokens[0])}; "
+            "choose a patch or a token to see what it attends to."
+        )
+    return (
+        "The prediction reads every patch in a way of its own (all tokens flattened, say), so no mean stands for it; "
+        "choose a patch or a token to see what it attends to."
+    )
+
+
+def readout_of(found: Read, layout: Layout, stated: Readout) -> Readout:
+    """What was found as a readout: the prefix tokens that are read, or else a set; what else is read is named."""
+    prefix = tuple(layout.prefix[part.tokens[0]] for part in found.parts if part.kind == "token")
+    sets = [part for part in found.parts if part.kind != "token"]
+    whole = [part for part in sets if part.tokens[-1] >= len(layout.prefix)]
+    if not whole and not prefix:  # a mean of prefix tokens
+        prefix = tuple(layout.prefix[token] for token in sets[0].tokens)
+    if not whole:
+        return Readout(" + ".join(prefix), prefix)
+    pooled = whole[0]
+    another = stated.kind if stated.kind in ("max", "mean and max") else "another"
+    kind = another if pooled.kind == "pool" else "mean"
+    of_set = Readout(kind, all_tokens=pooled.tokens[0] < len(layout.prefix))
+    if not prefix:
+        return of_set
+    return Readout(" + ".join(prefix), prefix, also=of_set.sentence)
+
+
+def is_library(module: nn.Module) -> bool:
+    """Whether a model is made wholly of unmodified classes of timm, torchvision, transformers and torch."""
+    return all(_is_libraries(child) for child in module.modules())
+
+
+def _is_libraries(child: Any) -> bool:
+    home = type(child).__module__.partition(".")[0]
+    hooked = child._forward_hooks or child._forward_pre_hooks
+    return (
+        home in ("timm", "torchvision", "transformers", "torch")
+        and not hooked
+        and "forward" not in vars(child)
+    )
