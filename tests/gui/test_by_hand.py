@@ -316,6 +316,10 @@ def test_a_click_on_the_badge_shows_the_error(shown, qtbot, monkeypatch):
     check = shown.session.check
     assert f"{check.worst:.1e}" in said[0]
     assert f"allowed {check.tolerance:.0e}" in said[0]
+    assert check.proved
+    for claim in check.claims:
+        assert f"<b>{claim.name}</b>" in said[0]
+        assert f"{claim.when:%H:%M:%S}" in said[0]
 
 
 # The docks.

@@ -1,5 +1,7 @@
 """The status line: what the map is of, the number with what it compares to, the class and the layer."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,6 +10,9 @@ from PySide6.QtWidgets import QApplication, QFileDialog
 from steps import show as begin
 
 from vitviz.app.ui import number_format
+from vitviz.app.window import status_bar
+from vitviz.attention.self_check.claims import fails, holds, unproved
+from vitviz.attention.self_check.outputs import Check
 
 
 def show(shown, qtbot, **changes) -> None:
@@ -106,3 +111,19 @@ def test_half_precision_is_marked_beside_full_precision(shown, qtbot, half, phot
     qtbot.keyClick(shown, Qt.Key.Key_S, Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(target.exists, timeout=20_000)
     assert Image.open(target).text["Model"] == f"{half.name} (bfloat16)"
+
+
+def test_the_badge_says_exact_only_if_all_five_claims_hold():
+    weights, place = (
+        holds("weights", "by comparison"),
+        fails("place", "A token <is> elsewhere.", "by pictures"),
+    )
+    check = Check({"blocks.0": 3e-7}, 1e-5, "float32", claims=(weights, weights))
+    assert status_bar.badge_text(check) == "exact, 3e-7"
+    assert "✓ <b>weights</b>" in status_bar.badge_details(check)
+    check = replace(check, claims=(weights, place, unproved("order", "Not yet.")))
+    assert status_bar.badge_text(check) == "1 of 3 claims proved, 3e-7"
+    details = status_bar.badge_details(check)
+    assert "✗ <b>place</b> (fails): A token &lt;is&gt; elsewhere." in details
+    assert "– <b>order</b> (not yet proved): Not yet." in details
+    assert status_bar.badge_text(replace(check, errors={"blocks.0": 1.0})) == "not exact, 1e+00"

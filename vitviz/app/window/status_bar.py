@@ -1,5 +1,8 @@
 """The status line: the query, the weight with what it compares to, the layer, and whether the numbers are proved."""
 
+from html import escape
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QEvent, QPoint, QSize, Qt
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QWhatsThis, QWidget
@@ -9,6 +12,9 @@ from vitviz.app.session.session import Session
 from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.base.title_bar import ElidedLabel
 from vitviz.explain.registry import find
+
+if TYPE_CHECKING:
+    from vitviz.attention.self_check.outputs import Check
 
 
 class StatusBar(QWidget):
@@ -91,27 +97,41 @@ class StatusBar(QWidget):
         else:
             self.about.setText(" · ".join(describe.run(trace)))
         if check is not None:
-            self.badge.setText(
-                f"exact, {_error(check.worst)}" if check.exact else f"not exact, {_error(check.worst)}"
-            )
-            self.badge.setIcon(icons.icon("check" if check.exact else "warning", self.palette()))
-            self.badge.setToolTip("The self-check: how far recomputed attention is from what the model used")
+            self.badge.setText(badge_text(check))
+            self.badge.setIcon(icons.icon("check" if check.proved else "warning", self.palette()))
+            self.badge.setToolTip("What is proved of these maps: click for the five claims")
             self.badge.setAccessibleName(f"Self-check: {self.badge.text()}")
         self._show_numbers()
 
     def _explain_badge(self) -> None:
         check = self._session.check
-        if check is None:
-            return
-        verdict = (
-            "so every map shown is the model's own" if check.exact else "so these maps cannot be relied on"
-        )
-        said = (
-            "Self-check: the attention recomputed from the trace, times the values, was compared with the output of the "
-            f"model's own operation in every layer. Largest relative error {check.worst:.1e}, "
-            f"allowed {check.tolerance:.0e}: {verdict}."
-        )
-        QWhatsThis.showText(self.badge.mapToGlobal(QPoint(0, -8)), said, self.badge)
+        if check is not None:
+            QWhatsThis.showText(self.badge.mapToGlobal(QPoint(0, -8)), badge_details(check), self.badge)
+
+
+def badge_text(check: "Check") -> str:
+    """The badge: "exact" only if all five claims hold, with the largest error of the recomputed attention."""
+    if not check.exact:
+        return f"not exact, {_error(check.worst)}"
+    proved = sum(claim.holds for claim in check.claims)
+    if check.proved:
+        return f"exact, {_error(check.worst)}"
+    return f"{proved} of {len(check.claims)} claims proved, {_error(check.worst)}"
+
+
+def badge_details(check: "Check") -> str:
+    """Each claim with what was proved, how and when, as rich text."""
+    lines = [
+        f"<b>Largest relative error {check.worst:.1e}</b>, allowed {check.tolerance:.0e} ({check.precision})."
+    ]
+    for claim in check.claims:
+        mark = {"holds": "✓", "fails": "✗"}.get(claim.verdict, "–")
+        how = f" Proved {claim.how}" if claim.holds and claim.how else ""
+        when = f", {claim.when:%H:%M:%S}" if claim.holds and claim.when is not None else ""
+        verdict = "" if claim.holds else f" ({claim.verdict})"
+        words = escape(f"{claim.sentence}{how}{when}{'.' if how else ''}")
+        lines.append(f"{mark} <b>{claim.name}</b>{verdict}: {words}")
+    return "<p>" + "</p><p>".join(lines) + "</p>"
 
 
 def _error(worst: float) -> str:
