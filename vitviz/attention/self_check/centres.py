@@ -1,7 +1,7 @@
 """Where the field of each token is centred, for models whose patches overlap: convolutional stems and pooling convolutions.
 
-A little noise is added to a picture, once everywhere and once multiplied by each pixel's row, and once by its column. With all
-recorded attention silent, how much of a token's change the second makes of the first is the mean row of what it depends on.
+A little noise is added to a picture: once everywhere, once multiplied by each pixel's row, and once by its column. With all
+recorded attention silent, the share of a token's first change that the second makes is the mean row of what it depends on.
 """
 
 from dataclasses import dataclass, field
