@@ -20,8 +20,10 @@ from vitviz.attention.self_check.silence import Given, Silence
 STEP = 0.02
 """How much noise is added, as a share of the picture's own; small enough for a model to answer in proportion."""
 
-TOLERANCE = 0.75
-"""How far from the middle of its cell, in cells, a token's field may be centred; at the edges of a photo fields are cut."""
+TOLERANCE, CUT = 0.75, 1.25
+"""How far from the middle of its cell, in cells, a token's field may be centred, and how far inwards at an edge of the photo,
+which cuts the field.
+"""
 
 Places = NDArray[np.float64]
 
@@ -90,12 +92,23 @@ def displaced(layers: tuple[Layer, ...], found: list[Centres]) -> str:
                 wanted = due[:, list(layer.queries)]
             if seen.shape != wanted.shape:
                 return f"{layer.name} has {seen.shape[1]} tokens for {role}, not {wanted.shape[1]}."
-            away = np.abs(seen - wanted) / np.array(layer.layout.patches.cell)
-            wrong = np.argwhere((np.isnan(seen) != np.isnan(wanted)).any(-1) | (away > TOLERANCE).any(-1))
+            wrong = np.argwhere(
+                (np.isnan(seen) != np.isnan(wanted)).any(-1) | _away(layer, seen, wanted).any(-1)
+            )
             if len(wrong):
                 group, token = (int(part) for part in wrong[0])
                 return _sentence(layer, role, token, seen[group, token], wanted[group, token])
     return ""
+
+
+def _away(layer: Layer, seen: Places, wanted: Places) -> NDArray[np.bool_]:
+    """Whether a field is centred too far from the middle of its cell, along each axis."""
+    grid = layer.layout.patches
+    cell, origin, size = np.array(grid.cell), np.array(grid.origin), np.array([grid.rows, grid.cols])
+    first, last = origin + cell, origin + (size - 1) * cell
+    inwards = np.where(wanted < first, 1, 0) - np.where(wanted > last, 1, 0)
+    away = (seen - wanted) / cell
+    return (np.abs(away) > TOLERANCE) & ((away * inwards <= 0) | (np.abs(away) > CUT))
 
 
 def middles(layer: Layer) -> Places:
