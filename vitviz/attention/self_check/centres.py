@@ -21,9 +21,7 @@ STEP = 0.02
 """How much noise is added, as a share of the picture's own; small enough for a model to answer in proportion."""
 
 TOLERANCE, CUT = 0.75, 1.25
-"""How far from the middle of its cell, in cells, a token's field may be centred, and how far inwards at an edge of the photo,
-which cuts the field.
-"""
+"""How far from the middle of its cell, in cells, a token's field may be centred; how far inwards where an edge cuts it."""
 
 Places = NDArray[np.float64]
 
@@ -108,7 +106,8 @@ def _away(layer: Layer, seen: Places, wanted: Places) -> NDArray[np.bool_]:
     first, last = origin + cell, origin + (size - 1) * cell
     inwards = np.where(wanted < first, 1, 0) - np.where(wanted > last, 1, 0)
     away = (seen - wanted) / cell
-    return (np.abs(away) > TOLERANCE) & ((away * inwards <= 0) | (np.abs(away) > CUT))
+    too_far: NDArray[np.bool_] = (np.abs(away) > TOLERANCE) & ((away * inwards <= 0) | (np.abs(away) > CUT))
+    return too_far
 
 
 def middles(layer: Layer) -> Places:
