@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from vitviz.attention.answers import answer_of
 from vitviz.attention.arrangement import Arrangement, arranged
@@ -164,11 +165,13 @@ def _candidates(size: tuple[int, int], shape: tuple[int, int, int, int]) -> list
 def _read(model: Model, operations: list[Operation], name: str, batch: int) -> Reading:
     """The reading with the first grid that the first operation's tokens turn out to be."""
     module, size = model.module, model.input_size
+    tried: list[Reading] = []
     for candidate in _candidates(size, operations[0].shape)[:TRIED]:
         first = read(
             module, code_for(candidate.grid), size, 1, [1] * code_for(candidate.grid).pictures, batch=1
         )
         if not _fits(first):
+            tried.append(first)
             continue
         levels = _levels(operations, candidate)
         code, count = code_for(candidate.grid, levels), len(operations)
@@ -176,10 +179,33 @@ def _read(model: Model, operations: list[Operation], name: str, batch: int) -> R
         return read(module, code, size, count, alone=True, batch=batch) if lost(reading) else reading
     groups, _, _, keys = operations[0].shape
     raise RefusedError(
-        f"{name} cannot be shown: {operations[0].module} attends over {keys} keys in {groups} group(s), and "
-        "its tokens are not one grid of separate patches: they overlap, hold several patches each, or the attention runs "
-        "over channels. So vitviz cannot say which token is which part of the photo."
+        f"{name} cannot be shown: {operations[0].module} attends over {keys} keys in {groups} group(s), and its tokens are "
+        f"not one grid of separate patches: {_why_not(module, tried)}. So vitviz cannot say which token is which part of "
+        "the photo."
     )
+
+
+def _why_not(module: nn.Module, tried: list[Reading]) -> str:
+    """What the first operation's tokens are instead of patches."""
+    if not tried:
+        return "no grid of patches has about so many"
+    code = tried[0].code
+    size = tuple(int(length * cell) for length, cell in zip(code.size(0), code.grid.cell, strict=True))
+    again = read(module, code, (size[0], size[1]), 1, [1] * code.pictures, batch=1)
+    key = tried[0].operations[0].key
+    if again.operations[0].key.shape != key.shape or (again.operations[0].key != key).any():
+        return "they are others each time the module is run"
+    touched = key.any(-1)
+    if not touched.any():
+        return "nothing of the photo reaches them"
+    if key[touched].all(-1).mean() > 0.5:
+        return (
+            "taken over all heads each holds something of the whole photo, as where attention runs over channels, or where "
+            "heads and windows lie in an unusual order"
+        )
+    if tried[0].places(key)[..., 1].min() == SEVERAL:
+        return "each holds several patches, as where patches overlap"
+    return "they are some of the patches only, or some patches more than once"
 
 
 def _levels(operations: list[Operation], candidate: _Candidate) -> int:
@@ -226,6 +252,8 @@ def _one(
     if (keys[..., 1] == SEVERAL).any():
         if before and followed.depends(number, range(number)).any():
             why = f"between {before[-1].name} and {where} its tokens exchange something that vitviz does not see"
+            if found.key.all(-1).mean() > 0.5:
+                why += f", or {where} attends over channels"
         else:
             down, across = reading.code.size(0)
             why = (
