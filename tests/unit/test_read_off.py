@@ -335,6 +335,31 @@ def test_a_module_that_returns_more_than_logits_is_read_by_the_first() -> None:
         assert vitviz.explain(trace, "relevance", target=1).total > 0
 
 
+def test_tokens_are_called_after_the_parameters_that_they_are_made_of() -> None:
+    class Named(HandWritten):
+        def __init__(self) -> None:
+            super().__init__(prefix=4)
+            self.position = self.token = None
+            self.dist_token, self.cls_token = (nn.Parameter(torch.randn(1, 1, DIM)) for _ in range(2))
+            self.register_tokens = nn.Parameter(torch.randn(2, DIM))
+            self.pos_embed = nn.Parameter(torch.randn(1, 4 + PATCHES, DIM))
+
+        def forward(self, x: Tensor) -> Tensor:
+            prefix = torch.cat([self.dist_token, self.register_tokens[None], self.cls_token], 1)
+            x = torch.cat([prefix.expand(len(x), -1, -1), self.embed(x).flatten(2).transpose(1, 2)], 1)
+            return self.head(self.norm(self.blocks(x + self.pos_embed))[:, 3])
+
+    module = Named()
+    trace = traced(module)
+    assert trace.prefix == ("distillation", "register 1", "register 2", "class")
+    assert trace.readout.prefix == ("class",)
+    position = trace.position_embedding
+    assert position.kinds == ("table",)
+    assert position.prefix == 4
+    np.testing.assert_array_equal(position.used, module.pos_embed[0].detach().numpy())
+    assert all(parameter.requires_grad for parameter in module.parameters())
+
+
 def test_what_a_module_raises_is_a_sentence() -> None:
     class Text(HandWritten):
         def forward(self, x: Tensor, words: Tensor | None = None) -> Tensor:

@@ -7,18 +7,19 @@ refused with the reason.
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import log2
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from vitviz.attention.answers import answer_of
 from vitviz.attention.arrangement import Arrangement, arranged
-from vitviz.attention.families.base import Anatomy, PositionEmbedding, Readout
+from vitviz.attention.families.base import Anatomy, PositionEmbedding, Readout, table
+from vitviz.attention.families.prefix_names import prefix_names
 from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout, Merge
 from vitviz.attention.recording.operations import Operation
@@ -91,19 +92,15 @@ def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
     layers = tuple(each.layer(operation) for each, operation in zip(known, operations, strict=True))
     prefix = layers[-1].layout.prefix
     readout = Readout("class", prefix[:1]) if prefix else Readout("mean")
-    return Anatomy(layers, readout, PositionEmbedding(()), reading=model.kept["reading"])
+    return Anatomy(layers, readout, _position(model.module, known[0]), reading=model.kept["reading"])
 
 
 def _probed(model: Model, operations: list[Operation], batch: int) -> tuple[Probed, ...]:
     name = type(model.module).__name__
     _require_tokens(name, operations)
     reading = model.kept["reading"] = _read(model, operations, name, batch)
-    followed = follow(
-        model.module,
-        unchanged(model.input_size).to(model.device, model.dtype),
-        len(operations),
-        answer_of,
-    )
+    inputs = unchanged(model.input_size).to(model.device, model.dtype)
+    followed = follow(model.module, inputs, len(operations), answer_of)
     steps = _steps(followed, operations)
     found: list[Probed] = []
     for number, operation in enumerate(operations):
@@ -113,7 +110,32 @@ def _probed(model: Model, operations: list[Operation], batch: int) -> tuple[Prob
             f"{name} cannot be shown: behind {operations[-1].module} its tokens exchange something that vitviz does not "
             f"see (in {reading.mixed}): attention or mixing that is not recorded."
         )
-    return tuple(found)
+    return _named(model.module, inputs, found)
+
+
+def _named(module: nn.Module, inputs: Tensor, found: list[Probed]) -> tuple[Probed, ...]:
+    """The same with prefix tokens called after what they are made of, where all layers have as many."""
+    count = len(found[0].layout.prefix)
+    if any(len(each.layout.prefix) != count for each in found):
+        return tuple(found)
+    names = prefix_names(module, inputs, found[0].arrangement.keys[0, :count].tolist())
+    return tuple(replace(each, layout=replace(each.layout, prefix=names)) for each in found)
+
+
+def _position(module: nn.Module, first: Probed) -> PositionEmbedding:
+    """The one parameter or buffer that is called a position and has a row for each token."""
+    grid = (first.layout.patches.rows, first.layout.patches.cols)
+    tables = [
+        tensor
+        for name, tensor in (*module.named_parameters(), *module.named_buffers())
+        if "pos" in name.rpartition(".")[2].lower() + name.rpartition(".")[0].rpartition(".")[2].lower()
+        and tensor.is_floating_point()
+        and tensor.shape[:-1].numel() in (first.layout.tokens, grid[0] * grid[1])
+        and tensor.shape[-2:-1].numel() == tensor.shape[:-1].numel()
+    ]
+    if len(tables) != 1 or not first.arrangement.is_plain or first.layout.windows is not None:
+        return PositionEmbedding(())
+    return table(None, tables[0], grid, grid)
 
 
 def _require_tokens(name: str, operations: list[Operation]) -> None:
