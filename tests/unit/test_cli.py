@@ -327,6 +327,8 @@ def test_targets(tmp_path):
 def test_check_tells_what_is_exact_and_its_status_says_so_too(weights, capsys):
     assert main(["check", weights, "--device", "cpu"]) == 0
     told = capsys.readouterr().out
+    for claim in ("weights", "shares", "place", "order", "readout"):
+        assert f"  {claim}: holds, by " in told
     for part in ("exact", "float32", "layers: 2", "heads: 3", "tokens: 17", "4×4", "class", "rollout"):
         assert part in told
     assert main(["check", "--random", "resnet18", MODEL, "--depth", "1", "--device", "cpu"]) == 1

@@ -28,7 +28,9 @@ from torch import Tensor, nn
 from torchvision.models import VisionTransformer as TorchvisionViT
 
 import vitviz
+from vitviz.attention.layer import Layer
 from vitviz.attention.model_check import noise
+from vitviz.attention.self_check.centres import Centres
 from vitviz.attention.self_check.pictures import code_for, coded, rearranged, unchanged
 from vitviz.attention.trace import Trace
 from vitviz.errors import RefusedError
@@ -170,3 +172,28 @@ def test_a_coded_picture_keeps_the_statistics_of_the_whole() -> None:
         assert torch.equal(cells.sort(-1).values, before.sort(-1).values)
         changed = (cells != before).any(-1).any(1)[0].numpy()
         np.testing.assert_array_equal(changed, code.words[number])
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_r_s16_p8_224", "pit_ti_distilled_224"])
+def test_overlapping_patches_of_a_library_are_centred_on_their_cells(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vitviz.attention import proof
+    from vitviz.cli.check import random_module
+
+    model = vitviz.load_model(random_module(name, 1), device="cpu")
+    claim = vitviz.trace(model, noise(model.input_size)).check.claim("place")
+    assert claim.holds
+    assert "centre of the field" in claim.how
+    right = proof.displaced
+
+    def mirrored_layouts(layers: tuple[Layer, ...], found: list[Centres]) -> str:
+        width = model.input_size[1]
+        turned = [
+            Centres(*(np.stack([part[..., 0], width - part[..., 1]], -1) for part in each)) for each in found
+        ]
+        return right(layers, turned)
+
+    monkeypatch.setattr(proof, "displaced", mirrored_layouts)
+    with pytest.raises(RefusedError, match=r"is centred at pixel .* where its cell is at pixel"):
+        vitviz.trace(model, noise(model.input_size), check=True)

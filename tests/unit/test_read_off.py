@@ -17,8 +17,10 @@ from proof_models import (
     HandWritten,
     Permuted,
     Wrapped,
+    fused,
     mirrored,
     plain,
+    strong,
     timm_vit,
     weighing,
 )
@@ -39,7 +41,7 @@ from torch import Tensor, nn
 import vitviz
 from vitviz.attention.model_check import check_model, noise
 from vitviz.attention.trace import Trace
-from vitviz.errors import RefusedError
+from vitviz.errors import ModelError, RefusedError
 
 PATCHES = GRID * GRID
 
@@ -270,3 +272,196 @@ def test_attention_over_the_batch_is_called_so(norm_first: bool) -> None:
         RefusedError, match=r"attends over the batch.*batch_first=True\?\)\. Set batch_first=True"
     ):
         traced(Encoder().eval())
+
+
+class OverChannels(nn.Module):
+    """Attention over channels; each of the heads has as many of them as there are patches."""
+
+    def __init__(self, dim: int, heads: int, attend: Attend) -> None:
+        super().__init__()
+        self.qkv, self.proj, self.heads, self.attend = (
+            nn.Linear(dim, 3 * dim),
+            nn.Linear(dim, dim),
+            heads,
+            attend,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 4, 1)
+        return self.proj(self.attend(q, k, v).flatten(1, 2).transpose(1, 2))
+
+
+@pytest.mark.parametrize("attend", [plain, fused])
+@pytest.mark.parametrize("first", [0, 1])
+def test_attention_over_channels_is_not_drawn_over_patches(attend: Attend, first: int) -> None:
+    """8×8 patches and heads of 64 channels: the numbers fit, the map would lie anywhere."""
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.head = nn.Conv2d(3, 128, 14, 14), nn.Linear(128, 10)
+            made = [Attention(plain, 2, 128), OverChannels(128, 2, attend)]
+            self.blocks = nn.Sequential(*(Block(made[(number + first) % 2], dim=128) for number in range(2)))
+            strong(self)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.blocks(self.embed(x).flatten(2).transpose(1, 2)).mean(1))
+
+    with pytest.raises(
+        RefusedError, match="attends over channels" if first == 0 else "attention runs over channels"
+    ):
+        traced(Model())
+
+
+def test_a_module_that_returns_more_than_logits_is_read_by_the_first() -> None:
+    class Pair(HandWritten):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            x = self.norm(self.blocks(self.tokens(x)))
+            return self.head(x[:, 0]), x
+
+    class Output:
+        def __init__(self, logits: Tensor) -> None:
+            self.logits = logits
+
+    class Wrapping(HandWritten):
+        def forward(self, x: Tensor) -> Output:
+            return Output(super().forward(x))
+
+    for module in (Pair(), Wrapping()):
+        trace = traced(module)
+        assert trace.check.proved
+        assert trace.readout.prefix == ("class",)
+        agrees(trace, weights_of(trace), [np.arange(1 + PATCHES)] * 3)
+        assert vitviz.explain(trace, "relevance", target=1).total > 0
+
+
+def test_tokens_are_called_after_the_parameters_that_they_are_made_of() -> None:
+    class Named(HandWritten):
+        def __init__(self) -> None:
+            super().__init__(prefix=4)
+            self.position = self.token = None
+            self.dist_token, self.cls_token = (nn.Parameter(torch.randn(1, 1, DIM)) for _ in range(2))
+            self.register_tokens = nn.Parameter(torch.randn(2, DIM))
+            self.pos_embed = nn.Parameter(torch.randn(1, 4 + PATCHES, DIM))
+
+        def forward(self, x: Tensor) -> Tensor:
+            prefix = torch.cat([self.dist_token, self.register_tokens[None], self.cls_token], 1)
+            x = torch.cat([prefix.expand(len(x), -1, -1), self.embed(x).flatten(2).transpose(1, 2)], 1)
+            return self.head(self.norm(self.blocks(x + self.pos_embed))[:, 3])
+
+    module = Named()
+    trace = traced(module)
+    assert trace.prefix == ("distillation", "register 1", "register 2", "class")
+    assert trace.readout.prefix == ("class",)
+    position = trace.position_embedding
+    assert position.kinds == ("table",)
+    assert position.prefix == 4
+    np.testing.assert_array_equal(position.used, module.pos_embed[0].detach().numpy())
+    assert all(parameter.requires_grad for parameter in module.parameters())
+
+
+def test_what_a_module_raises_is_a_sentence() -> None:
+    class Text(HandWritten):
+        def forward(self, x: Tensor, words: Tensor | None = None) -> Tensor:
+            if words is None and x.abs().sum() > 0:
+                raise TypeError("words are missing")
+            return super().forward(x)
+
+    with pytest.raises(ModelError, match=r"cannot be run on one picture of 3×112×112: words are missing\."):
+        traced(Text())
+
+
+@pytest.mark.parametrize("what", ["SwinV2", "Swin"])
+def test_hugging_faces_swins_are_shown(what: str) -> None:
+    import transformers as hf
+
+    sizes = {
+        "image_size": 32,
+        "patch_size": 4,
+        "embed_dim": 24,
+        "depths": [2, 2],
+        "num_heads": [2, 4],
+        "window_size": 4,
+    }
+    torch.manual_seed(0)
+    if what == "SwinV2":
+        module: nn.Module = hf.Swinv2ForImageClassification(hf.Swinv2Config(**sizes, num_labels=5)).eval()
+    else:
+        module = Wrapped(hf.SwinForImageClassification(hf.SwinConfig(**sizes, num_labels=5)).eval())
+    trace = traced(module, 32)
+    assert trace.check.claim("place").holds
+    assert trace.readout.sentence == "the mean of the patches"
+    windows = [layer.layout.windows for layer in trace.layers]
+    assert [None if each is None else each.shift for each in windows] == [(0, 0), (2, 2), None, None]
+    inner = module if what == "SwinV2" else module.inner
+    inner.set_attn_implementation("eager") if what == "Swin" else None
+    with torch.no_grad():
+        pixels = torch.from_numpy(trace.framing.apply(trace.photo))[None]
+        seen = inner(pixels, output_attentions=True).attentions
+    for stage in (0, 1):  # one of each stage is given
+        weights, layers = seen[stage].numpy(), trace.layers[2 * stage : 2 * stage + 2]
+        known = weights if stage == 0 else weights[0]
+        assert any(np.allclose(layer.attention(), known, atol=1e-5) for layer in layers)
+
+
+class Sam(nn.Module):
+    """Windows of 4 on a grid of 6, padded, and global attention in turn; heads in the batch, a bias by einsum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Conv2d(3, 48, 16, 16), nn.Linear(48, 10)
+        self.qkv = nn.ModuleList([nn.Linear(48, 144) for _ in range(3)])
+        self.norms = nn.ModuleList([nn.LayerNorm(48) for _ in range(3)])
+        self.far = nn.ParameterList([nn.Parameter(torch.randn(length, length, 16)) for length in (4, 6, 4)])
+        strong(self)
+
+    def attention(self, x: Tensor, number: int) -> Tensor:
+        b, height, width, _ = x.shape
+        q, k, v = (
+            part.reshape(b * 3, height * width, 16)
+            for part in self.qkv[number](x).view(b, height * width, 3, 3, 16).permute(2, 0, 3, 1, 4)
+        )
+        scores = q @ k.transpose(1, 2) / 4
+        along = torch.einsum("bhwc,hkc->bhwk", q.view(b * 3, height, width, 16), self.far[number])
+        scores = (
+            (scores.view(b * 3, height, width, height, width) + along[..., None]).flatten(3).flatten(1, 2)
+        )
+        self.weights = scores.softmax(-1)
+        mixed = self.weights @ v
+        return mixed.view(b, 3, height, width, 16).permute(0, 2, 3, 1, 4).flatten(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x).permute(0, 2, 3, 1)
+        self.seen = []
+        for number in range(3):
+            y = self.norms[number](x)
+            if number != 1:
+                y = torch.nn.functional.pad(y, (0, 0, 0, 2, 0, 2)).view(-1, 2, 4, 2, 4, 48).transpose(2, 3)
+                y = self.attention(y.reshape(-1, 4, 4, 48), number).view(-1, 2, 2, 4, 4, 48).transpose(2, 3)
+                y = y.reshape(-1, 8, 8, 48)[:, :6, :6]
+            else:
+                y = self.attention(y, number)
+            self.seen.append(self.weights)
+            x = x + y
+        return self.head(x.mean((1, 2)))
+
+
+def test_sams_windows_and_global_attention_are_shown() -> None:
+    module = Sam()
+    trace = traced(module, 96)
+    assert trace.check.proved, [claim.sentence for claim in trace.check.claims]
+    with torch.no_grad():
+        module(torch.from_numpy(trace.framing.apply(trace.photo))[None])
+    places = np.full((8, 8), -1)
+    places[:6, :6] = np.arange(36).reshape(6, 6)
+    windows = places.reshape(2, 4, 2, 4).transpose(0, 2, 1, 3).reshape(4, 16)
+    for number, (layer, seen) in enumerate(zip(trace.layers, module.seen, strict=True)):
+        assert layer.heads == 3
+        dense = np.zeros((3, 36, 36), np.float32)
+        groups = np.arange(36)[None] if number == 1 else windows
+        for group, weights in zip(groups, seen.unflatten(0, (-1, 3)).numpy(), strict=True):
+            real = np.nonzero(group >= 0)[0]
+            dense[:, group[real][:, None], group[real][None]] = weights[:, real][:, :, real]
+        for token in (0, 5, 20, 35):
+            np.testing.assert_allclose(layer.row(token), dense[:, token], atol=1e-5)
+        np.testing.assert_allclose(layer.leak(), 1 - dense.sum(2), atol=1e-5)

@@ -70,7 +70,10 @@ READOUTS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "pool, timm": (lambda: timm_vit(global_pool="map"), "the attention pool"),
     "class query only": (lambda: HandWritten(*blocks(), ClassQuery()), CLASS),
     "distilled, DeiT's own code": (lambda: timm_vit(OriginalDistilled), "the mean of class and distillation"),
-    "distilled, wrapped": (lambda: Wrapped(timm_vit(OriginalDistilled)), "the mean of prefix 1 and prefix 2"),
+    "distilled, wrapped": (
+        lambda: Wrapped(timm_vit(OriginalDistilled)),
+        "the mean of class and distillation",
+    ),
 }
 
 
@@ -229,9 +232,9 @@ def hugging_face(kind: str) -> nn.Module:
 
 HUGGING_FACE = {
     "DINOv2": CLASS,
-    "DINOv2 with registers": "the prefix 1 token",
+    "DINOv2 with registers": CLASS,
     "DINOv2, classes": f"{CLASS} (the head also reads {MEAN})",
-    "DINOv3": "the prefix 1 token",
+    "DINOv3": CLASS,
     "CLIP": CLASS,
     "CLIP, embedding": CLASS,
     "SigLIP": "the attention pool",
@@ -250,6 +253,9 @@ def test_hugging_faces_models_are_shown_with_or_without_a_head(kind: str) -> Non
     assert trace.check.proved, [claim.sentence for claim in trace.check.claims]
     assert trace.readout.sentence == HUGGING_FACE[kind]
     assert (trace.patches.rows, trace.patches.cols) == (GRID, GRID)
+    registers = tuple(f"register {number}" for number in range(1, 5))
+    expected = () if kind == "SigLIP" else ("class", *registers) if len(trace.prefix) > 1 else ("class",)
+    assert trace.prefix == expected
     assert vitviz.explain(trace, "rollout").total > 0
     classes = kind.endswith("classes")
     assert len(trace.predictions(None)) == (5 if classes else 0)

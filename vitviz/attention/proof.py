@@ -11,6 +11,7 @@ from vitviz.attention.families.base import Anatomy, Readout
 from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout
 from vitviz.attention.self_check import place
+from vitviz.attention.self_check.centres import centres, displaced
 from vitviz.attention.self_check.claims import Claim, fails, holds, unproved
 from vitviz.attention.self_check.follow import Followed, follow
 from vitviz.attention.self_check.order import check_order, dependence, in_steps, streams
@@ -28,6 +29,7 @@ WHAT_TO_DO = (
     "Take away what was changed in the module, or wrap it in an nn.Module of your own: then vitviz reads off it where its "
     "tokens lie."
 )
+HOW_CENTRES = "by the centre of the field that each token depends on while all recorded attention is silent; fields overlap"
 HOW_PLACE = (
     "by coded pictures: each patch changed in its own set of pictures while all recorded attention was silent"
 )
@@ -58,7 +60,7 @@ def prove(model: Model, anatomy: Anatomy) -> Proof:
 def _prove_place(model: Model, layers: tuple[Layer, ...]) -> tuple[Reading | None, Claim, tuple[str, ...]]:
     code = place.code_of(layers)
     if code is None:
-        return None, unproved("place", OVERLAP), ()
+        return None, *_prove_centres(model, layers)
     levels = [place.level_of(layer, code) for layer in layers for _ in layer.operations]
     count, ends = len(levels), ends_of(code, levels)
     try:
@@ -77,8 +79,27 @@ def _prove_place(model: Model, layers: tuple[Layer, ...]) -> tuple[Reading | Non
     if not wrong:
         return reading, holds("place", HOW_PLACE), ()
     if place.overlap(layers[0], reading):
-        return None, unproved("place", OVERLAP), ()
+        return None, *_prove_centres(model, layers)
     return reading, fails("place", f"{sentence} {WHAT_TO_DO}", HOW_PLACE), wrong
+
+
+def _prove_centres(model: Model, layers: tuple[Layer, ...]) -> tuple[Claim, tuple[str, ...]]:
+    """Place where patches overlap, for classes that are known to have such: a field may be centred and still be another."""
+    if not is_library(model.module) or model.dtype in (
+        torch.float16,
+        torch.bfloat16,
+    ):  # which round small changes
+        return unproved("place", OVERLAP), ()
+    count = sum(len(layer.operations) for layer in layers)
+    try:
+        sentence = displaced(layers, centres(model.module, model.input_size, count))
+    except TROUBLE as error:
+        return unproved(
+            "place", f"The model could not be run with its attention silenced: {_first_line(error)}"
+        ), ()
+    if sentence:
+        return fails("place", sentence, HOW_CENTRES), tuple(layer.name for layer in layers)
+    return holds("place", HOW_CENTRES), ()
 
 
 def _first_line(error: Exception) -> str:

@@ -195,6 +195,7 @@ def trace(
             if known is not None and model.kept["state"] != state:
                 forget(model.module)
             model.kept["state"] = state
+            model.kept.pop("probed", None)
         inputs = torch.from_numpy(framed.apply(photo))[None].to(model.device, model.dtype)
         try:
             passed = _forward(model, inputs, checking, gradients and not checking, cancel, progress)

@@ -65,6 +65,8 @@ def check_one(source: str, arguments: argparse.Namespace) -> bool:
         if not claim.holds:
             print(f"    {claim.sentence}")
     print(f"  {structure(report.trace)}")
+    for claim in check.claims:
+        print(f"  {claim.name}: {claim.verdict}{f', {claim.how}' if claim.holds else f': {claim.sentence}'}")
     same = (
         "bit for bit the model's own"
         if report.logits_error == 0

@@ -7,17 +7,19 @@ refused with the reason.
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import log2
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from vitviz.attention.answers import answer_of
 from vitviz.attention.arrangement import Arrangement, arranged
-from vitviz.attention.families.base import Anatomy, PositionEmbedding, Readout
+from vitviz.attention.families.base import Anatomy, PositionEmbedding, Readout, table
+from vitviz.attention.families.prefix_names import prefix_names
 from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout, Merge
 from vitviz.attention.recording.operations import Operation
@@ -90,19 +92,15 @@ def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
     layers = tuple(each.layer(operation) for each, operation in zip(known, operations, strict=True))
     prefix = layers[-1].layout.prefix
     readout = Readout("class", prefix[:1]) if prefix else Readout("mean")
-    return Anatomy(layers, readout, PositionEmbedding(()), reading=model.kept["reading"])
+    return Anatomy(layers, readout, _position(model.module, known[0]), reading=model.kept["reading"])
 
 
 def _probed(model: Model, operations: list[Operation], batch: int) -> tuple[Probed, ...]:
     name = type(model.module).__name__
     _require_tokens(name, operations)
     reading = model.kept["reading"] = _read(model, operations, name, batch)
-    followed = follow(
-        model.module,
-        unchanged(model.input_size).to(model.device, model.dtype),
-        len(operations),
-        answer_of,
-    )
+    inputs = unchanged(model.input_size).to(model.device, model.dtype)
+    followed = follow(model.module, inputs, len(operations), answer_of)
     steps = _steps(followed, operations)
     found: list[Probed] = []
     for number, operation in enumerate(operations):
@@ -112,7 +110,32 @@ def _probed(model: Model, operations: list[Operation], batch: int) -> tuple[Prob
             f"{name} cannot be shown: behind {operations[-1].module} its tokens exchange something that vitviz does not "
             f"see (in {reading.mixed}): attention or mixing that is not recorded."
         )
-    return tuple(found)
+    return _named(model.module, inputs, found)
+
+
+def _named(module: nn.Module, inputs: Tensor, found: list[Probed]) -> tuple[Probed, ...]:
+    """The same with prefix tokens called after what they are made of, where all layers have as many."""
+    count = len(found[0].layout.prefix)
+    if any(len(each.layout.prefix) != count for each in found):
+        return tuple(found)
+    names = prefix_names(module, inputs, found[0].arrangement.keys[0, :count].tolist())
+    return tuple(replace(each, layout=replace(each.layout, prefix=names)) for each in found)
+
+
+def _position(module: nn.Module, first: Probed) -> PositionEmbedding:
+    """The one parameter or buffer that is called a position and has a row for each token."""
+    grid = (first.layout.patches.rows, first.layout.patches.cols)
+    tables = [
+        tensor
+        for name, tensor in (*module.named_parameters(), *module.named_buffers())
+        if "pos" in name.rpartition(".")[2].lower() + name.rpartition(".")[0].rpartition(".")[2].lower()
+        and tensor.is_floating_point()
+        and tensor.shape[:-1].numel() in (first.layout.tokens, grid[0] * grid[1])
+        and tensor.shape[-2:-1].numel() == tensor.shape[:-1].numel()
+    ]
+    if len(tables) != 1 or not first.arrangement.is_plain or first.layout.windows is not None:
+        return PositionEmbedding(())
+    return table(None, tables[0], grid, grid)
 
 
 def _require_tokens(name: str, operations: list[Operation]) -> None:
@@ -164,11 +187,13 @@ def _candidates(size: tuple[int, int], shape: tuple[int, int, int, int]) -> list
 def _read(model: Model, operations: list[Operation], name: str, batch: int) -> Reading:
     """The reading with the first grid that the first operation's tokens turn out to be."""
     module, size = model.module, model.input_size
+    tried: list[Reading] = []
     for candidate in _candidates(size, operations[0].shape)[:TRIED]:
         first = read(
             module, code_for(candidate.grid), size, 1, [1] * code_for(candidate.grid).pictures, batch=1
         )
         if not _fits(first):
+            tried.append(first)
             continue
         levels = _levels(operations, candidate)
         code, count = code_for(candidate.grid, levels), len(operations)
@@ -176,10 +201,33 @@ def _read(model: Model, operations: list[Operation], name: str, batch: int) -> R
         return read(module, code, size, count, alone=True, batch=batch) if lost(reading) else reading
     groups, _, _, keys = operations[0].shape
     raise RefusedError(
-        f"{name} cannot be shown: {operations[0].module} attends over {keys} keys in {groups} group(s), and "
-        "its tokens are not one grid of separate patches: they overlap, hold several patches each, or the attention runs "
-        "over channels. So vitviz cannot say which token is which part of the photo."
+        f"{name} cannot be shown: {operations[0].module} attends over {keys} keys in {groups} group(s), and its tokens are "
+        f"not one grid of separate patches: {_why_not(module, tried)}. So vitviz cannot say which token is which part of "
+        "the photo."
     )
+
+
+def _why_not(module: nn.Module, tried: list[Reading]) -> str:
+    """What the first operation's tokens are instead of patches."""
+    if not tried:
+        return "no grid of patches has about so many"
+    code = tried[0].code
+    size = tuple(int(length * cell) for length, cell in zip(code.size(0), code.grid.cell, strict=True))
+    again = read(module, code, (size[0], size[1]), 1, [1] * code.pictures, batch=1)
+    key = tried[0].operations[0].key
+    if again.operations[0].key.shape != key.shape or (again.operations[0].key != key).any():
+        return "they are others each time the module is run"
+    touched = key.any(-1)
+    if not touched.any():
+        return "nothing of the photo reaches them"
+    if key[touched].all(-1).mean() > 0.5:
+        return (
+            "taken over all heads each holds something of the whole photo, as where attention runs over channels, or where "
+            "heads and windows lie in an unusual order"
+        )
+    if tried[0].places(key)[..., 1].min() == SEVERAL:
+        return "each holds several patches, as where patches overlap"
+    return "they are some of the patches only, or some patches more than once"
 
 
 def _levels(operations: list[Operation], candidate: _Candidate) -> int:
@@ -226,6 +274,8 @@ def _one(
     if (keys[..., 1] == SEVERAL).any():
         if before and followed.depends(number, range(number)).any():
             why = f"between {before[-1].name} and {where} its tokens exchange something that vitviz does not see"
+            if found.key.all(-1).mean() > 0.5:
+                why += f", or {where} attends over channels"
         else:
             down, across = reading.code.size(0)
             why = (

@@ -99,6 +99,7 @@ class Recording:
         """Record a call of `F.scaled_dot_product_attention`."""
         names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
         given = dict(zip(names, args, strict=False)) | kwargs
+        lead = given["query"].shape[:-2]
         query, key, value = (four_dimensional(_apart(given[name])) for name in ("query", "key", "value"))
         if key.shape[1] != query.shape[1]:  # grouped queries: each key head serves several query heads
             key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
@@ -106,6 +107,10 @@ class Recording:
         bias = given.get("attn_mask")
         if given.get("is_causal"):
             bias = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device).tril()
+        elif (
+            bias is not None and len(lead) != 2
+        ):  # heads are folded into the batch, or windows stand apart from it
+            bias = four_dimensional(bias.expand(*lead, *bias.shape[-2:]))
         scale = given.get("scale")
         self.operations.append(
             Operation(
