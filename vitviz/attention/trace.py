@@ -19,7 +19,9 @@ from vitviz.attention.proof import is_library, prove
 from vitviz.attention.recording.autograd_graph import Graph, hold, record
 from vitviz.attention.recording.operations import Operation
 from vitviz.attention.recording.recorder import Cancelled, attending, forget, run
+from vitviz.attention.self_check.claims import unproved
 from vitviz.attention.self_check.outputs import Check, check_layers
+from vitviz.attention.self_check.shares import check_shares
 from vitviz.attention.self_check.silence import TROUBLE
 from vitviz.attention.self_check.state import not_finite, state_of, training
 from vitviz.attention.softmax import softmax
@@ -30,7 +32,7 @@ from vitviz.models.devices import memory_guard
 from vitviz.models.model import Model
 from vitviz.models.sizes import at_size
 
-__all__ = ["Cancelled", "Prediction", "Trace", "trace"]
+__all__ = ["Cancelled", "Prediction", "Trace", "prove_claims", "trace"]
 
 Floats = NDArray[np.float32]
 Query = tuple[int, int] | tuple[tuple[int, int], ...] | str | None
@@ -66,6 +68,13 @@ class Trace:
     """The self-check of this model at this input size."""
     kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
     """Results computed from this trace, by name; freed with it. A copy of the trace has none."""
+
+    @property
+    def latest_check(self) -> Check | None:
+        """`check` with the claims that `prove_claims` has proved since this pass, if the model is still the same."""
+        latest: Check | None = self.model.kept.get("check")
+        same = latest is not None and self.check is not None and latest.errors is self.check.errors
+        return latest if same else self.check
 
     @property
     def patches(self) -> PatchGrid:
@@ -119,7 +128,8 @@ class Trace:
         Raises MethodError for a query that is none, and for the readout of a model whose readout is not proved.
         """
         if query is None:
-            problem = self.check.problem("readout") if self.check is not None else None
+            check = self.latest_check
+            problem = check.problem("readout") if check is not None else None
             if problem is not None:
                 raise MethodError(f"{self.model.name} has no readout that vitviz can show. {problem}")
             return self.readout.weights(layer.layout)
@@ -166,6 +176,7 @@ def trace(
     check: bool = False,
     refuse: bool = True,
     gradients: bool = False,
+    defer: bool = False,
     cancel: Callable[[], bool] | None = None,
     progress: Callable[[str, float | None], None] | None = None,
 ) -> Trace:
@@ -176,8 +187,9 @@ def trace(
     layer is recomputed and compared, and the claims of its maps are proved; `check` does so again, and so does a trace after
     weights, hooks or the mode have changed. A model that is not exact is refused unless `refuse` is False.
     `gradients`: keep what a backward pass needs, so that the first class to be explained costs no second forward pass (more
-    memory until then; not where the pass checks itself). `cancel` is asked before each block; if it says yes, Cancelled is
-    raised.
+    memory until then; not where the pass checks itself). `defer`: a model made wholly of unmodified classes of timm,
+    torchvision and transformers is laid out as its family states, and `prove_claims` proves that later. `cancel` is asked
+    before each block; if it says yes, Cancelled is raised.
 
     Raises RefusedError for a model whose attention cannot be shown exactly, DeviceMemoryError, ModelError.
     """
@@ -215,15 +227,10 @@ def trace(
             raise RefusedError(f"{model.name} answers with numbers that are not finite.")
         anatomy = dissect(model, passed.operations)
         if checking:
-            known = check_layers(anatomy.layers, inputs)
-            proof = model.kept["proof"] = prove(model, anatomy)
-            known = replace(
-                known,
-                claims=(*known.claims, *proof.claims),
-                misplaced=proof.misplaced,
-                library=is_library(model.module),
-            )
-            model.kept["check"] = known
+            model.kept["checked"] = check_layers(anatomy.layers, inputs)
+            model.kept["proof"] = None
+        if checking or (model.kept["proof"] is None and not defer):
+            known = _proved(model, anatomy, is_library(model.module), defer)
         if checking or passed.graph is not None:
             anatomy = _without_outputs(anatomy)
     assert known is not None
@@ -235,7 +242,7 @@ def trace(
         framing=framed,
         layers=anatomy.layers,
         logits=np.zeros(0, np.float32) if logits is None else _floats(logits),
-        readout=model.kept["proof"].readout,
+        readout=anatomy.readout if model.kept["proof"] is None else model.kept["proof"].readout,
         position_embedding=anatomy.position,
         milliseconds=passed.milliseconds,
         heads_logits={
@@ -248,6 +255,53 @@ def trace(
     if passed.graph is not None and len(traced.logits) == len(model.labels):
         hold(traced, passed.graph)
     return traced
+
+
+def _proved(model: Model, anatomy: Anatomy, library: bool, defer: bool) -> Check:
+    """The check of a model whose weights were compared, with its other claims proved, or left for later if they may be."""
+    checked: Check = model.kept["checked"]
+    if defer and library:
+        waiting = [unproved(name, "Its proof has not run yet.") for name in ("place", "order", "readout")]
+        known = replace(
+            checked, claims=(*checked.claims, check_shares(anatomy.layers), *waiting), library=library
+        )
+    else:
+        proof = model.kept["proof"] = prove(model, anatomy)
+        known = replace(
+            checked, claims=(*checked.claims, *proof.claims), misplaced=proof.misplaced, library=library
+        )
+    model.kept["check"] = known
+    return known
+
+
+def prove_claims(traced: Trace, cancel: Callable[[], bool] | None = None) -> Check:
+    """Prove what `trace(defer=True)` has left for later; returns the check, which is kept for the model's next traces.
+
+    `cancel` is asked before each layer of each pass; if it says yes, Cancelled is raised. Raises RefusedError where a claim
+    fails without which no map may be drawn: the maps of the trace are to be withdrawn then.
+    """
+    model = traced.model
+    modules = {layer.name: model.module.get_submodule(layer.name) for layer in traced.layers}
+
+    def ask(*_: object) -> None:
+        if cancel is not None and cancel():
+            raise Cancelled
+
+    own = torch.autocast(model.device.type, enabled=False)
+    with memory_guard(model.name, model.device), model.lock, torch.inference_mode(False), own:
+        if model.kept["proof"] is None and model.kept.get("state") == state_of(model.module):
+            hooks = [module.register_forward_pre_hook(ask) for module in modules.values()]
+            anatomy = Anatomy(traced.layers, traced.readout, traced.position_embedding)
+            try:
+                _proved(
+                    model, anatomy, library=True, defer=False
+                )  # only such a model's proof is left for later
+            finally:
+                for hook in hooks:
+                    hook.remove()
+        known: Check = model.kept["check"]
+    _require_claims(model, known)
+    return known
 
 
 def _require_usable(model: Model) -> None:

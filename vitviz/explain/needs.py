@@ -29,13 +29,15 @@ def shares_or_mixed(trace: Trace) -> str | None:
 
 def order(trace: Trace) -> str | None:
     """Layers that follow one another on one stream of tokens."""
-    problem = None if trace.check is None else trace.check.problem("order")
+    check = trace.latest_check
+    problem = None if check is None else check.problem("order")
     return None if problem is None else f"because its layers cannot be composed: {problem.rstrip('.')}"
 
 
 def readout(trace: Trace) -> str | None:
     """Tokens of which it is proved that the prediction is read from them."""
-    problem = None if trace.check is None else trace.check.problem("readout")
+    check = trace.latest_check
+    problem = None if check is None else check.problem("readout")
     return None if problem is None else f"because its readout is not known: {problem.rstrip('.')}"
 
 

@@ -24,6 +24,7 @@ from vitviz.explain import registry
 
 if TYPE_CHECKING:
     from vitviz.attention.layer import Layer
+    from vitviz.attention.self_check.outputs import Check
     from vitviz.attention.trace import Trace
     from vitviz.explain.heatmap import Heatmap
 
@@ -92,6 +93,16 @@ def computed(trace: "Trace", chosen: Selection, ticket: Ticket) -> "Heatmap":
     if ticket.stopped():
         raise Stopped
     return heatmap(trace, chosen)
+
+
+def prove(trace: "Trace", ticket: Ticket) -> "Check":
+    """The self-check of a trace with all claims proved. Raises RefusedError where maps must not be drawn."""
+    from vitviz.attention.trace import Cancelled, prove_claims
+
+    try:
+        return prove_claims(trace, ticket.stopped)
+    except Cancelled as cancelled:
+        raise Stopped from cancelled
 
 
 def head_maps(trace: "Trace", query: Query, direction: Direction) -> HeadMaps:

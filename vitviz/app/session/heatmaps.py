@@ -121,6 +121,11 @@ class Maps(QObject):
             budget.use_one_thread()
             self._ready_worker.submit(lambda ticket: _prepared(trace, ticket), self._prepare, self._ignore)
 
+    def forget(self) -> None:
+        """Compute maps anew when they are asked for next: what they may be computed for has changed."""
+        self._heat_worker.cancel()
+        self._heats, self._readouts, self._latest = {}, {}, None
+
     def close(self) -> None:
         """Stop all work and end the threads."""
         self._heat_worker.close()

@@ -154,7 +154,13 @@ def _run(model: "Model", photo: Photo, request: Request, ticket: Ticket) -> "Tra
     from vitviz.attention.trace import Cancelled, trace
 
     traced = partial(
-        trace, model, photo, framing=request.framing, cancel=ticket.stopped, progress=progress_of(ticket)
+        trace,
+        model,
+        photo,
+        defer=True,
+        framing=request.framing,
+        cancel=ticket.stopped,
+        progress=progress_of(ticket),
     )
     try:
         if find(request.view.method).gradient:

@@ -14,6 +14,7 @@ from vitviz.app.session.history import History, Step
 from vitviz.app.session.load import Loaded, OpenedPhoto, OpenResult
 from vitviz.app.session.model_list import ModelList
 from vitviz.app.session.opening import Current, Opening
+from vitviz.app.session.proving import Proving
 from vitviz.app.session.view_state import (
     Framing,
     Hover,
@@ -49,6 +50,7 @@ class Session(QObject):
     photo_changed = Signal()  # the photo on the stage, with or without a trace
     model_changed = Signal()
     trace_changed = Signal()
+    check_changed = Signal()  # more claims of the trace that is shown are proved
     view_changed = Signal(object, object)  # ViewState before, ViewState now
     hover_changed = Signal()  # after `selection_changed`, if the hovered item changes the selection
     selection_changed = Signal()  # `selection`, by the view or the hovered item
@@ -81,6 +83,10 @@ class Session(QObject):
         self.maps = Maps(self)
         self.maps.heat_changed.connect(self.heatmap_changed)
         self.maps.failed.connect(self.failed)
+        self.proving = Proving(self)
+        self.proving.changed.connect(self._on_proved)
+        self.proving.refused.connect(self._withdraw)
+        self.maps.heat_changed.connect(self.proving.resume)
         self.opening = Opening(device, self)
         self.opening.busy_changed.connect(self.busy_changed)
         self.opening.photo_ready.connect(self._show_first_photo)
@@ -117,7 +123,7 @@ class Session(QObject):
     @property
     def check(self) -> "Check | None":
         """The self-check of the model at the input size of the trace."""
-        return None if self.trace is None else self.trace.check
+        return None if self.trace is None else self.proving.check
 
     @property
     def heatmap(self) -> "Heatmap | None":
@@ -184,6 +190,7 @@ class Session(QObject):
 
         `model` is a source for `vitviz.load_model` or a loaded model. A weights file is loaded again if it has changed.
         """
+        self.proving.pause()
         current = Current(self.picture, self.loaded, portable(self.view, self.shape))
         self.opening.ask(current, photo, model, framing)
 
@@ -202,6 +209,7 @@ class Session(QObject):
         self.cancel()
         self.opening.cancel()
         self.maps.start(None, None)
+        self.proving.start(None)
         self.trace = self.picture = self.stored = self._methods = self._shape = None
         self.hover = Hover()
         self._reset_request()
@@ -229,7 +237,7 @@ class Session(QObject):
 
     def close(self) -> None:
         """Stop all work and end the threads."""
-        for part in (self.maps, self.opening, self.model_list, self.jobs):
+        for part in (self.proving, self.maps, self.opening, self.model_list, self.jobs):
             part.close()
         self._writing.close(finish=True)
 
@@ -277,6 +285,7 @@ class Session(QObject):
         self.opening.finish()
         self._show_picture(picture)
         self.maps.ask(self.selection)
+        self.proving.start(result.trace)
         self.trace_changed.emit()
         self.view_changed.emit(before, self.view)
         self.selection_changed.emit()
@@ -294,8 +303,31 @@ class Session(QObject):
         else:
             self.failed.emit(failure(problem))
 
+    def _on_proved(self) -> None:
+        """More claims are proved. Where one fails, the methods that need it do not apply any more."""
+        check = self.proving.check
+        if check is not None and any(claim.fails for claim in check.claims):
+            self._methods = None
+            self.maps.forget()
+            if self.shape is not None:
+                self.show_view(settled(self.view, self.shape, self.methods()), remembered=False)
+            self.maps.ask(self.selection)
+            self.trace_changed.emit()
+        self.check_changed.emit()
+
+    def _withdraw(self, problem: BaseException) -> None:
+        """A claim fails without which no map may be drawn: take the maps away; the photo and the model stay."""
+        self.maps.start(None, None)
+        self.trace = self._methods = self._shape = None
+        self.hover = Hover()
+        self.trace_changed.emit()
+        self.selection_changed.emit()
+        self.heatmap_changed.emit()
+        self._report(problem)
+
     def _reset_request(self) -> None:
         self.opening.reset(self.picture, self.loaded, self.framing)
+        self.proving.resume()
 
     def show_stored(self, picture: OpenedPhoto, heat: "Heatmap") -> None:
         """Show a stored heatmap of a photo until the model has run."""
@@ -374,6 +406,8 @@ class Session(QObject):
 
     def _update_selection(self, before: Selection) -> None:
         if self.selection != before:
+            if self.proving.busy and find(self.selection.method).gradient:
+                self.proving.pause()  # the map needs the model
             self.maps.ask(self.selection)
             self.selection_changed.emit()
 

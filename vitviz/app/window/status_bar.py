@@ -51,6 +51,7 @@ class StatusBar(QWidget):
         session.view_changed.connect(lambda _before, _now: self._show_numbers())
         session.trace_changed.connect(self._show_trace)
         session.model_changed.connect(self._show_trace)
+        session.check_changed.connect(self._show_trace)
         self._show_trace()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
