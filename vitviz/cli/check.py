@@ -59,11 +59,6 @@ def check_one(source: str, arguments: argparse.Namespace) -> bool:
     check = report.trace.check
     assert check is not None
     print(f"{report.name}: {check.sentence}")
-    for claim in check.claims:
-        how = f", proved {claim.how}" if claim.holds and claim.how else ""
-        print(f"  {claim.name}: {claim.verdict}{how}")
-        if not claim.holds:
-            print(f"    {claim.sentence}")
     print(f"  {structure(report.trace)}")
     for claim in check.claims:
         print(f"  {claim.name}: {claim.verdict}{f', {claim.how}' if claim.holds else f': {claim.sentence}'}")
