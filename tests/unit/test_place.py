@@ -139,6 +139,29 @@ def test_mixing_that_is_not_recorded_is_found_anywhere(make: Callable[[], nn.Mod
         traced(make())
 
 
+class Astray(nn.Module):
+    """An attention whose output is given to other tokens than attended."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor, **more: object) -> Tensor:
+        mixed = self.inner(x, **more)
+        return torch.cat([mixed[:, :1], mixed[:, 1:].flip(1)], 1)
+
+
+@pytest.mark.parametrize("number", [0, 2])
+@pytest.mark.parametrize("base", ["timm", "hand-written"])
+def test_what_an_operation_gives_must_come_back_to_its_own_token(number: int, base: str) -> None:
+    if base == "timm":
+        module: nn.Module = with_attention(timm_vit(), number, Astray)
+    else:
+        module = HandWritten(*(Block(Astray(Attention()) if each == number else None) for each in range(3)))
+    with pytest.raises(RefusedError, match=UNSEEN):
+        traced(module)
+
+
 def test_only_this_trace_of_a_module_is_refused_and_nothing_stays_on() -> None:
     module = permuted("block")
     with pytest.raises(RefusedError):

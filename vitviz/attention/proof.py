@@ -65,8 +65,6 @@ def _prove_place(model: Model, layers: tuple[Layer, ...]) -> tuple[Reading | Non
     count, ends = len(levels), ends_of(code, levels)
     try:
         reading = read(model.module, code, model.input_size, count, ends)
-        if place.lost(reading):
-            reading = read(model.module, code, model.input_size, count, ends, alone=True)
         wrong, sentence = place.misplaced(layers, reading)
         if wrong and not place.overlap(
             layers[0], reading
@@ -166,7 +164,7 @@ def _prove_readout(
         return replace(stated, kind="attention pool", prefix=(), also=""), holds("readout", HOW_READ)
     if not found.parts:
         return stated, unproved("readout", "The tokens that the prediction is read from could not be found.")
-    if found.parts[-1].kind == "each" or any(_is_patch(part, layout) for part in found.parts):
+    if found.parts[-1].kind == "each" or any(_is_partial(part, layout) for part in found.parts):
         return stated, fails("readout", _each(found, layout), HOW_READ)
     return readout_of(found, layout, stated), holds("readout", HOW_READ)
 
@@ -192,20 +190,27 @@ def _in_layout(layer: Layer, reading: Reading) -> Order:
     return order
 
 
-def _is_patch(part: Part, layout: Layout) -> bool:
-    return part.kind == "token" and part.tokens[0] >= len(layout.prefix)
+def _is_partial(part: Part, layout: Layout) -> bool:
+    """Whether a part is some of the patches only, or all of them with some of the prefix tokens."""
+    prefix = sum(token < len(layout.prefix) for token in part.tokens)
+    patches = len(part.tokens) - prefix
+    if part.kind == "token" or not patches:
+        return bool(patches)
+    return patches < layout.tokens - len(layout.prefix) or prefix not in (0, len(layout.prefix))
 
 
 def _each(found: Read, layout: Layout) -> str:
-    tokens = found.parts[-1].tokens
-    if len(tokens) < layout.tokens - len(layout.prefix):
-        return (
-            f"The prediction is read from some of its patches only, the first is {layout.name(tokens[0])}; "
-            "choose a patch or a token to see what it attends to."
-        )
+    part = next((part for part in found.parts if _is_partial(part, layout)), found.parts[-1])
+    patches = [token for token in part.tokens if token >= len(layout.prefix)]
+    choose = "choose a patch or a token to see what it attends to."
+    if len(patches) < layout.tokens - len(layout.prefix):
+        first = layout.name(patches[0])
+        return f"The prediction is read from some of its patches only, the first is {first}; {choose}"
+    if len(patches) < len(part.tokens):
+        return f"The prediction is read from the mean of its patches and some of its prefix tokens; {choose}"
     return (
         "The prediction reads every patch in a way of its own (all tokens flattened, say), so no mean stands for it; "
-        "choose a patch or a token to see what it attends to."
+        f"{choose}"
     )
 
 

@@ -27,7 +27,7 @@ from vitviz.attention.self_check.follow import Followed, follow
 from vitviz.attention.self_check.order import check_order, dependence, in_steps, is_chain, streams
 from vitviz.attention.self_check.outputs import mask_agrees
 from vitviz.attention.self_check.pictures import code_for, unchanged
-from vitviz.attention.self_check.place import NOWHERE, SEVERAL, Reading, lost
+from vitviz.attention.self_check.place import NOWHERE, SEVERAL, Reading
 from vitviz.attention.self_check.reader import BATCH, read
 from vitviz.attention.self_check.silence import TROUBLE
 from vitviz.attention.windows import Windows, cut
@@ -197,8 +197,7 @@ def _read(model: Model, operations: list[Operation], name: str, batch: int) -> R
             continue
         levels = _levels(operations, candidate)
         code, count = code_for(candidate.grid, levels), len(operations)
-        reading = read(module, code, size, count, batch=batch)
-        return read(module, code, size, count, alone=True, batch=batch) if lost(reading) else reading
+        return read(module, code, size, count, batch=batch)
     groups, _, _, keys = operations[0].shape
     raise RefusedError(
         f"{name} cannot be shown: {operations[0].module} attends over {keys} keys in {groups} group(s), and its tokens are "
