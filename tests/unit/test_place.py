@@ -30,6 +30,7 @@ from torchvision.models import VisionTransformer as TorchvisionViT
 import vitviz
 from vitviz.attention.layer import Layer
 from vitviz.attention.model_check import noise
+from vitviz.attention.recording.recorder import Cancelled
 from vitviz.attention.self_check.centres import Centres
 from vitviz.attention.self_check.pictures import code_for, coded, rearranged, unchanged
 from vitviz.attention.trace import Trace
@@ -220,3 +221,27 @@ def test_overlapping_patches_of_a_library_are_centred_on_their_cells(
     monkeypatch.setattr(proof, "displaced", mirrored_layouts)
     with pytest.raises(RefusedError, match=r"is centred at pixel .* where its cell is at pixel"):
         vitviz.trace(model, noise(model.input_size), check=True)
+
+
+def test_a_proof_stops_when_its_trace_is_no_longer_wanted() -> None:
+    model = vitviz.load_model(timm_vit(), device="cpu", data=DATA)
+    told: list[str] = []
+
+    def cancel() -> bool:
+        return any("proving" in what for what in told)
+
+    with pytest.raises(Cancelled):
+        vitviz.trace(
+            model, noise(DATA.input_size), cancel=cancel, progress=lambda what, _share: told.append(what)
+        )
+    assert sum("proving" in what for what in told) == 1
+    first = vitviz.trace(model, noise(DATA.input_size))
+    assert first.check.proved
+    told.clear()
+    with torch.no_grad():
+        model.module.head.weight.mul_(2)
+    with pytest.raises(Cancelled):
+        vitviz.trace(
+            model, noise(DATA.input_size), cancel=cancel, progress=lambda what, _share: told.append(what)
+        )
+    assert vitviz.trace(model, noise(DATA.input_size)).check is not first.check

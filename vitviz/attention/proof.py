@@ -1,5 +1,6 @@
 """The proof of what a map claims beside its weights: shares, place, order and readout, for one model at one input size."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,29 +48,35 @@ class Proof:
     """The layers whose tokens are not where the layout puts them."""
 
 
-def prove(model: Model, anatomy: Anatomy) -> Proof:
-    """Prove the claims. To be called with the model's lock held, outside inference mode."""
+def prove(model: Model, anatomy: Anatomy, on_pass: Callable[[], None] = lambda: None) -> Proof:
+    """Prove the claims. To be called with the model's lock held, outside inference mode.
+
+    `on_pass` is called before each of the passes that this takes, and may raise.
+    """
     reading, located = anatomy.reading, holds("place", HOW_PLACE)
     wrong: tuple[str, ...] = ()
     if reading is None:
-        reading, located, wrong = _prove_place(model, anatomy.layers)
+        reading, located, wrong = _prove_place(model, anatomy.layers, on_pass)
+    on_pass()
     ordered, readout, read = _prove_order_and_readout(model, anatomy, reading)
     return Proof((check_shares(anatomy.layers), located, ordered, read), readout, wrong)
 
 
-def _prove_place(model: Model, layers: tuple[Layer, ...]) -> tuple[Reading | None, Claim, tuple[str, ...]]:
+def _prove_place(
+    model: Model, layers: tuple[Layer, ...], on_pass: Callable[[], None]
+) -> tuple[Reading | None, Claim, tuple[str, ...]]:
     code = place.code_of(layers)
     if code is None:
         return None, *_prove_centres(model, layers)
     levels = [place.level_of(layer, code) for layer in layers for _ in layer.operations]
     count, ends = len(levels), ends_of(code, levels)
     try:
-        reading = read(model.module, code, model.input_size, count, ends)
+        reading = read(model.module, code, model.input_size, count, ends, on_pass=on_pass)
         wrong, sentence = place.misplaced(layers, reading)
         if wrong and not place.overlap(
             layers[0], reading
         ):  # a module may have several pictures in an order of its own
-            reading = read(model.module, code, model.input_size, count, batch=1)
+            reading = read(model.module, code, model.input_size, count, batch=1, on_pass=on_pass)
             wrong, sentence = place.misplaced(layers, reading)
     except TROUBLE as error:
         reason = f"The model could not be run with its attention silenced: {_first_line(error)}"

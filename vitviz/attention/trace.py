@@ -192,8 +192,8 @@ def trace(
             _require_usable(model)
             if known is not None and model.kept["state"] != state:
                 forget(model.module)
-            model.kept["state"] = state
-            model.kept.pop("probed", None)
+            for name in ("check", "probed"):  # what is stopped before it is proved is not proved
+                model.kept.pop(name, None)
         inputs = torch.from_numpy(framed.apply(photo))[None].to(model.device, model.dtype)
         try:
             passed = _forward(model, inputs, checking, gradients and not checking, cancel, progress)
@@ -205,6 +205,13 @@ def trace(
                 f"{model.name} cannot be run on one picture of 3×{framed.input_size[0]}×{framed.input_size[1]}: {said}.",
                 f"{type(error).__name__}: {error}",
             ) from error
+
+        def asked() -> None:
+            if cancel is not None and cancel():
+                raise Cancelled
+            if progress is not None:
+                progress(f"{model.name}: proving where its tokens lie", None)
+
         answer = answer_of(passed.output)
         # Without a head a model answers with an embedding, or with tokens only.
         logits = logits_of(passed.output) if answer is None and model.labels else answer
@@ -214,14 +221,14 @@ def trace(
         anatomy = dissect(model, passed.operations)
         if checking:
             known = check_layers(anatomy.layers, inputs)
-            proof = model.kept["proof"] = prove(model, anatomy)
+            proof = model.kept["proof"] = prove(model, anatomy, asked)
             known = replace(
                 known,
                 claims=(*known.claims, *proof.claims),
                 misplaced=proof.misplaced,
                 library=is_library(model.module),
             )
-            model.kept["check"] = known
+            model.kept["check"], model.kept["state"] = known, state
         if checking or passed.graph is not None:
             anatomy = _without_outputs(anatomy)
     assert known is not None

@@ -1,6 +1,6 @@
 """The passes by which places are read: coded pictures through a module whose recorded attention is silent."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -31,14 +31,15 @@ def read(
     count: int,
     ends: Sequence[int] | None = None,
     batch: int = BATCH,
+    on_pass: Callable[[], None] = lambda: None,
 ) -> Reading:
     """Run the coded pictures through the module, `batch` at a time, each token attending to itself alone.
 
     So no token meets another, and what an operation gives must come back to its own token. Where the module does not take
     several pictures at a time, or has them in another order than the batch first, they are run one by one, and so in half
     precision, where rounding depends on the batch. `count`: of the recorded operations; `size`: of the input in pixels;
-    `ends`: after how many operations each picture's pass may end (None: none may). Takes `code.pictures` + 1 forward passes
-    without attention, or parts of them, and the memory of one trace.
+    `ends`: after how many operations each picture's pass may end (None: none may); `on_pass` is called before each and may
+    raise. Takes `code.pictures` + 1 forward passes without attention, or parts of them, and the memory of one trace.
     """
     weight = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
     batch = batch if weight.dtype == torch.float32 else 1
@@ -51,12 +52,14 @@ def read(
     if batch > 1:
         try:
             for numbers in _batches(ends, batch):
+                on_pass()
                 pictures = [coded(code, size, base, other, number) for number in numbers]
                 reader.run(module, torch.cat(pictures), numbers, ends[numbers[0]])
             return reader.reading()
         except (_UnbatchedError, RuntimeError, ValueError, TypeError, IndexError, AssertionError):
             reader.forget(tolerance / BATCHED)
     for number in range(code.pictures):
+        on_pass()
         reader.run(module, coded(code, size, base, other, number), [number], ends[number])
     return reader.reading()
 
