@@ -30,6 +30,7 @@ from torchvision.models import VisionTransformer as TorchvisionViT
 import vitviz
 from vitviz.attention.layer import Layer
 from vitviz.attention.model_check import noise
+from vitviz.attention.recording.recorder import Cancelled
 from vitviz.attention.self_check.centres import Centres
 from vitviz.attention.self_check.pictures import code_for, coded, rearranged, unchanged
 from vitviz.attention.trace import Trace
@@ -139,6 +140,29 @@ def test_mixing_that_is_not_recorded_is_found_anywhere(make: Callable[[], nn.Mod
         traced(make())
 
 
+class Astray(nn.Module):
+    """An attention whose output is given to other tokens than attended."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor, **more: object) -> Tensor:
+        mixed = self.inner(x, **more)
+        return torch.cat([mixed[:, :1], mixed[:, 1:].flip(1)], 1)
+
+
+@pytest.mark.parametrize("number", [0, 2])
+@pytest.mark.parametrize("base", ["timm", "hand-written"])
+def test_what_an_operation_gives_must_come_back_to_its_own_token(number: int, base: str) -> None:
+    if base == "timm":
+        module: nn.Module = with_attention(timm_vit(), number, Astray)
+    else:
+        module = HandWritten(*(Block(Astray(Attention()) if each == number else None) for each in range(3)))
+    with pytest.raises(RefusedError, match=UNSEEN):
+        traced(module)
+
+
 def test_only_this_trace_of_a_module_is_refused_and_nothing_stays_on() -> None:
     module = permuted("block")
     with pytest.raises(RefusedError):
@@ -197,3 +221,27 @@ def test_overlapping_patches_of_a_library_are_centred_on_their_cells(
     monkeypatch.setattr(proof, "displaced", mirrored_layouts)
     with pytest.raises(RefusedError, match=r"is centred at pixel .* where its cell is at pixel"):
         vitviz.trace(model, noise(model.input_size), check=True)
+
+
+def test_a_proof_stops_when_its_trace_is_no_longer_wanted() -> None:
+    model = vitviz.load_model(timm_vit(), device="cpu", data=DATA)
+    told: list[str] = []
+
+    def cancel() -> bool:
+        return any("proving" in what for what in told)
+
+    with pytest.raises(Cancelled):
+        vitviz.trace(
+            model, noise(DATA.input_size), cancel=cancel, progress=lambda what, _share: told.append(what)
+        )
+    assert sum("proving" in what for what in told) == 1
+    first = vitviz.trace(model, noise(DATA.input_size))
+    assert first.check.proved
+    told.clear()
+    with torch.no_grad():
+        model.module.head.weight.mul_(2)
+    with pytest.raises(Cancelled):
+        vitviz.trace(
+            model, noise(DATA.input_size), cancel=cancel, progress=lambda what, _share: told.append(what)
+        )
+    assert vitviz.trace(model, noise(DATA.input_size)).check is not first.check

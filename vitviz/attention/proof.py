@@ -1,5 +1,6 @@
 """The proof of what a map claims beside its weights: shares, place, order and readout, for one model at one input size."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,31 +48,35 @@ class Proof:
     """The layers whose tokens are not where the layout puts them."""
 
 
-def prove(model: Model, anatomy: Anatomy) -> Proof:
-    """Prove the claims. To be called with the model's lock held, outside inference mode."""
+def prove(model: Model, anatomy: Anatomy, on_pass: Callable[[], None] = lambda: None) -> Proof:
+    """Prove the claims. To be called with the model's lock held, outside inference mode.
+
+    `on_pass` is called before each of the passes that this takes, and may raise.
+    """
     reading, located = anatomy.reading, holds("place", HOW_PLACE)
     wrong: tuple[str, ...] = ()
     if reading is None:
-        reading, located, wrong = _prove_place(model, anatomy.layers)
+        reading, located, wrong = _prove_place(model, anatomy.layers, on_pass)
+    on_pass()
     ordered, readout, read = _prove_order_and_readout(model, anatomy, reading)
     return Proof((check_shares(anatomy.layers), located, ordered, read), readout, wrong)
 
 
-def _prove_place(model: Model, layers: tuple[Layer, ...]) -> tuple[Reading | None, Claim, tuple[str, ...]]:
+def _prove_place(
+    model: Model, layers: tuple[Layer, ...], on_pass: Callable[[], None]
+) -> tuple[Reading | None, Claim, tuple[str, ...]]:
     code = place.code_of(layers)
     if code is None:
         return None, *_prove_centres(model, layers)
     levels = [place.level_of(layer, code) for layer in layers for _ in layer.operations]
     count, ends = len(levels), ends_of(code, levels)
     try:
-        reading = read(model.module, code, model.input_size, count, ends)
-        if place.lost(reading):
-            reading = read(model.module, code, model.input_size, count, ends, alone=True)
+        reading = read(model.module, code, model.input_size, count, ends, on_pass=on_pass)
         wrong, sentence = place.misplaced(layers, reading)
         if wrong and not place.overlap(
             layers[0], reading
         ):  # a module may have several pictures in an order of its own
-            reading = read(model.module, code, model.input_size, count, batch=1)
+            reading = read(model.module, code, model.input_size, count, batch=1, on_pass=on_pass)
             wrong, sentence = place.misplaced(layers, reading)
     except TROUBLE as error:
         reason = f"The model could not be run with its attention silenced: {_first_line(error)}"
@@ -166,7 +171,7 @@ def _prove_readout(
         return replace(stated, kind="attention pool", prefix=(), also=""), holds("readout", HOW_READ)
     if not found.parts:
         return stated, unproved("readout", "The tokens that the prediction is read from could not be found.")
-    if found.parts[-1].kind == "each" or any(_is_patch(part, layout) for part in found.parts):
+    if found.parts[-1].kind == "each" or any(_is_partial(part, layout) for part in found.parts):
         return stated, fails("readout", _each(found, layout), HOW_READ)
     return readout_of(found, layout, stated), holds("readout", HOW_READ)
 
@@ -192,20 +197,27 @@ def _in_layout(layer: Layer, reading: Reading) -> Order:
     return order
 
 
-def _is_patch(part: Part, layout: Layout) -> bool:
-    return part.kind == "token" and part.tokens[0] >= len(layout.prefix)
+def _is_partial(part: Part, layout: Layout) -> bool:
+    """Whether a part is some of the patches only, or all of them with some of the prefix tokens."""
+    prefix = sum(token < len(layout.prefix) for token in part.tokens)
+    patches = len(part.tokens) - prefix
+    if part.kind == "token" or not patches:
+        return bool(patches)
+    return patches < layout.tokens - len(layout.prefix) or prefix not in (0, len(layout.prefix))
 
 
 def _each(found: Read, layout: Layout) -> str:
-    tokens = found.parts[-1].tokens
-    if len(tokens) < layout.tokens - len(layout.prefix):
-        return (
-            f"The prediction is read from some of its patches only, the first is {layout.name(tokens[0])}; "
-            "choose a patch or a token to see what it attends to."
-        )
+    part = next((part for part in found.parts if _is_partial(part, layout)), found.parts[-1])
+    patches = [token for token in part.tokens if token >= len(layout.prefix)]
+    choose = "choose a patch or a token to see what it attends to."
+    if len(patches) < layout.tokens - len(layout.prefix):
+        first = layout.name(patches[0])
+        return f"The prediction is read from some of its patches only, the first is {first}; {choose}"
+    if len(patches) < len(part.tokens):
+        return f"The prediction is read from the mean of its patches and some of its prefix tokens; {choose}"
     return (
         "The prediction reads every patch in a way of its own (all tokens flattened, say), so no mean stands for it; "
-        "choose a patch or a token to see what it attends to."
+        f"{choose}"
     )
 
 

@@ -206,8 +206,8 @@ def trace(
             _require_usable(model)
             if known is not None and model.kept["state"] != state:
                 forget(model.module)
-            model.kept["state"] = state
-            model.kept.pop("probed", None)
+            for name in ("check", "probed"):  # what is stopped before it is proved is not proved
+                model.kept.pop(name, None)
         inputs = torch.from_numpy(framed.apply(photo))[None].to(model.device, model.dtype)
         try:
             passed = _forward(model, inputs, checking, gradients and not checking, cancel, progress)
@@ -219,6 +219,13 @@ def trace(
                 f"{model.name} cannot be run on one picture of 3×{framed.input_size[0]}×{framed.input_size[1]}: {said}.",
                 f"{type(error).__name__}: {error}",
             ) from error
+
+        def asked() -> None:
+            if cancel is not None and cancel():
+                raise Cancelled
+            if progress is not None:
+                progress(f"{model.name}: proving where its tokens lie", None)
+
         answer = answer_of(passed.output)
         # Without a head a model answers with an embedding, or with tokens only.
         logits = logits_of(passed.output) if answer is None and model.labels else answer
@@ -227,10 +234,10 @@ def trace(
             raise RefusedError(f"{model.name} answers with numbers that are not finite.")
         anatomy = dissect(model, passed.operations)
         if checking:
-            model.kept["checked"] = check_layers(anatomy.layers, inputs)
-            model.kept["proof"] = None
+            model.kept["checked"], model.kept["proof"] = check_layers(anatomy.layers, inputs), None
         if checking or (model.kept["proof"] is None and not defer):
-            known = _proved(model, anatomy, is_library(model.module), defer)
+            known = _proved(model, anatomy, is_library(model.module), defer, asked)
+            model.kept["state"] = state
         if checking or passed.graph is not None:
             anatomy = _without_outputs(anatomy)
     assert known is not None
@@ -257,7 +264,9 @@ def trace(
     return traced
 
 
-def _proved(model: Model, anatomy: Anatomy, library: bool, defer: bool) -> Check:
+def _proved(
+    model: Model, anatomy: Anatomy, library: bool, defer: bool, on_pass: Callable[[], None] = lambda: None
+) -> Check:
     """The check of a model whose weights were compared, with its other claims proved, or left for later if they may be."""
     checked: Check = model.kept["checked"]
     if defer and library:
@@ -266,7 +275,7 @@ def _proved(model: Model, anatomy: Anatomy, library: bool, defer: bool) -> Check
             checked, claims=(*checked.claims, check_shares(anatomy.layers), *waiting), library=library
         )
     else:
-        proof = model.kept["proof"] = prove(model, anatomy)
+        proof = model.kept["proof"] = prove(model, anatomy, on_pass)
         known = replace(
             checked, claims=(*checked.claims, *proof.claims), misplaced=proof.misplaced, library=library
         )

@@ -1,6 +1,6 @@
 """Place: which patch of the photo each query, key and value of each attention operation came from, read off the model.
 
-While all recorded attention is silent a token's content travels alone. So in coded pictures (see `pictures`) a query, key or
+While each token attends to itself alone its content meets no other's. So in coded pictures (see `pictures`) a query, key or
 value changes exactly where the patch changes that it came from. What is read is compared with the layout that a family
 states, or is the layout where no family knows the model.
 """
@@ -42,6 +42,8 @@ class Tail:
     function: str
     tokens: dict[tuple[int, ...], Bits]
     """Such axes → tokens×pictures, True where the token changed with the picture."""
+    places: tuple[Bits, ...]
+    """For each axis that features may lie along, places×pictures: where the tensor changed but for that axis."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +79,11 @@ class Reading:
             return "no part of the photo"
         row, col = divmod(block, self.code.size(level)[1])
         return f"patch ({row}, {col})" + (f" of the grid merged {level} times" if level else "")
+
+    def separate(self, patterns: Bits) -> bool:
+        """Whether each of …×pictures patterns names one patch, one merged block or none."""
+        distinct = {pattern.tobytes() for pattern in patterns.reshape(-1, self.code.pictures)}
+        return distinct <= self._blocks.keys()
 
     def places(self, patterns: Bits) -> NDArray[np.int64]:
         """…×pictures → …×2: level and block of each."""
@@ -150,11 +157,6 @@ def misplaced(layers: tuple[Layer, ...], reading: Reading) -> tuple[tuple[str, .
             "attention or mixing that is not recorded."
         )
     return tuple(wrong), next(iter(wrong.values()), "")
-
-
-def lost(reading: Reading) -> bool:
-    """Whether nothing of the photo reaches some operation's keys while attention is silent."""
-    return any(not found.key.any() for found in reading.operations[1:])
 
 
 def overlap(layer: Layer, reading: Reading) -> bool:

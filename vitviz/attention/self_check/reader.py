@@ -1,6 +1,6 @@
 """The passes by which places are read: coded pictures through a module whose recorded attention is silent."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vitviz.attention.recording.operations import four_dimensional
 from vitviz.attention.self_check.pictures import Bits, Code, coded, rearranged, unchanged
-from vitviz.attention.self_check.place import SEVERAL, Found, Reading, Tail
+from vitviz.attention.self_check.place import Found, Reading, Tail
 from vitviz.attention.self_check.silence import Given, Silence
 
 TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-5, torch.float16: 5e-3, torch.bfloat16: 2e-2}
@@ -30,16 +30,16 @@ def read(
     size: tuple[int, int],
     count: int,
     ends: Sequence[int] | None = None,
-    alone: bool = False,
     batch: int = BATCH,
+    on_pass: Callable[[], None] = lambda: None,
 ) -> Reading:
-    """Run the coded pictures through the silenced module, `batch` at a time.
+    """Run the coded pictures through the module, `batch` at a time, each token attending to itself alone.
 
-    Where the module does not take several at a time, or has them in another order than the batch first, they are run one by
-    one, and so in half precision, where rounding depends on the batch. `count`: of the recorded operations; `size`: of the
-    input in pixels; `ends`: after how many operations each picture's pass may end (None: none may); `alone`: each token
-    attends to itself instead of to none, for models without residual connections. Takes `code.pictures` + 1 forward passes
-    without attention, or parts of them, and the memory of one trace.
+    So no token meets another, and what an operation gives must come back to its own token. Where the module does not take
+    several pictures at a time, or has them in another order than the batch first, they are run one by one, and so in half
+    precision, where rounding depends on the batch. `count`: of the recorded operations; `size`: of the input in pixels;
+    `ends`: after how many operations each picture's pass may end (None: none may); `on_pass` is called before each and may
+    raise. Takes `code.pictures` + 1 forward passes without attention, or parts of them, and the memory of one trace.
     """
     weight = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
     batch = batch if weight.dtype == torch.float32 else 1
@@ -47,17 +47,19 @@ def read(
     other = rearranged(base, code.grid)
     tolerance = TOLERANCES.get(weight.dtype, 1e-5) * (BATCHED if batch > 1 else 1)
     ends = [count + 1] * code.pictures if ends is None else ends
-    reader = _Reader(code, count, tolerance, alone)
+    reader = _Reader(code, count, tolerance)
     reader.run(module, base, [], max(ends))
     if batch > 1:
         try:
             for numbers in _batches(ends, batch):
+                on_pass()
                 pictures = [coded(code, size, base, other, number) for number in numbers]
                 reader.run(module, torch.cat(pictures), numbers, ends[numbers[0]])
             return reader.reading()
         except (_UnbatchedError, RuntimeError, ValueError, TypeError, IndexError, AssertionError):
             reader.forget(tolerance / BATCHED)
     for number in range(code.pictures):
+        on_pass()
         reader.run(module, coded(code, size, base, other, number), [number], ends[number])
     return reader.reading()
 
@@ -107,7 +109,6 @@ class _Reader:
     code: Code
     count: int
     tolerance: float
-    alone: bool
     base: list[list[_Known]] = field(default_factory=list)
     after: list["_Tail | None"] = field(default_factory=list)
     changed: list[list[dict[int, Bits]]] = field(default_factory=list)
@@ -129,6 +130,7 @@ class _Reader:
         for tail in self.after:
             if tail is not None:
                 tail.changed = {axes: {} for axes in tail.changed}
+                tail.places = {axis: {} for axis in tail.places}
 
     def see(self, given: Given, shape: tuple[int, ...]) -> Tensor | None:
         parts = [four_dimensional(part.detach()) for part in given[1:]]
@@ -141,7 +143,7 @@ class _Reader:
                 self.changed[given.number][role].update(zip(self.numbers, found, strict=True))
         if given.number == self.end - 1:
             raise _SeenError
-        return by_itself(given, shape) if self.alone else None
+        return by_itself(given, shape)
 
     def see_after(self, func: Any, result: Tensor) -> Tensor:
         if result.ndim < 3 or not result.is_floating_point():
@@ -150,15 +152,19 @@ class _Reader:
             self.after.append(_tail(func, result, self.base[-1][1].tensor, self.code))
         elif self.step < len(self.after):
             tail = self.after[self.step]
-            for axes in () if tail is None else tail.changed:
-                assert tail is not None
-                over = tuple(axis for axis in range(result.ndim) if axis not in axes)
-                found = self._differs(result.detach(), tail.known, over)
-                tail.changed[axes].update(
-                    (number, bits.reshape(-1)) for number, bits in zip(self.numbers, found, strict=True)
-                )
+            if tail is not None:
+                self._compare(result.detach(), tail)
         self.step += 1
         return result
+
+    def _compare(self, result: Tensor, tail: "_Tail") -> None:
+        for axes, bits in tail.changed.items():
+            over = tuple(axis for axis in range(result.ndim) if axis not in axes)
+            found = self._differs(result, tail.known, over)
+            bits.update((number, each.reshape(-1)) for number, each in zip(self.numbers, found, strict=True))
+        for axis, bits in tail.places.items():
+            found = self._differs(result, tail.known, (axis,))
+            bits.update((number, each.reshape(-1)) for number, each in zip(self.numbers, found, strict=True))
 
     def _differs(self, part: Tensor, known: _Known, over: tuple[int, ...]) -> list[Bits]:
         """For each picture where its tensor differs along the axes that are not in `over`."""
@@ -207,23 +213,30 @@ class _Tail:
     known: _Known
     changed: dict[tuple[int, ...], dict[int, Bits]]
     """Axes of tokens → the pictures and which tokens they changed."""
+    places: dict[int, dict[int, Bits]]
+    """Axis that features may lie along → the pictures and which places they changed."""
 
     def read(self, code: Code) -> Tail | None:
         whole = {axes: _stacked(bits, code) for axes, bits in self.changed.items() if bits}
-        return Tail(self.name, whole) if whole else None
+        places = tuple(_stacked(bits, code) for bits in self.places.values() if bits)
+        return Tail(self.name, whole, places) if whole else None
 
 
 def _mixes(tail: Tail, reading: Reading) -> bool:
-    """Whether along each of its axes some token came from several patches."""
-    return all(
-        any(reading.block(pattern)[1] == SEVERAL for pattern in tokens) for tokens in tail.tokens.values()
-    )
+    """Whether, whatever axis its features lie along, some place in it came from several patches."""
+    return not any(reading.separate(places) for places in tail.places)
 
 
 def by_itself(given: Given, shape: tuple[int, ...]) -> Tensor | None:
-    """What an operation gives if each token attends to itself alone; None where queries are not the tokens."""
+    """What an operation gives if each token attends to itself alone; None where its queries are not its keys' tokens."""
     value = given.value
-    return value.expand(shape) if value.shape[-2:] == shape[-2:] and value.ndim == len(shape) else None
+    if value.ndim != len(shape) or value.shape[-2:] != shape[-2:] or given.query.shape[-2] != value.shape[-2]:
+        return None
+    if (
+        value.ndim > 2 and value.shape[-3] and shape[-3] % value.shape[-3] == 0
+    ):  # a key's head may serve several queries'
+        value = value.repeat_interleave(shape[-3] // value.shape[-3], -3)
+    return value.expand(shape).clone() if value.shape == shape or 1 in value.shape[:-2] else None
 
 
 def _tail(func: Any, result: Tensor, key: Tensor, code: Code) -> _Tail | None:
@@ -236,8 +249,10 @@ def _tail(func: Any, result: Tensor, key: Tensor, code: Code) -> _Tail | None:
     single = [(axis,) for axis, length in enumerate(shape) if length in lengths]
     pairs = [(axis, axis + 1) for axis in range(len(shape) - 1) if shape[axis : axis + 2] in grids]
     axes = [each for each in (*single, *pairs) if result.numel() > groups * tokens]
-    return (
-        _Tail(getattr(func, "__name__", str(func)), _known(result.detach()), {each: {} for each in axes})
-        if axes
-        else None
+    if not axes:
+        return None
+    name = getattr(func, "__name__", str(func))
+    features = {result.ndim - 1, 1, min(2, result.ndim - 1)}
+    return _Tail(
+        name, _known(result.detach()), {each: {} for each in axes}, {axis: {} for axis in sorted(features)}
     )
