@@ -95,7 +95,7 @@ def test_hooks_and_modules_put_in_since_are_noticed() -> None:
     with pytest.raises(RefusedError, match=r"in blocks\.1\.attn\.inner query 1 comes from"):
         vitviz.trace(model, PHOTO)
     module.blocks[1].attn = strong(Attention(linear))
-    with pytest.raises(RefusedError, match="exchange something that vitviz does not see"):
+    with pytest.raises(RefusedError, match="influence each other in a way that vitviz does not record"):
         vitviz.trace(model, PHOTO)
     module.blocks[1].attn = attention
     assert vitviz.trace(model, PHOTO).check.proved

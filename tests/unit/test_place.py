@@ -119,7 +119,7 @@ def test_a_map_that_would_lie_elsewhere_is_refused_with_layer_and_token(kind: st
         traced(make())
 
 
-UNSEEN = "exchange something that vitviz does not see"
+UNSEEN = "influence each other in a way that vitviz does not record"
 
 
 @pytest.mark.parametrize(

@@ -98,8 +98,8 @@ def _probed(model: Model, operations: list[Operation], batch: int) -> tuple[Prob
         found.append(_one(number, operation, reading, followed, found, steps[number], name))
     if reading.mixed:
         raise RefusedError(
-            f"{name} cannot be shown: behind {operations[-1].module} its tokens exchange something that vitviz does not "
-            f"see (in {reading.mixed}): attention or mixing that is not recorded."
+            f"{name} cannot be shown: behind {operations[-1].module} its tokens influence each other in a "
+            f"way that vitviz does not record (in {reading.mixed}): attention or mixing that is not recorded."
         )
     return _named(model.module, inputs, found)
 
@@ -159,7 +159,10 @@ def _one(
         )
     if (keys[..., 1] == SEVERAL).any():
         if before and followed.depends(number, range(number)).any():
-            why = f"between {before[-1].name} and {where} its tokens exchange something that vitviz does not see"
+            why = (
+                f"between {before[-1].name} and {where} its tokens influence each other in a way that vitviz does not "
+                "record"
+            )
             if found.key.all(-1).mean() > 0.5:
                 why += f", or {where} attends over channels"
         else:

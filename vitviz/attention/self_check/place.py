@@ -153,8 +153,8 @@ def misplaced(layers: tuple[Layer, ...], reading: Reading) -> tuple[tuple[str, .
                 )
     if reading.mixed and not wrong:
         wrong[layers[-1].name] = (
-            f"behind {layers[-1].name} its tokens exchange something that vitviz does not see (in {reading.mixed}): "
-            "attention or mixing that is not recorded."
+            f"behind {layers[-1].name} its tokens influence each other in a way that vitviz does not record "
+            f"(in {reading.mixed}): attention or mixing that is not recorded."
         )
     return tuple(wrong), next(iter(wrong.values()), "")
 
@@ -186,8 +186,8 @@ def _seen_between(layers: list[Layer], number: int, seen: Bits, reading: Reading
     if number == 0 or not (reading.places(seen)[..., 1] == SEVERAL).any():
         return ""
     return (
-        f" Between {layers[number - 1].name} and {layers[number].name} its tokens exchange something that vitviz does not "
-        "see."
+        f" Between {layers[number - 1].name} and {layers[number].name} its tokens influence each other in a "
+        "way that vitviz does not record."
     )
 
 
