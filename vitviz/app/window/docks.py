@@ -29,13 +29,16 @@ class PanelDock(QDockWidget):
 
     A panel that was open at the last exit, and is not one of those shown at a first start, is built after the window's
     first paint, because it may need further imports. A panel is visible (`isVisible`, `showEvent`) only while it can be
-    seen, not while it is behind another tab.
+    seen, not while it is behind another tab. `photo` gets the focus if the panel has it when it is hidden.
     """
 
-    def __init__(self, window: QMainWindow, kind: PanelKind, build: Callable[[], QWidget]) -> None:
+    def __init__(
+        self, window: QMainWindow, kind: PanelKind, build: Callable[[], QWidget], photo: QWidget
+    ) -> None:
         super().__init__(kind.title, window)
         self.kind = kind
         self._window = window
+        self._photo = photo
         self._build = build
         self.setObjectName(kind.name)
         self.setTitleBarWidget(TitleBar(self))
@@ -89,6 +92,10 @@ class PanelDock(QDockWidget):
         Qt reports a dock behind another tab as visible.
         """
         self._seen = seen
+        focused = self.window().focusWidget()
+        if not seen and focused is not None and self.isAncestorOf(focused):
+            # Qt would give it to the next widget, which may be the search field of another panel.
+            self._photo.setFocus()
         for bar in self._window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
             # Small, so that seven names fit side by side. Tabs that do not fit are scrolled to instead of elided.
             bar.setFont(theme.small())
@@ -119,7 +126,7 @@ class Docks(Sequence[PanelDock]):
         self._window = window
         self._photo = photo
         self._docks = [
-            PanelDock(window, kind, partial(_build, kind, session, keys)) for kind in catalog.PANELS
+            PanelDock(window, kind, partial(_build, kind, session, keys), photo) for kind in catalog.PANELS
         ]
 
     def __len__(self) -> int:
