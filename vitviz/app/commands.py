@@ -63,6 +63,14 @@ _BEFORE_METHODS: tuple[Command, ...] = (
         "save", "&File", "&Save PNG…", ("Ctrl+S",), "Save the photo with its heatmap, at the photo's own size"
     ),
     Command("close_photo", "&File", "C&lose photo", ("Ctrl+W",), "Return to the welcome screen"),
+    Command(
+        "restore",
+        "&File",
+        "S&tart with the last photo",
+        (),
+        "At the next start, show the photo, model and selection of the last session; if off, start empty",
+        check=True,
+    ),
     Command("quit", "&File", "&Quit", ("Ctrl+Q",)),
     Command(
         "choose_model", "&Model", "&Choose model…", ("Ctrl+M",), "Choose a model by name, or a weights file"

@@ -101,9 +101,14 @@ def with_option(view: ViewState, method: str, option: str, value: object) -> Vie
 
 def panel_view(view: ViewState, panel: str, kind: type[V]) -> V:
     """A panel's own view as its frozen dataclass `kind`; stored values of unknown name or wrong type are ignored."""
-    known, chosen = _types_of(kind), view.panels.get(panel, {})  # type: ignore[arg-type]
+    return checked(kind, view.panels.get(panel, {}))
+
+
+def checked(kind: type[V], stored: Mapping[str, object]) -> V:
+    """A frozen dataclass of stored values by name; values of unknown name or wrong type are ignored."""
+    known = _types_of(kind)  # type: ignore[arg-type]
     return kind(
-        **{name: value for name, value in chosen.items() if name in known and _fits(value, known[name])}
+        **{name: value for name, value in stored.items() if name in known and _fits(value, known[name])}
     )
 
 

@@ -17,7 +17,7 @@ from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.stage.stage import Stage
 from vitviz.app.widgets.messages.shortcuts_sheet import ShortcutsSheet
 from vitviz.app.widgets.messages.toast import Toast
-from vitviz.app.window import save_png
+from vitviz.app.window import last_session, save_png
 from vitviz.app.window.docks import Docks, picture_of
 from vitviz.app.window.presentation import Presentation
 from vitviz.explain.registry import METHODS
@@ -75,6 +75,7 @@ class CommandHandlers:
             "copy": self._copy,
             "save": self._save,
             "close_photo": self._close_photo,
+            "restore": self._switch_restoring,
             "quit": self._window.close,
             "choose_model": self._choose_model,
             "open_weights": lambda: opener.ask_weights(stage.open_on_side),
@@ -141,6 +142,9 @@ class CommandHandlers:
         self._stage.end()
         if not second:
             self._session.close_photo()
+
+    def _switch_restoring(self) -> None:
+        self._settings.put(last_session.RESTORES, not self._settings.flag(last_session.RESTORES, True))
 
     def _choose_model(self) -> None:
         open_on_side = self._stage.open_on_side
