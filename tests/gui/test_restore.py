@@ -141,7 +141,7 @@ def test_the_first_scene_is_shown_with_its_stored_heatmap_again(window, again, q
 @pytest.mark.parametrize(
     "nonsense",
     [
-        {"layer": "last", "head": -3},
+        {"layer": "last", "layers": [["rollout", 1.5]], "head": -3},
         {"query": [[0, -1]], "pinned": True},
         {"query": [], "pinned": True},
         {"target": True, "direction": "back"},
@@ -159,7 +159,9 @@ def test_a_stored_selection_that_makes_no_sense_is_the_default(tmp_path, nonsens
 
 def test_a_selection_is_stored_and_read_as_it_was(tmp_path):
     settings = Settings(tmp_path / "window.ini")
-    chosen = LastSelection(((0, 1), (2, 3)), True, 4, 0, "by", 7, (("relevance", "own", True),))
+    chosen = LastSelection(
+        ((0, 1), (2, 3)), True, 4, 0, "by", (("rollout", 2),), 7, (("relevance", "own", True),)
+    )
     for query in (chosen.query, (5, 6), "cls", None):
         last = LastSession(
             "/a/photo.png", "a model", "fit", LastSelection(**{**vars(chosen), "query": query})

@@ -200,6 +200,11 @@ def method_key(number: int) -> str:
     return str(number) if number <= 9 else ""
 
 
+def key_of(method: str) -> str:
+    """The key of a method by its name; empty if it has none."""
+    return method_key(1 + [one.name for one in METHODS].index(method))
+
+
 def build(owner: QObject) -> dict[str, QAction]:
     """One QAction per command, by name, with `owner` as parent."""
     actions = {}

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QLineEdit, QMainWindow
 from vitviz.app import commands
 from vitviz.app.dialogs.model_chooser import ModelChooser, choose_model
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import ViewState, moved_head, moved_layer, moved_query
+from vitviz.app.session.view_state import moved_head, moved_layer, moved_query
 from vitviz.app.settings import Settings
 from vitviz.app.stage.opening import Opener
 from vitviz.app.stage.photo_view import PhotoView
@@ -99,10 +99,10 @@ class CommandHandlers:
             "down": partial(self._move, 1, 0),
             "left": partial(self._move, 0, -1),
             "right": partial(self._move, 0, 1),
-            "next_layer": partial(self._step, moved_layer, 1),
-            "previous_layer": partial(self._step, moved_layer, -1),
-            "next_head": partial(self._step, moved_head, 1),
-            "previous_head": partial(self._step, moved_head, -1),
+            "next_layer": partial(session.step, moved_layer, 1),
+            "previous_layer": partial(session.step, moved_layer, -1),
+            "next_head": partial(session.step, moved_head, 1),
+            "previous_head": partial(session.step, moved_head, -1),
         }
 
     def _view_handlers(self) -> dict[str, Handler]:
@@ -182,11 +182,6 @@ class CommandHandlers:
         session, shape = self._session, self._session.shape
         if shape is not None:
             session.show_view(moved_query(session.view, session.hover, shape, rows, columns))
-
-    def _step(self, moved: Callable[..., ViewState], by: int) -> None:
-        session, shape = self._session, self._session.shape
-        if shape is not None:
-            session.show_view(moved(session.view, shape, by))
 
     def _show_shortcuts(self) -> None:
         self.shortcuts = ShortcutsSheet(commands.shortcut_list(), self._window)

@@ -22,6 +22,7 @@ class LastSelection:
     layer: int = -1
     head: int | None = None
     direction: Direction = "to"
+    layers: tuple[tuple[str, int], ...] = ()
     target: int | None = None
     choices: tuple[Choice, ...] = ()
 

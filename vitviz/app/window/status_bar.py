@@ -6,6 +6,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QWhatsThis, QWid
 
 from vitviz.app.session import describe
 from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import follows_pointer
 from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.base.title_bar import ElidedLabel
 from vitviz.explain.registry import find
@@ -73,7 +74,7 @@ class StatusBar(QWidget):
         asked = session.view.pinned and chosen.query == session.view.query
         pinned = " · pinned" if asked and find(heat.method).takes("query") else ""
         name = describe.subject(trace, heat, chosen)
-        held = session.view.pinned or session.hover.query is not None
+        held = not follows_pointer(session.view) or session.hover.query is not None
         self.query.setText(f"{name[0].upper()}{name[1:]}{pinned}")
         self.weight.setText(
             "computing …" if late else describe.weight(trace, heat, chosen, session.hover, pinned=held)
