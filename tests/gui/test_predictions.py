@@ -105,7 +105,7 @@ def test_undo_takes_the_target_back(shown, panel, qtbot):
 
 
 def test_a_hidden_panel_shows_the_new_target_when_it_is_seen_again(shown, panel):
-    dock = panel.parentWidget().parentWidget()
+    dock = shown.docks.dock("predictions")
     dock.close()
     assert not panel.isVisible()
     before, second = panel.shown().bars, shown.session.trace.predictions(2)[1]

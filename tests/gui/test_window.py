@@ -64,8 +64,8 @@ def test_the_status_line_compares_the_weight_with_uniform(shown, qtbot, at):
     text = shown.status.weight.text()
     ratio = float(text.split(", ")[-1].split("×")[0])
     assert ratio == pytest.approx(weight * 65, abs=0.06)
-    assert "65 tokens" in shown.status.about.text()
-    assert "CPU" in shown.status.about.text()
+    assert "65 tokens" in shown.status.about.whole
+    assert "CPU" in shown.status.about.whole
 
 
 def test_the_badge_shows_the_checks_error(shown):

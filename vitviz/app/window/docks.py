@@ -5,12 +5,13 @@ from functools import partial
 from pkgutil import resolve_name
 from typing import overload
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QSize, Qt, QTimer
 from PySide6.QtGui import QAction, QPixmap
 from PySide6.QtWidgets import (
     QApplication,
     QDockWidget,
     QMainWindow,
+    QScrollArea,
     QTabBar,
     QToolButton,
     QVBoxLayout,
@@ -22,6 +23,20 @@ from vitviz.app.panels.catalog import Ending, PanelKind, Pictured
 from vitviz.app.session.session import Session
 from vitviz.app.ui import theme
 from vitviz.app.widgets.base.title_bar import TitleBar
+
+_LEAST = QSize(240, 72)
+"""The smallest size of a panel in the window; what does not fit is scrolled to."""
+
+
+class _Column(QVBoxLayout):
+    """The column of one panel in a scroll area."""
+
+    def heightForWidth(self, width: int) -> int:  # noqa: N802
+        """The smallest height of the panel; a scroll area would scroll to its preferred height although it has room."""
+        item = self.itemAt(0)
+        panel = None if item is None else item.widget()
+        column = None if panel is None else panel.layout()
+        return super().heightForWidth(width) if column is None else column.totalMinimumHeightForWidth(width)
 
 
 class PanelDock(QDockWidget):
@@ -46,9 +61,16 @@ class PanelDock(QDockWidget):
         self._seen = False
         self._deferred = not kind.shown  # until the window's first paint
         container = QWidget()
-        self._column = QVBoxLayout(container)
+        self._column = _Column(container)
         self._column.setContentsMargins(0, 0, 0, 0)
-        self.setWidget(container)
+        # Scrolled where there is not enough room, so that no panel makes the window larger than the screen.
+        area = QScrollArea()
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setWidgetResizable(True)
+        area.setMinimumSize(_LEAST)
+        area.setWidget(container)
+        self.setWidget(area)
         self.visibilityChanged.connect(self._show_panel)
 
     def setVisible(self, visible: bool) -> None:  # noqa: N802

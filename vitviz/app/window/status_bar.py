@@ -23,7 +23,8 @@ class StatusBar(QWidget):
         self.weight = QLabel()
         self.weight.setFont(theme.body(strong=True))
         self.where = ElidedLabel()
-        self.about = QLabel()
+        self.about = ElidedLabel()
+        self.about.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.badge = QToolButton()
         self.badge.setAutoRaise(True)
         self.badge.setIconSize(QSize(14, 14))
@@ -38,7 +39,7 @@ class StatusBar(QWidget):
         line.addWidget(self.query)
         line.addWidget(self.weight)
         line.addWidget(self.where, 1)
-        line.addWidget(self.about)
+        line.addWidget(self.about, 1)
         line.addWidget(self.badge)
         session.heatmap_changed.connect(self._show_numbers)
         session.maps.late_changed.connect(self._show_numbers)
@@ -86,11 +87,11 @@ class StatusBar(QWidget):
         trace, check = session.trace, session.check
         self.badge.setVisible(trace is not None and check is not None)
         if trace is None:
-            self.about.setText(
+            self.about.set_text(
                 "" if session.model is None else f"{session.model.full_name} on {session.model.device}"
             )
         else:
-            self.about.setText(" · ".join(describe.run(trace)))
+            self.about.set_text(" · ".join(describe.run(trace)))
         if check is not None:
             self.badge.setText(
                 f"exact, {_error(check.worst)}" if check.exact else f"not exact, {_error(check.worst)}"
