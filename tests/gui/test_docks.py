@@ -40,6 +40,30 @@ def test_a_panel_from_the_menu_comes_as_a_tab_beside_its_neighbour_and_in_front(
     qtbot.waitUntil(lambda: bars(shown) == [] and dock.isHidden())
 
 
+@pytest.mark.parametrize("way", ["opened over it", "another tab", "closed"])
+def test_the_keyboard_goes_to_the_photo_when_its_panel_is_hidden(shown, qtbot, way):
+    heads, dock = shown.panel("heads"), shown.docks.dock("heads")
+    if way == "another tab":
+        assert user_input.pick(shown.menu_bar, ["Panels", "Tokens"])
+        qtbot.waitUntil(lambda: len(bars(shown)) == 1)
+        bar = next(bar for bar in shown.findChildren(QTabBar) if bar.isVisible())
+        user_input.click(bar, bar.tabRect(0).center())
+        qtbot.waitUntil(heads.isVisible)
+    user_input.click(heads.view)
+    assert shown.focusWidget() is heads.view
+    if way == "opened over it":
+        assert user_input.pick(shown.menu_bar, ["Panels", "Tokens"])
+    elif way == "another tab":
+        user_input.click(bar, bar.tabRect(1).center())
+    else:
+        user_input.click(dock.titleBarWidget().close_button)
+    qtbot.waitUntil(lambda: not heads.isVisible())
+    assert shown.focusWidget() is shown.photo.canvas
+    user_input.press(shown, "2")
+    assert shown.session.view.method == "rollout"
+    assert shown.panel("predictions").search.text() == ""
+
+
 def test_names_of_tabs_are_whole_however_many_there_are(shown, qtbot):
     for dock in shown.docks:
         if dock.isHidden() and dock.kind.area == "right":

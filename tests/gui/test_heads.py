@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import user_input
 from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtCore import QPoint, QRectF, Qt
@@ -99,6 +100,27 @@ def test_a_click_selects_the_head_and_a_layers_number_all_its_heads(shown, qtbot
         shown.session.change(method=method)
         qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=middle(view, Target(1, 2)))
         assert (shown.session.view.head, shown.session.view.method) == (2, then)
+
+
+def test_a_click_on_a_head_says_that_it_shows_attention_and_the_method_is_as_it_was_when_chosen_again(
+    shown, qtbot
+):
+    view, session = shown.panel("heads").view, shown.session
+    user_input.press(shown, "4")
+    session.change(layer=1)
+    user_input.click(view, middle(view, Target(0, 2)))
+    assert (session.view.method, session.view.layer, session.view.head) == ("attention", 0, 2)
+    said = "Attention is shown, because Relevance has no map of a single head. Press 4 for Relevance."
+    assert shown.toast.words.text() == said
+    user_input.press(shown, "4")
+    assert (session.view.method, session.view.layer) == ("relevance", 1)
+    session.change(head=None)
+    user_input.press(shown, "Ctrl+Up")
+    assert session.view.method == "relevance"
+    shown.toast.words.setText("")
+    user_input.press(shown, "Ctrl+Down")
+    assert (session.view.method, session.view.head) == ("attention", 0)
+    assert shown.toast.words.text() == said
 
 
 def test_the_scale_of_the_tiles_is_a_choice(shown):

@@ -51,3 +51,33 @@ def test_a_question_mark_opens_the_list_of_shortcuts_and_escape_closes_it(shown)
     assert shown.shortcuts.isVisible()
     user_input.press(shown, "Esc")
     assert QApplication.activeModalWidget() is None
+
+
+def test_an_open_menu_has_the_keys_and_the_photo_behind_it_has_none(shown):
+    canvas, bar = shown.photo.canvas, shown.menu_bar
+    user_input.click(canvas)
+    shown.session.unpin()
+    before = shown.session.view
+    file, model = bar.actions()[0], bar.actions()[1]
+    user_input.click(bar, bar.actionGeometry(file).center())
+    assert QApplication.activePopupWidget() is file.menu()
+    assert QApplication.focusWidget() is canvas
+    for key in ("Right", "Down", "Up", "Space", "PgDown", "G"):
+        user_input.press(shown, key)
+        assert shown.session.view == before, key
+        if key == "Right":
+            assert QApplication.activePopupWidget() is model.menu()
+    while QApplication.activePopupWidget() is not None:
+        user_input.press(shown, "Esc")
+    user_input.press(shown, "Right")
+    assert shown.session.view.pinned
+
+
+def test_a_key_that_closes_an_explanation_does_nothing_else(shown):
+    user_input.click(shown.photo.canvas)
+    shown.session.unpin()
+    user_input.click(shown.status.badge)
+    assert QApplication.activePopupWidget() is not None
+    user_input.press(shown, "Right")
+    assert not shown.session.view.pinned
+    assert QApplication.activePopupWidget() is None

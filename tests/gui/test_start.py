@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -247,3 +248,24 @@ def test_the_first_start_shows_as_many_scenes_as_fit_and_is_closed_by_a_presenta
     qtbot.keyClick(started.photo.canvas, Qt.Key.Key_F11)
     assert started.first_start is None
     qtbot.keyClick(started.photo.canvas, Qt.Key.Key_F11)
+
+
+def test_panels_say_what_is_being_loaded_and_afterwards_how_to_fill_them(window, qtbot, photo, monkeypatch):
+    from vitviz.app.session import load
+
+    through, real = threading.Event(), load.stamp
+    monkeypatch.setattr(load, "stamp", lambda source: through.wait(20) and real(source))
+    names = ("heads", "predictions", "tokens")
+
+    def hints() -> list[str]:
+        return [window.panel(name).empty.hint.text() for name in names]
+
+    window.docks.reveal("tokens")
+    assert all(hint.startswith("Open a photo and choose a model") for hint in hints()[:2])
+    window.session.open(photo=photo, model="no_such_model")
+    qtbot.waitUntil(lambda: window.session.busy.text == "Loading no_such_model")
+    window.docks.reveal("heads")
+    assert hints() == ["Loading no_such_model …"] * 3
+    with qtbot.waitSignal(window.session.failed, timeout=60_000):
+        through.set()
+    assert all(hint.startswith("Open a photo and choose a model") for hint in hints())

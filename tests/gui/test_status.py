@@ -96,7 +96,7 @@ def half(model):
 
 
 def test_half_precision_is_marked_beside_full_precision(shown, qtbot, half, photo, tmp_path, monkeypatch):
-    assert "float" not in shown.status.about.text() + shown.tools.model.text()
+    assert "float" not in shown.status.about.whole + shown.tools.model.text()
     shown.stage.compare(model=half)
     qtbot.waitUntil(lambda: shown.stage.comparison.second.trace is not None, timeout=20_000)
     first, second = shown.stage.caption, shown.stage.second.caption
@@ -104,7 +104,7 @@ def test_half_precision_is_marked_beside_full_precision(shown, qtbot, half, phot
     assert "float" not in first.name.whole
     shown.stage.end()
     begin(shown, qtbot, photo, half)
-    assert " · CPU · bfloat16 · " in shown.status.about.text()
+    assert " · CPU · bfloat16 · " in shown.status.about.whole
     assert "(bfloat16)" in shown.tools.model.text()
     target = tmp_path / "half.png"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(target), ""))

@@ -64,8 +64,8 @@ def test_the_status_line_compares_the_weight_with_uniform(shown, qtbot, at):
     text = shown.status.weight.text()
     ratio = float(text.split(", ")[-1].split("×")[0])
     assert ratio == pytest.approx(weight * 65, abs=0.06)
-    assert "65 tokens" in shown.status.about.text()
-    assert "CPU" in shown.status.about.text()
+    assert "65 tokens" in shown.status.about.whole
+    assert "CPU" in shown.status.about.whole
 
 
 def test_the_badge_shows_the_checks_error(shown):
@@ -155,6 +155,30 @@ def test_the_chooser_searches_and_puts_what_is_here_first(window, qtbot, listed,
     qtbot.keyClick(dialog.search, Qt.Key.Key_Return)
     assert asked == [{"model": "swin_tiny_patch4_window7_224"}]
     assert not dialog.isVisible()
+
+
+@pytest.mark.parametrize(
+    ("typed", "chosen"),
+    [
+        ("vit_large_patch16", "vit_large_patch16_224"),
+        ("vit_large_patch16_384", "vit_large_patch16_384"),
+        ("large_patch16", "naflexvit_large_patch16_224"),
+    ],
+)
+def test_the_chooser_prefers_names_that_begin_with_what_was_typed(window, qtbot, monkeypatch, typed, chosen):
+    names = {
+        "naflexvit_large_patch16_224": True,
+        "vit_large_patch16_224": False,
+        "vit_large_patch16_384": False,
+    }
+    entries = [Entry(name, 300_000_000, (224, 224), 197, local) for name, local in names.items()]
+    monkeypatch.setattr(model_list, "catalog", lambda _: entries)
+    user_input.press(window, "Ctrl+M")
+    dialog = window.chooser
+    qtbot.waitUntil(lambda: dialog.view.model().rowCount() == 3)
+    user_input.write(dialog, typed)
+    assert dialog.choice() == chosen
+    user_input.press(dialog, "Esc")
 
 
 def test_a_name_that_is_not_listed_can_be_tried(window, qtbot, listed, monkeypatch):
@@ -330,8 +354,8 @@ def test_the_ends_of_a_scale_can_be_distinguished(low, high, texts):
     ("value", "per", "text"),
     [
         (0.041, 1 / 197, "0.041, 8.1× uniform"),
-        (0.0, 0.1, "0, 0.0× uniform"),
-        (2e-5, 1 / 50, "2e-5, 0.0× uniform"),
+        (0.0, 0.1, "0, 0× uniform"),
+        (2e-5, 1 / 50, "2e-5, 0.001× uniform"),
         (-0.25, None, "-0.250"),
     ],
 )

@@ -63,6 +63,14 @@ _BEFORE_METHODS: tuple[Command, ...] = (
         "save", "&File", "&Save PNG…", ("Ctrl+S",), "Save the photo with its heatmap, at the photo's own size"
     ),
     Command("close_photo", "&File", "C&lose photo", ("Ctrl+W",), "Return to the welcome screen"),
+    Command(
+        "restore",
+        "&File",
+        "S&tart with the last photo",
+        (),
+        "At the next start, show the photo, model and selection of the last session; if off, start empty",
+        check=True,
+    ),
     Command("quit", "&File", "&Quit", ("Ctrl+Q",)),
     Command(
         "choose_model", "&Model", "&Choose model…", ("Ctrl+M",), "Choose a model by name, or a weights file"
@@ -190,6 +198,11 @@ def commands() -> tuple[Command, ...]:
 def method_key(number: int) -> str:
     """The key of method `number`, counted from 1: the digit for 1 to 9, otherwise empty."""
     return str(number) if number <= 9 else ""
+
+
+def key_of(method: str) -> str:
+    """The key of a method by its name; empty if it has none."""
+    return method_key(1 + [one.name for one in METHODS].index(method))
 
 
 def build(owner: QObject) -> dict[str, QAction]:

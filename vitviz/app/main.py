@@ -8,19 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
 from vitviz.app import PYTHONS_IMPORT
 from vitviz.app.session.load import OpenedPhoto
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import ClassHead, ViewState
+from vitviz.app.session.view_state import ClassHead, ViewState, fitted, same_selection
 from vitviz.app.settings import Settings
 from vitviz.app.sources.folder import Walk
 from vitviz.app.sources.samples import models, samples
 from vitviz.app.ui import theme
 from vitviz.app.ui.pixels import levels
+from vitviz.app.window import last_session
+from vitviz.app.window.last_session import LastSession
 from vitviz.app.window.main_window import Window
 from vitviz.app.work.failure import catch_uncaught
 from vitviz.errors import VitvizError
@@ -103,14 +105,20 @@ def remembered_view(settings: Settings) -> ViewState:
 
 
 def start(window: Window, photo: str | None, model: str | None) -> None:
-    """Open the photo and the model of the command line, or without both a bundled scene and model.
+    """Open the photo and the model of the command line, or without both what the last session showed.
 
-    Call it once the window is on the screen. A photo without a model is shown with the model that was used last.
+    Call it once the window is on the screen. A photo without a model is shown with the model that was used last. A first
+    start shows a bundled scene and model. If the user has switched restoring off, the window stays empty.
     """
+    last = last_session.read(window.settings)
     if photo or model:
         wanted = model or window.settings.text("model") or None
         asked = None if not photo else Walk(Path(photo).absolute()) if Path(photo).is_dir() else Path(photo)
         window.session.open(photo=asked, model=wanted)
+    elif not window.settings.flag(last_session.RESTORES, True):
+        return
+    elif last.photo or last.model or window.settings.text("model"):
+        restore(window, last)
     elif samples() and models():
         # Rollout summarises all layers in one map.
         if not window.settings.text("method"):
@@ -118,6 +126,39 @@ def start(window: Window, photo: str | None, model: str | None) -> None:
         window.welcome.show_first_start()
         show_stored_heatmap(window, samples()[0].path)
         window.session.open(photo=samples()[0].path, model=models()[0])
+
+
+def restore(window: Window, last: LastSession) -> None:
+    """Open what the last session showed, with its selection."""
+    session, model = window.session, last.model or window.settings.text("model") or None
+    target = last.selection.target
+
+    def choose_target() -> None:
+        if session.model_source == model and session.shape is not None:
+            view = replace(session.view, target=target)
+            session.show_view(fitted(view, session.shape), remembered=False)
+
+    def on_trace() -> None:
+        session.trace_changed.disconnect(on_trace)
+        QTimer.singleShot(0, window, choose_target)
+
+    # The class that was explained is chosen later, because classes are numbered by the model.
+    session.show_view(replace(session.view, **{**vars(last.selection), "target": None}), remembered=False)
+    if target is not None:
+        session.trace_changed.connect(on_trace)
+    if _is_first_scene(last, session.view):
+        show_stored_heatmap(window, Path(last.photo))
+    session.open(photo=Path(last.photo) if last.photo else None, model=model, framing=last.framing)
+
+
+def _is_first_scene(last: LastSession, view: ViewState) -> bool:
+    """Whether the last session showed what the first start shows, of which the heatmap is stored."""
+    scenes, known = samples(), models()
+    return (
+        bool(scenes and known)
+        and (last.photo, last.model) == (str(scenes[0].path.absolute()), known[0])
+        and same_selection(view, replace(ViewState(method="rollout"), panels=view.panels))
+    )
 
 
 def show_stored_heatmap(window: Window, path: Path) -> None:

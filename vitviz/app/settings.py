@@ -84,10 +84,7 @@ class Settings:
         try:
             found = json.loads(self.text(key) or "{}")
             return {
-                str(group): {
-                    str(name): tuple(value) if isinstance(value, list) else value
-                    for name, value in chosen.items()
-                }
+                str(group): {str(name): _as_tuples(value) for name, value in chosen.items()}
                 for group, chosen in found.items()
             }
         except (ValueError, AttributeError, RecursionError):
@@ -115,6 +112,11 @@ class Settings:
     def save(self) -> None:
         """Write to disk now."""
         self._store.sync()
+
+
+def _as_tuples(value: object) -> object:
+    """Lists as tuples, also those inside lists."""
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 
 def _checksum(content: QByteArray) -> str:

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reset-settings",
         action="store_true",
-        help="delete the stored layout, theme, colours, recent files and last model before the start",
+        help="delete the stored layout, theme, colours, recent files and last session before the start",
     )
 
 

@@ -245,10 +245,11 @@ METHODS: list[Method] = [
 
 def find(name: str) -> Method:
     """The method of this name. Raises MethodError with the known names."""
-    methods = {method.name: method for method in METHODS}
-    if name not in methods:
-        raise MethodError(f"There is no method {name!r}; there are: {', '.join(methods)}.")
-    return methods[name]
+    for method in METHODS:
+        if method.name == name:
+            return method
+    names = ", ".join(method.name for method in METHODS)
+    raise MethodError(f"There is no method {name!r}; there are: {names}.")
 
 
 def stroke_of(name: str) -> Stroke:

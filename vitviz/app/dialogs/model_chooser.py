@@ -209,8 +209,16 @@ class ModelChooser(QDialog):
                 f"No model in the list matches; Load tries the name “{self.search.text().strip()}”"
             )
         if found and words:
-            self.view.selectRow(0)
+            self.view.selectRow(self._best_row())
         self._update_load()
+
+    def _best_row(self) -> int:
+        """The row of the typed name, otherwise the first that begins with it, otherwise the first."""
+        typed = self.search.text().strip().casefold()
+        names = [self._shown.index(row, 0).data().casefold() for row in range(self._shown.rowCount())]
+        if typed in names:
+            return names.index(typed)
+        return next((row for row, name in enumerate(names) if name.startswith(typed)), 0)
 
     def _update_load(self) -> None:
         self.load.setEnabled(bool(self.choice()))

@@ -7,6 +7,7 @@ from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QWidget
 
 from vitviz.app.session.session import Session
+from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.work.worker import Worker
 
 
@@ -37,6 +38,7 @@ class Panel(QWidget):
         self.session = session
         self.worker = Worker(self.name, self, background=True)
         self._behind = True
+        session.busy_changed.connect(self._show_opening)
 
     @property
     def busy(self) -> bool:
@@ -71,6 +73,7 @@ class Panel(QWidget):
         super().showEvent(event)
         if self._behind:
             self._catch_up()
+        self._show_opening()
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
         """Stop what only this panel waits for."""
@@ -86,3 +89,10 @@ class Panel(QWidget):
     def _catch_up(self) -> None:
         self._behind = False
         self.draw()
+
+    def _show_opening(self) -> None:
+        """Until there is a trace, show what is being opened in place of the invitation to open something."""
+        busy = self.session.busy
+        text = "" if busy is None or self.session.trace is not None else busy.text
+        for empty in self.findChildren(EmptyState):
+            empty.show_progress(text)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QImage
 
+from vitviz.app.commands import key_of
 from vitviz.app.session import colour_scale, compute
 from vitviz.app.session.heatmaps import Maps
 from vitviz.app.session.history import History, Step
@@ -23,9 +24,12 @@ from vitviz.app.session.view_state import (
     Shape,
     ViewState,
     as_asked,
+    fitted,
+    of_one_head,
     portable,
     selection,
     settled,
+    with_method,
     with_option,
     with_panel,
 )
@@ -347,8 +351,40 @@ class Session(QObject):
     # Changing the view.
 
     def change(self, **changes: Any) -> None:
-        """Change fields of the view; `view_changed` is emitted with the old and the new view."""
-        self.show_view(replace(self.view, **changes))
+        """Change fields of the view; `view_changed` is emitted with the old and the new view.
+
+        Another method is shown in its own layer, unless a layer is given too.
+        """
+        view, shape = self.view, self.shape
+        if changes.get("method", view.method) != view.method:
+            view = with_method(view, changes["method"], -1 if shape is None else len(shape.heads) - 1)
+            view = view if shape is None else fitted(view, shape)
+        self.show_view(replace(view, **changes))
+
+    def choose_head(self, layer: int, head: int | None) -> None:
+        """Select a layer and one of its heads, or all heads.
+
+        The method is attention if the shown one has no map of a single head; a message says so.
+        """
+        before = self.view
+        method = before.method if head is None else of_one_head(before.method)
+        self.change(method=method, layer=layer, head=head)
+        self._tell_of_switch(before)
+
+    def step(self, moved: Callable[[ViewState, Shape, int], ViewState], by: int) -> None:
+        """Select another layer or head by `moved_layer` or `moved_head`."""
+        if self.shape is not None:
+            before = self.view
+            self.show_view(moved(before, self.shape, by))
+            self._tell_of_switch(before)
+
+    def _tell_of_switch(self, before: ViewState) -> None:
+        if before.method != self.view.method:
+            label, key = find(before.method).label, key_of(before.method)
+            back = f"Press {key}" if key else "Use the Method menu"
+            self.message.emit(
+                f"Attention is shown, because {label} has no map of a single head. {back} for {label}."
+            )
 
     def change_panel(self, panel: str, **changes: object) -> None:
         """Change fields of a panel's own view by name (see `view_state.panel_view`)."""

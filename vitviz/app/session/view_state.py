@@ -30,8 +30,9 @@ class ViewState:
     """One selection for all panels, and the display settings.
 
     `query` is a patch (row, column), several patches, the name of a prefix token, or None for the readout. It is used while
-    `pinned` is true; otherwise the patch under the pointer is the query. `layer` and `head` count from 0; `head` None means
-    all heads fused. `target` is the class that class-specific methods explain; None means the top prediction.
+    `pinned` is true; otherwise see `follows_pointer`. `layer` and `head` count from 0; `layer` is that of `method`, and each
+    method has its own; `head` None means all heads fused. `target` is the class that class-specific methods explain; None
+    means the top prediction.
     """
 
     query: Query = None
@@ -41,6 +42,8 @@ class ViewState:
     fusion: Literal["mean", "max", "min"] = "mean"
     direction: Direction = "to"
     method: str = "attention"
+    layers: tuple[tuple[str, int], ...] = ()
+    """The layers of other methods that are not the last one, by method; see `with_method`."""
     target: int | None = None
     choices: tuple[Choice, ...] = ()
     colormap: str = ""
@@ -70,6 +73,7 @@ SELECTED = (
     "fusion",
     "direction",
     "method",
+    "layers",
     "target",
     "choices",
     "class_head",
@@ -101,9 +105,14 @@ def with_option(view: ViewState, method: str, option: str, value: object) -> Vie
 
 def panel_view(view: ViewState, panel: str, kind: type[V]) -> V:
     """A panel's own view as its frozen dataclass `kind`; stored values of unknown name or wrong type are ignored."""
-    known, chosen = _types_of(kind), view.panels.get(panel, {})  # type: ignore[arg-type]
+    return checked(kind, view.panels.get(panel, {}))
+
+
+def checked(kind: type[V], stored: Mapping[str, object]) -> V:
+    """A frozen dataclass of stored values by name; values of unknown name or wrong type are ignored."""
+    known = _types_of(kind)  # type: ignore[arg-type]
     return kind(
-        **{name: value for name, value in chosen.items() if name in known and _fits(value, known[name])}
+        **{name: value for name, value in stored.items() if name in known and _fits(value, known[name])}
     )
 
 
@@ -138,6 +147,23 @@ def _fits(value: object, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return value is None if hint is type(None) else isinstance(value, hint)
+
+
+def with_method(view: ViewState, method: str, last: int) -> ViewState:
+    """The view with another method, in the layer that was chosen for it, by default the last one (number `last`)."""
+    others = {name: layer for name, layer in view.layers if name != view.method}
+    if view.layer not in (-1, last):
+        others[view.method] = view.layer
+    layer = others.pop(method, -1)
+    return replace(view, method=method, layer=layer, layers=tuple(sorted(others.items())))
+
+
+def follows_pointer(view: ViewState) -> bool:
+    """Whether the patch under the pointer is the query.
+
+    It is not for class-specific methods, which explain the prediction until a patch is pinned.
+    """
+    return not view.pinned and not find(view.method).gradient
 
 
 def patches_in(query: Query) -> tuple[Patch, ...]:
@@ -264,11 +290,12 @@ def of_one_head(method: str) -> str:
 
 
 def selection(view: ViewState, hover: Hover) -> Selection:
-    """The selection of a view: the pinned query, otherwise the patch under the pointer, otherwise the readout.
+    """The selection of a view: the pinned query, or the patch under the pointer (see `follows_pointer`), or the readout.
 
     A hovered row of the token matrix or tile of the mosaic overrides the query, or the layer and head.
     """
-    query = hover.query if hover.query is not None else view.query if view.pinned else hover.patch
+    query = view.query if view.pinned else hover.patch if follows_pointer(view) else None
+    query = query if hover.query is None else hover.query
     layer, head = (view.layer, view.head) if hover.tile is None else hover.tile
     # Rollout, for example, has no map of a single head; for all heads of a layer its map up to that layer is shown.
     method = view.method if hover.tile is None or head is None else of_one_head(view.method)
@@ -296,6 +323,12 @@ def moved_layer(view: ViewState, shape: Shape, layers: int) -> ViewState:
 
 
 def moved_head(view: ViewState, shape: Shape, heads: int) -> ViewState:
-    """The view with the head moved by `heads`; the step before head 0 selects all heads fused."""
+    """The view with the head moved by `heads`; the step before head 0 selects all heads fused.
+
+    The method is attention if the shown one has no map of a single head.
+    """
     number = min(max((-1 if view.head is None else view.head) + heads, -1), shape.heads[view.layer] - 1)
-    return replace(view, head=None if number < 0 else number, method=of_one_head(view.method))
+    if number < 0:
+        return replace(view, head=None)
+    shown = with_method(view, of_one_head(view.method), len(shape.heads) - 1)
+    return replace(shown, layer=view.layer, head=number)

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QSlider, QToolButton, QWidget
+from PySide6.QtWidgets import QComboBox, QSizePolicy, QSlider, QToolButton, QWidget
 
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState
 from vitviz.app.stage.scale_popup import ScaleButton
 from vitviz.app.ui import icons, theme
+from vitviz.app.widgets.base.flow_layout import FlowLayout
 from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.render.colors import COLORMAPS, STYLES
 
@@ -36,9 +37,7 @@ class AppearanceBar(QWidget):
         self.fine = Segmented("Pixels, patches or between them", _BETWEEN)
         self.fine.hide()
         self.grid = _toggle(actions["grid"])
-        line = QHBoxLayout(self)
-        line.setContentsMargins(0, 0, 0, 0)
-        line.setSpacing(8)
+        line = FlowLayout(self, spacing=8)
         for widget in (
             self.opacity,
             self.style_,

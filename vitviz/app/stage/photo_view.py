@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
 from vitviz.app.commands import of_stage
 from vitviz.app.session import colour_scale, describe
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import Patch, ViewState, patches_in
+from vitviz.app.session.view_state import Patch, ViewState, follows_pointer, patches_in
 from vitviz.app.stage.appearance_bar import AppearanceBar
 from vitviz.app.stage.query_tool import QueryTool
 from vitviz.app.ui import number_format, theme
@@ -279,7 +279,8 @@ class PhotoView(QWidget):
         )
         preview = session.hover.query is not None  # a row of the matrix of tokens, with a patch as its key
         pinned, patch = session.view.pinned, session.hover.patch
-        hover = self._cells([patch]) if (pinned or preview) and patch is not None else ()
+        held = preview or not follows_pointer(session.view)
+        hover = self._cells([patch]) if held and patch is not None else ()
         self.canvas.set_marks(
             self._cells(patches_in(session.selection.query)), pinned and not preview, next(iter(hover), None)
         )

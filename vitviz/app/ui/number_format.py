@@ -37,4 +37,6 @@ def compared(value: float, uniform: float | None) -> str:
         return number(value)
     ratio = value / uniform if uniform > 0 else 0.0
     times = f"{ratio:.1f}" if ratio < 99.5 else f"{ratio:.0f}"
+    if ratio < 0.095:
+        times = short(ratio, 1)  # not 0.0
     return f"{number(value)}, {times}× uniform"

@@ -10,14 +10,14 @@ from PySide6.QtWidgets import QLineEdit, QMainWindow
 from vitviz.app import commands
 from vitviz.app.dialogs.model_chooser import ModelChooser, choose_model
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import ViewState, moved_head, moved_layer, moved_query
+from vitviz.app.session.view_state import moved_head, moved_layer, moved_query
 from vitviz.app.settings import Settings
 from vitviz.app.stage.opening import Opener
 from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.stage.stage import Stage
 from vitviz.app.widgets.messages.shortcuts_sheet import ShortcutsSheet
 from vitviz.app.widgets.messages.toast import Toast
-from vitviz.app.window import save_png
+from vitviz.app.window import last_session, save_png
 from vitviz.app.window.docks import Docks, picture_of
 from vitviz.app.window.presentation import Presentation
 from vitviz.explain.registry import METHODS
@@ -75,6 +75,7 @@ class CommandHandlers:
             "copy": self._copy,
             "save": self._save,
             "close_photo": self._close_photo,
+            "restore": self._switch_restoring,
             "quit": self._window.close,
             "choose_model": self._choose_model,
             "open_weights": lambda: opener.ask_weights(stage.open_on_side),
@@ -98,10 +99,10 @@ class CommandHandlers:
             "down": partial(self._move, 1, 0),
             "left": partial(self._move, 0, -1),
             "right": partial(self._move, 0, 1),
-            "next_layer": partial(self._step, moved_layer, 1),
-            "previous_layer": partial(self._step, moved_layer, -1),
-            "next_head": partial(self._step, moved_head, 1),
-            "previous_head": partial(self._step, moved_head, -1),
+            "next_layer": partial(session.step, moved_layer, 1),
+            "previous_layer": partial(session.step, moved_layer, -1),
+            "next_head": partial(session.step, moved_head, 1),
+            "previous_head": partial(session.step, moved_head, -1),
         }
 
     def _view_handlers(self) -> dict[str, Handler]:
@@ -142,6 +143,9 @@ class CommandHandlers:
         if not second:
             self._session.close_photo()
 
+    def _switch_restoring(self) -> None:
+        self._settings.put(last_session.RESTORES, not self._settings.flag(last_session.RESTORES, True))
+
     def _choose_model(self) -> None:
         open_on_side = self._stage.open_on_side
         self.chooser = choose_model(
@@ -178,11 +182,6 @@ class CommandHandlers:
         session, shape = self._session, self._session.shape
         if shape is not None:
             session.show_view(moved_query(session.view, session.hover, shape, rows, columns))
-
-    def _step(self, moved: Callable[..., ViewState], by: int) -> None:
-        session, shape = self._session, self._session.shape
-        if shape is not None:
-            session.show_view(moved(session.view, shape, by))
 
     def _show_shortcuts(self) -> None:
         self.shortcuts = ShortcutsSheet(commands.shortcut_list(), self._window)

@@ -5,12 +5,13 @@ from functools import partial
 from pkgutil import resolve_name
 from typing import overload
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QSize, Qt, QTimer
 from PySide6.QtGui import QAction, QPixmap
 from PySide6.QtWidgets import (
     QApplication,
     QDockWidget,
     QMainWindow,
+    QScrollArea,
     QTabBar,
     QToolButton,
     QVBoxLayout,
@@ -23,19 +24,36 @@ from vitviz.app.session.session import Session
 from vitviz.app.ui import theme
 from vitviz.app.widgets.base.title_bar import TitleBar
 
+_LEAST = QSize(240, 72)
+"""The smallest size of a panel in the window; what does not fit is scrolled to."""
+
+
+class _Column(QVBoxLayout):
+    """The column of one panel in a scroll area."""
+
+    def heightForWidth(self, width: int) -> int:  # noqa: N802
+        """The smallest height of the panel; a scroll area would scroll to its preferred height although it has room."""
+        item = self.itemAt(0)
+        panel = None if item is None else item.widget()
+        column = None if panel is None else panel.layout()
+        return super().heightForWidth(width) if column is None else column.totalMinimumHeightForWidth(width)
+
 
 class PanelDock(QDockWidget):
     """A dock whose panel is built when it is first shown, so that the window opens without building closed panels.
 
     A panel that was open at the last exit, and is not one of those shown at a first start, is built after the window's
     first paint, because it may need further imports. A panel is visible (`isVisible`, `showEvent`) only while it can be
-    seen, not while it is behind another tab.
+    seen, not while it is behind another tab. `photo` gets the focus if the panel has it when it is hidden.
     """
 
-    def __init__(self, window: QMainWindow, kind: PanelKind, build: Callable[[], QWidget]) -> None:
+    def __init__(
+        self, window: QMainWindow, kind: PanelKind, build: Callable[[], QWidget], photo: QWidget
+    ) -> None:
         super().__init__(kind.title, window)
         self.kind = kind
         self._window = window
+        self._photo = photo
         self._build = build
         self.setObjectName(kind.name)
         self.setTitleBarWidget(TitleBar(self))
@@ -43,9 +61,16 @@ class PanelDock(QDockWidget):
         self._seen = False
         self._deferred = not kind.shown  # until the window's first paint
         container = QWidget()
-        self._column = QVBoxLayout(container)
+        self._column = _Column(container)
         self._column.setContentsMargins(0, 0, 0, 0)
-        self.setWidget(container)
+        # Scrolled where there is not enough room, so that no panel makes the window larger than the screen.
+        area = QScrollArea()
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setWidgetResizable(True)
+        area.setMinimumSize(_LEAST)
+        area.setWidget(container)
+        self.setWidget(area)
         self.visibilityChanged.connect(self._show_panel)
 
     def setVisible(self, visible: bool) -> None:  # noqa: N802
@@ -89,6 +114,10 @@ class PanelDock(QDockWidget):
         Qt reports a dock behind another tab as visible.
         """
         self._seen = seen
+        focused = self.window().focusWidget()
+        if not seen and focused is not None and self.isAncestorOf(focused):
+            # Qt would give it to the next widget, which may be the search field of another panel.
+            self._photo.setFocus()
         for bar in self._window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
             # Small, so that seven names fit side by side. Tabs that do not fit are scrolled to instead of elided.
             bar.setFont(theme.small())
@@ -119,7 +148,7 @@ class Docks(Sequence[PanelDock]):
         self._window = window
         self._photo = photo
         self._docks = [
-            PanelDock(window, kind, partial(_build, kind, session, keys)) for kind in catalog.PANELS
+            PanelDock(window, kind, partial(_build, kind, session, keys), photo) for kind in catalog.PANELS
         ]
 
     def __len__(self) -> int:

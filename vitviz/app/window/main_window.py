@@ -20,7 +20,7 @@ from vitviz.app.widgets.messages.first_start import FirstStart
 from vitviz.app.widgets.messages.notice import Notice
 from vitviz.app.widgets.messages.shortcuts_sheet import ShortcutsSheet
 from vitviz.app.widgets.messages.toast import Toast
-from vitviz.app.window import menus
+from vitviz.app.window import last_session, menus
 from vitviz.app.window.command_handlers import CommandHandlers
 from vitviz.app.window.docks import Docks
 from vitviz.app.window.enablement import Enablement
@@ -82,6 +82,7 @@ class Window(QMainWindow):
         )
         self.handlers.connect(self.commands)
         self._build_menus()
+        self.commands["restore"].setChecked(settings.flag(last_session.RESTORES, True))
         self.docks.reset_layout()
         self._restore()
         self.enablement = Enablement(
@@ -260,6 +261,7 @@ class Window(QMainWindow):
         """Store the layout and the settings, and stop all work."""
         self.presentation.leave()
         view = self.session.view
+        last_session.store(self.settings, last_session.of_session(self.session))
         self.settings.put("geometry", self.saveGeometry())
         self.settings.put("layout", self.saveState(_LAYOUT))
         for key in REMEMBERED:

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QWhatsThis, QWid
 
 from vitviz.app.session import describe
 from vitviz.app.session.session import Session
+from vitviz.app.session.view_state import follows_pointer
 from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.base.title_bar import ElidedLabel
 from vitviz.explain.registry import find
@@ -28,7 +29,8 @@ class StatusBar(QWidget):
         self.weight = QLabel()
         self.weight.setFont(theme.body(strong=True))
         self.where = ElidedLabel()
-        self.about = QLabel()
+        self.about = ElidedLabel()
+        self.about.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.badge = QToolButton()
         self.badge.setAutoRaise(True)
         self.badge.setIconSize(QSize(14, 14))
@@ -43,7 +45,7 @@ class StatusBar(QWidget):
         line.addWidget(self.query)
         line.addWidget(self.weight)
         line.addWidget(self.where, 1)
-        line.addWidget(self.about)
+        line.addWidget(self.about, 1)
         line.addWidget(self.badge)
         session.heatmap_changed.connect(self._show_numbers)
         session.maps.late_changed.connect(self._show_numbers)
@@ -80,7 +82,7 @@ class StatusBar(QWidget):
         asked = session.view.pinned and chosen.query == session.view.query
         pinned = " · pinned" if asked and find(heat.method).takes("query") else ""
         name = describe.subject(trace, heat, chosen)
-        held = session.view.pinned or session.hover.query is not None
+        held = not follows_pointer(session.view) or session.hover.query is not None
         self.query.setText(f"{name[0].upper()}{name[1:]}{pinned}")
         self.weight.setText(
             "computing …" if late else describe.weight(trace, heat, chosen, session.hover, pinned=held)
@@ -92,11 +94,11 @@ class StatusBar(QWidget):
         trace, check = session.trace, session.check
         self.badge.setVisible(trace is not None and check is not None)
         if trace is None:
-            self.about.setText(
+            self.about.set_text(
                 "" if session.model is None else f"{session.model.full_name} on {session.model.device}"
             )
         else:
-            self.about.setText(" · ".join(describe.run(trace)))
+            self.about.set_text(" · ".join(describe.run(trace)))
         if check is not None:
             self.badge.setText(badge_text(check))
             self.badge.setIcon(icons.icon("check" if check.proved else "warning", self.palette()))

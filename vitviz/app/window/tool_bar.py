@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QAction, QPalette
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QToolButton, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QWidget
 
 from vitviz.app.commands import method_key
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState
 from vitviz.app.ui import icons, theme
+from vitviz.app.widgets.base.flow_layout import FlowLayout
 from vitviz.app.widgets.controls.picker import Pick, Picker
 from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.app.window.method_options import OptionsButton
@@ -42,15 +43,16 @@ class ToolBar(QWidget):
         self.options = OptionsButton(session)
         self.target = self._button("choose_target", "")
         self.direction = Segmented("Direction", [("to", "attends to"), ("by", "attended by")])
-        space = QWidget()
-        space.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        choices = QWidget()
+        flow = FlowLayout(choices, spacing=12)
+        for widget in (self.open, self.model, self._line(), self.method, self.options, self.target):
+            flow.addWidget(widget)
+        flow.addWidget(self.direction)
         line = QHBoxLayout(self)
         line.setContentsMargins(8, 4, 8, 4)
         line.setSpacing(12)
-        for widget in (self.open, self.model, self._line(), self.method, self.options, self.target):
-            line.addWidget(widget)
-        for widget in (self.direction, space, self.save):
-            line.addWidget(widget)
+        line.addWidget(choices, 1)
+        line.addWidget(self.save, 0, Qt.AlignmentFlag.AlignTop)
         self.method.chosen.connect(lambda key: session.change(method=key))
         self.direction.chosen.connect(lambda key: session.change(direction=key))
         session.view_changed.connect(self._follow)

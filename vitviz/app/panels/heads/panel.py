@@ -14,7 +14,7 @@ from vitviz.app.panels.heads.view import HeadsView, Mark
 from vitviz.app.session import describe, measures
 from vitviz.app.session.heatmaps import Tiles
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import Hover, ViewState, of_one_head
+from vitviz.app.session.view_state import Hover, ViewState
 from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.mosaic.labels import Labels
@@ -338,6 +338,4 @@ class HeadsPanel(Panel):
 
     def _select(self, layer: int, head: int | None) -> None:
         self.view.setFocus(Qt.FocusReason.MouseFocusReason)
-        method = self.session.view.method
-        method = method if head is None else of_one_head(method)
-        self.session.change(layer=layer, head=head, method=method)
+        self.session.choose_head(layer, head)

@@ -221,9 +221,8 @@ class PredictionsPanel(Panel):
     @property
     def _explained(self) -> int:
         """The class that is explained by default: the model's own likeliest one, whatever head is shown."""
-        trace = self.session.trace
-        assert trace is not None
-        return int(np.argmax(trace.logits))
+        assert self._of is not None
+        return int(np.argmax(self._of[0].logits))  # not of the session's trace, which may have other classes
 
     def _say_target(self) -> None:
         target = self.session.view.target

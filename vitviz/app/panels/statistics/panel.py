@@ -24,7 +24,7 @@ from vitviz.app.panels.statistics.quantities import (
 )
 from vitviz.app.session import measures
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import Hover, ViewState, of_one_head, panel_view
+from vitviz.app.session.view_state import Hover, ViewState, panel_view
 from vitviz.app.ui import theme
 from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.charts.scatter import NOTHING, Dots, ScatterView
@@ -403,9 +403,7 @@ class StatisticsPanel(Panel):
             self.session.change_panel(self.name, quantity=self._quantities[place].key)
 
     def _click(self, target: Target) -> None:
-        method = self.session.view.method
-        method = method if target.head is None else of_one_head(method)
-        self.session.change(layer=target.layer, head=target.head, method=method)
+        self.session.choose_head(target.layer, target.head)
 
     def _point_pair(self, cell: Cell | None) -> None:
         head = None if cell is None else cell.row if cell.row is not None else cell.column
@@ -416,7 +414,7 @@ class StatisticsPanel(Panel):
 
     def _click_pair(self, cell: Cell) -> None:
         head = cell.row if cell.row is not None else cell.column
-        self.session.change(head=head, method=of_one_head(self.session.view.method))
+        self.session.choose_head(self.session.view.layer, head)
 
     def _ask_folder(self) -> None:
         photo = self.session.photo

@@ -13,7 +13,7 @@ from vitviz.app.panels.windows.matrices import WindowMatrices, window_matrices
 from vitviz.app.panels.windows.matrix_part import MatrixPart
 from vitviz.app.panels.windows.scene import crop, focus, scene, sentence
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import Hover, of_one_head, patches_in, with_panel
+from vitviz.app.session.view_state import Hover, patches_in, with_panel
 from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.controls.tool_button import tool
 from vitviz.app.widgets.messages.empty_state import EmptyState
@@ -431,4 +431,4 @@ class WindowsPanel(PlatePanel[WindowsView]):
         self.matrix.clear()
 
     def _pick_head(self, head: int | None) -> None:
-        self.session.change(head=head, method=of_one_head(self.session.view.method))
+        self.session.choose_head(self.session.view.layer, head)

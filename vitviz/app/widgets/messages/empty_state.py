@@ -18,6 +18,7 @@ class EmptyState(QWidget):
         super().__init__(parent)
         self._area = parent
         self._low = low
+        self._hint = self._progress = ""
         self.headline = QLabel()
         self.headline.setFont(theme.body(strong=True))
         self.hint = QLabel()
@@ -50,11 +51,22 @@ class EmptyState(QWidget):
     def show_message(self, headline: str, hint: str) -> None:
         """Show these texts."""
         self.headline.setText(headline)
-        self.hint.setText(hint.replace(": ", ":\n"))  # avoids a last line of one word
-        self.hint.setVisible(bool(hint))
+        self._hint = hint.replace(": ", ":\n")  # avoids a last line of one word
+        self._show_hint()
         self.show()
         self.raise_()
         self._place()
+
+    def show_progress(self, text: str) -> None:
+        """Show what is being done in place of the hint; an empty text shows the hint again."""
+        if text != self._progress:
+            self._progress = text
+            self._show_hint()
+
+    def _show_hint(self) -> None:
+        text = f"{self._progress} …" if self._progress else self._hint
+        self.hint.setText(text)
+        self.hint.setVisible(bool(text))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         """Update the position when the parent is resized."""

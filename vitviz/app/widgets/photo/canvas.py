@@ -66,7 +66,7 @@ class Canvas(FocusRing):
         super().__init__(parent)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setMinimumSize(240, 200)
+        self.setMinimumSize(240, 88)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self._levels: list[QImage] = []
         self._heat: QImage | None = None

@@ -1,0 +1,57 @@
+"""Whatever is shown, the window fits on a small screen: what has no room is wrapped or scrolled to."""
+
+import pytest
+import user_input
+from PySide6.QtCore import QSize
+from PySide6.QtWidgets import QApplication, QScrollArea
+from steps import show
+
+from vitviz.app.panels import catalog
+
+SIZES = [(1024, 700), (1280, 720), (960, 504)]
+"""In logical pixels; the last is a screen of 1920×1080 at 200 %, less a title bar."""
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("which", ["vit", "swin"])
+def test_no_panel_makes_the_window_larger(window, qtbot, photo, model, swin, size, which):
+    window.resize(*size)
+    show(window, qtbot, photo, {"vit": model, "swin": swin}[which])
+    for kind in catalog.PANELS:
+        panel = window.docks.reveal(kind.name)
+        qtbot.waitUntil(lambda panel=panel: panel.isVisible() and not panel.busy, timeout=20_000)
+        QApplication.processEvents()
+        assert window.size() == QSize(*size), kind.name
+    for key in "1234567":
+        user_input.press(window, key)
+        qtbot.wait(20)
+        assert window.size() == QSize(*size), window.session.view.method
+    window.stage.compare(photo=photo)
+    qtbot.waitUntil(lambda: not window.stage.working, timeout=20_000)
+    qtbot.wait(50)
+    assert window.size() == QSize(*size)
+
+
+def test_the_controls_wrap_and_stay_whole(shown, qtbot):
+    tools, controls = shown.tools, shown.photo.controls
+    shown.resize(1280, 700)
+    qtbot.waitUntil(lambda: tools.direction.y() == tools.open.y())
+    shown.resize(640, 700)
+    qtbot.waitUntil(lambda: tools.direction.y() > tools.open.geometry().bottom())
+    qtbot.waitUntil(lambda: controls.scale.y() > controls.opacity.geometry().bottom())
+    for widget in (tools.open, tools.model, tools.method, tools.options, tools.direction, tools.save):
+        assert shown.rect().contains(widget.mapTo(shown, widget.rect().bottomRight()))
+        assert widget.width() >= widget.sizeHint().width()
+    for widget in (controls.opacity, controls.style_, controls.colormap, controls.grid, controls.scale):
+        assert shown.stage.rect().contains(widget.mapTo(shown.stage, widget.rect().bottomRight()))
+
+
+def test_a_panel_without_room_is_scrolled_and_one_with_room_is_not(shown, qtbot):
+    panel = shown.docks.reveal("statistics")
+    area = shown.docks.dock("statistics").findChild(QScrollArea)
+    for size, scrolled in ((QSize(1600, 1000), False), (QSize(960, 504), True)):
+        shown.resize(size)
+        qtbot.wait(50)
+        qtbot.waitUntil(lambda scrolled=scrolled: (area.verticalScrollBar().maximum() > 0) is scrolled)
+        assert panel.height() >= panel.minimumSizeHint().height()
+    assert panel.height() > area.viewport().height()
