@@ -1,6 +1,6 @@
 """What a result was computed for. A panel keeps the facts with the result, and makes its caption from them alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vitviz.app.session.view_state import Selection
@@ -43,3 +43,35 @@ class Facts:
     def framing(self) -> str:
         """How the photo became the model's input."""
         return self.trace.framing.mode
+
+
+def of_trace(
+    trace: "Trace", target: int | None = None, layer: int = 0, part: str = "", scale: str = ""
+) -> Facts:
+    """The facts of a result that is not of one method: of the trace, and possibly of a class or a layer."""
+    return Facts(trace, Selection(None, layer, None, "mean", "to", "", target), part=part, scale=scale)
+
+
+def of_attention(
+    trace: "Trace", chosen: Selection, part: str = "", window: int | None = None, scale: str = ""
+) -> Facts:
+    """The facts of a result of attention itself, whatever method is selected."""
+    return Facts(
+        trace,
+        replace(chosen, method="attention", target=None, choices=()),
+        part=part,
+        window=window,
+        scale=scale,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What a panel or the photo has drawn. Each adds its values. Copying, saving, accessibility and tests read them here."""
+
+    caption: str
+    """The sentence that says what is drawn; empty where nothing is."""
+    dimmed: bool
+    """Whether something newer is being computed while this stays."""
+    facts: Facts | None = field(default=None, kw_only=True)
+    """What the drawn result was computed for; None where nothing is drawn. The caption is made from these facts."""

@@ -9,7 +9,7 @@ from PySide6.QtCore import QRect, QSize, Qt, QTimer
 from PySide6.QtGui import QAction, QHideEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Panel, Shown
+from vitviz.app.panels.base import Panel
 from vitviz.app.panels.choices import Choices
 from vitviz.app.panels.layers.strip import (
     NOTHING,
@@ -23,7 +23,7 @@ from vitviz.app.panels.layers.strip import (
     walk,
 )
 from vitviz.app.panels.layers.view import LayersView, Speed
-from vitviz.app.session.facts import Facts
+from vitviz.app.session.facts import Facts, Shown
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import (
     Hover,
