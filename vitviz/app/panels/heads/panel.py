@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
@@ -87,6 +88,8 @@ class HeadsShown(Shown):
     """Which head is at each place of each layer; None for their own order."""
     measured: Measured | None
     """What marks and sorts the heads; None where nothing was measured."""
+    cells: NDArray[np.uint8] | None
+    """The colour indices that are drawn (layers, places, rows, columns); None where nothing is."""
 
 
 def _where(facts: Facts, layer: int, head: int | None) -> str:
@@ -166,7 +169,13 @@ class HeadsPanel(Panel):
     def shown(self) -> HeadsShown:
         """The mosaic as it is drawn."""
         return HeadsShown(
-            self.says.whole, self.view.dimmed, self._tiles, self._order, self._measured, facts=self._facts
+            self.says.whole,
+            self.view.dimmed,
+            self._tiles,
+            self._order,
+            self._measured,
+            cells=self.view.tiles,
+            facts=self._facts,
         )
 
     def _forget(self) -> None:

@@ -36,7 +36,7 @@ from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.app.widgets.messages.empty_state import EmptyState
-from vitviz.app.widgets.pictures.filmstrip import FilmStrip
+from vitviz.app.widgets.pictures.filmstrip import FilmStrip, Frame
 from vitviz.app.work.failure import failure
 from vitviz.app.work.progress import Progress
 
@@ -66,6 +66,7 @@ _DRAWN = (
 class LayersShown(Shown):
     """The strip as it is drawn."""
 
+    frames: tuple[Frame, ...]
     maps: tuple[NDArray[np.float32] | None, ...]
     """Each layer's map (rows, cols) of values; None where the layer has none."""
 
@@ -149,6 +150,11 @@ class LayersPanel(Panel):
         column.addLayout(line)
         column.addWidget(self.strip, 1)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a strip is being computed, or will be once the query rests."""
+        return super().busy or self._rest.isActive()
+
     def end(self) -> None:
         """Stop all work and end the thread."""
         self._clock.stop()
@@ -167,7 +173,9 @@ class LayersPanel(Panel):
     def shown(self) -> LayersShown:
         """The strip as it is drawn."""
         facts = None if self._shown is None else replace(self._shown, scale=self._scale)
-        return LayersShown(self.says.whole, self.strip.dimmed, self._strip.maps, facts=facts)
+        return LayersShown(
+            self.says.whole, self.strip.dimmed, self.strip.frames, self._strip.maps, facts=facts
+        )
 
     # What to show.
 

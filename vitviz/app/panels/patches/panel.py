@@ -81,6 +81,8 @@ class PatchesPanel(PlatePanel[PatchesView]):
         self.mode.chosen.connect(lambda mode: self.choices.change(mode=mode))
         self.view.hover_changed.connect(self._point)
         self.view.clicked.connect(self._click)
+        # Beside a pinned query the pointer does not change the selection.
+        session.hover_changed.connect(self.follow)
         self.tint()
         self.follow()
 
@@ -145,7 +147,7 @@ class PatchesPanel(PlatePanel[PatchesView]):
         key = (data, mode, self.session.view.colormap, ground)
         if key == self._drawn:
             return
-        self._drawn, self._mode = key, mode
+        self._drawn, self._mode, self._facts = key, mode, None
         if mode in data.reasons:
             self._clear("Nothing to show", data.reasons[mode])
             return
@@ -207,9 +209,11 @@ class PatchesPanel(PlatePanel[PatchesView]):
         if data is None or trace is None or not self._pictures:
             return
         mode = self._mode
-        self._facts = of_attention(
-            trace, replace(self.session.selection, query=patch, layer=0, head=None), part=mode
-        )
+        asked = replace(self.session.selection, query=patch, layer=0, head=None)
+        facts = of_attention(trace, asked, part=mode)
+        if facts == self._facts:
+            return
+        self._facts = facts
         pictures = list(self._pictures)
         if mode == "patches" and patch is not None and data.tiles is not None:
             pictures.append(GalleryPicture(data.tiles[patch], f"patch ({patch[0]}, {patch[1]})"))

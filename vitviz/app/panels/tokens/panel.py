@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
@@ -51,6 +53,8 @@ class ShownTokens(Shown):
 
     picture: MatrixPicture | None
     """The weights with their rows and columns, and the colours; None where nothing is drawn."""
+    cells: NDArray[np.uint8] | None
+    """The colour indices that are drawn (rows, columns)."""
     selected: tuple[int | None, int | None]
     """The row and the column of the query."""
     marked: tuple[int | None, int | None]
@@ -363,6 +367,7 @@ class TokensPanel(Panel):
             caption=self.says.whole,
             dimmed=self.view.dimmed,
             picture=self._shown,
+            cells=self.view.cells,
             selected=self.view.selected,
             marked=self.view.marked,
             weight=self.reading.whole,
