@@ -31,7 +31,7 @@ from vitviz.explain import explain
 from vitviz.explain.internals.matrix import matrix as attention_matrix
 from vitviz.explain.measures.faithfulness import baseline, scores
 from vitviz.explain.registry import find
-from vitviz.render.colors import bending
+from vitviz.render.colors import bending, heat_table, is_signed, to_index, to_unit
 from vitviz.render.mosaic import indices
 from vitviz.render.overlay import heat_rgba, pixel_grid
 
@@ -214,12 +214,19 @@ class Audit:
             if one is not None:
                 same(drawn, one.values)
         made = strip.Strip(len(expected), tuple(blocks), problems)
-        frames = strip.frames(fresh.trace, made, session.view, panel.choices.now)
-        for drawn, one in zip(shown.frames, frames, strict=True):
-            assert (drawn.name, drawn.note) == (one.name, one.note)
-            if one.image is not None:
-                assert (drawn.tip, drawn.area) == (one.tip, one.area)
-                same_images(drawn.image.copy(drawn.part.toRect()), one.image.copy(one.part.toRect()))
+        assert [frame.name for frame in shown.frames] == [str(layer) for layer in range(len(expected))]
+        choices, view = panel.choices.now, session.view
+        common = colour_scale.scale(view, made.range) if choices.scale == "common" and blocks else None
+        for layer, (frame, one) in enumerate(zip(shown.frames, expected, strict=True)):
+            assert frame.tip.startswith(f"layer {layer}, {fresh.trace.layers[layer].name}: ")
+            assert (frame.image is None) == (one is None)
+            if one is not None:
+                ends = common or colour_scale.scale(view, colour_scale.extent(one.values))
+                first, last = number_format.ends(*ends)
+                assert frame.tip.endswith(f": colours from {first} to {last}")
+                assert frame.note == ("" if common else last)
+                colours = strip_colours(view, choices.photo, one.values, ends)
+                same_images(frame.image.copy(frame.part.toRect()), rgba_image(colours))
         said = strip.sentence(replace(facts, trace=fresh.trace))
         chosen = facts.selection
         if chosen.method == "attention":
@@ -517,6 +524,14 @@ class Audit:
                 f"Patch ({patch[0]}, {patch[1]}): embedding of length "
                 f"{number_format.number(float(norms[patch]))}, {norms[patch] / norms.mean():.2f}× the mean"
             )
+
+
+def strip_colours(view, photo, values, ends):
+    """The colours (rows, columns, 4) of a frame: over the photo in the view's style, or plain."""
+    style = "tint" if not photo else "glow" if view.style == "contour" else view.style
+    signed = ends[0] < 0 and is_signed(*ends)
+    table = heat_table(view.colormap, view.opacity if photo else 1.0, style, signed=signed)
+    return table[to_index(to_unit(values, *ends, view.log, view.temperature))]
 
 
 def same_pictures(drawn, expected) -> None:

@@ -6,7 +6,7 @@ import pytest
 import user_input
 from audit import Audit, settled, visible
 from PySide6.QtWidgets import QApplication
-from steps import dock_of, opened, picture
+from steps import dock_of, picture
 from walker import Walker
 
 from vitviz.app.widgets.controls.segmented import Segmented
@@ -89,9 +89,12 @@ def audited(window, qtbot, photos, events, seed) -> Audit:
     audit, walker = Audit(), Reader(window, photos, seed)
     user_input.drop(window.photo.canvas, user_input.files(photos[0]))
     walker.choose_model("choose_model", "Return")
+    settle(window, qtbot)
     for name in FLOATING:
-        dock_of(window, name).setFloating(True)
-        opened(window, qtbot, name)
+        dock = dock_of(window, name)
+        dock.setFloating(True)
+        dock.show()
+        dock.raise_()
     settle(window, qtbot)
     for number in range(events):
         if number % 3 == 0 and not window.presentation.on:
