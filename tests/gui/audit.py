@@ -426,6 +426,7 @@ class Audit:
             assert shown.caption.startswith(f"{trace.layers[chosen.layer].name} cuts ")
         if shown.matrices is None:
             return
+        self.compared["matrices of a window"] += 1
         number = next(
             number for number, one in enumerate(trace.layers) if one.name == shown.matrices.layer.name
         )

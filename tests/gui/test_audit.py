@@ -39,6 +39,7 @@ class Reader(Walker):
     def __init__(self, window, photos, seed):
         super().__init__(window, photos, seed)
         self.actions += [self.click_a_panel] * 40 + [self.select] * 40 + [self.choose_a_mode] * 12
+        self.actions += [self.choose_a_window] * 15
 
     def click_a_panel(self):
         """Click on the strip, the mosaic, or another part of a panel."""
@@ -51,6 +52,12 @@ class Reader(Walker):
         if parts:
             part = self.chance.choice(parts)
             user_input.click(part, self.somewhere(part))
+
+    def choose_a_window(self):
+        """Click on a token in the Windows panel, which opens the matrices of its window."""
+        panel = next((one for one in visible(self.window) if one.name == "windows"), None)
+        if panel is not None and panel.view.isVisible():
+            user_input.click(panel.view, self.somewhere(panel.view))
 
     def select(self):
         """Press a key that selects another layer, head, direction or method."""
@@ -128,7 +135,7 @@ PANELS = (
 def test_after_each_action_the_window_shows_what_the_api_gives(window, qtbot, photos):
     audit = audited(window, qtbot, photos, 150, seed=3)
     assert audit.compared["photo"] > 150
-    assert all(audit.compared[name] for name in (*PANELS, "status")), audit.compared
+    assert all(audit.compared[name] for name in (*PANELS, "status", "matrices of a window")), audit.compared
 
 
 @pytest.mark.long
