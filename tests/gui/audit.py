@@ -34,6 +34,7 @@ from vitviz.explain.registry import find
 from vitviz.render.colors import bending, heat_table, is_signed, to_index, to_unit
 from vitviz.render.mosaic import indices
 from vitviz.render.overlay import heat_rgba, pixel_grid
+from vitviz.render.picture_rows import colored
 
 _TRACES = 6  # fresh traces that are kept
 
@@ -441,6 +442,8 @@ class Audit:
         heads = list(range(len(weights))) if shown.head is None else [shown.head]
         made, told = matrices.matrix_pictures(found, heads, view.colormap)
         same_pictures(shown.pictures, made)
+        first = weights[heads[0]]
+        same_colours(shown.pictures[0].pixels, colored(first, 0, float(first.max()), view.colormap))
         if panel.matrix.view.hovered is None:
             assert shown.about == f"Window {found.window} of {found.layer.name}: {told}"
 
@@ -490,6 +493,10 @@ class Audit:
                 expected += position_pictures.beside(one, place, name if len(which) > 1 else "")
         if at_rest:
             same_pictures(shown.pictures, expected)
+            if facts.part == "similarity" and chosen.query is not None:
+                one = which[-1][1].similarity  # (rows, cols, rows, cols)
+                cell = trace.patches.nearest_in(trace.patches.divided(*one.shape[:2]), *chosen.query)
+                same_colours(shown.pictures[-1].pixels, colored(one[cell], -1, 1))
         table = tables.stored if facts.scale == "stored" else tables.used
         place = (
             None
