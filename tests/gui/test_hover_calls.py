@@ -89,4 +89,4 @@ def test_a_move_computes_head_maps_once_and_draws_each_panel_once(followed, at, 
         move(followed, place)
         assert sorted(done) == ["maps", "set_frames", "set_heat", "set_tiles"]
         assert followed.panel("heads").shown().tiles is followed.session.maps.tiles()
-        assert followed.panel("layers").shown().selection.query == followed.session.hover.patch
+        assert followed.panel("layers").shown().facts.selection.query == followed.session.hover.patch

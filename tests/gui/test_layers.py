@@ -145,15 +145,15 @@ def test_the_newest_query_wins_and_strips_are_kept(shown, panel, qtbot, gate):
     for patch in ((0, 0), (1, 1), (2, 2)):
         session.pin(patch)
     gate.set()
-    qtbot.waitUntil(lambda: panel.shown().selection is not None and panel.shown().selection.query == (2, 2))
+    qtbot.waitUntil(lambda: panel.shown().facts is not None and panel.shown().facts.selection.query == (2, 2))
     expected = explain(session.trace, "rollout", layer=1, query=(2, 2)).values
     np.testing.assert_allclose(panel.shown().maps[1], expected, rtol=1e-5, atol=1e-8)
     gate.clear()
     session.pin((3, 3))
     session.pin((2, 2))
-    assert panel.shown().selection.query == (2, 2)
+    assert panel.shown().facts.selection.query == (2, 2)
     session.change(layer=0, head=None, opacity=0.3)
-    assert panel.shown().selection.query == (2, 2)
+    assert panel.shown().facts.selection.query == (2, 2)
     assert not panel.strip.dimmed
 
 
@@ -166,7 +166,7 @@ def test_a_method_without_layers_says_what_is_shown_instead(shown, panel, qtbot)
         panel.shown().maps[0], explain(shown.session.trace, "attention", layer=0).values, rtol=1e-6
     )
     shown.session.change(method="gradcam")
-    qtbot.waitUntil(lambda: panel.shown().selection.method == "gradcam")
+    qtbot.waitUntil(lambda: panel.shown().facts.selection.method == "gradcam")
     assert panel.says.whole.startswith("Grad-CAM on the input of each layer")
 
 
@@ -232,7 +232,7 @@ def test_a_hidden_strip_does_no_work_and_is_updated_when_shown(shown, panel, qtb
     assert panel.strip.frames is frames
     assert not panel.worker.busy
     dock.show()
-    qtbot.waitUntil(lambda: panel.shown().selection == in_strip(selection(shown.session.view, Hover())))
+    qtbot.waitUntil(lambda: panel.shown().facts.selection == in_strip(selection(shown.session.view, Hover())))
 
 
 def test_without_a_trace_it_says_how_to_fill_it(window):

@@ -1,24 +1,13 @@
 """The base of all panels: they follow the session while they can be seen, and compute in a thread of their own."""
 
-from dataclasses import dataclass
-
 from PySide6.QtCore import QEvent
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QWidget
 
+from vitviz.app.session.facts import Shown
 from vitviz.app.session.session import Session
 from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.work.worker import Worker
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """What a panel has drawn. Each panel adds the values; copying, saving, accessibility and tests read them here."""
-
-    caption: str
-    """The sentence that says what is drawn; empty where nothing is."""
-    dimmed: bool
-    """Whether something newer is being computed while this stays."""
 
 
 class Panel(QWidget):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from PySide6.QtCore import QTimer
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 
 V = TypeVar("V")
+
+_PATIENCE = 120  # milliseconds before the old pictures are dimmed, so that quick answers do not flicker
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,8 @@ class PlatePanel(Panel, Generic[V]):
         self.export = tool("Save this picture as PNG")
         self.export_all = tool("Save all pictures of this panel, of every layer, into a folder", text="all")
         self.legend = legend()
+        self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)
+        self._patience.timeout.connect(self.be_late)
         self.export.clicked.connect(self._save)
         self.export_all.clicked.connect(lambda: save_plates(self, session, self.plates))
         session.trace_changed.connect(self._start_over)
@@ -89,6 +94,18 @@ class PlatePanel(Panel, Generic[V]):
     def fail(self, problem: BaseException) -> None:
         """Tell the user what went wrong in the thread."""
         self.session.failed.emit(failure(problem))
+
+    def wait(self) -> None:
+        """Something newer is being computed: what is drawn is dimmed unless `settle` is called soon."""
+        if not self._patience.isActive():
+            self._patience.start()
+
+    def settle(self) -> None:
+        """What was awaited is there, or is not wanted any more."""
+        self._patience.stop()
+
+    def be_late(self) -> None:
+        """Dim what is drawn: it is about to be replaced."""
 
     def tint(self) -> None:
         """Take colours for icons from the palette."""

@@ -51,6 +51,13 @@ def subject(trace: "Trace", heat: "Heatmap", chosen: Selection) -> str:
     return name
 
 
+def awaited(trace: "Trace", chosen: Selection) -> str:
+    """What a map that is still being computed will be of: the query, or the class."""
+    if find(chosen.method).takes("query"):
+        return name_of(chosen.query, trace.readout.sentence)
+    return f"class {class_of(trace, int(trace.logits.argmax()) if chosen.target is None else chosen.target)}"
+
+
 def target_of(heat: "Heatmap") -> int | None:
     """The class that a map explains; None for methods that know no class."""
     target = heat.options.get("target")

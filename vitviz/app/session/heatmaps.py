@@ -92,6 +92,11 @@ class Maps(QObject):
         return self._late and self._wanted is not None
 
     @property
+    def lacking(self) -> tuple[Query, Direction] | None:
+        """The query and direction whose head maps could not be computed; `tiles_problem` says why."""
+        return self._lacking
+
+    @property
     def preparing(self) -> bool:
         """Whether what makes moves of the pointer quick is still being computed."""
         return self._ready_worker.busy

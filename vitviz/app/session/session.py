@@ -17,6 +17,7 @@ from vitviz.app.session.model_list import ModelList
 from vitviz.app.session.opening import Current, Opening
 from vitviz.app.session.proving import Proving
 from vitviz.app.session.view_state import (
+    Direction,
     Framing,
     Hover,
     Query,
@@ -81,6 +82,7 @@ class Session(QObject):
         self.stored: Heatmap | None = None
         """The heatmap stored with the program, which is shown until the model has run."""
         self._given_range: colour_scale.Range | None = None
+        self._shared: tuple[tuple[Query, Direction], colour_scale.Range | None] | None = None
         self._methods: tuple[Trace, dict[str, str | None]] | None = None
         self._shape: tuple[Trace, Shape] | None = None
         self.history = History()
@@ -168,8 +170,11 @@ class Session(QObject):
             return self._given_range
         if self.view.scale != "shared" or shown is None or shown.selection.method != "attention":
             return None
-        tiles = self.maps.tiles()
-        return None if tiles is None else colour_scale.shared_by(tiles.stacks)
+        tiles, key = self.maps.tiles(), (shown.selection.query, shown.selection.direction)
+        if tiles is not None and (tiles.query, tiles.direction) == key:
+            self._shared = key, colour_scale.shared_by(tiles.stacks)
+        # While a map is shown that is older than the selection, its own scale stays.
+        return None if self._shared is None or self._shared[0] != key else self._shared[1]
 
     @property
     def sharers(self) -> str:
@@ -214,7 +219,7 @@ class Session(QObject):
         self.opening.cancel()
         self.maps.start(None, None)
         self.proving.start(None)
-        self.trace = self.picture = self.stored = self._methods = self._shape = None
+        self.trace = self.picture = self.stored = self._methods = self._shape = self._shared = None
         self.hover = Hover()
         self._reset_request()
         self.photo_changed.emit()
@@ -280,7 +285,7 @@ class Session(QObject):
 
     def _show_trace(self, result: OpenResult, picture: OpenedPhoto) -> None:
         view = portable(self.view, self.shape)
-        self.trace, self.stored = result.trace, None
+        self.trace, self.stored, self._shared = result.trace, None, None
         self.maps.start(result.trace, result.drawn)
         self.hover = Hover()
         before, shape = self.view, self.shape
@@ -322,7 +327,7 @@ class Session(QObject):
     def _withdraw(self, problem: BaseException) -> None:
         """A claim fails without which no map may be drawn: take the maps away; the photo and the model stay."""
         self.maps.start(None, None)
-        self.trace = self._methods = self._shape = None
+        self.trace = self._methods = self._shape = self._shared = None
         self.hover = Hover()
         self.trace_changed.emit()
         self.selection_changed.emit()

@@ -1,7 +1,7 @@
 """The photo with the heatmap over it, its title, its colour scale and the controls of how it is drawn."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, QRect, QRectF, QTimer
@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
 
 from vitviz.app.commands import of_stage
 from vitviz.app.session import colour_scale, describe
+from vitviz.app.session.facts import Facts, Shown
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Patch, ViewState, follows_pointer, patches_in
 from vitviz.app.stage.appearance_bar import AppearanceBar
@@ -36,10 +37,24 @@ from vitviz.render.overlay import heat_rgba, pixel_grid
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
+    from vitviz.explain.heatmap import Heatmap
 
 _BENT = {"logarithmic": "log"}  # short, for beside the bar
 _PATIENCE = 300  # milliseconds
 _REST = 60  # milliseconds after the last step of zooming or resizing
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoShown(Shown):
+    """The map on the photo; its title is the caption."""
+
+    heatmap: "Heatmap | None"
+    scale: str
+    """The sentence about the colour scale."""
+    ends: tuple[float, float] | None
+    """The values at the ends of the colour bar; None without a map."""
+    prefix: tuple[str, ...]
+    """Each prefix token with its number."""
 
 
 class PhotoView(QWidget):
@@ -142,6 +157,21 @@ class PhotoView(QWidget):
         painter.drawPixmap(QPointF((top.width() - bar.width()) / ratio, top.height() / ratio), bar)
         painter.end()
         return made
+
+    def shown(self) -> PhotoShown:
+        """The map as it is drawn."""
+        session, drawn = self._session, self._bar
+        shown, trace = session.maps.shown, session.trace
+        facts = None if shown is None or trace is None else Facts(trace, shown.selection)
+        return PhotoShown(
+            caption=self.title.whole,
+            dimmed=self.canvas.dimmed,
+            heatmap=session.heatmap,
+            scale=self.scale.whole,
+            ends=None if drawn is None else (drawn.low, drawn.high),
+            prefix=tuple(button.text() for button in self.chips.buttons.values()),
+            facts=facts,
+        )
 
     # From the session.
 

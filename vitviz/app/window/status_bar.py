@@ -8,6 +8,7 @@ from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QWhatsThis, QWidget
 
 from vitviz.app.session import describe
+from vitviz.app.session.facts import Facts, Shown
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import follows_pointer
 from vitviz.app.ui import icons, theme
@@ -25,6 +26,7 @@ class StatusBar(QWidget):
         super().__init__(parent)
         self._session = session
         self._said: tuple[object, ...] | None = None  # what the numbers were made of
+        self._facts: Facts | None = None  # what the line speaks of
         self.query = QLabel()
         self.weight = QLabel()
         self.weight.setFont(theme.body(strong=True))
@@ -56,6 +58,12 @@ class StatusBar(QWidget):
         session.check_changed.connect(self._show_trace)
         self._show_trace()
 
+    def shown(self) -> Shown:
+        """The query, the weight and the place as they are said; dimmed while the weight is being computed."""
+        parts = self.query.text(), self.weight.text(), self.where.whole
+        late = self._facts is not None and self._session.maps.heat_late
+        return Shown(" · ".join(filter(None, parts)), late, facts=self._facts)
+
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Tint the badge again."""
         if event.type() == QEvent.Type.PaletteChange:
@@ -67,7 +75,7 @@ class StatusBar(QWidget):
         trace, heat = session.trace, session.heatmap
         shown = session.maps.shown
         if trace is None or heat is None or shown is None:
-            self._said = None
+            self._said = self._facts = None
             for label in (self.query, self.weight):
                 label.clear()
             self.where.set_text(session.maps.problem)
@@ -79,9 +87,10 @@ class StatusBar(QWidget):
         self._said = said
         # Names and numbers of one map: the one that is shown, or without a number the one that is on its way.
         chosen = session.selection if late else shown.selection
+        self._facts = Facts(trace, chosen)
         asked = session.view.pinned and chosen.query == session.view.query
-        pinned = " · pinned" if asked and find(heat.method).takes("query") else ""
-        name = describe.subject(trace, heat, chosen)
+        pinned = " · pinned" if asked and find(chosen.method).takes("query") else ""
+        name = describe.awaited(trace, chosen) if late else describe.subject(trace, heat, chosen)
         held = not follows_pointer(session.view) or session.hover.query is not None
         self.query.setText(f"{name[0].upper()}{name[1:]}{pinned}")
         self.weight.setText(

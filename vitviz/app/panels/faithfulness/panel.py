@@ -11,12 +11,13 @@ from PySide6.QtGui import QAction, QColor, QImage
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from vitviz.app.dialogs import files
-from vitviz.app.panels.base import Panel, Shown
+from vitviz.app.panels.base import Panel
 from vitviz.app.panels.faithfulness import save, scoring
 from vitviz.app.panels.faithfulness.save import Sheet
 from vitviz.app.panels.faithfulness.scoring import Scored
 from vitviz.app.panels.faithfulness.store import ScoreStore
 from vitviz.app.panels.faithfulness.view import FaithfulnessView
+from vitviz.app.session.facts import Facts, Shown
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState, panel_view, same_selection
 from vitviz.app.ui import theme
@@ -300,7 +301,17 @@ class FaithfulnessPanel(Panel):
             charts=self.view.plots,
             rows=self.list.rows,
             aim=self.aim.whole,
+            facts=self._facts,
         )
+
+    @property
+    def _facts(self) -> Facts | None:
+        """What the curves were computed for; None where none are drawn."""
+        trace, selected = self.store.trace, self.store.selected
+        if trace is None or selected is None or not self._drawn[0]:
+            return None
+        chosen = replace(selected.selection, target=selected.target)
+        return Facts(trace, chosen, scale=selected.replacement)
 
     # The list of methods.
 

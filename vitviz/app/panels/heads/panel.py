@@ -4,17 +4,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Panel, Shown
+from vitviz.app.panels.base import Panel
 from vitviz.app.panels.choices import Choices
 from vitviz.app.panels.heads.view import HeadsView, Mark
 from vitviz.app.session import describe, measures
+from vitviz.app.session.facts import Facts, Shown
 from vitviz.app.session.heatmaps import Tiles
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import Hover, ViewState
+from vitviz.app.session.view_state import Hover, Selection, ViewState
 from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.mosaic.labels import Labels
@@ -86,6 +88,13 @@ class HeadsShown(Shown):
     """Which head is at each place of each layer; None for their own order."""
     measured: Measured | None
     """What marks and sorts the heads; None where nothing was measured."""
+    cells: NDArray[np.uint8] | None
+    """The colour indices that are drawn (layers, places, rows, columns); None where nothing is."""
+
+
+def _where(facts: Facts, layer: int, head: int | None) -> str:
+    """The layer and head of a tile, or all heads of a layer, in words."""
+    return describe.where(facts.trace, replace(facts.selection, layer=layer, head=head))
 
 
 class HeadsPanel(Panel):
@@ -99,6 +108,7 @@ class HeadsPanel(Panel):
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
         self._tiles: Tiles | None = None
+        self._facts: Facts | None = None  # what the tiles were computed and coloured for
         self._measured: Measured | None = None
         self._order: list[list[int]] | None = None
         self._drawn: tuple[object, ...] | None = None  # what the tiles were made of
@@ -158,12 +168,21 @@ class HeadsPanel(Panel):
 
     def shown(self) -> HeadsShown:
         """The mosaic as it is drawn."""
-        return HeadsShown(self.says.whole, self.view.dimmed, self._tiles, self._order, self._measured)
+        return HeadsShown(
+            self.says.whole,
+            self.view.dimmed,
+            self._tiles,
+            self._order,
+            self._measured,
+            cells=self.view.tiles,
+            facts=self._facts,
+        )
 
     def _forget(self) -> None:
-        """Another trace: forget what was measured of the one before."""
+        """Another trace: forget the tiles of the one before, and what was measured of it."""
         self.worker.cancel()
-        self._measured = self._order = None
+        self._measured = self._order = self._tiles = self._facts = self._drawn = None
+        self.view.set_tiles(None, (), 1.0)
         self.follow()
 
     def draw(self) -> None:
@@ -182,6 +201,10 @@ class HeadsPanel(Panel):
             if session.maps.tiles_problem:
                 self._clear("No heads to show", session.maps.tiles_problem)
             return  # The old tiles stay, dimmed after a moment, until the new ones are there.
+        # The number of no single layer or head: all are drawn.
+        asked = Selection(tiles.query, 0, None, view.fusion, tiles.direction, "attention")
+        bent = bending(1.0, view.log, view.temperature)
+        self._facts = Facts(trace, asked, part=self.choices.now.tiles, scale=bent)
         drawn = tiles, self.choices.now, view.log, view.temperature, self._measured
         if drawn != self._drawn:
             self.empty.hide()
@@ -204,7 +227,7 @@ class HeadsPanel(Panel):
         self.view.set_labels(labels)
 
     def _clear(self, headline: str, hint: str) -> None:
-        self._tiles = self._drawn = None
+        self._tiles = self._facts = self._drawn = None
         self.view.set_tiles(None, (), 1.0)
         self.empty.show_message(headline, hint)
         self._say()
@@ -283,27 +306,26 @@ class HeadsPanel(Panel):
         self.view.set_selected(Target(view.layer, self._place_of(view.layer, view.head)) if known else None)
 
     def _say(self) -> None:
-        session = self.session
-        tiles, trace = self._tiles, self.session.trace
-        if trace is None or tiles is None:
+        """Say what the tiles are of, or which one is pointed at and its numbers."""
+        facts, tile, view = self._facts, self.session.hover.tile, self.session.view
+        if facts is None:
             self._said = None
             self.says.set_text("")
             return
-        said = tiles, session.selection, session.hover, self.choices.now, self._measured, session.view
+        late = bool(self.choices.now.mark) and self._measured is None
+        said = facts, tile, late, self.choices.now, view.layer, view.head
         if said == self._said:
             return
         self._said = said
-        where = describe.where(trace, session.selection)
-        verb = "attends to" if tiles.direction == "to" else "is attended by"
-        if session.hover.tile is not None:
-            numbers = self._numbers(*session.hover.tile)
+        if tile is not None and tile[0] < len(facts.trace.layers):
+            numbers, where = self._numbers(*tile), _where(facts, *tile)
             self.says.set_text(f"{numbers} · {where}" if numbers else where)
         else:
-            what = f"What {describe.name_of(tiles.query, trace.readout.sentence)} {verb}"
-            bent = bending(1.0, session.view.log, session.view.temperature)
-            late = "measuring heads …" if self.choices.now.mark and self._measured is None else ""
-            self.says.set_text(" · ".join(filter(None, (what, bent, late))))
-        self.view.setAccessibleDescription(where)
+            verb = "attends to" if facts.selection.direction == "to" else "is attended by"
+            name = describe.name_of(facts.selection.query, facts.trace.readout.sentence)
+            measuring = "measuring heads …" if late else ""
+            self.says.set_text(" · ".join(filter(None, (f"What {name} {verb}", facts.scale, measuring))))
+        self.view.setAccessibleDescription(_where(facts, *(tile or (view.layer, view.head))))
 
     def _numbers(self, layer: int, head: int | None) -> str:
         """What was measured of a head, or on average of a layer's heads."""

@@ -9,20 +9,21 @@ from PySide6.QtCore import QRect, QSize, Qt, QTimer
 from PySide6.QtGui import QAction, QHideEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Panel, Shown
+from vitviz.app.panels.base import Panel
 from vitviz.app.panels.choices import Choices
 from vitviz.app.panels.layers.strip import (
     NOTHING,
     Strip,
     box,
+    facts_of,
     frames,
     from_tiles,
-    in_strip,
     scale_words,
     sentence,
     walk,
 )
 from vitviz.app.panels.layers.view import LayersView, Speed
+from vitviz.app.session.facts import Facts, Shown
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import (
     Hover,
@@ -35,7 +36,7 @@ from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.base.title_bar import MutedLabel
 from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.app.widgets.messages.empty_state import EmptyState
-from vitviz.app.widgets.pictures.filmstrip import FilmStrip
+from vitviz.app.widgets.pictures.filmstrip import FilmStrip, Frame
 from vitviz.app.work.failure import failure
 from vitviz.app.work.progress import Progress
 
@@ -65,8 +66,7 @@ _DRAWN = (
 class LayersShown(Shown):
     """The strip as it is drawn."""
 
-    selection: Selection | None
-    """The selection that it is of (with layer 0); None before the first strip."""
+    frames: tuple[Frame, ...]
     maps: tuple[NDArray[np.float32] | None, ...]
     """Each layer's map (rows, cols) of values; None where the layer has none."""
 
@@ -81,8 +81,9 @@ class LayersPanel(Panel):
 
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
-        self._wanted: Selection | None = None  # what the strip is to show
-        self._shown: Selection | None = None
+        self._wanted: Facts | None = None  # what the strip is to show
+        self._shown: Facts | None = None  # what the strip is of
+        self._scale = ""  # the scale of the drawn frames, in words
         self._strip = NOTHING
         self._kept: dict[Selection, Strip] = {}
         self._problem = ""
@@ -149,6 +150,11 @@ class LayersPanel(Panel):
         column.addLayout(line)
         column.addWidget(self.strip, 1)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a strip is being computed, or will be once the query rests."""
+        return super().busy or self._rest.isActive()
+
     def end(self) -> None:
         """Stop all work and end the thread."""
         self._clock.stop()
@@ -166,7 +172,10 @@ class LayersPanel(Panel):
 
     def shown(self) -> LayersShown:
         """The strip as it is drawn."""
-        return LayersShown(self.says.whole, self.strip.dimmed, self._shown, self._strip.maps)
+        facts = None if self._shown is None else replace(self._shown, scale=self._scale)
+        return LayersShown(
+            self.says.whole, self.strip.dimmed, self.strip.frames, self._strip.maps, facts=facts
+        )
 
     # What to show.
 
@@ -204,23 +213,20 @@ class LayersPanel(Panel):
             )
             return
         self.empty.hide()
-        wanted = in_strip(self._asked)
-        if wanted == self._shown and self._wanted == wanted:
-            self._say()
+        wanted = facts_of(trace, self._asked)
+        if wanted == self._shown and wanted == self._wanted:
             return
         if wanted != self._wanted:
             self._wanted, self._problem = wanted, ""
             self.worker.cancel()
             self._rest.stop()
-        if wanted in self._kept:
-            self._show(wanted, self._kept[wanted])
-        elif wanted.method == "attention":
+        if wanted.selection in self._kept:
+            self._show(wanted, self._kept[wanted.selection])
+        elif wanted.selection.method == "attention":
             self._show_tiles(wanted)
         elif not self.worker.busy and not self._rest.isActive():
             self._rest.start()
             self._wait()
-        if self._shown != wanted:
-            self._say()
 
     @property
     def _asked(self) -> Selection:
@@ -230,21 +236,22 @@ class LayersPanel(Panel):
             return session.selection
         return selection(session.view, replace(session.hover, tile=None))
 
-    def _show_tiles(self, wanted: Selection) -> None:
+    def _show_tiles(self, wanted: Facts) -> None:
+        key = wanted.selection.query, wanted.selection.direction
         tiles = self.session.maps.tiles()
-        if tiles is not None and (tiles.query, tiles.direction) == (wanted.query, wanted.direction):
-            self._show(wanted, from_tiles(tiles.stacks, wanted))
-        elif self.session.maps.tiles_problem:
+        if tiles is not None and (tiles.query, tiles.direction) == key:
+            self._show(wanted, from_tiles(tiles.stacks, wanted.selection))
+        elif self.session.maps.lacking == key:
             self._fail(self.session.maps.tiles_problem)
         else:
             self._wait()
 
     def _compute(self) -> None:
-        trace, wanted = self.session.trace, self._wanted
-        if trace is None or wanted is None or wanted == self._shown:
+        wanted = self._wanted
+        if wanted is None or wanted == self._shown:
             return
         self.worker.submit(
-            lambda ticket: walk(trace, wanted, ticket),
+            lambda ticket: walk(wanted.trace, wanted.selection, ticket),
             lambda found: self._take(wanted, found),
             lambda problem: self._fail(failure(problem).message),
             self._hear,
@@ -255,10 +262,10 @@ class LayersPanel(Panel):
             self._part = news.done or 0.0
             self._say()
 
-    def _take(self, wanted: Selection, found: Strip) -> None:
+    def _take(self, wanted: Facts, found: Strip) -> None:
         while len(self._kept) >= _KEPT:
             self._kept.pop(next(iter(self._kept)))
-        self._kept[wanted] = found
+        self._kept[wanted.selection] = found
         self._show(wanted, found)
 
     def _fail(self, told: str) -> None:
@@ -268,39 +275,42 @@ class LayersPanel(Panel):
         self.strip.set_frames((), 1.0)
         self._say()
 
-    def _show(self, wanted: Selection, found: Strip) -> None:
+    def _show(self, wanted: Facts, found: Strip) -> None:
         self._shown, self._strip = wanted, found
         self._settle()
         self._show_frames()
 
     def _show_frames(self) -> None:
         """Frames in the colours of the view."""
-        trace = self.session.trace
-        if trace is None or not self._strip.layers:
+        if self._shown is None or not self._strip.layers:
             return
+        trace = self._shown.trace
         finest = trace.patches
         aspect = finest.cols * finest.cell[1] / (finest.rows * finest.cell[0])
         self.strip.set_frames(frames(trace, self._strip, self.session.view, self.choices.now), aspect)
+        self._scale = scale_words(self.session.view, self.choices.now, self._strip)
         self._mark()
         self._say()
 
     def _say(self) -> None:
-        session = self.session
-        trace = session.trace
-        if trace is None or self._wanted is None:
+        """Say what the drawn frames are of, and how far the next ones are."""
+        drawn, wanted = self._shown, self._wanted
+        if wanted is None:
             return
         if self._problem:
             self.says.set_text(self._problem)
             return
-        said = sentence(trace, self._asked)
-        if self.worker.busy and self._patience.isActive() is False and self._shown != self._wanted:
-            layers = len(trace.layers)
-            self.says.set_text(f"{said} · computing, {round(self._part * layers)} of {layers} layers")
-            return
-        self.says.set_text(f"{said} · {scale_words(session.view, self.choices.now, self._strip)}")
-        self.strip.setAccessibleDescription(
-            f"{said}; layer {session.view.layer} is chosen; arrow keys choose another"
-        )
+        said = [] if drawn is None else [sentence(drawn)]
+        if self.worker.busy and not self._patience.isActive() and drawn != wanted:
+            layers = len(wanted.trace.layers)
+            said.append(f"computing, {round(self._part * layers)} of {layers} layers")
+        elif drawn is not None:
+            said.append(self._scale)
+        self.says.set_text(" · ".join(said))
+        if drawn is not None:
+            self.strip.setAccessibleDescription(
+                f"{sentence(drawn)}; layer {self.session.view.layer} is chosen; arrow keys choose another"
+            )
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
         chosen = self.choices.differ(before, now)
@@ -309,6 +319,8 @@ class LayersPanel(Panel):
             self._show_backdrop()
         if chosen or any(getattr(before, name) != getattr(now, name) for name in _DRAWN):
             self._show_frames()
+        # Where the pointer is on a tile or a frame, its layer and head hide a change of the view from the selection.
+        self.follow()
         self._mark()
         self._say()
 

@@ -12,6 +12,7 @@ from PySide6.QtCore import QRectF
 from vitviz.app.panels.layers.view import LayersView
 from vitviz.app.session import colour_scale, compute, describe
 from vitviz.app.session.colour_scale import Range
+from vitviz.app.session.facts import Facts
 from vitviz.app.session.view_state import Selection, ViewState
 from vitviz.app.ui import number_format
 from vitviz.app.ui.pixels import rgba_image
@@ -125,11 +126,17 @@ def walk(trace: "Trace", chosen: Selection, ticket: Ticket) -> Strip:
     return Strip(len(trace.layers), tuple(blocks), problems)
 
 
-def sentence(trace: "Trace", asked: Selection) -> str:
-    """What the strip shows, in words; where the method has no map per layer, what is shown instead."""
+def facts_of(trace: "Trace", asked: Selection) -> Facts:
+    """What the strip of a selection is computed for."""
     chosen = in_strip(asked)
+    return Facts(trace, chosen, asked="" if asked.method == chosen.method else asked.method)
+
+
+def sentence(facts: Facts) -> str:
+    """What the strip shows, in words; where the method has no map per layer, what is shown instead."""
+    chosen = facts.selection
     method = find(chosen.method)
-    name = describe.name_of(chosen.query, trace.readout.sentence)
+    name = describe.name_of(chosen.query, facts.trace.readout.sentence)
     if chosen.method == "attention":
         heads = f"{chosen.fusion} of heads" if chosen.head is None else f"head {chosen.head}"
         verb = "attends to" if chosen.direction == "to" else "is attended by"
@@ -139,9 +146,9 @@ def sentence(trace: "Trace", asked: Selection) -> str:
     else:
         where = "in each layer" if method.takes("head") else "up to each layer"
         said = f"{method.label} of {name} {where}"
-    if asked.method == chosen.method:
+    if not facts.asked:
         return said
-    return f"{find(asked.method).label} has no map per layer; instead: {said[0].lower()}{said[1:]}"
+    return f"{find(facts.asked).label} has no map per layer; instead: {said[0].lower()}{said[1:]}"
 
 
 def frames(trace: "Trace", strip: Strip, view: ViewState, choices: LayersView) -> list[Frame]:

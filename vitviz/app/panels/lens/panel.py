@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from PySide6.QtGui import QAction, QPalette
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Panel, Shown
+from vitviz.app.panels.base import Panel
 from vitviz.app.panels.lens import compute
+from vitviz.app.session.facts import Facts, Shown, of_trace
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, ViewState
 from vitviz.app.ui import number_format, theme
@@ -51,6 +52,9 @@ class LensPanel(Panel):
         super().__init__(session, parent)
         self._of: Trace | None = None  # the trace whose lens is shown or awaited
         self._lens: Lens | None = None
+        self._facts: Facts | None = (
+            None  # what the table was filled for; its trace may be older than the awaited one
+        )
         self._classes: list[int] = []
         self._head = "both"  # the head that was read
         self.says = MutedLabel()
@@ -85,7 +89,7 @@ class LensPanel(Panel):
         if self.session.trace is None or not self.isVisible():
             # A hidden panel must not keep the memory of a trace that is not shown any more.
             self.worker.cancel()
-            self._of = self._lens = None
+            self._of = self._lens = self._facts = None
         self.follow()
 
     def draw(self) -> None:
@@ -101,13 +105,17 @@ class LensPanel(Panel):
                 self._lens = None  # the pointer must not find layers and classes of the model before
                 self._wipe()
             self._of = trace
-            self.worker.submit(lambda ticket: compute.lens_of(trace, ticket), self._take, self._fail)
+            self.worker.submit(
+                lambda ticket: compute.lens_of(trace, ticket),
+                lambda lens: self._take(trace, lens),
+                self._fail,
+            )
         self._dim()
         self._fill()
         self._light()
 
-    def _take(self, lens: "Lens") -> None:
-        self._lens = lens
+    def _take(self, trace: "Trace", lens: "Lens") -> None:
+        self._lens, self._facts = lens, of_trace(trace)
         self.empty.hide()
         self._dim()
         self._fill()
@@ -122,7 +130,7 @@ class LensPanel(Panel):
         self.empty.show_message(headline, hint)
 
     def _wipe(self) -> None:
-        self._classes = []
+        self._classes, self._facts = [], None
         self.view.set_table(EMPTY)
         self.view.set_selected()
         self.says.set_text("")
@@ -140,11 +148,12 @@ class LensPanel(Panel):
 
     def _fill(self) -> None:
         """Fill the table from the lens that is known, as many rows as there is room for."""
-        lens = self._lens
-        if lens is None:
+        lens, facts = self._lens, self._facts
+        if lens is None or facts is None:
             return
         target, head = self.session.view.target, self.session.view.class_head
         self._head = head if head in lens.heads_logits else "both"
+        self._facts = of_trace(facts.trace, target, part=self._head)
         leaders = lens.leaders(TOP, self._head)
         room = max(self.view.room, 3)
         shown = leaders[:room]
@@ -201,6 +210,7 @@ class LensPanel(Panel):
             classes=tuple(self._classes),
             layers=() if self._lens is None else self._lens.layers,
             cells=self.view.table,
+            facts=self._facts,
         )
 
     def _light(self) -> None:
@@ -227,10 +237,10 @@ class LensPanel(Panel):
             self.session.change(layer=layer, head=None)
 
     def _say(self, cell: Cell | None) -> None:
-        lens, trace = self._lens, self._of
-        if lens is None or trace is None:
+        lens, facts = self._lens, self._facts
+        if lens is None or facts is None:
             return
-        text = f"What {self._reader} would predict after each layer, read off {trace.readout.sentence}"
+        text = f"What {self._reader} would predict after each layer, read off {facts.trace.readout.sentence}"
         if cell is not None and cell.row is not None and cell.row < len(self._classes):
             index = self._classes[cell.row]
             label = lens.labels[index]

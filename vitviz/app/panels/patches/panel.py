@@ -1,14 +1,14 @@
 """The patches as the model sees them, the filters that embed them, and the lengths of their embeddings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtGui import QAction, QColor
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Shown
 from vitviz.app.panels.patches.data import PatchData, patch_data
 from vitviz.app.panels.plate_panel import Plate, PlatePanel, row, show_scale
+from vitviz.app.session.facts import Facts, Shown, of_attention
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, patches_in
 from vitviz.app.ui import number_format, theme
@@ -64,6 +64,7 @@ class PatchesPanel(PlatePanel[PatchesView]):
         self._pictures: list[GalleryPicture] = []  # without the chosen patch
         self._mode = ""  # of these pictures
         self._drawn: tuple[object, ...] | None = None  # what they depend on
+        self._facts: Facts | None = None  # what pictures and sentence are of
         self.view = Gallery()
         self.view.setAccessibleName("Patches")
         self.view.addActions(keys)
@@ -80,17 +81,19 @@ class PatchesPanel(PlatePanel[PatchesView]):
         self.mode.chosen.connect(lambda mode: self.choices.change(mode=mode))
         self.view.hover_changed.connect(self._point)
         self.view.clicked.connect(self._click)
+        # Beside a pinned query the pointer does not change the selection.
+        session.hover_changed.connect(self.follow)
         self.tint()
         self.follow()
 
     def shown(self) -> PatchesShown:
         """What is drawn now."""
         pictures = tuple(self.view.pictures)
-        return PatchesShown(self.says.whole, self.view.dimmed, self._mode, pictures)
+        return PatchesShown(self.says.whole, self.view.dimmed, self._mode, pictures, facts=self._facts)
 
     def plate(self) -> Plate | None:
         """What is shown, as a plate."""
-        if self._trace is None or not self._pictures:
+        if self._trace is None or self._data is None or not self._pictures:
             return None
         return Plate(self._trace, self._mode, {"colormap": self.session.view.colormap})
 
@@ -105,6 +108,8 @@ class PatchesPanel(PlatePanel[PatchesView]):
     def forget(self) -> None:
         """Drop all that belongs to the trace before."""
         self._trace = self._data = self._drawn = None
+        if self.session.trace is None or not self.isVisible():
+            self._facts = None
 
     def draw(self) -> None:
         """Draw what the session asks for now."""
@@ -127,7 +132,7 @@ class PatchesPanel(PlatePanel[PatchesView]):
         self.follow()
 
     def _clear(self, headline: str, hint: str) -> None:
-        self._pictures = []
+        self._pictures, self._facts = [], None
         self.view.set_pictures([])
         self.view.set_dimmed(False)
         self.says.set_text("")
@@ -142,7 +147,7 @@ class PatchesPanel(PlatePanel[PatchesView]):
         key = (data, mode, self.session.view.colormap, ground)
         if key == self._drawn:
             return
-        self._drawn, self._mode = key, mode
+        self._drawn, self._mode, self._facts = key, mode, None
         if mode in data.reasons:
             self._clear("Nothing to show", data.reasons[mode])
             return
@@ -204,6 +209,11 @@ class PatchesPanel(PlatePanel[PatchesView]):
         if data is None or trace is None or not self._pictures:
             return
         mode = self._mode
+        asked = replace(self.session.selection, query=patch, layer=0, head=None)
+        facts = of_attention(trace, asked, part=mode)
+        if facts == self._facts:
+            return
+        self._facts = facts
         pictures = list(self._pictures)
         if mode == "patches" and patch is not None and data.tiles is not None:
             pictures.append(GalleryPicture(data.tiles[patch], f"patch ({patch[0]}, {patch[1]})"))

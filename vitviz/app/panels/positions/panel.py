@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Shown
 from vitviz.app.panels.plate_panel import Plate, PlatePanel, legend, row, show_scale, token_query
 from vitviz.app.panels.positions import compute
 from vitviz.app.panels.positions.pictures import (
@@ -20,8 +19,9 @@ from vitviz.app.panels.positions.pictures import (
     prefix_keys,
     sentence,
 )
+from vitviz.app.session.facts import Facts, Shown, of_attention
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import Hover, Query, patches_in, with_panel
+from vitviz.app.session.view_state import Hover, Query, Selection, patches_in, with_panel
 from vitviz.app.widgets.controls.segmented import Segmented
 from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.photo.colour_bar import ColorBar
@@ -69,6 +69,8 @@ class PositionsShown(Shown):
     pictures: tuple[GalleryPicture, ...]
     split: "Split | None"
     """The numbers of the pictures, where they show logits."""
+    note: str
+    """The sentence about the stored table, or about keys without a place."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class PositionsPanel(PlatePanel[PositionsView]):
         self._no_split: tuple[int, str] = -1, ""  # a layer, and why its logits are not split
         self._asked: _Asked | None = None
         self._drawn: _Asked | None = None
+        self._facts: Facts | None = None  # what the drawn pictures are of
         self._maps: list[GalleryPicture] = []
         self._logits: compute.LogitPictures | None = None  # where they are drawn
         self.which = Segmented("Which table", [("used", "as used"), ("stored", "stored"), ("both", "both")])
@@ -130,7 +133,16 @@ class PositionsPanel(PlatePanel[PositionsView]):
         mode, table = ("", "") if self._drawn is None else (self._drawn.mode, self._drawn.table)
         split = None if self._logits is None else self._logits.split
         pictures = tuple(self.view.pictures)
-        return PositionsShown(self.says.whole, self.view.dimmed, mode, table, pictures, split)
+        return PositionsShown(
+            self.says.whole,
+            self.view.dimmed,
+            mode,
+            table,
+            pictures,
+            split,
+            self.changed.text(),
+            facts=self._facts,
+        )
 
     def plate(self) -> Plate | None:
         """What is shown, as a plate."""
@@ -154,6 +166,9 @@ class PositionsPanel(PlatePanel[PositionsView]):
         """Drop all that belongs to the trace before."""
         self._trace = self._tables = self._asked = self._drawn = self._logits = None
         self._no_split = -1, ""
+        self.settle()
+        if self.session.trace is None or not self.isVisible():
+            self._facts = None
 
     def draw(self) -> None:
         """Draw what the session asks for now."""
@@ -190,7 +205,8 @@ class PositionsPanel(PlatePanel[PositionsView]):
         return of_tables | (dict.fromkeys(_OF_LOGITS, no_split) if no_split else {})
 
     def _clear(self, headline: str, hint: str) -> None:
-        self._asked = self._drawn = self._logits = None
+        self._asked = self._drawn = self._logits = self._facts = None
+        self.settle()
         self.view.set_pictures([])
         self.view.set_dimmed(False)
         self.says.set_text("")
@@ -223,6 +239,7 @@ class PositionsPanel(PlatePanel[PositionsView]):
         asked = _Asked(mode, colormap, which)
         if asked != self._asked:
             self.worker.cancel()  # logits that were asked for before
+            self.settle()
             self._asked = self._drawn = asked
             self._logits = None
             self.empty.hide()
@@ -241,6 +258,9 @@ class PositionsPanel(PlatePanel[PositionsView]):
             self.view.set_pictures(self._maps)
             self.view.set_dimmed(False)
         patch = self._patch()
+        self._facts = of_attention(
+            trace, replace(self.session.selection, query=patch, layer=0, head=None), part=mode, scale=which
+        )
         place = None if patch is None else on_table(table.norm.shape, trace, patch)
         if mode == "similarity":
             own = [
@@ -281,13 +301,18 @@ class PositionsPanel(PlatePanel[PositionsView]):
         if asked == self._asked:
             return
         self._asked = asked
+        self.wait()
 
         def work(_: object) -> compute.LogitPictures:
             return compute.logit_pictures(
                 trace, asked.layer, asked.query, asked.mode, asked.head, asked.colormap
             )
 
-        self.worker.submit(work, lambda made: self._show_logits(asked, made), self._lack_logits)
+        self.worker.submit(work, lambda made: self._show_logits(trace, asked, made), self._lack_logits)
+
+    def be_late(self) -> None:
+        """Dim the pictures: others were asked for."""
+        self.view.set_dimmed(True)
 
     def _lack_logits(self, problem: BaseException) -> None:
         if isinstance(problem, MethodError):
@@ -295,8 +320,11 @@ class PositionsPanel(PlatePanel[PositionsView]):
         else:
             self.fail(problem)
 
-    def _show_logits(self, asked: _Asked, made: compute.LogitPictures) -> None:
+    def _show_logits(self, trace: "Trace", asked: _Asked, made: compute.LogitPictures) -> None:
         self._drawn, self._logits = asked, made
+        of = Selection(asked.query, asked.layer, made.head, "mean", "to", "attention")
+        self._facts = of_attention(trace, of, part=asked.mode)
+        self.settle()
         found = made.split
         self.empty.hide()
         self.which.hide()

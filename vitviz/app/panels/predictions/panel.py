@@ -9,7 +9,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Panel, Shown
+from vitviz.app.panels.base import Panel
+from vitviz.app.session.facts import Facts, Shown, of_trace
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState
 from vitviz.app.widgets.base.title_bar import MutedLabel
@@ -46,6 +47,7 @@ class PredictionsPanel(Panel):
         super().__init__(session, parent)
         self.addActions(keys)
         self._of: tuple[Trace, str] | None = None  # the trace and the head that the shares are of
+        self._facts: Facts | None = None  # what the list was filled for
         self._shares: NDArray[np.float64] = np.zeros(0)
         self._order: NDArray[np.intp] = np.zeros(0, np.intp)  # classes, likeliest first
         self._ranks: NDArray[np.intp] = np.zeros(0, np.intp)  # of each class, from 0
@@ -101,7 +103,7 @@ class PredictionsPanel(Panel):
 
     def _take_trace(self) -> None:
         """Forget the trace before, also while the panel is hidden."""
-        trace, self._of = self.session.trace, None
+        trace, self._of, self._facts = self.session.trace, None, None
         if trace is not None and trace.model.labels != self._labels:
             self.search.clear()
         self.follow()
@@ -139,7 +141,7 @@ class PredictionsPanel(Panel):
         self._list()
 
     def _have_none(self, trace: "Trace | None") -> None:
-        self._of, self._listed = None, []
+        self._of, self._facts, self._listed = None, None, []
         self.list.pickable = False
         self.list.rows.set_bars(())
         for widget in (self.search, self.target, self.likeliest):
@@ -166,6 +168,7 @@ class PredictionsPanel(Panel):
             head="both" if self._of is None else self._of[1],
             classes=tuple(self._listed),
             bars=self.list.rows.bars,
+            facts=self._facts,
         )
 
     def _list(self) -> None:
@@ -174,6 +177,7 @@ class PredictionsPanel(Panel):
             return
         words = self.search.text().split()
         target = self.session.view.target
+        self._facts = of_trace(self._of[0], target, part=self._of[1])
         count = len(self._shares)
         if words:
             found = self.matches(words)

@@ -10,7 +10,7 @@ from PySide6.QtGui import QAction, QPalette, QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from vitviz.app.dialogs import files
-from vitviz.app.panels.base import Panel, Shown
+from vitviz.app.panels.base import Panel
 from vitviz.app.panels.statistics.folder import FolderStatistics
 from vitviz.app.panels.statistics.quantities import (
     QUANTITIES,
@@ -23,6 +23,7 @@ from vitviz.app.panels.statistics.quantities import (
     values_of,
 )
 from vitviz.app.session import measures
+from vitviz.app.session.facts import Facts, Shown, of_trace
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, ViewState, panel_view
 from vitviz.app.ui import theme
@@ -77,6 +78,7 @@ class StatisticsPanel(Panel):
         super().__init__(session, parent)
         self._of: Trace | None = None  # the trace whose numbers are shown or awaited
         self._found: Statistics | None = None
+        self._found_of: Trace | None = None  # older than the awaited one until its numbers are there
         self._quantities: tuple[Quantity, ...] = ()
         self._drawn: tuple[Statistics, Quantity] | None = None  # what the dots are of
         self._compared: tuple[Statistics, int] | None = None  # what the table is of
@@ -176,7 +178,7 @@ class StatisticsPanel(Panel):
         if trace is None or (not self.isVisible() and trace is not self._of):
             # A hidden panel must not keep the memory of a trace that is not shown any more.
             self.worker.cancel()
-            self._of = self._found = None
+            self._of = self._found = self._found_of = None
         self.follow()
 
     def draw(self) -> None:
@@ -191,21 +193,27 @@ class StatisticsPanel(Panel):
         if trace is not self._of:
             heads = [layer.heads for layer in trace.layers]
             if self._found is not None and heads != [layer.heads for layer in self._found.layers]:
-                self._found = None  # the pointer must not find heads that this model does not have
+                self._found = self._found_of = (
+                    None  # the pointer must not find heads that this model does not have
+                )
             self._of = trace
-            self.worker.submit(lambda ticket: measures.statistics_of(trace, ticket), self._take, self._fail)
+            self.worker.submit(
+                lambda ticket: measures.statistics_of(trace, ticket),
+                lambda found: self._take(trace, found),
+                self._fail,
+            )
         self._dim()
         self._fill()
         self._preview()
 
-    def _take(self, found: "Statistics") -> None:
-        self._found = found
+    def _take(self, trace: "Trace", found: "Statistics") -> None:
+        self._found, self._found_of = found, trace
         self.empty.hide()
         self._dim()
         self._fill()
 
     def _fail(self, problem: BaseException) -> None:
-        self._found = None
+        self._found = self._found_of = None
         self._dim()
         self._clear("No numbers", failure(problem).message)
 
@@ -353,7 +361,15 @@ class StatisticsPanel(Panel):
             similarity=self.matrix.table,
             photos=summary.count if summary is not None and of_folder else 0,
             note=self.note.text(),
+            facts=self._facts(self.folder.folder if of_folder else ""),
         )
+
+    def _facts(self, folder: str) -> Facts | None:
+        """What the numbers were computed for; those of a folder for its name, with the model and framing of the trace."""
+        if self._drawn is None or self._found_of is None:
+            return None
+        layer = -1 if self._compared is None else self._compared[1]
+        return of_trace(self._found_of, layer=layer, part=folder, scale=self._drawn[1].key)
 
     # Words.
 

@@ -3,13 +3,16 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Panel, Shown
+from vitviz.app.panels.base import Panel
 from vitviz.app.panels.tokens import matrix
 from vitviz.app.panels.tokens.matrix import Asked, MatrixPicture
+from vitviz.app.session.facts import Facts, Shown, of_attention
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, ViewState, panel_view, selection
 from vitviz.app.ui import icons, number_format, theme
@@ -30,6 +33,7 @@ _REST = 60  # milliseconds that the pointer rests on a head before its matrix is
 _PATIENCE = 120  # milliseconds before the old matrix is dimmed, so that quick answers do not flicker
 _KEPT_BYTES = 96 << 20
 _TALL = 540  # pixels of the panel from which there is room for a line per prefix token
+_OWN = "the query's window"
 _HINT = "Point at a cell to see its weight; click it to select its query"
 
 
@@ -49,6 +53,8 @@ class ShownTokens(Shown):
 
     picture: MatrixPicture | None
     """The weights with their rows and columns, and the colours; None where nothing is drawn."""
+    cells: NDArray[np.uint8] | None
+    """The colour indices that are drawn (rows, columns)."""
     selected: tuple[int | None, int | None]
     """The row and the column of the query."""
     marked: tuple[int | None, int | None]
@@ -65,7 +71,9 @@ class TokensPanel(Panel):
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
         self._wanted: tuple[Asked, bool] | None = None
+        self._wanted_facts: Facts | None = None
         self._shown: MatrixPicture | None = None
+        self._facts: Facts | None = None  # what the drawn matrix was computed for
         self._kept: dict[tuple[Asked, bool], MatrixPicture] = {}
         self._rest = QTimer(self, interval=_REST, singleShot=True)
         self._rest.timeout.connect(self._compute)
@@ -144,8 +152,10 @@ class TokensPanel(Panel):
 
     def _take_trace(self) -> None:
         self.worker.cancel()
-        self._kept, self._shown, self._wanted = {}, None, None
+        self._kept, self._wanted, self._wanted_facts = {}, None, None
         there = self.session.trace is not None
+        if not there or not self.isVisible():
+            self._shown = self._facts = None
         for widget in (self.scale, self.bar, self.out, self.into, self.whole, self.reading):
             widget.setVisible(there)
         if not there:
@@ -168,6 +178,18 @@ class TokensPanel(Panel):
         chosen = self._chosen
         self.scale.set_current("log" if chosen.log else "linear")
         wanted = matrix.asked(trace, session.selection, chosen.window), chosen.log
+        asked = wanted[0]
+        own = asked.window is not None and asked.window != chosen.window
+        self._wanted_facts = of_attention(
+            trace,
+            replace(session.selection, layer=asked.layer, head=asked.head, fusion=asked.fusion),
+            part=_OWN if own else "",
+            window=asked.window,
+            scale="log" if chosen.log else "linear",
+        )
+        if wanted == self._wanted and self._is_current and not self.worker.busy and not self._rest.isActive():
+            self._facts = self._wanted_facts  # another query of the same matrix
+            self._say()
         if wanted != self._wanted:
             self._wanted = wanted
             self.worker.cancel()
@@ -180,6 +202,11 @@ class TokensPanel(Panel):
             else:
                 self._compute()
         self._mark()
+
+    @property
+    def _is_current(self) -> bool:
+        """Whether the drawn matrix is of the trace that is open, so that its rows can be queries."""
+        return self._facts is not None and self._facts.trace is self.session.trace
 
     @property
     def _chosen(self) -> TokensView:
@@ -212,7 +239,7 @@ class TokensPanel(Panel):
         self._show(drawn)
 
     def _fail(self, problem: BaseException) -> None:
-        self._shown = None
+        self._shown = self._facts = None
         self.view.set_cells(None)
         self.numbers.hide()
         self.says.set_text("")
@@ -220,7 +247,7 @@ class TokensPanel(Panel):
         self._settle()
 
     def _show(self, drawn: MatrixPicture) -> None:
-        self._shown = drawn
+        self._shown, self._facts = drawn, self._wanted_facts
         made = drawn.matrix
         self.empty.hide()
         self._show_colors()
@@ -241,17 +268,15 @@ class TokensPanel(Panel):
         self.bar.set_colors(table)
 
     def _show_windows(self) -> None:
-        trace, drawn = self.session.trace, self._shown
-        windows = None
-        if trace is not None and drawn is not None:
-            windows = trace.layers[drawn.matrix.asked.layer].layout.windows
+        facts, drawn = self._facts, self._shown
+        windows = None if facts is None else facts.trace.layers[facts.selection.layer].layout.windows
         self.windows.setVisible(windows is not None)
         if windows is None or drawn is None:
             return
         count = len(windows.index)
         if self.windows.count() != count + 1:
             self.windows.clear()
-            self.windows.addItem("the query's window", None)
+            self.windows.addItem(_OWN, None)
             for number in range(count):
                 self.windows.addItem(f"window {number}", number)
         chosen = self._chosen.window
@@ -286,18 +311,16 @@ class TokensPanel(Panel):
         return query if isinstance(query, str) else None
 
     def _say(self) -> None:
-        trace, drawn = self.session.trace, self._shown
-        if trace is None or drawn is None:
+        facts, drawn = self._facts, self._shown
+        if facts is None or drawn is None:
             return
-        made = drawn.matrix.asked
-        layer = trace.layers[made.layer]
-        head = f"{made.fusion} of {layer.heads} heads" if made.head is None else f"head {made.head}"
+        chosen = facts.selection
+        layer = facts.trace.layers[chosen.layer]
+        head = f"{chosen.fusion} of {layer.heads} heads" if chosen.head is None else f"head {chosen.head}"
         said = f"{layer.name}, {head}"
-        if made.window is not None:
-            said += f", window {made.window}"
-            if self.windows.currentIndex() == 0 and not matrix.rows_of(
-                trace, drawn.matrix, self.session.selection.query
-            ):
+        if facts.window is not None:
+            said += f", window {facts.window}"
+            if facts.part == _OWN and not matrix.rows_of(facts.trace, drawn.matrix, chosen.query):
                 said += " (the query is spread over all)"
         rows, columns = drawn.matrix.values.shape
         said += f" · {rows:,} × {columns:,} tokens"
@@ -319,7 +342,7 @@ class TokensPanel(Panel):
         """Row and column of the query and of the patch under the pointer, and their weight in a line."""
         session, drawn = self.session, self._shown
         trace = session.trace
-        if trace is None or drawn is None or not self.isVisible():
+        if trace is None or drawn is None or not self._is_current or not self.isVisible():
             return
         made, patch = drawn.matrix, session.hover.patch
         # A row that is pointed at is a query for now, and not the one that is selected.
@@ -344,9 +367,11 @@ class TokensPanel(Panel):
             caption=self.says.whole,
             dimmed=self.view.dimmed,
             picture=self._shown,
+            cells=self.view.cells,
             selected=self.view.selected,
             marked=self.view.marked,
             weight=self.reading.whole,
+            facts=self._facts,
         )
 
     # Waiting.
@@ -364,7 +389,7 @@ class TokensPanel(Panel):
     def _point(self, cell: tuple[int, int] | None) -> None:
         session, drawn = self.session, self._shown
         trace = session.trace
-        if trace is None or drawn is None:
+        if trace is None or drawn is None or not self._is_current:
             return
         made = drawn.matrix
         query = None if cell is None else matrix.query_of(trace, made, made.rows[cell[0]])
@@ -377,7 +402,7 @@ class TokensPanel(Panel):
 
     def _click(self, row: int) -> None:
         trace, drawn = self.session.trace, self._shown
-        if trace is None or drawn is None:
+        if trace is None or drawn is None or not self._is_current:
             return
         query = matrix.query_of(trace, drawn.matrix, drawn.matrix.rows[row])
         if query is not None:

@@ -7,11 +7,11 @@ from PySide6.QtCore import QEasingCurve, QSignalBlocker, Qt, QVariantAnimation
 from PySide6.QtGui import QAction, QImage
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QSlider, QVBoxLayout, QWidget
 
-from vitviz.app.panels.base import Shown
 from vitviz.app.panels.plate_panel import Plate, PlatePanel, row
 from vitviz.app.panels.windows.matrices import WindowMatrices, window_matrices
 from vitviz.app.panels.windows.matrix_part import MatrixPart
 from vitviz.app.panels.windows.scene import crop, focus, scene, sentence
+from vitviz.app.session.facts import Facts, Shown, of_attention
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Hover, patches_in, with_panel
 from vitviz.app.ui import icons, theme
@@ -69,6 +69,10 @@ class WindowsShown(Shown):
     matrices: WindowMatrices | None
     pictures: tuple[GalleryPicture, ...]
     """Of the matrices."""
+    head: int | None
+    """The head whose matrices are drawn alone; None for all heads."""
+    about: str
+    """The sentence about the matrices, or about a cell of them."""
 
 
 class WindowsPanel(PlatePanel[WindowsView]):
@@ -76,7 +80,7 @@ class WindowsPanel(PlatePanel[WindowsView]):
 
     name = "windows"
     plates = ("windows", "shifted", "merge", "matrix")
-    drawn_with = ("colormap", "opacity")
+    drawn_with = ("colormap", "opacity", "head")
 
     def __init__(self, session: Session, keys: list[QAction], parent: QWidget | None = None) -> None:
         super().__init__(session, WindowsView, "What is shown of the windows", _MODES, parent)
@@ -86,6 +90,7 @@ class WindowsPanel(PlatePanel[WindowsView]):
         self._controlled: tuple[object, ...] | None = None  # what the controls and views were set for
         self._progress = 0.0  # as it was chosen last
         self._focused: tuple[object, ...] | None = None  # what the highlight was drawn for
+        self._facts: Facts | None = None  # what the scene, the highlight and the sentence are of
         self._asked: tuple[int, int] | None = None  # the (layer, window) whose matrices are there or computed
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, _STEPS)
@@ -168,7 +173,7 @@ class WindowsPanel(PlatePanel[WindowsView]):
         views = [self.view] + ([self.other] if not self.other.isHidden() else [])
         return WindowsShown(
             self.says.whole if self._trace is not None else "",
-            False,
+            self.matrix.view.dimmed,
             self.mode.current,
             self._layer,
             self.view.progress,
@@ -176,6 +181,9 @@ class WindowsPanel(PlatePanel[WindowsView]):
             self.view.focus,
             self.matrix.found,
             tuple(self.matrix.view.pictures) if self.matrix.found is not None else (),
+            self.matrix.head,
+            self.matrix.says.whole if self.matrix.found is not None else "",
+            facts=self._facts,
         )
 
     def plate(self) -> Plate | None:
@@ -203,7 +211,7 @@ class WindowsPanel(PlatePanel[WindowsView]):
             view.set_scene(None)
 
     def _leave_layer(self) -> None:
-        self._trace, self._layer = None, -1
+        self._trace, self._layer, self._facts = None, -1, None
         self._controlled = self._focused = None
         self._close_matrices()
 
@@ -296,6 +304,8 @@ class WindowsPanel(PlatePanel[WindowsView]):
         if wanted == self._focused:
             return
         self._focused = wanted
+        asked = replace(session.selection, query=patch, layer=self._layer, head=head)
+        self._facts = of_attention(trace, asked, part=mode)
         for view, number in zip((self.view, self.other), layers, strict=False):
             if view.scene is not None:
                 view.set_focus(Focus() if patch is None else focus(trace, number, patch, mode, head, style))
@@ -405,6 +415,7 @@ class WindowsPanel(PlatePanel[WindowsView]):
                 self._close_matrices()
         elif chosen != self._asked:
             self._asked = chosen
+            self.wait()
             self.worker.submit(lambda _: window_matrices(trace, *chosen), self._take_matrices, self.fail)
         elif self.matrix.found is not None:
             self._draw_matrices(self.matrix.found)
@@ -417,7 +428,13 @@ class WindowsPanel(PlatePanel[WindowsView]):
         windows = trace.layers[chosen[0]].layout.windows
         return chosen if windows is not None and 0 <= chosen[1] < len(windows.index) else None
 
+    def be_late(self) -> None:
+        """Dim the matrices of the window before."""
+        self.matrix.view.set_dimmed(True)
+
     def _take_matrices(self, found: WindowMatrices) -> None:
+        self.settle()
+        self.matrix.view.set_dimmed(False)
         self._draw_matrices(found)
         if self._trace is not None:
             self._show_choices(self._trace)
@@ -428,6 +445,8 @@ class WindowsPanel(PlatePanel[WindowsView]):
 
     def _close_matrices(self) -> None:
         self._asked = None
+        self.settle()
+        self.matrix.view.set_dimmed(False)
         self.matrix.clear()
 
     def _pick_head(self, head: int | None) -> None:

@@ -94,6 +94,11 @@ class MatrixView(HoverView):
             self.update()
 
     @property
+    def cells(self) -> NDArray[np.uint8] | None:
+        """The colour indices that are drawn (rows, columns); None without content."""
+        return self._cells
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of the rows that are drawn large."""
         return self._names

@@ -77,6 +77,11 @@ class MosaicView(HoverView):
             self.update()
 
     @property
+    def tiles(self) -> NDArray[np.uint8] | None:
+        """The colour indices that are drawn (layers, places, rows, columns); None without content."""
+        return self._tiles
+
+    @property
     def labels(self) -> Labels:
         """What is written beside and over the tiles."""
         return self._labels
