@@ -1,11 +1,12 @@
 """Families of models: each file knows where the tokens of its models lie on the input.
 
-To add a family, write a file with `matches` and `anatomy` (see `vitviz.attention.anatomy.Family`) and name it in
-FAMILIES. The first that matches is asked; `probed`, the last, takes any module and refuses what it cannot prove.
+To add a family, write a file with `matches` and `anatomy` (see `vitviz.attention.families.base.Family`) and name it in
+FAMILIES. The first that matches is asked; `probed`, the last, reads the layout off any module and refuses what it cannot
+read.
 
-Decision: layouts come from each family's own attributes and are checked against what was recorded (number of keys,
-windows, masks). Rejected: guessing a square grid from the number of tokens, as most tools do; it is wrong for every
-non-square input and silently so for registers and distillation tokens.
+Decision: layouts come from each family's own attributes and are compared with what is read off the model. Rejected:
+guessing a square grid from the number of tokens, as most tools do; it is wrong for every non-square input and silently so
+for registers and distillation tokens.
 """
 
 from vitviz.attention.families import (
