@@ -22,7 +22,7 @@ from vitviz.app.panels.statistics import quantities
 from vitviz.app.panels.tokens import matrix as token_matrix
 from vitviz.app.panels.windows import matrices, scene
 from vitviz.app.session import colour_scale, describe
-from vitviz.app.session.view_state import Hover, patches_in, selection
+from vitviz.app.session.view_state import Hover, follows_pointer, patches_in, selection
 from vitviz.app.ui import number_format
 from vitviz.app.ui.pixels import grid_area, rgba_image, smooth_size
 from vitviz.app.window.main_window import Window
@@ -181,7 +181,7 @@ class Audit:
             assert facts.trace is session.trace
             assert facts.selection == chosen
         name = describe.subject(trace, heat, facts.selection)
-        held = session.view.pinned or session.hover.query is not None
+        held = not follows_pointer(session.view) or session.hover.query is not None
         assert shown.caption.startswith(f"{name[0].upper()}{name[1:]}")
         assert describe.weight(trace, heat, facts.selection, session.hover, pinned=held) in shown.caption
         assert shown.caption.endswith(describe.where(trace, facts.selection, heat))

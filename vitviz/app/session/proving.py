@@ -31,7 +31,7 @@ class Proving(QObject):
     @property
     def busy(self) -> bool:
         """Whether the proof runs."""
-        return self._worker.busy
+        return self._trace is not None and self._worker.busy
 
     def start(self, trace: "Trace | None") -> None:
         """Go on with another trace."""

@@ -1,12 +1,12 @@
 """Families of models: each file maps the tokens of its models to the input.
 
 To add a family, write a file with `matches` and `anatomy` (see `vitviz.attention.families.base.Family`) and name it in
-FAMILIES. The first that matches is used; `probed`, the last, accepts any module and refuses those whose layout it cannot
-prove.
+FAMILIES. The first that matches is used; `probed`, the last, reads the layout off any module and refuses those whose layout
+it cannot read.
 
-Decision: layouts come from each family's own attributes and are checked against what was recorded (number of keys,
-windows, masks). Rejected: guessing a square grid from the number of tokens, as most tools do; it is wrong for every
-non-square input, and wrong without an error for registers and distillation tokens.
+Decision: layouts come from each family's own attributes and are compared with what is read off the model. Rejected:
+guessing a square grid from the number of tokens, as most tools do; it is wrong for every non-square input, and wrong
+without an error for registers and distillation tokens.
 """
 
 from vitviz.attention.families import (

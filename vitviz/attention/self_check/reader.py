@@ -139,8 +139,7 @@ class _Reader:
             self.changed.append([{}, {}, {}])
         elif given.number < len(self.base):
             for role, (part, known) in enumerate(zip(parts, self.base[given.number], strict=True)):
-                found = self._differs(part, known, (1, 3))
-                self.changed[given.number][role].update(zip(self.numbers, found, strict=True))
+                self.changed[given.number][role].update(self._differs(part, known, (1, 3)))
         if given.number == self.end - 1:
             raise _SeenError
         return by_itself(given, shape)
@@ -158,26 +157,35 @@ class _Reader:
         return result
 
     def _compare(self, result: Tensor, tail: "_Tail") -> None:
+        difference = self._difference(result, tail.known)
         for axes, bits in tail.changed.items():
             over = tuple(axis for axis in range(result.ndim) if axis not in axes)
-            found = self._differs(result, tail.known, over)
-            bits.update((number, each.reshape(-1)) for number, each in zip(self.numbers, found, strict=True))
+            bits.update(self._where(difference, tail.known, over))
         for axis, bits in tail.places.items():
-            found = self._differs(result, tail.known, (axis,))
-            bits.update((number, each.reshape(-1)) for number, each in zip(self.numbers, found, strict=True))
+            bits.update(self._where(difference, tail.known, (axis,)))
 
-    def _differs(self, part: Tensor, known: _Known, over: tuple[int, ...]) -> list[Bits]:
+    def _differs(self, part: Tensor, known: _Known, over: tuple[int, ...]) -> dict[int, Bits]:
         """For each picture where its tensor differs along the axes that are not in `over`."""
-        before, count = known.tensor, len(self.numbers)
         if not part.numel():
-            shape = [length for axis, length in enumerate(before.shape) if axis not in over]
-            return [np.zeros(shape, bool)] * count
+            shape = [length for axis, length in enumerate(known.tensor.shape) if axis not in over]
+            return {number: np.zeros(shape, bool) for number in self.numbers}
+        found = self._where(self._difference(part, known), known, over)
+        shape = [length for axis, length in enumerate(known.tensor.shape) if axis not in over]
+        return {number: bits.reshape(shape) for number, bits in found.items()}
+
+    def _difference(self, part: Tensor, known: _Known) -> Tensor:
+        """pictures×…: how far each picture's tensor is from that of the unchanged one."""
+        before, count = known.tensor, len(self.numbers)
         if part.shape[1:] != before.shape[1:] or len(part) not in (count * len(before), len(before)):
             raise _UnbatchedError
         several = part.reshape(count, *before.shape) if len(part) != len(before) else part[None]
-        largest = (several - before).abs().amax([axis + 1 for axis in over])
+        return (several - before).abs_().expand(count, *before.shape)
+
+    def _where(self, difference: Tensor, known: _Known, over: tuple[int, ...]) -> dict[int, Bits]:
+        """The pictures and where their tensor differs, flat along the axes that are not in `over`."""
+        largest = difference.amax([axis + 1 for axis in over])
         differs: Bits = (largest > self.tolerance * known.largest).cpu().numpy()
-        return list(differs) if len(differs) == count else [differs[0]] * count
+        return {number: bits.reshape(-1) for number, bits in zip(self.numbers, differs, strict=True)}
 
     def reading(self) -> Reading:
         """What all pictures have shown."""

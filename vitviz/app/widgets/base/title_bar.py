@@ -2,7 +2,7 @@
 
 from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPalette, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QDockWidget, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QToolTip, QWidget
+from PySide6.QtWidgets import QDockWidget, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
 from vitviz.app.ui import icons, theme
 
@@ -47,6 +47,7 @@ class ElidedLabel(QLabel):
         self._whole = ""
         self._most = lines
         self._lines = 1
+        self._has_tip = False
         self._cached_lines: tuple[tuple[str, int], list[str]] | None = (
             None  # text and width, and the lines they give
         )
@@ -67,10 +68,15 @@ class ElidedLabel(QLabel):
         return self._whole
 
     def lines(self) -> list[str]:
-        """The lines as they are drawn."""
+        """The lines as they are drawn. The whole text is the tooltip if it is elided."""
         key = self._whole, self.width()
         if self._cached_lines is None or self._cached_lines[0] != key:
-            self._cached_lines = key, wrapped_lines(self._whole, self.fontMetrics(), self.width(), self._most)
+            lines = wrapped_lines(self._whole, self.fontMetrics(), self.width(), self._most)
+            self._cached_lines = key, lines
+            cut = lines[-1].endswith("…") and not self._whole.endswith("…")
+            if cut or self._has_tip:
+                self._has_tip = cut
+                self.setToolTip(self._whole if cut else "")
         return self._cached_lines[1]
 
     def _reserve_lines(self, lines: int) -> None:
@@ -108,14 +114,6 @@ class ElidedLabel(QLabel):
         """Draw the wrapped and elided text."""
         painter = QPainter(self)  # its pen has the colour of the foreground role
         painter.drawText(self.rect(), self.alignment(), "\n".join(self.lines()))
-
-    def event(self, event: QEvent) -> bool:
-        """Show the whole text as a tooltip if it is elided."""
-        if event.type() == QEvent.Type.ToolTip:
-            cut = self.lines()[-1].endswith("…") and not self._whole.endswith("…")
-            QToolTip.showText(self.cursor().pos(), self._whole if cut else "", self)
-            return True
-        return super().event(event)
 
 
 class MutedLabel(ElidedLabel):
