@@ -18,7 +18,7 @@ from vitviz.app.widgets.pictures.filmstrip import FilmStrip
 from vitviz.app.window.main_window import Window
 
 MOST = 1400
-"""Function calls of a move on the bundled ViT, of which there were 1,276 when it was written. `tests/benchmarks/window.py` counts a ViT-B."""
+"""The bound of function calls of a move on the bundled ViT. `tests/benchmarks/window.py` counts those of a ViT-B."""
 PATCHES = [(row, (5 * row + 3 * round_) % 12) for round_ in range(3) for row in range(12)]
 
 
