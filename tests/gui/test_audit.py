@@ -100,6 +100,7 @@ def audited(window, qtbot, photos, events, seed) -> Audit:
     for name in FLOATING:
         dock = dock_of(window, name)
         dock.setFloating(True)
+        dock.resize(560, 640)  # large enough that nothing of the panel has to be scrolled to
         dock.show()
         dock.raise_()
     settle(window, qtbot)

@@ -228,7 +228,7 @@ def _describe_unknown(module: nn.Module, data: DataConfig | None) -> Description
             f"{type(error).__name__}: {error}",
         ) from error
     classes = _classes(module, answer, name, linear.given)
-    note = "" if data else "taken to see 224×224 with ImageNet's mean and std (data= says otherwise)"
+    note = "" if data else "taken to see 224×224 with ImageNet's mean and std (data= sets others)"
     return Description(name, None, used, classes, None, note)
 
 
