@@ -200,9 +200,10 @@ def test_over_a_folder_and_back(shown, qtbot, folder, tmp_path, monkeypatch):
     np.testing.assert_allclose(panel.plot.dots.spread[1], expected.deviation.layers[1].distance, rtol=1e-5)
     assert "Mean over 2 photos of the folder many" in panel.note.text()
     assert "cannot be read: 2.png" in panel.note.text()
+    qtbot.wait(50)  # the note takes its room, which moves the dots
     panel.plot.grab()
     qtbot.mouseMove(panel.plot, spot(panel.plot, 1, 0))
-    assert "between photos" in panel.says.whole
+    qtbot.waitUntil(lambda: "between photos" in panel.says.whole)
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "numbers"), ""))
     qtbot.mouseClick(panel.export, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: (tmp_path / "numbers.csv").is_file())
