@@ -1,4 +1,4 @@
-"""What to call the tokens without a place of a model that nobody described: after the parameters they are made of."""
+"""Names of the prefix tokens of a model that no family describes, taken from the parameters they are made of."""
 
 from contextlib import suppress
 

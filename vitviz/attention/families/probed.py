@@ -1,4 +1,4 @@
-"""Models nobody described: a hand-written ViT or Swin, say. Where its tokens lie is read off the model.
+"""Models that no family describes, such as a hand-written ViT or Swin. The layout of the tokens is read off the model.
 
 Coded pictures (see `self_check.place`) name the patch of each query and key of each operation, in windows and merged stages
 too. Tokens, windows and heads that lie in another order are brought into the order of layouts. What cannot be read so is

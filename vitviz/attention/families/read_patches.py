@@ -1,4 +1,4 @@
-"""The grid of patches of a model that nobody described: tried against the tokens of its first operation."""
+"""The patch grid of a model that no family describes: candidates are compared with the tokens of its first operation."""
 
 from itertools import product
 from math import log2

@@ -94,7 +94,7 @@ def dependence(followed: Followed) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Streams:
-    """How the operations of a model that nobody described hang together."""
+    """Which operations depend on which, in a model that no family describes."""
 
     steps: tuple[int, ...]
     """Per operation its step: operations of one step are branches of one layer, or of separate streams."""
