@@ -22,9 +22,9 @@ def joined(windows: Tensor, size: int, height: int, width: int) -> Tensor:
 class WindowAttention(nn.Module):
     """Attention in windows with a relative bias; takes (B·windows)×N×C and a mask, as Microsoft's does."""
 
-    def __init__(self, dim: int, size: int, heads: int, folded: bool = False) -> None:
+    def __init__(self, dim: int, size: int, heads: int, form: str = "plain") -> None:
         super().__init__()
-        self.heads, self.folded = heads, folded
+        self.heads, self.form = heads, form
         self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.table = nn.Parameter(torch.randn((2 * size - 1) ** 2, heads))
         place = torch.stack(torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")).flatten(1)
@@ -34,15 +34,39 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         b, n, c = x.shape
         q, k, v = self.qkv(x).view(b, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        if self.folded:
-            q, k, v = (part.reshape(b * self.heads, n, -1) for part in (q, k, v))
-        scores = q * (c // self.heads) ** -0.5 @ k.transpose(-2, -1)
-        scores = scores.view(b, self.heads, n, n) + self.table[self.index].permute(2, 0, 1)
+        bias = self.table[self.index].permute(2, 0, 1).expand(b, -1, -1, -1)
         if mask is not None:
-            scores = scores.view(-1, len(mask), self.heads, n, n) + mask[:, None]
-        weights = scores.view(b * self.heads, n, n) if self.folded else scores.view(b, self.heads, n, n)
-        mixed = weights.softmax(-1) @ v
-        return self.proj(mixed.view(b, self.heads, n, -1).transpose(1, 2).reshape(b, n, c))
+            bias = bias + mask[:, None].repeat(b // len(mask), 1, 1, 1)
+        mixed = FORMS[self.form](q, k, v, bias)
+        return self.proj(mixed.transpose(1, 2).reshape(b, n, c))
+
+
+def _plain(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    return (q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1) + bias).softmax(-1) @ v
+
+
+def _folded(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    """Heads are folded into the batch of windows."""
+    return _plain(*(part.flatten(0, 1) for part in (q, k, v, bias))).view(v.shape)
+
+
+def _windows_before_heads(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    """Windows on an axis of their own: photo × windows × heads × tokens, by matrix products."""
+    return _plain(*(part[None] for part in (q, k, v, bias)))[0]
+
+
+def _windows_behind_heads(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    """Photo × heads × windows × tokens, fused, as Nest and Hiera have them."""
+    q, k, v, bias = (part.transpose(0, 1)[None] for part in (q, k, v, bias))
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)[0].transpose(0, 1)
+
+
+FORMS = {
+    "plain": _plain,
+    "heads in the batch": _folded,
+    "windows before heads": _windows_before_heads,
+    "windows behind heads": _windows_behind_heads,
+}
 
 
 class Block(nn.Module):
@@ -56,12 +80,12 @@ class Block(nn.Module):
         size: int,
         shift: int,
         masked: bool = True,
-        folded: bool = False,
+        form: str = "plain",
     ) -> None:
         super().__init__()
         self.grid, self.size, self.shift = grid, size, shift
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.attn = WindowAttention(dim, size, heads, folded)
+        self.attn = WindowAttention(dim, size, heads, form)
         self.mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
         self.register_buffer("mask", self._mask() if shift and masked and size < grid else None)
 
@@ -98,10 +122,10 @@ class Merging(nn.Module):
 class HandSwin(nn.Module):
     """Two stages, 8×8 and 4×4 tokens, windows of 4, 2×2 patches merged between them; the mean is read."""
 
-    def __init__(self, masked: bool = True, folded: bool = False, shift: int = 2) -> None:
+    def __init__(self, masked: bool = True, form: str = "plain", shift: int = 2) -> None:
         super().__init__()
         self.embed = nn.Conv2d(3, 24, 4, 4)
-        options = {"masked": masked, "folded": folded}
+        options = {"masked": masked, "form": form}
         self.stage1 = nn.Sequential(Block(8, 24, 2, 4, 0, **options), Block(8, 24, 2, 4, shift, **options))
         self.merging = Merging(24)
         self.stage2 = nn.Sequential(Block(4, 48, 4, 4, 0, **options), Block(4, 48, 4, 4, 0, **options))

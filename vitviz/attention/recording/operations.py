@@ -182,10 +182,12 @@ def _apart(x: Tensor) -> Tensor:
 
 
 def four_dimensional(x: Tensor) -> Tensor:
-    """B×N×d becomes B×1×N×d: one head; more than four dimensions fold into the first."""
+    """B×N×d becomes B×1×N×d: one head. Of more than four dimensions, which may be heads or windows, each is a group with
+    one head.
+    """
     if x.ndim == 3:
         return x.unsqueeze(1)
-    return x if x.ndim == 4 else x.flatten(0, x.ndim - 4)
+    return x if x.ndim == 4 else x.flatten(0, x.ndim - 3).unsqueeze(1)
 
 
 def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
