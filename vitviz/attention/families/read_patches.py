@@ -5,10 +5,10 @@ from math import log2
 from typing import NamedTuple
 
 import numpy as np
-from torch import nn
 
 from vitviz.attention.recording.operations import Operation
-from vitviz.attention.self_check.pictures import code_for
+from vitviz.attention.self_check.fields import Fields, first_fields
+from vitviz.attention.self_check.pictures import code_for, unchanged
 from vitviz.attention.self_check.place import SEVERAL, Reading
 from vitviz.attention.self_check.reader import read
 from vitviz.errors import RefusedError
@@ -20,6 +20,12 @@ TRIED = 4
 
 PADDED, EXTRA = 1.6, 16
 """How many times as many tokens as patches the first operation may have (whole windows), or how many more (prefixes)."""
+
+WHOLE = 0.9
+"""A field of this share of the photo counts as the whole."""
+
+SPARE = 1.2
+"""Tokens overlap if the areas that they depend on are together so many times the photo."""
 
 
 class _Candidate(NamedTuple):
@@ -60,46 +66,51 @@ def _candidates(size: tuple[int, int], shape: tuple[int, int, int, int]) -> list
 def read_patches(model: Model, operations: list[Operation], name: str, batch: int) -> Reading:
     """The reading with the first grid that the first operation's tokens turn out to be."""
     module, size = model.module, model.input_size
-    tried: list[Reading] = []
-    for candidate in _candidates(size, operations[0].shape)[:TRIED]:
+    fields = first_fields(module, unchanged(size).to(model.device, model.dtype))
+    likely = [
+        candidate
+        for candidate in _candidates(size, operations[0].shape)
+        if all(field.in_one_cell(candidate.grid) for field in fields.tokens)
+    ]
+    for candidate in likely[:TRIED]:
         first = read(
             module, code_for(candidate.grid), size, 1, [1] * code_for(candidate.grid).pictures, batch=1
         )
-        if not _fits(first):
-            tried.append(first)
-            continue
-        levels = _levels(operations, candidate)
-        code, count = code_for(candidate.grid, levels), len(operations)
-        return read(module, code, size, count, batch=batch)
-    groups, _, _, keys = operations[0].shape
-    raise RefusedError(
-        f"{name} cannot be shown: {operations[0].module} attends over {keys} keys in {groups} group(s), and its tokens are "
-        f"not one grid of separate patches: {_why_not(module, tried)}. So vitviz cannot say which token is which part of "
-        "the photo."
-    )
+        if _fits(first):
+            levels = _levels(operations, candidate)
+            code, count = code_for(candidate.grid, levels), len(operations)
+            return read(module, code, size, count, batch=batch)
+    raise RefusedError(f"{name} cannot be shown: {_why_not(operations[0], fields, size)}.")
 
 
-def _why_not(module: nn.Module, tried: list[Reading]) -> str:
+def _why_not(operation: Operation, fields: Fields, size: tuple[int, int]) -> str:
     """What the first operation's tokens are instead of patches."""
-    if not tried:
-        return "no grid of patches has about so many"
-    code = tried[0].code
-    size = tuple(int(length * cell) for length, cell in zip(code.size(0), code.grid.cell, strict=True))
-    again = read(module, code, (size[0], size[1]), 1, [1] * code.pictures, batch=1)
-    key = tried[0].operations[0].key
-    if again.operations[0].key.shape != key.shape or (again.operations[0].key != key).any():
-        return "they are others each time the module is run"
-    touched = key.any(-1)
-    if not touched.any():
-        return "nothing of the photo reaches them"
-    if key[touched].all(-1).mean() > 0.5:
+    where, (groups, _, queries, keys) = operation.module, operation.shape
+    if not fields.known:
+        return f"no gradient leads from {where} to the photo, so vitviz cannot say which token is which part of it"
+    if not fields.tokens:
+        return f"nothing of the photo reaches the tokens of {where} that were looked at"
+    (height, width), (rows, cols) = fields.widest(), size
+    if (
+        fields.channels
+        and max(field.size[0] * field.size[1] for field in fields.channels) < WHOLE * height * width
+    ):
+        return f"{where} attends over channels, not over patches: each of its {keys} keys holds something of the whole photo"
+    if height * width >= WHOLE * rows * cols:
         return (
-            "taken over all heads each holds something of the whole photo, as where attention runs over channels, or where "
-            "heads and windows lie in an unusual order"
+            f"each of the {keys} keys of {where} depends on the whole photo (mixed before by convolutions, say, or the keys "
+            "of linear attention), so none is one patch"
         )
-    if tried[0].places(key)[..., 1].min() == SEVERAL:
-        return "each holds several patches, as where patches overlap"
-    return "they are some of the patches only, or some patches more than once"
+    if queries > keys:
+        return f"{where} attends from {queries} queries over {keys} keys, which are pooled and not the same tokens"
+    tokens = groups * keys
+    return (
+        f"tokens of {where} overlap: it attends over {keys} keys in {groups} group(s), and a token depends on up to "
+        f"{height}×{width} pixels of {rows}×{cols} (convolutions, or patches that overlap), so none is one patch"
+        if height * width * tokens > SPARE * rows * cols
+        else f"{where} attends over {keys} keys in {groups} group(s), which are not one grid of patches: some patches "
+        "are missing, occur more than once or differ in size"
+    )
 
 
 def _levels(operations: list[Operation], candidate: _Candidate) -> int:
