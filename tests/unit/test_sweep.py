@@ -24,7 +24,7 @@ DIFFERENTIAL = (
 
 OVERLAP, WHOLE = "tokens of .* overlap: .* so none is one patch", "depends on the whole photo"
 POOLED, MIXED = "over .* keys, which are pooled", "influence each other in a way that vitviz does not record"
-NO_PRODUCT = "softmax in .* is not followed by a product"
+CHANNELS, NO_PRODUCT = "attends over channels", "softmax in .* is not followed by a product"
 OTHERS = {
     "botnet26t_256": OVERLAP,
     "caformer_s18": OVERLAP,
@@ -36,7 +36,7 @@ OTHERS = {
     "crossvit_9_240": "hold parts of several of the 20×20 patches",
     "csatv2": OVERLAP,
     "davit_tiny": OVERLAP,
-    "edgenext_xx_small": WHOLE,
+    "edgenext_xx_small": CHANNELS,
     "efficientformer_l1": WHOLE,
     "efficientformerv2_s0": OVERLAP,
     "efficientvim_m1": NO_PRODUCT,
@@ -67,7 +67,7 @@ OTHERS = {
     "visformer_tiny": OVERLAP,
     "vitamin_small_224": "",
     "volo_d1_224": OVERLAP,
-    "xcit_nano_12_p16_224": WHOLE,
+    "xcit_nano_12_p16_224": CHANNELS,
 }
 """Models of timm's other modules that attend → why they are refused; empty where they are shown."""
 

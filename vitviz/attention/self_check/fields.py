@@ -18,6 +18,9 @@ from vitviz.images.framing import PatchGrid
 WEAK = 1e-3
 """A gradient below this share of the largest is no part of the field: of a standardised picture every pixel has a little."""
 
+SLIGHT = 0.1
+"""The same for channels: those that are normalised along the tokens depend a little on each."""
+
 
 @dataclass(frozen=True)
 class Field:
@@ -77,8 +80,10 @@ def first_fields(module: nn.Module, inputs: Tensor) -> Fields:
         return Fields((), (), False)
     keys = seen[0]
     groups, _, tokens, channels = keys.shape
-    of_tokens = _fields((keys[group, :, token] for group in _some(groups) for token in _some(tokens)), pixels)
-    of_channels = _fields((keys[groups // 2, 0, :, channel] for channel in _some(channels)), pixels)
+    each = (keys[group, :, token] for group in _some(groups) for token in _some(tokens))
+    of_tokens = _fields(each, pixels, WEAK)
+    whole = (keys[groups // 2, 0, :, channel] for channel in _some(channels))
+    of_channels = _fields(whole, pixels, SLIGHT)
     return Fields(of_tokens, of_channels, True)
 
 
@@ -87,17 +92,17 @@ def _some(count: int) -> list[int]:
     return sorted({0, count // 2, count - 1})
 
 
-def _fields(parts: Iterable[Tensor], pixels: Tensor) -> tuple[Field, ...]:
-    found = (_field(part, pixels) for part in parts)
+def _fields(parts: Iterable[Tensor], pixels: Tensor, weak: float) -> tuple[Field, ...]:
+    found = (_field(part, pixels, weak) for part in parts)
     return tuple(field for field in found if field is not None)
 
 
-def _field(part: Tensor, pixels: Tensor) -> Field | None:
+def _field(part: Tensor, pixels: Tensor, weak: float) -> Field | None:
     weights = torch.randn(part.shape, generator=torch.Generator().manual_seed(23)).to(part)
     (gradient,) = torch.autograd.grad((part * weights).sum(), pixels, retain_graph=True, allow_unused=True)
     if gradient is None or not bool((gradient != 0).any()):
         return None
     strength = gradient.float().abs().amax((0, 1))
-    there = strength > WEAK * strength.max()
+    there = strength > weak * strength.max()
     rows, cols = (there.any(axis).nonzero().flatten() for axis in (1, 0))
     return Field(int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1)
