@@ -278,7 +278,9 @@ def test_the_readout_of_a_model_that_reads_only_some_patches_is_refused() -> Non
 def test_overlapping_patches_are_refused() -> None:
     overlapping = HandWritten()
     overlapping.embed = nn.Conv2d(3, 32, 20, 16, padding=2)
-    with pytest.raises(RefusedError, match="not one grid of separate patches"):
+    with pytest.raises(
+        RefusedError, match=r"overlap: .* up to 20×18 pixels of 64×64 .*, so none is one patch"
+    ):
         vitviz.trace(loaded(overlapping.eval()), noise((64, 64)))
 
 

@@ -1,6 +1,7 @@
 """Composition needs layers that follow one another on one stream; branches of one layer count as one layer."""
 
 from collections.abc import Callable
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from proof_models import (
     PerHead,
     Two,
     fused,
+    plain,
     timm_vit,
     weighing,
 )
@@ -53,21 +55,95 @@ BRANCHES: dict[str, tuple[Callable[[], nn.Module], int]] = {
 }
 
 
+class Together(nn.Module):
+    """The same as several attentions that are added, as one operation with all their heads."""
+
+    def __init__(self, *parts: Attention) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+        self.attend = plain
+
+    def forward(self, x: Tensor) -> Tensor:
+        given = [part.qkv(x).unflatten(-1, (3, part.heads, -1)).permute(2, 0, 3, 1, 4) for part in self.parts]
+        mixed = self.attend(*(torch.cat(each, 1) for each in zip(*given, strict=True)))
+        heads = mixed.split([part.heads for part in self.parts], 1)
+        return torch.stack(
+            [part.proj(own.transpose(1, 2).flatten(2)) for part, own in zip(self.parts, heads, strict=True)]
+        ).sum(0)
+
+
+def as_one(branches: nn.Module) -> nn.Module:
+    """A module of branches as one operation, with the same parameters."""
+    if isinstance(branches, Loop):
+        return Together(branches)
+    return Together(*branches.heads) if isinstance(branches, PerHead) else Together(*branches.children())
+
+
 @pytest.mark.parametrize("kind", BRANCHES)
-def test_branches_of_one_layer_are_composed_as_one_with_all_their_heads(kind: str) -> None:
+def test_branches_are_one_layer_with_all_their_heads(kind: str) -> None:
     make, branches = BRANCHES[kind]
-    trace = traced(HandWritten(*(Block(make()) for _ in range(3))))
+    module = HandWritten(*(Block(make()) for _ in range(3)))
+    trace = traced(module)
     seen = weights_of(trace)
-    assert len(seen) == len(trace.layers) == 3 * branches
+    assert len(seen) == 3 * branches
     blocks = [np.concatenate(seen[start : start + branches]) for start in range(0, len(seen), branches)]
-    assert [layer.step for layer in trace.layers] == [number // branches for number in range(3 * branches)]
+    assert [layer.name for layer in trace.layers] == [f"blocks.{number}.attn" for number in range(3)]
+    assert [layer.heads for layer in trace.layers] == [len(blocks[0])] * 3
     assert trace.check.proved
+    for layer, weights in zip(trace.layers, blocks, strict=True):
+        np.testing.assert_allclose(layer.attention(), weights, atol=1e-5)
+        np.testing.assert_allclose(layer.column(8), weights[:, :, 8], atol=1e-5)
     heatmap = vitviz.explain(trace, "rollout")
     expected = rolled(blocks)[0]
     np.testing.assert_allclose(heatmap.values.reshape(-1), expected[1:], atol=1e-6)
     assert heatmap.prefix["class"] == pytest.approx(expected[0], abs=1e-6)
     chained = rolled(seen)[0]
     assert np.abs(chained - expected).max() > 1e-2  # or the wrong way would pass too
+
+
+@pytest.mark.parametrize("kind", BRANCHES)
+@pytest.mark.parametrize("gradients", [False, True])
+def test_classes_are_explained_as_by_the_same_layer_in_one_operation(kind: str, gradients: bool) -> None:
+    module = HandWritten(*(Block(BRANCHES[kind][0]()) for _ in range(3)))
+    one = deepcopy(module)
+    for block in one.blocks:
+        block.attn = as_one(block.attn)
+    models = [vitviz.load_model(each, device="cpu", data=DATA) for each in (module, one.eval())]
+    photo = noise(DATA.input_size)
+    for model in models:
+        vitviz.trace(model, photo)  # the first proves, and keeps no graph
+    ours, known = (vitviz.trace(model, photo, gradients=gradients) for model in models)
+    np.testing.assert_allclose(ours.logits, known.logits, atol=1e-4)
+    shown: set[str] = set()
+    for method, options in (
+        ("relevance", {}),
+        ("gradient_rollout", {}),
+        ("gradient_attention", {"layer": 1, "query": (1, 5)}),
+        ("gradient_attention", {"layer": 2, "head": 1}),
+        ("gradient_attention", {"layer": 2, "head": 2}),
+        ("gradcam", {"layer": 1}),
+    ):
+        maps = [vitviz.explain(trace, method, target=3, **options).values for trace in (ours, known)]
+        np.testing.assert_allclose(*maps, atol=1e-4 * np.abs(maps[1]).max())
+        shown |= {method} if np.abs(maps[1]).max() > 0 else set()
+    assert shown >= {
+        "relevance",
+        "gradient_rollout",
+        "gradient_attention",
+    }  # one that is 0 everywhere shows nothing
+
+
+def test_branches_of_different_kinds_stay_layers_of_one_step() -> None:
+    class Unlike(Two):
+        def __init__(self) -> None:
+            super().__init__()
+            self.second = Attention(fused)
+
+    trace = traced(HandWritten(*(Block(Unlike()) for _ in range(2))))
+    seen = weights_of(trace)
+    assert [layer.step for layer in trace.layers] == [0, 0, 1, 1]
+    expected = rolled([np.concatenate(seen[start : start + 2]) for start in (0, 2)])[0]
+    np.testing.assert_allclose(vitviz.explain(trace, "rollout").values.reshape(-1), expected[1:], atol=1e-6)
 
 
 def mirror(x: Tensor) -> Tensor:

@@ -109,12 +109,22 @@ def test_an_attention_pool_is_the_readout(photo: Photo) -> None:
     assert relative(vitviz.explain(trace, "rollout").values.reshape(-1), expected) <= 1e-5
 
 
-def test_parallel_attention_is_one_step(photo: Photo) -> None:
-    model = vitviz.load_model(small("vit_small_patch16_18x2_224", **VIT), device="cpu")
-    trace = vitviz.trace(model, photo)
-    assert len(trace.layers) == 6
-    matrices = [layer.attention().astype(np.float64) for layer in trace.layers]
-    together = [np.concatenate(matrices[i : i + 2]) for i in (0, 2, 4)]
+def test_parallel_attention_is_one_layer_with_all_heads(photo: Photo) -> None:
+    module = small("vit_small_patch16_18x2_224", **VIT)
+    trace = vitviz.trace(vitviz.load_model(module, device="cpu"), photo)
+    seen: list[np.ndarray] = []
+    for block in module.blocks:
+        for branch in block.attns:
+            branch.attn.fused_attn = False
+            branch.attn.attn_drop.register_forward_hook(
+                lambda _m, _g, weights: seen.append(weights[0].double().numpy())
+            )
+    with torch.no_grad():
+        module(torch.from_numpy(trace.framing.apply(photo))[None])
+    together = [np.concatenate(seen[i : i + 2]) for i in (0, 2, 4)]
+    assert [layer.name for layer in trace.layers] == ["blocks.0", "blocks.1", "blocks.2"]
+    for layer, weights in zip(trace.layers, together, strict=True):
+        assert relative(layer.attention(), weights) <= 1e-5
     assert relative(vitviz.explain(trace, "rollout").values.reshape(-1), naive(together)[0][1:]) <= 1e-5
 
 
@@ -125,12 +135,10 @@ def test_matrices_made_in_chunks_of_rows_are_whole(
 ) -> None:
     trace, _ = traced(name, photo)
     matrices = [layer.attention().astype(np.float64) for layer in trace.layers]
-    parallel = len(matrices) // 3
-    steps = [np.concatenate(matrices[i : i + parallel]) for i in range(0, len(matrices), parallel)]
     monkeypatch.setattr(layer_module, "CHUNK_ENTRIES", trace.layers[0].heads * 17 * 5)  # 5, 5, 5 and 2 rows
     assert len(list(trace.layers[0].chunks())) == 4
     values = vitviz.explain(trace, "rollout", fusion=fusion).values
-    assert relative(values.reshape(-1), naive(steps, fusion)[0][1:]) <= 1e-5
+    assert relative(values.reshape(-1), naive(matrices, fusion)[0][1:]) <= 1e-5
 
 
 def test_pooled_stages_keep_the_books(photo: Photo) -> None:

@@ -118,7 +118,8 @@ def differentiate(trace: Trace, target: int, cancel: Callable[[], bool] | None =
         with torch.enable_grad():
             logits = logits_of(graph.output)
             asked = logits[0, target]
-        first = _first_operations(trace, operations)
+        parts = _differentiated(trace, operations)
+        first = [operation for each in parts for operation in each]
         streams = _streams(trace.layers, given)
         wanted = [
             inputs,
@@ -138,14 +139,16 @@ def differentiate(trace: Trace, target: int, cancel: Callable[[], bool] | None =
             for tensor, gradient in zip(wanted, found, strict=True)
         ]
         values = [gradient.detach().float() / scale for gradient in gradients]
-        outputs = values[1 : 1 + len(first)]
+        of_outputs = iter(values[1 : 1 + len(first)])
         inner = iter(values[1 + len(first) :])
         return Gradients(
             target=target,
             layers=trace.layers,
             outputs=tuple(
-                _arranged(layer, _heads(operation, gradient, module))
-                for layer, operation, gradient in zip(trace.layers, first, outputs, strict=True)
+                _arranged(
+                    layer, torch.cat([_heads(operation, next(of_outputs), module) for operation in each], 1)
+                )
+                for layer, each in zip(trace.layers, parts, strict=True)
             ),
             streams=tuple(
                 None if stream is None else _on_tokens(layer, stream.detach().float(), next(inner), module)
@@ -202,16 +205,19 @@ def _require_same(trace: Trace, logits: Tensor) -> None:
         )
 
 
-def _first_operations(trace: Trace, operations: list[Operation]) -> list[Operation]:
-    """Per layer the operation whose output's gradient is that of the layer's A V.
+def _differentiated(trace: Trace, operations: list[Operation]) -> list[list[Operation]]:
+    """Per layer the operations whose outputs' gradients, by their heads, are that of the layer's A V.
 
-    Where two maps are subtracted, O = O₁ − λO₂, so ∂y/∂O₁ = ∂y/∂O.
+    Where two maps are subtracted, O = O₁ − λO₂, so ∂y/∂O₁ = ∂y/∂O; of branches that were joined each has its own heads.
     """
-    expected = [operation.module for layer in trace.layers for operation in layer.operations]
+    expected = [module for layer in trace.layers for module in layer.modules]
     if [operation.module for operation in operations] != expected:
         raise MethodError(f"{trace.model.name} ran other attention operations with gradients than without.")
-    starts = np.cumsum([0, *(len(layer.operations) for layer in trace.layers)])
-    return [operations[start] for start in starts[:-1]]
+    ends = np.cumsum([len(layer.modules) for layer in trace.layers])
+    return [
+        operations[end - len(layer.modules) : end - len(layer.operations) + 1]
+        for layer, end in zip(trace.layers, ends, strict=True)
+    ]
 
 
 def _output(operation: Operation) -> Tensor:

@@ -56,6 +56,13 @@ class Layer:
         return self.operations[0].shape[1]
 
     @property
+    def modules(self) -> tuple[str, ...]:
+        """The module of each operation as it was recorded; several for branches that were joined."""
+        return tuple(
+            module for operation in self.operations for module in operation.modules or (operation.module,)
+        )
+
+    @property
     def is_distribution(self) -> bool:
         """Whether each row is a set of shares that sum to 1."""
         return len(self.operations) == 1 and self.operations[0].is_distribution

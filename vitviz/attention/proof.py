@@ -68,7 +68,7 @@ def _prove_place(
     code = place.code_of(layers)
     if code is None:
         return None, *_prove_centres(model, layers)
-    levels = [place.level_of(layer, code) for layer in layers for _ in layer.operations]
+    levels = [place.level_of(layer, code) for layer in layers for _ in layer.modules]
     count, ends = len(levels), ends_of(code, levels)
     try:
         reading = read(model.module, code, model.input_size, count, ends, on_pass=on_pass)
@@ -95,7 +95,7 @@ def _prove_centres(model: Model, layers: tuple[Layer, ...]) -> tuple[Claim, tupl
         torch.bfloat16,
     ):  # which round small changes
         return unproved("place", OVERLAP), ()
-    count = sum(len(layer.operations) for layer in layers)
+    count = sum(len(layer.modules) for layer in layers)
     try:
         sentence = displaced(layers, centres(model.module, model.input_size, count))
     except TROUBLE as error:
@@ -115,7 +115,7 @@ def _prove_order_and_readout(
     model: Model, anatomy: Anatomy, reading: Reading | None
 ) -> tuple[Claim, Readout, Claim]:
     layers, stated = anatomy.layers, anatomy.readout
-    names = [layer.name for layer in layers for _ in layer.operations]
+    names = [layer.name for layer in layers for _ in layer.modules]
     inputs = unchanged(model.input_size).to(model.device, model.dtype)
     try:
         followed = follow(model.module, inputs, len(names), answer_of)
@@ -131,7 +131,7 @@ def _prove_order_and_readout(
 
 
 def _steps(layers: tuple[Layer, ...]) -> list[list[int]]:
-    return in_steps([layer.step for layer in layers for _ in layer.operations])
+    return in_steps([layer.step for layer in layers for _ in layer.modules])
 
 
 def _prove_readout(

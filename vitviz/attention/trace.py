@@ -18,7 +18,7 @@ from vitviz.attention.layer import Layer
 from vitviz.attention.proof import is_library, prove
 from vitviz.attention.recording.autograd_graph import Graph, hold, record
 from vitviz.attention.recording.operations import Operation
-from vitviz.attention.recording.recorder import Cancelled, attending, forget, run
+from vitviz.attention.recording.recorder import Cancelled, forget, run
 from vitviz.attention.self_check.claims import unproved
 from vitviz.attention.self_check.outputs import Check, check_layers
 from vitviz.attention.self_check.shares import check_shares
@@ -233,6 +233,7 @@ def trace(
             _require_usable(model)
             raise RefusedError(f"{model.name} answers with numbers that are not finite.")
         anatomy = dissect(model, passed.operations)
+        model.kept["names"] = tuple(layer.name for layer in anatomy.layers)
         if checking:
             model.kept["checked"], model.kept["proof"] = check_layers(anatomy.layers, inputs), None
         if checking or (model.kept["proof"] is None and not defer):
@@ -406,7 +407,7 @@ def _forward(
                 hooks.callback(child.register_forward_hook(_keeper(heads, name)).remove)
         start = perf_counter()
         if gradients:
-            graph = record(model.module, inputs, attending(model.module), asked)
+            graph = record(model.module, inputs, model.kept["names"], asked)
             output, operations = graph.output, graph.operations
         else:
             output, operations = run(model.module, inputs, keep_outputs=keep_outputs, on_block=asked)

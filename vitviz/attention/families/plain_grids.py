@@ -6,6 +6,7 @@ from typing import Any
 from timm.models.naflexvit import NaFlexVit
 from torch import nn
 
+from vitviz.attention.families.branches import joined_branches
 from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout
 from vitviz.attention.recording.operations import Operation
@@ -77,7 +78,7 @@ def joined(module: nn.Module, operations: list[Operation], layout: Any, step: An
         layers.append(
             Layer(first.module, where, parts, signs, pooling=pooling, step=step(first.module, len(layers)))
         )
-    return tuple(layers)
+    return joined_branches(module, tuple(layers))
 
 
 def parallel_step(name: str, index: int) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vitviz.attention.answers import answer_of
 from vitviz.attention.arrangement import Arrangement, arranged
 from vitviz.attention.families.base import Anatomy, PositionEmbedding, Readout, table
+from vitviz.attention.families.branches import joined_branches
 from vitviz.attention.families.prefix_names import prefix_names
 from vitviz.attention.families.read_layout import folded, grid_at, laid, level_of
 from vitviz.attention.families.read_patches import read_patches
@@ -80,7 +81,10 @@ def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
                 "vitviz finds where its tokens lie.",
                 f"{type(error).__name__}: {error}",
             ) from error
-    layers = tuple(each.layer(operation) for each, operation in zip(known, operations, strict=True))
+    layers = joined_branches(
+        model.module,
+        tuple(each.layer(operation) for each, operation in zip(known, operations, strict=True)),
+    )
     prefix = layers[-1].layout.prefix
     readout = Readout("class", prefix[:1]) if prefix else Readout("mean")
     return Anatomy(layers, readout, _position(model.module, known[0]), reading=model.kept["reading"])

@@ -34,6 +34,8 @@ class Operation:
     """Whether `weights` were made from the result of a softmax over the keys and are not shares: heads mixed, say."""
     output: Tensor | None = None
     """The operation's output, if outputs are kept; with `graph` the same tensor that the model uses."""
+    modules: tuple[str, ...] = ()
+    """Where branches of one layer were joined: the module of each, in the order of their heads."""
     projection: nn.Module | None = None
     """`nn.MultiheadAttention`'s output projection: then `output` is its result, B×N×dim."""
 

@@ -77,7 +77,7 @@ def _centres(parts: list[Tensor], size: tuple[int, int]) -> Places:
 
 def displaced(layers: tuple[Layer, ...], found: list[Centres]) -> str:
     """The first token whose field is not centred on its cell, as a sentence; empty if there is none."""
-    operations = [layer for layer in layers for _ in layer.operations]
+    operations = [layer for layer in layers for _ in layer.modules]
     if len(operations) != len(found):
         return "The model attends another number of times when its tokens are followed."
     for layer, places in zip(operations, found, strict=True):

@@ -137,7 +137,7 @@ def expected(layer: Layer, code: Code) -> Found:
 
 def misplaced(layers: tuple[Layer, ...], reading: Reading) -> tuple[tuple[str, ...], str]:
     """The layers whose layout differs from the reading, and a sentence that names the first layer and its first token."""
-    wanted = [(layer, expected(layer, reading.code)) for layer in layers for _ in layer.operations]
+    wanted = [(layer, expected(layer, reading.code)) for layer in layers for _ in layer.modules]
     if len(wanted) != len(reading.operations):
         return tuple(layer.name for layer in layers), (
             f"the model attends {len(reading.operations)} times when its tokens are followed, and {len(wanted)} times "

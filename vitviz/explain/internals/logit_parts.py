@@ -165,7 +165,7 @@ def position_bias(trace: Trace, layer: int | str | Layer = -1) -> NDArray[np.flo
 
 def own_bias(trace: Trace, layer: Layer) -> Tensor | None:
     """The position bias of a layer's own module, heads×n×n; None if it adds none."""
-    if layer.pooling or len(layer.operations) != 1 or layer.arrangement is not None:
+    if layer.pooling or len(layer.modules) != 1 or layer.arrangement is not None:
         return None  # a module's own bias has the order of its own tokens
     module: Any = trace.model.module
     attending: Any = module.get_submodule(layer.operations[0].module)
@@ -214,7 +214,7 @@ def _tensor(value: Any) -> Tensor:
 
 def _row(trace: Trace, layer: Layer, query: Query) -> tuple[int, int, int]:
     """The query's token, its row in the operation, and its window (0 where there are none)."""
-    if layer.pooling or layer.queries is not None or len(layer.operations) != 1:
+    if layer.pooling or layer.queries is not None or len(layer.modules) != 1:
         raise MethodError(f"In {layer.name} not every token has one row of logits, so none is split.")
     if layer.arrangement is not None:
         raise MethodError(f"{layer.name} has its tokens in an order of its own, so its logits are not split.")
