@@ -22,7 +22,7 @@ from vitviz.attention.recording.operations import Operation, four_dimensional
 from vitviz.attention.recording.recorder import Cancelled
 from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
-from vitviz.models.devices import memory_guard
+from vitviz.models.passes import own_pass
 
 Floats = NDArray[np.float32]
 
@@ -106,8 +106,7 @@ def differentiate(trace: Trace, target: int, cancel: Callable[[], bool] | None =
     model = trace.model
     name, module = model.name, model.module
     scale = HALF_SCALE if model.dtype == torch.float16 else 1.0
-    # The caller may be in no_grad or inference_mode.
-    with memory_guard(name, model.device), model.lock, torch.inference_mode(False):
+    with own_pass(model):
         if cancel is not None:  # it may have been long until the model was free
             _stop(cancel)
         graph = kept(trace, module)

@@ -1,15 +1,15 @@
 """A trace: one forward pass of one photo, with what is needed to compute any attention of it."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from vitviz.attention.answers import answer_of, logits_of
 from vitviz.attention.families import FAMILIES, probed
@@ -18,6 +18,7 @@ from vitviz.attention.layer import Layer
 from vitviz.attention.proof import is_library, prove
 from vitviz.attention.recording.autograd_graph import Graph, hold, record
 from vitviz.attention.recording.operations import Operation
+from vitviz.attention.recording.pass_hooks import PassHooks
 from vitviz.attention.recording.recorder import Cancelled, attending, forget, run
 from vitviz.attention.self_check.claims import unproved
 from vitviz.attention.self_check.outputs import Check, check_layers
@@ -28,8 +29,8 @@ from vitviz.attention.softmax import softmax
 from vitviz.errors import MethodError, ModelError, RefusedError
 from vitviz.images.framing import Framing, FramingMode, PatchGrid, frame
 from vitviz.images.photo import Photo
-from vitviz.models.devices import memory_guard
 from vitviz.models.model import Model
+from vitviz.models.passes import own_pass
 from vitviz.models.sizes import at_size
 
 __all__ = ["Cancelled", "Prediction", "Trace", "prove_claims", "trace"]
@@ -194,10 +195,7 @@ def trace(
     Raises RefusedError for a model whose attention cannot be shown exactly, DeviceMemoryError, ModelError.
     """
     framed = frame(photo.size, model.data, framing)
-    # The caller may be in inference_mode, whose tensors would let no gradient through later.
-    # Nor is an autocast of the caller the model's own precision.
-    own = torch.autocast(model.device.type, enabled=False)
-    with memory_guard(model.name, model.device), model.lock, torch.inference_mode(False), own:
+    with own_pass(model):
         model = _sized(model, framed.input_size)
         known: Check | None = model.kept.get("check")
         state = state_of(model.module)
@@ -290,24 +288,19 @@ def prove_claims(traced: Trace, cancel: Callable[[], bool] | None = None) -> Che
     fails without which no map may be drawn: the maps of the trace are to be withdrawn then.
     """
     model = traced.model
-    modules = {layer.name: model.module.get_submodule(layer.name) for layer in traced.layers}
 
     def ask(*_: object) -> None:
         if cancel is not None and cancel():
             raise Cancelled
 
-    own = torch.autocast(model.device.type, enabled=False)
-    with memory_guard(model.name, model.device), model.lock, torch.inference_mode(False), own:
+    with own_pass(model):
         if model.kept["proof"] is None and model.kept.get("state") == state_of(model.module):
-            hooks = [module.register_forward_pre_hook(ask) for module in modules.values()]
             anatomy = Anatomy(traced.layers, traced.readout, traced.position_embedding)
-            try:
-                _proved(
-                    model, anatomy, library=True, defer=False
-                )  # only such a model's proof is left for later
-            finally:
-                for hook in hooks:
-                    hook.remove()
+            with PassHooks() as hooks:
+                for name in {layer.name for layer in traced.layers}:
+                    hooks.before(model.module.get_submodule(name), ask)
+                # Only such a model's proof is left for later.
+                _proved(model, anatomy, library=True, defer=False)
         known: Check = model.kept["check"]
     _require_claims(model, known)
     return known
@@ -400,10 +393,10 @@ def _forward(
 
     asked = on_block if cancel is not None or progress is not None else None
     graph = None
-    with ExitStack() as hooks:
+    with PassHooks() as hooks:
         for name, child in model.module.named_children():
             if name in DISTILLED_HEADS:
-                hooks.callback(child.register_forward_hook(_keeper(heads, name)).remove)
+                hooks.after(child, partial(_keep, heads, name))
         start = perf_counter()
         if gradients:
             graph = record(model.module, inputs, attending(model.module), asked)
@@ -415,11 +408,10 @@ def _forward(
         return _Pass(output, operations, heads, (perf_counter() - start) * 1000, graph)
 
 
-def _keeper(heads: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-    def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        heads[name] = output.detach()
-
-    return keep
+def _keep(
+    heads: dict[str, Tensor], name: str, _args: tuple[Any, ...], _kwargs: dict[str, Any], output: Tensor
+) -> None:
+    heads[name] = output.detach()
 
 
 def _floats(values: Tensor) -> Floats:

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from vitviz.errors import ModelError
 from vitviz.images.framing import DataConfig
 from vitviz.models.labels import Labels
+from vitviz.models.pass_lock import lock_of
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
@@ -219,7 +220,7 @@ def _describe_unknown(module: nn.Module, data: DataConfig | None) -> Description
         blank = blank.to(weight.device, weight.dtype)
     try:
         linear = _LastLinear()
-        with torch.no_grad(), linear:
+        with lock_of(module), torch.autocast(blank.device.type, enabled=False), torch.no_grad(), linear:
             answer: Any = module(blank)
     except (RuntimeError, AssertionError, ValueError, TypeError, IndexError) as error:
         raise ModelError(

@@ -34,6 +34,7 @@ from vitviz.explain.heatmap import Heatmap
 from vitviz.explain.measures.intervals import Interval, half_width, interval
 from vitviz.images.framing import PatchGrid
 from vitviz.models.devices import memory_guard
+from vitviz.models.passes import own_pass
 
 Replacement = Literal["mean", "blur"]
 REPLACEMENTS: tuple[Replacement, ...] = get_args(Replacement)
@@ -276,7 +277,7 @@ def _probabilities(
             some = masks[start : start + size]
             # The lock is held for one batch only, then released for long enough that another thread can take it.
             time.sleep(0.001)
-            with torch.no_grad(), model.lock:
+            with own_pass(model), torch.no_grad():
                 logits = logits_of(model.module(torch.where(some[:, cell][:, None], instead, photo)))
             found[start : start + size] = logits.float().cpu().double().softmax(-1)[:, target].numpy()
     if not np.isfinite(found).all():
