@@ -19,7 +19,7 @@ from vitviz.attention.layer import CHUNK_ENTRIES, Layer
 from vitviz.attention.layout import Layout
 from vitviz.attention.recording.autograd_graph import Graph, keep, kept, record
 from vitviz.attention.recording.operations import Operation, four_dimensional
-from vitviz.attention.recording.recorder import Cancelled
+from vitviz.attention.recording.recorder import Cancelled, said_by_module
 from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
 from vitviz.models.passes import own_pass
@@ -83,8 +83,9 @@ class Gradients:
         """The layer's tokens as the input of its module. Raises MethodError where that input is something else."""
         found = self.streams[self.layers.index(layer)]
         if found is None:
+            name = layer.name or "the model"
             raise MethodError(
-                f"The input of {layer.name} is not its {layer.layout.tokens} tokens, so they have no gradient."
+                f"The input of {name} is not its {layer.layout.tokens} tokens, so they have no gradient."
             )
         return found
 
@@ -111,7 +112,8 @@ def differentiate(trace: Trace, target: int, cancel: Callable[[], bool] | None =
             _stop(cancel)
         graph = kept(trace, module)
         if graph is None:
-            graph = _again(trace, cancel)
+            with _by_module(name):
+                graph = _again(trace, cancel)
         stays = keep(trace, graph)
         inputs, operations, given = graph.inputs, graph.operations, graph.given
         with torch.enable_grad():
@@ -129,7 +131,7 @@ def differentiate(trace: Trace, target: int, cancel: Callable[[], bool] | None =
                 f"{name} lets no gradient through to its attention, so no class can be explained."
             )
         start = torch.tensor(scale, device=logits.device, dtype=logits.dtype)
-        with _asking(cancel, wanted[1:]):
+        with _by_module(name), _asking(cancel, wanted[1:]):
             # What the logit does not depend on has gradient zero.
             found = torch.autograd.grad(asked, wanted, start, retain_graph=stays, allow_unused=True)
         gradients = [
@@ -173,6 +175,19 @@ def _again(trace: Trace, cancel: Callable[[], bool] | None) -> Graph:
     graph = record(model.module, inputs, names, on_block)
     _require_same(trace, logits_of(graph.output))
     return graph
+
+
+@contextmanager
+def _by_module(name: str) -> Iterator[None]:
+    """Turn what a module raises into a MethodError."""
+    try:
+        yield
+    except Exception as error:
+        said = said_by_module(error)
+        raise MethodError(
+            f"{name} cannot be run with gradients, so no class can be explained: {said}",
+            f"{type(error).__name__}: {error}",
+        ) from error
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 from vitviz.attention.layer import Layer
 from vitviz.attention.recording.operations import four_dimensional
 from vitviz.attention.recording.pass_hooks import PassHooks
-from vitviz.attention.recording.recorder import PRODUCTS, SOFTMAXES
+from vitviz.attention.recording.recorder import PRODUCTS, SOFTMAXES, said_by_module
 from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
 from vitviz.models.passes import own_pass
@@ -43,8 +43,13 @@ def replay(trace: Trace, layer: Layer, row: int, window: int = 0) -> RowLogits:
     with own_pass(model), torch.no_grad(), suppress(_EnoughError), PassHooks() as hooks, watch:
         hooks.before(attending, watch.begin)
         hooks.after(attending, lambda *_: watch.end())
-        inputs = torch.from_numpy(trace.framing.apply(trace.photo))[None]
-        model.module(inputs.to(model.device, model.dtype))
+        inputs = torch.from_numpy(trace.framing.apply(trace.photo))[None].to(model.device, model.dtype)
+        try:
+            model.module(inputs)
+        except _EnoughError:
+            raise
+        except Exception as error:
+            raise MethodError(f"{layer.name} could not be run once more: {said_by_module(error)}") from error
     if watch.logits is None or watch.query is None or watch.key is None:
         raise MethodError(f"{layer.name} takes no softmax of a product, so its logits are not known.")
     logits, query, key = (four_dimensional(part) for part in (watch.logits, watch.query, watch.key))

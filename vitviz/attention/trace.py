@@ -1,6 +1,7 @@
 """A trace: one forward pass of one photo, with what is needed to compute any attention of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from vitviz.attention.answers import answer_of, logits_of
 from vitviz.attention.families import FAMILIES, probed
@@ -19,19 +20,20 @@ from vitviz.attention.proof import is_library, prove
 from vitviz.attention.recording.autograd_graph import Graph, hold, record
 from vitviz.attention.recording.operations import Operation
 from vitviz.attention.recording.pass_hooks import PassHooks
-from vitviz.attention.recording.recorder import Cancelled, attending, forget, run
+from vitviz.attention.recording.recorder import Cancelled, attending, forget, run, said_by_module
 from vitviz.attention.self_check.claims import unproved
 from vitviz.attention.self_check.outputs import Check, check_layers
 from vitviz.attention.self_check.shares import check_shares
-from vitviz.attention.self_check.silence import TROUBLE
-from vitviz.attention.self_check.state import not_finite, state_of, training
+from vitviz.attention.self_check.state import state_of, training
 from vitviz.attention.softmax import softmax
 from vitviz.errors import MethodError, ModelError, RefusedError
 from vitviz.images.framing import Framing, FramingMode, PatchGrid, frame
 from vitviz.images.photo import Photo
+from vitviz.models.finite import not_finite
 from vitviz.models.model import Model
 from vitviz.models.passes import own_pass
 from vitviz.models.sizes import at_size
+from vitviz.models.unwrapping import unseen_part
 
 __all__ = ["Cancelled", "Prediction", "Trace", "prove_claims", "trace"]
 
@@ -209,12 +211,10 @@ def trace(
         inputs = torch.from_numpy(framed.apply(photo))[None].to(model.device, model.dtype)
         try:
             passed = _forward(model, inputs, checking, gradients and not checking, cancel, progress)
-        except TROUBLE as error:
-            if isinstance(error, torch.OutOfMemoryError):
-                raise
-            said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        except Exception as error:
+            said = said_by_module(error)
             raise ModelError(
-                f"{model.name} cannot be run on one picture of 3×{framed.input_size[0]}×{framed.input_size[1]}: {said}.",
+                f"{model.name} cannot be run on one picture of 3×{framed.input_size[0]}×{framed.input_size[1]}: {said}",
                 f"{type(error).__name__}: {error}",
             ) from error
 
@@ -230,12 +230,13 @@ def trace(
         if logits is not None and not bool(torch.isfinite(logits).all()):
             _require_usable(model)
             raise RefusedError(f"{model.name} answers with numbers that are not finite.")
-        anatomy = dissect(model, passed.operations)
-        if checking:
-            model.kept["checked"], model.kept["proof"] = check_layers(anatomy.layers, inputs), None
-        if checking or (model.kept["proof"] is None and not defer):
-            known = _proved(model, anatomy, is_library(model.module), defer, asked)
-            model.kept["state"] = state
+        with _asking(model.module, cancel):
+            anatomy = dissect(model, passed.operations)
+            if checking:
+                model.kept["checked"], model.kept["proof"] = check_layers(anatomy.layers, inputs), None
+            if checking or (model.kept["proof"] is None and not defer):
+                known = _proved(model, anatomy, is_library(model.module), defer, asked)
+                model.kept["state"] = state
         if checking or passed.graph is not None:
             anatomy = _without_outputs(anatomy)
     assert known is not None
@@ -289,21 +290,29 @@ def prove_claims(traced: Trace, cancel: Callable[[], bool] | None = None) -> Che
     """
     model = traced.model
 
-    def ask(*_: object) -> None:
-        if cancel is not None and cancel():
-            raise Cancelled
-
     with own_pass(model):
         if model.kept["proof"] is None and model.kept.get("state") == state_of(model.module):
             anatomy = Anatomy(traced.layers, traced.readout, traced.position_embedding)
-            with PassHooks() as hooks:
-                for name in {layer.name for layer in traced.layers}:
-                    hooks.before(model.module.get_submodule(name), ask)
+            with _asking(model.module, cancel):
                 # Only such a model's proof is left for later.
                 _proved(model, anatomy, library=True, defer=False)
         known: Check = model.kept["check"]
     _require_claims(model, known)
     return known
+
+
+@contextmanager
+def _asking(module: nn.Module, cancel: Callable[[], bool] | None) -> Iterator[None]:
+    """Ask `cancel` before each attending module of each pass, whatever the pass is for."""
+
+    def ask() -> None:
+        if cancel is not None and cancel():
+            raise Cancelled
+
+    with PassHooks() as hooks:
+        for name in {"", *attending(module)} if cancel is not None else ():
+            hooks.before(module.get_submodule(name), ask)
+        yield
 
 
 def _require_usable(model: Model) -> None:
@@ -348,9 +357,13 @@ def _sized(model: Model, size: tuple[int, int]) -> Model:
 def dissect(model: Model, operations: list[Operation]) -> Anatomy:
     """Map the recorded operations to the input by the model's family. Raises RefusedError with the reason."""
     if not operations:
-        raise RefusedError(
-            f"{model.name} cannot be shown: it has no attention (no softmax over tokens was seen in its forward pass)."
-        )
+        unseen = unseen_part(model.module)
+        what = "no softmax over tokens was seen in its forward pass"
+        if unseen is not None:
+            what = (
+                f"none was seen; {unseen} is TorchScript or an exported graph, in which it is not to be seen"
+            )
+        raise RefusedError(f"{model.name} cannot be shown: it has no attention ({what}).")
     family = next(family for family in FAMILIES if family.matches(model.module))
     try:
         return family.anatomy(model, operations)

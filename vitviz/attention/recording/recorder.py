@@ -23,7 +23,8 @@ from torch.overrides import BaseTorchFunctionMode, TorchFunctionMode
 from vitviz.attention.recording import einsum
 from vitviz.attention.recording.operations import Operation, Recording
 from vitviz.attention.recording.pass_hooks import PassHooks
-from vitviz.errors import RefusedError
+from vitviz.errors import RefusedError, VitvizError, first_line
+from vitviz.models.devices import is_out_of_memory
 
 SOFTMAXES = frozenset({torch.softmax, Tensor.softmax, F.softmax})
 PRODUCTS = frozenset({torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm})
@@ -31,6 +32,15 @@ PRODUCTS = frozenset({torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm,
 
 class Cancelled(Exception):  # noqa: N818 - an answer, not an error
     """The forward pass was stopped at a block because the caller no longer wants it."""
+
+
+def said_by_module(error: Exception) -> str:
+    """The first line of what a module raised when it was run, as a sentence. Raises what is no fault of the module again:
+    a refusal, `Cancelled`, and memory that ran out.
+    """
+    if isinstance(error, VitvizError | Cancelled) or is_out_of_memory(error):
+        raise error
+    return first_line(error)
 
 
 class _Watch(TorchFunctionMode):
