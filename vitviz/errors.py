@@ -36,3 +36,13 @@ class MethodError(VitvizError):
 
 class ExportError(VitvizError):
     """A picture or table that cannot be written."""
+
+
+LONGEST = 200
+"""How many characters of what an exception says are told."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says in its first line, as a sentence; its type where it says nothing."""
+    said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return f"{f'there is no {said}' if isinstance(error, KeyError) else said:.{LONGEST}}."

@@ -150,7 +150,8 @@ def test_a_hand_written_module_needs_its_data_config():
     assert model.data == data
     assert model.labels == tuple(f"class {index}" for index in range(5))
     with pytest.raises(
-        ModelError, match=r"HandWritten does not take a picture of 3×224×224; say what it takes"
+        ModelError,
+        match=r"HandWritten does not take a picture of 3×224×224: The size of .* Say what it takes with data=",
     ):
         load_model(HandWritten(), device="cpu")
 

@@ -245,3 +245,35 @@ def test_a_proof_stops_when_its_trace_is_no_longer_wanted() -> None:
             model, noise(DATA.input_size), cancel=cancel, progress=lambda what, _share: told.append(what)
         )
     assert vitviz.trace(model, noise(DATA.input_size)).check is not first.check
+
+
+@pytest.mark.parametrize("kind", ["timm", "hand-written", "subclass"])
+def test_reading_and_proving_stop_before_the_next_layer(kind: str) -> None:
+    """Wherever in its passes a module is, `cancel` is asked again before it attends once more."""
+
+    class Own(VisionTransformer):
+        pass
+
+    def made() -> nn.Module:
+        return (
+            HandWritten()
+            if kind == "hand-written"
+            else timm_vit(Own if kind == "subclass" else VisionTransformer)
+        )
+
+    module, attended, asked = made(), [], []
+    for block in module.blocks:
+        block.attn.register_forward_pre_hook(lambda *_: attended.append(1))
+    model = vitviz.load_model(module, device="cpu", data=DATA)
+    attended.clear()
+    vitviz.trace(model, noise(DATA.input_size), cancel=lambda: bool(asked.append(len(attended))))
+    total = len(attended)
+    assert total > 12
+    # Asked at every call of an attention of every pass.
+    assert set(range(total)) <= set(asked)
+    for stop in (2, 5, total // 3, total // 2, total - 5):
+        model = vitviz.load_model(module, device="cpu", data=DATA)
+        attended.clear()
+        with pytest.raises(Cancelled):
+            vitviz.trace(model, noise(DATA.input_size), cancel=lambda stop=stop: len(attended) >= stop)
+        assert len(attended) == stop

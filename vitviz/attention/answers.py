@@ -5,16 +5,12 @@ from typing import Any
 from torch import Tensor
 
 from vitviz.errors import RefusedError
-
-EMBEDDINGS = ("image_embeds", "pooler_output")
-"""Where Hugging Face's models without a head keep one vector per photo."""
+from vitviz.models.answering import answer_in
 
 
 def logits_of(output: Any) -> Tensor:
-    """The logits in whatever the model returned: a tensor, Hugging Face's output object, or the first of a tuple."""
-    logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
-    if logits is None and isinstance(output, tuple | list):
-        logits = output[0]
+    """The logits in whatever the model returned (see `answer_in`), 1×classes."""
+    logits = answer_in(output)
     if not isinstance(logits, Tensor):
         raise RefusedError(f"The model returned a {type(output).__name__}, in which vitviz finds no logits.")
     if logits.ndim != 2:
@@ -27,9 +23,5 @@ def logits_of(output: Any) -> Tensor:
 
 def answer_of(output: Any) -> Tensor | None:
     """The logits, or the embedding, 1×numbers each; None where the model gives neither."""
-    found = output if isinstance(output, Tensor) else getattr(output, "logits", None)
-    for name in EMBEDDINGS:
-        found = getattr(output, name, None) if found is None else found
-    if found is None and isinstance(output, tuple | list) and output:
-        found = output[0]
+    found = answer_in(output)
     return found if isinstance(found, Tensor) and found.ndim == 2 else None

@@ -19,10 +19,10 @@ from vitviz.attention.layer import CHUNK_ENTRIES, Layer
 from vitviz.attention.layout import Layout
 from vitviz.attention.recording.autograd_graph import Graph, keep, kept, record
 from vitviz.attention.recording.operations import Operation, four_dimensional
-from vitviz.attention.recording.recorder import Cancelled
+from vitviz.attention.recording.recorder import Cancelled, said_by_module
 from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
-from vitviz.models.devices import memory_guard
+from vitviz.models.passes import own_pass
 
 Floats = NDArray[np.float32]
 
@@ -83,8 +83,9 @@ class Gradients:
         """The layer's tokens as the input of its module. Raises MethodError where that input is something else."""
         found = self.streams[self.layers.index(layer)]
         if found is None:
+            name = layer.name or "the model"
             raise MethodError(
-                f"The input of {layer.name} is not its {layer.layout.tokens} tokens, so they have no gradient."
+                f"The input of {name} is not its {layer.layout.tokens} tokens, so they have no gradient."
             )
         return found
 
@@ -106,13 +107,13 @@ def differentiate(trace: Trace, target: int, cancel: Callable[[], bool] | None =
     model = trace.model
     name, module = model.name, model.module
     scale = HALF_SCALE if model.dtype == torch.float16 else 1.0
-    # The caller may be in no_grad or inference_mode.
-    with memory_guard(name, model.device), model.lock, torch.inference_mode(False):
+    with own_pass(model):
         if cancel is not None:  # it may have been long until the model was free
             _stop(cancel)
         graph = kept(trace, module)
         if graph is None:
-            graph = _again(trace, cancel)
+            with _by_module(name):
+                graph = _again(trace, cancel)
         stays = keep(trace, graph)
         inputs, operations, given = graph.inputs, graph.operations, graph.given
         with torch.enable_grad():
@@ -131,7 +132,7 @@ def differentiate(trace: Trace, target: int, cancel: Callable[[], bool] | None =
                 f"{name} lets no gradient through to its attention, so no class can be explained."
             )
         start = torch.tensor(scale, device=logits.device, dtype=logits.dtype)
-        with _asking(cancel, wanted[1:]):
+        with _by_module(name), _asking(cancel, wanted[1:]):
             # What the logit does not depend on has gradient zero.
             found = torch.autograd.grad(asked, wanted, start, retain_graph=stays, allow_unused=True)
         gradients = [
@@ -177,6 +178,19 @@ def _again(trace: Trace, cancel: Callable[[], bool] | None) -> Graph:
     graph = record(model.module, inputs, names, on_block)
     _require_same(trace, logits_of(graph.output))
     return graph
+
+
+@contextmanager
+def _by_module(name: str) -> Iterator[None]:
+    """Turn what a module raises into a MethodError."""
+    try:
+        yield
+    except Exception as error:
+        said = said_by_module(error)
+        raise MethodError(
+            f"{name} cannot be run with gradients, so no class can be explained: {said}",
+            f"{type(error).__name__}: {error}",
+        ) from error
 
 
 @contextmanager

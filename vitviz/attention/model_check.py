@@ -10,6 +10,7 @@ from vitviz.attention.trace import Trace, trace
 from vitviz.errors import ModelError, RefusedError
 from vitviz.images.photo import Photo, photo_from_array
 from vitviz.models.model import Model
+from vitviz.models.passes import own_pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +87,7 @@ def noise(size: tuple[int, int]) -> Photo:
 
 def _logits_error(model: Model, *traces: Trace) -> float:
     pixels = torch.from_numpy(traces[0].framing.apply(traces[0].photo))[None].to(model.device, model.dtype)
-    with torch.no_grad():
+    with own_pass(model), torch.no_grad():
         output = model.module(pixels)
     plain = answer_of(output)
     if plain is None:

@@ -11,6 +11,7 @@ from vitviz.attention.answers import answer_of
 from vitviz.attention.families.base import Anatomy, Readout
 from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout
+from vitviz.attention.recording.recorder import said_by_module
 from vitviz.attention.self_check import place
 from vitviz.attention.self_check.centres import centres, displaced
 from vitviz.attention.self_check.claims import Claim, fails, holds, unproved
@@ -22,7 +23,6 @@ from vitviz.attention.self_check.reader import ends_of, read
 from vitviz.attention.self_check.readout import HOW as HOW_READ
 from vitviz.attention.self_check.readout import Order, Part, Read, read_out
 from vitviz.attention.self_check.shares import check_shares
-from vitviz.attention.self_check.silence import TROUBLE
 from vitviz.models.model import Model
 
 OVERLAP = "Changing one patch changes several tokens at once, as where patches overlap."
@@ -78,8 +78,8 @@ def _prove_place(
         ):  # a module may have several pictures in an order of its own
             reading = read(model.module, code, model.input_size, count, batch=1, on_pass=on_pass)
             wrong, sentence = place.misplaced(layers, reading)
-    except TROUBLE as error:
-        reason = f"The model could not be run with its attention silenced: {_first_line(error)}"
+    except Exception as error:
+        reason = f"The model could not be run with its attention silenced: {said_by_module(error)}"
         return None, unproved("place", reason), ()
     if not wrong:
         return reading, holds("place", HOW_PLACE), ()
@@ -98,17 +98,13 @@ def _prove_centres(model: Model, layers: tuple[Layer, ...]) -> tuple[Claim, tupl
     count = sum(len(layer.modules) for layer in layers)
     try:
         sentence = displaced(layers, centres(model.module, model.input_size, count))
-    except TROUBLE as error:
+    except Exception as error:
         return unproved(
-            "place", f"The model could not be run with its attention silenced: {_first_line(error)}"
+            "place", f"The model could not be run with its attention silenced: {said_by_module(error)}"
         ), ()
     if sentence:
         return fails("place", sentence, HOW_CENTRES), tuple(layer.name for layer in layers)
     return holds("place", HOW_CENTRES), ()
-
-
-def _first_line(error: Exception) -> str:
-    return f"{(str(error).strip() or type(error).__name__).splitlines()[0].rstrip('.')}."
 
 
 def _prove_order_and_readout(
@@ -124,8 +120,8 @@ def _prove_order_and_readout(
             reason = "The prediction is read from several streams of tokens; choose a patch or a token."
             return ordered, stated, fails("readout", reason, HOW_READ)
         readout, read = _prove_readout(model.module, inputs, followed, layers, stated, reading)
-    except TROUBLE as error:
-        reason = f"The model could not be followed with gradients: {_first_line(error)}"
+    except Exception as error:
+        reason = f"The model could not be followed with gradients: {said_by_module(error)}"
         return unproved("order", reason), stated, unproved("readout", reason)
     return ordered, readout, read
 
@@ -145,6 +141,11 @@ def _prove_readout(
     layout = layers[-1].layout
     if followed.answer is None:
         return replace(stated, headless=True), holds("readout", "there is no prediction: nothing is read")
+    if not followed.answer.requires_grad:
+        return stated, unproved(
+            "readout",
+            "No gradient leads from the prediction to the attention, so the tokens that it is read from could not be found.",
+        )
     order = None if reading is None else _in_layout(layers[-1], reading)
     found = read_out(module, inputs, followed, layout.tokens, len(layout.prefix), answer_of, order)
     if found.constant:

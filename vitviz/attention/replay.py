@@ -1,5 +1,6 @@
 """One row of logits and its factors where a trace kept only weights: one more pass that ends at that layer."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,11 @@ from torch.overrides import TorchFunctionMode
 
 from vitviz.attention.layer import Layer
 from vitviz.attention.recording.operations import four_dimensional
-from vitviz.attention.recording.recorder import PRODUCTS, SOFTMAXES
+from vitviz.attention.recording.pass_hooks import PassHooks
+from vitviz.attention.recording.recorder import PRODUCTS, SOFTMAXES, said_by_module
 from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
-from vitviz.models.devices import memory_guard
+from vitviz.models.passes import own_pass
 
 TOLERANCE = 1e-3
 """How far the weights of the second pass may differ from the recorded ones, relative to the largest."""
@@ -38,19 +40,16 @@ def replay(trace: Trace, layer: Layer, row: int, window: int = 0) -> RowLogits:
     operation, model = layer.operations[0], trace.model
     watch = _Softmax()
     attending = model.module.get_submodule(operation.module)
-    handles = [
-        attending.register_forward_pre_hook(lambda *_: watch.begin()),
-        attending.register_forward_hook(lambda *_: watch.end()),
-    ]
-    try:
-        with torch.no_grad(), memory_guard(model.name, model.device), model.lock, watch:
-            inputs = torch.from_numpy(trace.framing.apply(trace.photo))[None]
-            model.module(inputs.to(model.device, model.dtype))
-    except _EnoughError:
-        pass
-    finally:
-        for handle in handles:
-            handle.remove()
+    with own_pass(model), torch.no_grad(), suppress(_EnoughError), PassHooks() as hooks, watch:
+        hooks.before(attending, watch.begin)
+        hooks.after(attending, lambda *_: watch.end())
+        inputs = torch.from_numpy(trace.framing.apply(trace.photo))[None].to(model.device, model.dtype)
+        try:
+            model.module(inputs)
+        except _EnoughError:
+            raise
+        except Exception as error:
+            raise MethodError(f"{layer.name} could not be run once more: {said_by_module(error)}") from error
     if watch.logits is None or watch.query is None or watch.key is None:
         raise MethodError(f"{layer.name} takes no softmax of a product, so its logits are not known.")
     logits, query, key = (four_dimensional(part) for part in (watch.logits, watch.query, watch.key))

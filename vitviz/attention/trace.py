@@ -1,8 +1,9 @@
 """A trace: one forward pass of one photo, with what is needed to compute any attention of it."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -18,19 +19,21 @@ from vitviz.attention.layer import Layer
 from vitviz.attention.proof import is_library, prove
 from vitviz.attention.recording.autograd_graph import Graph, hold, record
 from vitviz.attention.recording.operations import Operation
-from vitviz.attention.recording.recorder import Cancelled, forget, run
+from vitviz.attention.recording.pass_hooks import PassHooks
+from vitviz.attention.recording.recorder import Cancelled, forget, run, said_by_module
 from vitviz.attention.self_check.claims import unproved
 from vitviz.attention.self_check.outputs import Check, check_layers
 from vitviz.attention.self_check.shares import check_shares
-from vitviz.attention.self_check.silence import TROUBLE
-from vitviz.attention.self_check.state import not_finite, state_of, training
+from vitviz.attention.self_check.state import state_of, training
 from vitviz.attention.softmax import softmax
 from vitviz.errors import MethodError, ModelError, RefusedError
 from vitviz.images.framing import Framing, FramingMode, PatchGrid, frame
 from vitviz.images.photo import Photo
-from vitviz.models.devices import memory_guard
+from vitviz.models.finite import not_finite
 from vitviz.models.model import Model
+from vitviz.models.passes import own_pass
 from vitviz.models.sizes import at_size
+from vitviz.models.unwrapping import unseen_part
 
 __all__ = ["Cancelled", "Prediction", "Trace", "prove_claims", "trace"]
 
@@ -194,10 +197,7 @@ def trace(
     Raises RefusedError for a model whose attention cannot be shown exactly, DeviceMemoryError, ModelError.
     """
     framed = frame(photo.size, model.data, framing)
-    # The caller may be in inference_mode, whose tensors would let no gradient through later.
-    # Nor is an autocast of the caller the model's own precision.
-    own = torch.autocast(model.device.type, enabled=False)
-    with memory_guard(model.name, model.device), model.lock, torch.inference_mode(False), own:
+    with own_pass(model):
         model = _sized(model, framed.input_size)
         known: Check | None = model.kept.get("check")
         state = state_of(model.module)
@@ -211,12 +211,10 @@ def trace(
         inputs = torch.from_numpy(framed.apply(photo))[None].to(model.device, model.dtype)
         try:
             passed = _forward(model, inputs, checking, gradients and not checking, cancel, progress)
-        except TROUBLE as error:
-            if isinstance(error, torch.OutOfMemoryError):
-                raise
-            said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        except Exception as error:
+            said = said_by_module(error)
             raise ModelError(
-                f"{model.name} cannot be run on one picture of 3×{framed.input_size[0]}×{framed.input_size[1]}: {said}.",
+                f"{model.name} cannot be run on one picture of 3×{framed.input_size[0]}×{framed.input_size[1]}: {said}",
                 f"{type(error).__name__}: {error}",
             ) from error
 
@@ -232,13 +230,14 @@ def trace(
         if logits is not None and not bool(torch.isfinite(logits).all()):
             _require_usable(model)
             raise RefusedError(f"{model.name} answers with numbers that are not finite.")
-        anatomy = dissect(model, passed.operations)
-        model.kept["names"] = tuple(layer.name for layer in anatomy.layers)
-        if checking:
-            model.kept["checked"], model.kept["proof"] = check_layers(anatomy.layers, inputs), None
-        if checking or (model.kept["proof"] is None and not defer):
-            known = _proved(model, anatomy, is_library(model.module), defer, asked)
-            model.kept["state"] = state
+        with _asking(model.module, cancel):
+            anatomy = dissect(model, passed.operations)
+            model.kept["names"] = tuple(layer.name for layer in anatomy.layers)
+            if checking:
+                model.kept["checked"], model.kept["proof"] = check_layers(anatomy.layers, inputs), None
+            if checking or (model.kept["proof"] is None and not defer):
+                known = _proved(model, anatomy, is_library(model.module), defer, asked)
+                model.kept["state"] = state
         if checking or passed.graph is not None:
             anatomy = _without_outputs(anatomy)
     assert known is not None
@@ -291,27 +290,30 @@ def prove_claims(traced: Trace, cancel: Callable[[], bool] | None = None) -> Che
     fails without which no map may be drawn: the maps of the trace are to be withdrawn then.
     """
     model = traced.model
-    modules = {layer.name: model.module.get_submodule(layer.name) for layer in traced.layers}
 
-    def ask(*_: object) -> None:
-        if cancel is not None and cancel():
-            raise Cancelled
-
-    own = torch.autocast(model.device.type, enabled=False)
-    with memory_guard(model.name, model.device), model.lock, torch.inference_mode(False), own:
+    with own_pass(model):
         if model.kept["proof"] is None and model.kept.get("state") == state_of(model.module):
-            hooks = [module.register_forward_pre_hook(ask) for module in modules.values()]
             anatomy = Anatomy(traced.layers, traced.readout, traced.position_embedding)
-            try:
-                _proved(
-                    model, anatomy, library=True, defer=False
-                )  # only such a model's proof is left for later
-            finally:
-                for hook in hooks:
-                    hook.remove()
+            with _asking(model.module, cancel):
+                # Only such a model's proof is left for later.
+                _proved(model, anatomy, library=True, defer=False)
         known: Check = model.kept["check"]
     _require_claims(model, known)
     return known
+
+
+@contextmanager
+def _asking(module: nn.Module, cancel: Callable[[], bool] | None) -> Iterator[None]:
+    """Ask `cancel` before each attending module of each pass, whatever the pass is for."""
+
+    def ask() -> None:
+        if cancel is not None and cancel():
+            raise Cancelled
+
+    with PassHooks() as hooks:
+        for name in {"", *attending(module)} if cancel is not None else ():
+            hooks.before(module.get_submodule(name), ask)
+        yield
 
 
 def _require_usable(model: Model) -> None:
@@ -356,9 +358,13 @@ def _sized(model: Model, size: tuple[int, int]) -> Model:
 def dissect(model: Model, operations: list[Operation]) -> Anatomy:
     """Map the recorded operations to the input by the model's family. Raises RefusedError with the reason."""
     if not operations:
-        raise RefusedError(
-            f"{model.name} cannot be shown: it has no attention (no softmax over tokens was seen in its forward pass)."
-        )
+        unseen = unseen_part(model.module)
+        what = "no softmax over tokens was seen in its forward pass"
+        if unseen is not None:
+            what = (
+                f"none was seen; {unseen} is TorchScript or an exported graph, in which it is not to be seen"
+            )
+        raise RefusedError(f"{model.name} cannot be shown: it has no attention ({what}).")
     family = next(family for family in FAMILIES if family.matches(model.module))
     try:
         return family.anatomy(model, operations)
@@ -401,10 +407,10 @@ def _forward(
 
     asked = on_block if cancel is not None or progress is not None else None
     graph = None
-    with ExitStack() as hooks:
+    with PassHooks() as hooks:
         for name, child in model.module.named_children():
             if name in DISTILLED_HEADS:
-                hooks.callback(child.register_forward_hook(_keeper(heads, name)).remove)
+                hooks.after(child, partial(_keep, heads, name))
         start = perf_counter()
         if gradients:
             graph = record(model.module, inputs, model.kept["names"], asked)
@@ -416,11 +422,10 @@ def _forward(
         return _Pass(output, operations, heads, (perf_counter() - start) * 1000, graph)
 
 
-def _keeper(heads: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-    def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        heads[name] = output.detach()
-
-    return keep
+def _keep(
+    heads: dict[str, Tensor], name: str, _args: tuple[Any, ...], _kwargs: dict[str, Any], output: Tensor
+) -> None:
+    heads[name] = output.detach()
 
 
 def _floats(values: Tensor) -> Floats:

@@ -10,9 +10,13 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from vitviz.errors import ModelError
+from vitviz.errors import ModelError, VitvizError, first_line
 from vitviz.images.framing import DataConfig
+from vitviz.models.answering import answer_in
+from vitviz.models.devices import memory_guard
+from vitviz.models.hugging_face import is_hugging_faces
 from vitviz.models.labels import Labels
+from vitviz.models.pass_lock import lock_of
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
@@ -45,7 +49,7 @@ def describe(module: nn.Module, data: DataConfig | None = None) -> Description:
         found = _describe_timm(module)
     elif home.startswith("torchvision.models."):
         found = _describe_torchvision(module)
-    elif home.startswith("transformers.") and hasattr(module, "config"):
+    elif is_hugging_faces(module):
         found = _describe_hugging_face(module)
     else:
         found = _describe_unknown(module, data)
@@ -217,14 +221,17 @@ def _describe_unknown(module: nn.Module, data: DataConfig | None) -> Description
     blank = torch.zeros(1, 3, height, width)
     if weight is not None:
         blank = blank.to(weight.device, weight.dtype)
+    linear = _LastLinear()
+    own = torch.autocast(blank.device.type, enabled=False)
     try:
-        linear = _LastLinear()
-        with torch.no_grad(), linear:
+        with memory_guard(name, blank.device), lock_of(module), own, torch.no_grad(), linear:
             answer: Any = module(blank)
-    except (RuntimeError, AssertionError, ValueError, TypeError, IndexError) as error:
+    except VitvizError:
+        raise
+    except Exception as error:
         raise ModelError(
-            f"{name} does not take a picture of 3×{height}×{width}; "
-            "say what it takes with data=DataConfig(input_size=…, mean=…, std=…).",
+            f"{name} does not take a picture of 3×{height}×{width}: {first_line(error)} "
+            "Say what it takes with data=DataConfig(input_size=…, mean=…, std=…).",
             f"{type(error).__name__}: {error}",
         ) from error
     classes = _classes(module, answer, name, linear.given)
@@ -237,21 +244,20 @@ def _classes(module: nn.Module, output: Any, name: str, last: torch.Tensor | Non
 
     An answer as long as the model's tokens that is not what the last linear map gave (`last`) is an embedding.
     """
-    answer = getattr(output, "logits", None)
-    if answer is None and isinstance(output, tuple | list) and output:
-        answer = output[0]
-    bare = answer is None and not isinstance(output, torch.Tensor)
-    if bare and any(hasattr(output, part) for part in ("pooler_output", "image_embeds", "last_hidden_state")):
+    answer = answer_in(output)
+    if answer is None and hasattr(output, "last_hidden_state"):
         return 0
-    answer = output if answer is None else answer
-    by_head = isinstance(answer, torch.Tensor) and last is not None and answer.data_ptr() == last.data_ptr()
     if isinstance(answer, torch.Tensor) and answer.ndim == 3 and answer.shape[0] == 1:
         return 0
     if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or answer.shape[0] != 1:
-        shape = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
+        given = output if answer is None else answer
+        shape = tuple(given.shape) if isinstance(given, torch.Tensor) else type(given).__name__
         raise ModelError(
             f"{name} must answer one picture with a (1, classes) tensor or with `.logits`, and gives {shape}."
         )
+    if answer.layout != torch.strided or answer.is_complex():
+        raise ModelError(f"{name} must answer with a dense tensor of real numbers.")
+    by_head = last is not None and answer.data_ptr() == last.data_ptr()
     widths = {part.normalized_shape[-1] for part in module.modules() if isinstance(part, nn.LayerNorm)}
     return 0 if answer.shape[1] in widths and not by_head else int(answer.shape[1])
 

@@ -24,9 +24,12 @@ from vitviz.models.architectures import require_known
 from vitviz.models.checkpoint import SUFFIXES, WeightFile, read_weight_file
 from vitviz.models.describing import data_from_config, describe
 from vitviz.models.devices import memory_guard, pick_device
+from vitviz.models.finite import not_finite
+from vitviz.models.hugging_face import vision_part
 from vitviz.models.labels import Labels, labels_for
 from vitviz.models.model import Model
 from vitviz.models.recognition import recognise
+from vitviz.models.unwrapping import require_observable, unwrapped
 from vitviz.resources_path import resource
 
 Progress = Callable[[str, float | None], None]
@@ -51,7 +54,8 @@ def load_model(
     - a weight file (.safetensors, .pth, .pt, .bin, .ckpt), whose architecture is found from its tensors, or a folder
       with timm's config.json and weights ("local-dir:" before it is allowed);
     - "demo/vit", "demo/deit" or "demo/swin": the small models that come with vitviz;
-    - an nn.Module. It is put into eval mode and moved to the device, in place.
+    - an nn.Module. It is put into eval mode and moved to the device, in place. What torch.compile, DataParallel or
+      DistributedDataParallel wrap is taken out of them; of Hugging Face's models of text and pictures the vision part.
 
     `device`: "auto" (CUDA, else MPS, else CPU), "cpu", "cuda", "cuda:1", "mps". `image_size`: pixels of a square or
     (height, width), if other than the model's own. `labels`: see `vitviz.models.labels.labels_for`. `data`: the
@@ -63,8 +67,11 @@ def load_model(
     """
     picked = pick_device(device)
     card: Mapping[str, Any] = {}
-    if isinstance(source, nn.Module):
-        module, weights, name = source, "as given", None
+    if not isinstance(source, str | os.PathLike):
+        require_observable(source)
+        whole = unwrapped(source)
+        module, name = vision_part(whole), None
+        weights = "as given" if module is whole else f"as given, the vision part of {type(whole).__name__}"
     else:
         module, weights, name, card = _build(os.fspath(source), architecture, progress)
     if data is None and card.get("data"):
@@ -91,6 +98,9 @@ def from_module(
 ) -> Model:
     """A Model of a module on its present device, put into eval mode; `weights` says where its weights came from."""
     module.eval()
+    wrong = not_finite(module)
+    if wrong is not None:
+        raise ModelError(f"{name or type(module).__name__} holds numbers that are not finite ({wrong}).")
     found = describe(module, data)
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
     return Model(

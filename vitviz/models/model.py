@@ -1,13 +1,13 @@
 """The model as the other packages use it: a network with its data config, labels and origin."""
 
 from dataclasses import dataclass, field
-from threading import RLock
 from typing import Any
 
 import torch
 from torch import nn
 
 from vitviz.images.framing import DataConfig
+from vitviz.models.pass_lock import PassLock, lock_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +33,13 @@ class Model:
     """The position table as it was stored, before resizing to the input size; None where there is no such table."""
     stored_grid: tuple[int, int] | None = None
     """Rows and columns of `stored_position` if `at_size` has resized the table since; otherwise None."""
-    lock: RLock = field(default_factory=RLock, repr=False)
-    """Held for each forward pass: while one thread records, its hooks must not record another thread's pass."""
-
+    lock: PassLock = field(init=False, repr=False)
+    """Held for each forward pass of vitviz's own; all models of one module have the same, at every input size."""
     kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
     """Results computed from this model, by name; freed with it. A copy of the model has none."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lock", lock_of(self.module))
 
     @property
     def input_size(self) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from vitviz.errors import ModelError
 from vitviz.models.describing import timm_file
 from vitviz.models.model import Model
+from vitviz.models.pass_lock import share_lock
 
 _WINDOWED = ("swin_transformer", "swin_transformer_v2")
 
@@ -79,7 +80,9 @@ def resized(module: nn.Module, size: tuple[int, int], name: str, multiple: int) 
 def shared_copy(module: nn.Module) -> nn.Module:
     """A copy of a module's structure and buffers that holds the very same parameters."""
     memo: dict[int, Any] = {id(parameter): parameter for parameter in module.parameters()}
-    return copy.deepcopy(module, memo)
+    twin = copy.deepcopy(module, memo)
+    share_lock(module, twin)
+    return twin
 
 
 def _is_foreign_swin(module: Any) -> bool:

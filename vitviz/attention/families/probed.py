@@ -22,13 +22,13 @@ from vitviz.attention.families.read_patches import read_patches
 from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout, Merge
 from vitviz.attention.recording.operations import Operation
+from vitviz.attention.recording.recorder import said_by_module
 from vitviz.attention.self_check.follow import Followed, follow
 from vitviz.attention.self_check.order import check_order, dependence, in_steps, is_chain, streams
 from vitviz.attention.self_check.outputs import mask_agrees
 from vitviz.attention.self_check.pictures import unchanged
 from vitviz.attention.self_check.place import NOWHERE, SEVERAL, Reading
 from vitviz.attention.self_check.reader import BATCH
-from vitviz.attention.self_check.silence import TROUBLE
 from vitviz.attention.windows import Windows
 from vitviz.errors import RefusedError
 from vitviz.models.model import Model
@@ -75,10 +75,11 @@ def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
                 known = model.kept["probed"] = _probed(model, operations, BATCH)
             except RefusedError:  # a module may have several pictures in an order of its own
                 known = model.kept["probed"] = _probed(model, operations, 1)
-        except TROUBLE as error:
+        except Exception as error:
+            said = said_by_module(error)
             raise RefusedError(
                 f"{type(model.module).__name__} cannot be shown: it could not be run with its attention silenced, by which "
-                "vitviz finds where its tokens lie.",
+                f"vitviz finds where its tokens lie: {said}",
                 f"{type(error).__name__}: {error}",
             ) from error
     layers = joined_branches(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from vitviz.attention.recording.operations import Operation
+from vitviz.attention.recording.own_parameters import frozen
+from vitviz.attention.recording.pass_hooks import PassHooks
 from vitviz.attention.recording.recorder import run
 
 KEPT_BYTES = 1 << 28
@@ -111,46 +114,17 @@ def _weighing() -> Iterator[dict[int, int]]:
 
 
 @contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    """Parameters ask for no gradient meanwhile: less is stored, and a learned bias leaves attention on its fused path.
-
-    timm's gradient checkpointing is disabled too: it would run, and record, blocks again in the backward pass.
-    """
-    learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    twice: list[Any] = [child for child in module.modules() if getattr(child, "grad_checkpointing", False)]
-    try:
-        for parameter in learning:
-            parameter.requires_grad_(False)
-        for child in twice:
-            child.grad_checkpointing = False
-        yield
-    finally:
-        for child in twice:
-            child.grad_checkpointing = True
-        for parameter in learning:
-            parameter.requires_grad_(True)
-
-
-@contextmanager
 def _keeping_inputs(module: nn.Module, names: tuple[str, ...]) -> Iterator[dict[str, list[Tensor]]]:
     """Each attending module's name → its input in each of its calls during the last forward pass."""
     given: dict[str, list[Tensor]] = {}
 
-    def keep_input(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def keep_input(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], _output: Any) -> None:
         tokens = args[0] if args else next(iter(kwargs.values()), None)
         if isinstance(tokens, Tensor):
             given.setdefault(name, []).append(tokens)
 
-    handles = [module.register_forward_pre_hook(lambda *_: given.clear())]
-    try:
+    with PassHooks() as hooks:
+        hooks.before(module, given.clear)
         for name in dict.fromkeys(names):
-            child = module.get_submodule(name)
-            handles.append(
-                child.register_forward_pre_hook(
-                    lambda _m, args, kwargs, name=name: keep_input(name, args, kwargs), with_kwargs=True
-                )
-            )
+            hooks.after(module.get_submodule(name), partial(keep_input, name))
         yield given
-    finally:
-        for handle in handles:
-            handle.remove()

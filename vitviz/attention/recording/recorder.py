@@ -1,27 +1,30 @@
 """Record attention during one forward pass without changing the model.
 
-Two things are put around the modules that attend: forward hooks, which say *where* we are, and a
+Two things are put around the modules that attend: hooks, which say *where* we are, and a
 `torch.overrides.TorchFunctionMode`, which sees *what* is computed there: `F.scaled_dot_product_attention` (q, k, v,
 mask, scale), or a softmax and the product of its result with the values. `nn.MultiheadAttention` computes in one native
 call, which PyTorch does not take while a function mode is active, so there the module's inputs are recorded and q, k, v
-projected again. Hooks and mode are removed after the pass; fused attention stays fused.
+projected again. Both belong to the thread that records: passes of the same module in other threads are neither seen nor
+changed. Both are removed after the pass; fused attention stays fused.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils.hooks import RemovableHandle
+from torch.overrides import BaseTorchFunctionMode, TorchFunctionMode
 
 from vitviz.attention.recording import einsum
 from vitviz.attention.recording.operations import Operation, Recording
-from vitviz.errors import RefusedError
+from vitviz.attention.recording.pass_hooks import PassHooks
+from vitviz.errors import RefusedError, VitvizError, first_line
+from vitviz.models.devices import is_out_of_memory
 
 SOFTMAXES = frozenset({torch.softmax, Tensor.softmax, F.softmax})
 PRODUCTS = frozenset({torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm})
@@ -29,6 +32,15 @@ PRODUCTS = frozenset({torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm,
 
 class Cancelled(Exception):  # noqa: N818 - an answer, not an error
     """The forward pass was stopped at a block because the caller no longer wants it."""
+
+
+def said_by_module(error: Exception) -> str:
+    """The first line of what a module raised when it was run, as a sentence. Raises what is no fault of the module again:
+    a refusal, `Cancelled`, and memory that ran out.
+    """
+    if isinstance(error, VitvizError | Cancelled) or is_out_of_memory(error):
+        raise error
+    return first_line(error)
 
 
 class _Watch(TorchFunctionMode):
@@ -120,6 +132,8 @@ class Plan:
     spans: tuple[Span, ...]
     sequence: tuple[str, ...]
     """The attending module of each operation, in order: a later pass must see the same."""
+    calling: tuple[str, ...]
+    """The modules of class nn.TransformerEncoderLayer whose attention attends."""
     modules: "WeakValueDictionary[str, nn.Module]"
     """The modules named above, found once: looking them up by name in each pass took longer than hooking them."""
 
@@ -130,8 +144,14 @@ class Plan:
 
 
 def _plan(module: nn.Module, spans: tuple[Span, ...], sequence: tuple[str, ...]) -> Plan:
-    names = {name for span in spans for name in (span.module, span.after, span.before)} | set(sequence)
-    return Plan(spans, sequence, WeakValueDictionary({name: module.get_submodule(name) for name in names}))
+    parents = dict.fromkeys(name.rpartition(".")[0] for name in sequence)
+    calling = tuple(
+        name for name in parents if isinstance(module.get_submodule(name), nn.TransformerEncoderLayer)
+    )
+    names = {name for span in spans for name in (span.module, span.after, span.before)}
+    names |= {*sequence, *calling}
+    modules = WeakValueDictionary({name: module.get_submodule(name) for name in names})
+    return Plan(spans, sequence, calling, modules)
 
 
 _plans: "WeakKeyDictionary[nn.Module, Plan]" = WeakKeyDictionary()
@@ -194,16 +214,14 @@ def _announcing(
     module: nn.Module, plan: Plan | None, on_block: Callable[[str], None] | None
 ) -> Iterator[None]:
     """Call `on_block` before each attending module, or before each module without children if there is no plan yet."""
-    handles: list[RemovableHandle] = []
-    try:
-        if on_block is not None:
-            for name, child in module.named_modules():
-                if name in plan.attending if plan else not any(child.children()):
-                    handles.append(child.register_forward_pre_hook(lambda _m, _i, name=name: on_block(name)))
+    if on_block is None:
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
+        return
+    with PassHooks() as hooks:
+        for name, child in module.named_modules():
+            if name in plan.attending if plan else not any(child.children()):
+                hooks.before(child, partial(on_block, name))
+        yield
 
 
 Event = tuple[str, str]
@@ -213,7 +231,6 @@ Event = tuple[str, str]
 @contextmanager
 def _watch_everything(module: nn.Module, recording: Recording, events: list[Event]) -> Iterator[None]:
     running: list[tuple[str, nn.Module]] = [("", module)]
-    handles: list[RemovableHandle] = []
 
     def start(name: str, child: nn.Module) -> None:
         running.append((name, child))
@@ -222,12 +239,12 @@ def _watch_everything(module: nn.Module, recording: Recording, events: list[Even
     def end() -> None:
         events.append(("end", running.pop()[0]))
 
-    try:
+    with PassHooks() as hooks:
         for name, child in module.named_modules():
             if isinstance(child, nn.MultiheadAttention):
-                handles.append(_hook_multihead(name, child, recording))
-            handles.append(child.register_forward_pre_hook(lambda m, _i, name=name: start(name, m)))
-            handles.append(child.register_forward_hook(lambda *_: end(), always_call=True))
+                hooks.after(child, partial(_record_multihead, name, child, recording))
+            hooks.before(child, partial(start, name, child))
+            hooks.ended(child, end)
         watch = _Watch(
             recording, lambda: running[-1][0], lambda: isinstance(running[-1][1], nn.MultiheadAttention)
         )
@@ -235,9 +252,6 @@ def _watch_everything(module: nn.Module, recording: Recording, events: list[Even
         with watch:
             yield
         watch.require_product()
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _spans(events: list[Event]) -> tuple[Span, ...]:
@@ -271,76 +285,90 @@ def _spans(events: list[Event]) -> tuple[Span, ...]:
     return tuple(spans)
 
 
+class _Switched:
+    """A function mode that is switched on and off in the middle of a pass, always in the thread of that pass."""
+
+    def __init__(self, mode: TorchFunctionMode) -> None:
+        self._mode = mode
+        self._is_on = False
+
+    def on(self) -> None:
+        if not self._is_on:
+            self._is_on = True
+            self._mode.__enter__()  # type: ignore[no-untyped-call]
+
+    def off(self) -> None:
+        if self._is_on:
+            self._is_on = False
+            self._mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+
 @contextmanager
 def _watch_spans(recording: Recording, plan: Plan) -> Iterator[None]:
     """One function mode, active from the end of each span's first module to the start of its second."""
     where: list[str] = [""]
     watch = _Watch(recording, lambda: where[0], lambda: True)
-    watching = False
-    handles: list[RemovableHandle] = []
+    watching = _Switched(watch)
+    # While any function mode is on, nn.TransformerEncoderLayer calls its attention instead of computing it itself.
+    calling = _Switched(BaseTorchFunctionMode())
 
     def on(name: str) -> None:
-        nonlocal watching
         where[0] = name
-        if not watching:
-            watching = True
-            watch.__enter__()  # type: ignore[no-untyped-call]
+        watching.on()
 
     def off() -> None:
-        nonlocal watching
-        if watching:
-            watching = False
-            watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
-            watch.require_product()
+        watching.off()
+        watch.require_product()
 
-    try:
+    with PassHooks() as hooks:
         for span in plan.spans:
             first, last = plan.modules[span.after], plan.modules[span.before]
             if span.after == span.module:
-                handles.append(first.register_forward_pre_hook(lambda _m, _i, name=span.module: on(name)))
+                hooks.before(first, partial(on, span.module))
             else:
-                handles.append(first.register_forward_hook(lambda *_, name=span.module: on(name)))
+                hooks.after(first, lambda *_, name=span.module: on(name))
             if span.before == span.module:
-                handles.append(last.register_forward_hook(lambda *_: off()))
+                hooks.after(last, lambda *_: off())
             else:
-                handles.append(last.register_forward_pre_hook(lambda *_: off()))
+                hooks.before(last, off)
         for name in plan.attending:
             child = plan.modules[name]
             if isinstance(child, nn.MultiheadAttention):
-                handles.append(_hook_multihead(name, child, recording))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-        if watching:
-            watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+                hooks.after(child, partial(_record_multihead, name, child, recording))
+                hooks.before(child, calling.off)
+        for name in plan.calling:
+            hooks.before(plan.modules[name], calling.on)
+        try:
+            yield
+        finally:
+            watching.off()
+            calling.off()
 
 
-def _hook_multihead(name: str, child: nn.MultiheadAttention, recording: Recording) -> RemovableHandle:
-    def record(
-        attention: nn.MultiheadAttention,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        output: tuple[Tensor, Any],
-    ) -> None:
-        names = (
-            "query",
-            "key",
-            "value",
-            "key_padding_mask",
-            "need_weights",
-            "attn_mask",
-            "average_attn_weights",
+def _record_multihead(
+    name: str,
+    attention: nn.MultiheadAttention,
+    recording: Recording,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    output: tuple[Tensor, Any],
+) -> None:
+    names = (
+        "query",
+        "key",
+        "value",
+        "key_padding_mask",
+        "need_weights",
+        "attn_mask",
+        "average_attn_weights",
+    )
+    given = dict(zip(names, args, strict=False)) | kwargs
+    masked = given.get("attn_mask") is not None or given.get("key_padding_mask") is not None
+    if masked or given.get("is_causal") or attention.bias_k is not None or attention.add_zero_attn:
+        raise RefusedError(
+            f"{name} is an nn.MultiheadAttention with a mask or added keys, which vitviz does not recompute."
         )
-        given = dict(zip(names, args, strict=False)) | kwargs
-        masked = given.get("attn_mask") is not None or given.get("key_padding_mask") is not None
-        if masked or given.get("is_causal") or attention.bias_k is not None or attention.add_zero_attn:
-            raise RefusedError(
-                f"{name} is an nn.MultiheadAttention with a mask or added keys, which vitviz does not recompute."
-            )
-        recording.add_multihead(name, attention, [given[n] for n in ("query", "key", "value")], output[0])
-
-    return child.register_forward_hook(record, with_kwargs=True)
+    recording.add_multihead(name, attention, [given[n] for n in ("query", "key", "value")], output[0])
 
 
 def weighs(left: Any, softmaxed: Tensor) -> bool:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vitviz.attention.recording.autograd_graph import frozen
+from vitviz.attention.recording.own_parameters import frozen
 from vitviz.attention.self_check.silence import Given, Silence
 
 
@@ -69,9 +69,7 @@ def follow(
 
     def answer(given: Given, shape: tuple[int, ...]) -> Tensor:
         leaf = torch.zeros(shape, dtype=given.value.dtype, device=given.value.device, requires_grad=True)
-        # Parameters ask for gradients again after the pass, and so would views of them.
-        parts = (part if part.requires_grad else part.detach() for part in given[1:])
-        followed.given.append(Given(given.number, *parts))
+        followed.given.append(given)
         followed.leaves.append(leaf)
         # The model may write into what it is given, which no leaf allows.
         return leaf * 1
@@ -81,8 +79,8 @@ def follow(
             followed.tail.append(result)
         return result
 
-    with torch.enable_grad(), frozen(module):
-        with Silence(answer, count, after):
+    with torch.enable_grad():
+        with Silence(answer, count, after), frozen(module):
             output = module(inputs)
         followed.answer = answer_of(output)
     return followed

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from vitviz.attention.recording.operations import four_dimensional
+from vitviz.attention.recording.recorder import Cancelled
 from vitviz.attention.self_check.pictures import Bits, Code, coded, rearranged, unchanged
 from vitviz.attention.self_check.place import Found, Reading, Tail
 from vitviz.attention.self_check.silence import Given, Silence
+from vitviz.errors import VitvizError
 
 TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-5, torch.float16: 5e-3, torch.bfloat16: 2e-2}
 """A change counts from this share of the tensor's largest activation."""
@@ -56,7 +58,9 @@ def read(
                 pictures = [coded(code, size, base, other, number) for number in numbers]
                 reader.run(module, torch.cat(pictures), numbers, ends[numbers[0]])
             return reader.reading()
-        except (_UnbatchedError, RuntimeError, ValueError, TypeError, IndexError, AssertionError):
+        except Exception as error:  # also of a module that takes one picture only, or where memory runs out
+            if isinstance(error, VitvizError | Cancelled):
+                raise
             reader.forget(tolerance / BATCHED)
     for number in range(code.pictures):
         on_pass()

@@ -15,9 +15,6 @@ from torch.overrides import TorchFunctionMode
 from vitviz.attention.recording import einsum
 from vitviz.attention.recording.recorder import PRODUCTS, SOFTMAXES, weighs
 
-TROUBLE = (RuntimeError, ValueError, TypeError, IndexError, AttributeError, AssertionError, KeyError)
-"""What a module may raise when it is run on a picture of noise with its attention silenced."""
-
 
 class Given(NamedTuple):
     """What an operation was given, each …×heads×tokens×d, or …×tokens×d where heads are folded away."""

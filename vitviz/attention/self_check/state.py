@@ -1,6 +1,5 @@
 """What a proof was made of: whether weights, hooks, precision or mode of a module have changed since."""
 
-import torch
 from torch import nn
 
 State = tuple[int, ...]
@@ -27,18 +26,3 @@ def state_of(module: nn.Module) -> State:
 def training(module: nn.Module) -> str | None:
     """The name of the first module in train mode, "" for the whole; None if all are in eval mode."""
     return next((name for name, child in module.named_modules() if child.training), None)
-
-
-def not_finite(module: nn.Module) -> str | None:
-    """The name of the first parameter or buffer that holds NaN or infinity; None if none does.
-
-    A buffer of −∞ alone is a mask.
-    """
-    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-        if tensor.is_floating_point() and not tensor.is_meta and not bool(torch.isfinite(tensor).all()):
-            is_mask = not isinstance(tensor, nn.Parameter) and not bool(
-                (tensor.isnan() | tensor.isposinf()).any()
-            )
-            if not is_mask:
-                return name
-    return None

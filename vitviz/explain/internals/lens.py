@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitviz.attention.answers import logits_of
+from vitviz.attention.recording.pass_hooks import in_this_thread
 from vitviz.attention.recording.recorder import Cancelled
 from vitviz.attention.softmax import softmax
 from vitviz.attention.trace import DISTILLED_HEADS, Prediction, Trace
 from vitviz.errors import MethodError, VitvizError
 from vitviz.explain.needs import order, readout
-from vitviz.models.devices import memory_guard
+from vitviz.models.passes import own_pass
 
 Floats = NDArray[np.float32]
 
@@ -186,16 +187,18 @@ def _computed(trace: Trace, cancel: Callable[[], bool] | None) -> Lens:
     heads: dict[str, Tensor] = {}
     handles = []
     try:
-        with memory_guard(model.name, model.device), model.lock, torch.no_grad():
+        with own_pass(model), torch.no_grad():
             inputs = torch.from_numpy(trace.framing.apply(trace.photo))[None].to(model.device, model.dtype)
             try:
                 for name in blocks:
                     block = module.get_submodule(name)
-                    handles.append(block.register_forward_pre_hook(passers.enter, with_kwargs=True))
-                    handles.append(block.register_forward_hook(passers.leave))
+                    handles.append(
+                        block.register_forward_pre_hook(in_this_thread(passers.enter), with_kwargs=True)
+                    )
+                    handles.append(block.register_forward_hook(in_this_thread(passers.leave)))
                 for name, child in module.named_children():
                     if trace.heads_logits and name in DISTILLED_HEADS:
-                        handles.append(child.register_forward_hook(_keep(heads, name)))
+                        handles.append(child.register_forward_hook(in_this_thread(_keep(heads, name))))
                 logits = _floats(logits_of(module(inputs)))
             finally:
                 for handle in handles:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
-from vitviz.models.devices import memory_guard
 from vitviz.models.model import Model
+from vitviz.models.passes import own_pass
 
 __all__ = ["Embedding", "Filters", "embedding", "filters", "pictures"]
 
@@ -113,7 +113,7 @@ def embedding(trace: Trace) -> Embedding:
     inputs = torch.from_numpy(trace.framing.apply(trace.photo))[None].to(
         trace.model.device, trace.model.dtype
     )
-    with torch.no_grad(), memory_guard(trace.model.name, trace.model.device), trace.model.lock:
+    with own_pass(trace.model), torch.no_grad():
         if stem is not None:
             features = stem(inputs)
             kept.append(features[-1] if isinstance(features, list | tuple) else features)

@@ -28,12 +28,15 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from vitviz.attention.answers import logits_of
+from vitviz.attention.recording.recorder import said_by_module
 from vitviz.attention.trace import Cancelled, Trace
 from vitviz.errors import MethodError
 from vitviz.explain.heatmap import Heatmap
 from vitviz.explain.measures.intervals import Interval, half_width, interval
 from vitviz.images.framing import PatchGrid
 from vitviz.models.devices import memory_guard
+from vitviz.models.model import Model
+from vitviz.models.passes import own_pass
 
 Replacement = Literal["mean", "blur"]
 REPLACEMENTS: tuple[Replacement, ...] = get_args(Replacement)
@@ -276,9 +279,23 @@ def _probabilities(
             some = masks[start : start + size]
             # The lock is held for one batch only, then released for long enough that another thread can take it.
             time.sleep(0.001)
-            with torch.no_grad(), model.lock:
-                logits = logits_of(model.module(torch.where(some[:, cell][:, None], instead, photo)))
+            with own_pass(model), torch.no_grad():
+                logits = _answers(model, torch.where(some[:, cell][:, None], instead, photo))
             found[start : start + size] = logits.float().cpu().double().softmax(-1)[:, target].numpy()
     if not np.isfinite(found).all():
         raise MethodError(f"{model.name} gives no probability for this photo without some of its patches.")
     return found
+
+
+def _answers(model: Model, pictures: Tensor) -> Tensor:
+    """pictures×classes; one picture at a time where the model does not take several."""
+    try:
+        logits = logits_of(model.module(pictures))
+    except Exception as error:
+        said = said_by_module(error)
+        if len(pictures) == 1:
+            raise MethodError(f"{model.name} cannot be run without some patches: {said}") from error
+        logits = pictures[:0]
+    if len(logits) == len(pictures) or len(pictures) == 1:
+        return logits
+    return torch.cat([_answers(model, picture[None]) for picture in pictures])
