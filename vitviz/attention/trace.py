@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from vitviz.attention.answers import answer_of, logits_of
 from vitviz.attention.families import FAMILIES, probed
-from vitviz.attention.families.base import Anatomy, PositionEmbedding, Readout
+from vitviz.attention.families.base import Anatomy, PositionEmbedding
 from vitviz.attention.layer import Layer
 from vitviz.attention.proof import is_library, prove
+from vitviz.attention.readout import Readout
 from vitviz.attention.recording.autograd_graph import Graph, hold, record
 from vitviz.attention.recording.operations import Operation
 from vitviz.attention.recording.recorder import Cancelled, attending, forget, run
@@ -36,7 +37,8 @@ __all__ = ["Cancelled", "Prediction", "Trace", "prove_claims", "trace"]
 
 Floats = NDArray[np.float32]
 Query = tuple[int, int] | tuple[tuple[int, int], ...] | str | None
-"""A patch (row, column) of `Trace.patches`, several (their mean), a prefix token's name, or None for the readout."""
+"""A patch (row, column) of `Trace.patches`, several (their mean), the name of a prefix token or of a part of the readout, or
+None for the readout."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,15 @@ class Trace:
     layers: tuple[Layer, ...]
     logits: Floats
     """The model's own output, bit for bit: one number per class; an embedding, or nothing, for a model without a head."""
-    readout: Readout
+    stated_readout: Readout
+    """What the model's family states; see `readout`."""
     position_embedding: PositionEmbedding
     milliseconds: float
     """How long the forward pass took."""
-    heads_logits: dict[str, Floats] = field(default_factory=dict)
-    """For distilled models the two heads' own logits, "class" and "distillation"; otherwise empty."""
+    stated_heads: dict[str, str] = field(default_factory=dict)
+    """What the model's family states; see `heads`."""
+    outputs: dict[str, Floats] = field(default_factory=dict, repr=False)
+    """What modules that may be heads gave, by their names in the model."""
     check: Check | None = None
     """The self-check of this model at this input size."""
     kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
@@ -75,6 +80,24 @@ class Trace:
         latest: Check | None = self.model.kept.get("check")
         same = latest is not None and self.check is not None and latest.errors is self.check.errors
         return latest if same else self.check
+
+    @property
+    def readout(self) -> Readout:
+        """What the prediction is read from: as it was found, or before that as the model's family states."""
+        check = self.latest_check
+        return self.stated_readout if check is None or check.readout is None else check.readout
+
+    @property
+    def heads(self) -> dict[str, str]:
+        """For distilled models "class" and "distillation" with the names of the modules that read them; otherwise empty."""
+        check = self.latest_check
+        found = self.stated_heads if check is None or check.heads is None else check.heads
+        return found if all(name in self.outputs for name in found.values()) else {}
+
+    @property
+    def heads_logits(self) -> dict[str, Floats]:
+        """For distilled models the two heads' own logits, "class" and "distillation"; otherwise empty."""
+        return {token: self.outputs[name] for token, name in self.heads.items()}
 
     @property
     def patches(self) -> PatchGrid:
@@ -110,6 +133,22 @@ class Trace:
         order = np.argsort(-probabilities, kind="stable")[:top]
         return [Prediction(int(i), self.model.labels[i], float(probabilities[i])) for i in order]
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the readout's parts, where it has several and they are known."""
+        return self.readout.names if self._readout_problem is None else ()
+
+    def reading(self, query: Query) -> Readout | None:
+        """The readout, or the part of it, that a query stands for; None for patches and for a token that is no part."""
+        if query is None:
+            return self.readout
+        return self.readout.part(query) if isinstance(query, str) and query in self.parts else None
+
+    @property
+    def _readout_problem(self) -> str | None:
+        check = self.latest_check
+        return None if check is None else check.problem("readout")
+
     def token(self, layer: Layer, row: int, col: int) -> int:
         """The token of `layer` whose patch holds the middle of patch (row, col) of `patches`; on Swin's later stages the
         token that the patch was merged into.
@@ -125,20 +164,27 @@ class Trace:
     def query_weights(self, layer: Layer, query: Query) -> Floats | None:
         """A query as weights over the layer's tokens (sum 1), or None if the layer has no such prefix token.
 
+        What an attention pool reads is no token of it: see `Readout.queries`.
+
         Raises MethodError for a query that is none, and for the readout of a model whose readout is not proved.
         """
-        if query is None:
-            check = self.latest_check
-            problem = check.problem("readout") if check is not None else None
-            if problem is not None:
-                raise MethodError(f"{self.model.name} has no readout that vitviz can show. {problem}")
-            return self.readout.weights(layer.layout)
+        if query is None and self._readout_problem is not None:
+            raise MethodError(
+                f"{self.model.name} has no readout that vitviz can show. {self._readout_problem}"
+            )
         check_query(query)
+        reading = self.reading(query)
+        if reading is not None:
+            return reading.weights(layer.layout)
+        assert query is not None
         weights = np.zeros(layer.layout.tokens, np.float32)
         if isinstance(query, str):
             if query not in self.prefix:
                 known = ", ".join(self.prefix) or "none"
-                raise MethodError(f"{self.model.name} has no token {query!r}; its prefix tokens: {known}.")
+                parts = f"; its head reads: {', '.join(self.parts)}" if self.parts else ""
+                raise MethodError(
+                    f"{self.model.name} has no token {query!r}; its prefix tokens: {known}{parts}."
+                )
             if query not in layer.layout.prefix:
                 return None
             weights[layer.layout.prefix.index(query)] = 1.0
@@ -210,7 +256,8 @@ def trace(
                 model.kept.pop(name, None)
         inputs = torch.from_numpy(framed.apply(photo))[None].to(model.device, model.dtype)
         try:
-            passed = _forward(model, inputs, checking, gradients and not checking, cancel, progress)
+            heads = _may_be_heads(model, checking)
+            passed = _forward(model, inputs, heads, checking, gradients and not checking, cancel, progress)
         except TROUBLE as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
@@ -249,14 +296,11 @@ def trace(
         framing=framed,
         layers=anatomy.layers,
         logits=np.zeros(0, np.float32) if logits is None else _floats(logits),
-        readout=anatomy.readout if model.kept["proof"] is None else model.kept["proof"].readout,
+        stated_readout=anatomy.readout,
         position_embedding=anatomy.position,
         milliseconds=passed.milliseconds,
-        heads_logits={
-            name: _floats(passed.heads[where])
-            for name, where in anatomy.classifiers.items()
-            if where in passed.heads
-        },
+        stated_heads=anatomy.classifiers,
+        outputs={name: _floats(output) for name, output in passed.heads.items()},
         check=known,
     )
     if passed.graph is not None and len(traced.logits) == len(model.labels):
@@ -277,7 +321,12 @@ def _proved(
     else:
         proof = model.kept["proof"] = prove(model, anatomy, on_pass)
         known = replace(
-            checked, claims=(*checked.claims, *proof.claims), misplaced=proof.misplaced, library=library
+            checked,
+            claims=(*checked.claims, *proof.claims),
+            misplaced=proof.misplaced,
+            library=library,
+            readout=proof.readout,
+            heads=proof.heads,
         )
     model.kept["check"] = known
     return known
@@ -300,7 +349,9 @@ def prove_claims(traced: Trace, cancel: Callable[[], bool] | None = None) -> Che
     with memory_guard(model.name, model.device), model.lock, torch.inference_mode(False), own:
         if model.kept["proof"] is None and model.kept.get("state") == state_of(model.module):
             hooks = [module.register_forward_pre_hook(ask) for module in modules.values()]
-            anatomy = Anatomy(traced.layers, traced.readout, traced.position_embedding)
+            anatomy = Anatomy(
+                traced.layers, traced.stated_readout, traced.position_embedding, traced.stated_heads
+            )
             try:
                 _proved(
                     model, anatomy, library=True, defer=False
@@ -368,13 +419,14 @@ def dissect(model: Model, operations: list[Operation]) -> Anatomy:
 
 
 DISTILLED_HEADS = ("head", "head_dist", "cls_classifier", "distillation_classifier")
+"""How libraries call the heads of distilled models."""
 
 
 class _Pass(NamedTuple):
     output: Any
     operations: list[Operation]
     heads: dict[str, Tensor]
-    """The output of each head of a distilled model."""
+    """What modules that may be heads of a distilled model gave, 1×numbers each."""
     milliseconds: float
     graph: Graph | None
 
@@ -382,6 +434,7 @@ class _Pass(NamedTuple):
 def _forward(
     model: Model,
     inputs: Tensor,
+    may_be_heads: dict[str, nn.Module],
     keep_outputs: bool,
     gradients: bool,
     cancel: Callable[[], bool] | None,
@@ -401,9 +454,8 @@ def _forward(
     asked = on_block if cancel is not None or progress is not None else None
     graph = None
     with ExitStack() as hooks:
-        for name, child in model.module.named_children():
-            if name in DISTILLED_HEADS:
-                hooks.callback(child.register_forward_hook(_keeper(heads, name)).remove)
+        for name, child in may_be_heads.items():
+            hooks.callback(child.register_forward_hook(_keeper(heads, name)).remove)
         start = perf_counter()
         if gradients:
             graph = record(model.module, inputs, attending(model.module), asked)
@@ -415,9 +467,25 @@ def _forward(
         return _Pass(output, operations, heads, (perf_counter() - start) * 1000, graph)
 
 
-def _keeper(heads: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-    def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        heads[name] = output.detach()
+def _may_be_heads(model: Model, checking: bool) -> dict[str, nn.Module]:
+    """The modules whose output is kept: the heads that were found; before that all linear maps.
+
+    Only while a library's model waits for its proof are they known by their usual names.
+    """
+    known: Check | None = model.kept.get("check")
+    if not checking and known is not None and known.heads is not None:
+        return {name: model.module.get_submodule(name) for name in known.heads.values()}
+    return {
+        name: child
+        for name, child in model.module.named_modules()
+        if isinstance(child, nn.Linear) and (checking or name.rpartition(".")[2] in DISTILLED_HEADS)
+    }
+
+
+def _keeper(heads: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Any], None]:
+    def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.ndim == 2 and len(output) == 1:
+            heads[name] = output.detach()
 
     return keep
 

@@ -31,6 +31,8 @@ class Settings:
     replacement: str
     orders: int
     seed: int
+    readout: str = ""
+    """The part of the readout that maps are of; empty for what is drawn unless a part is chosen."""
 
 
 @dataclass(frozen=True)

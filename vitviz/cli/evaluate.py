@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitviz.cli import report
+from vitviz.cli.methods import add_readout
 from vitviz.cli.options import SOURCE, add_framing, add_loading, clear_progress, load, progress
 from vitviz.errors import ExportError, VitvizError
 
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "“folders”: each photo's folder is its class (default: the model's own prediction)",
     )
     asked.add_argument("--methods", metavar="A,B,…", help="methods by name (default: all that apply)")
+    add_readout(asked)
     asked.add_argument(
         "--steps",
         type=int,
@@ -101,6 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         framing=arguments.framing,
         batch=arguments.batch,
+        readout=arguments.readout,
     )
     table = ScoreTable(arguments.out, settings_of(model, scoring))
 

@@ -64,7 +64,7 @@ def shape_of(trace: "Trace") -> Shape:
     grid = trace.patches
     heads = tuple(layer.heads for layer in trace.layers)
     idle = frozenset(registry.idle_options(trace))
-    return Shape(heads, (grid.rows, grid.cols), trace.prefix, len(trace.logits), idle)
+    return Shape(heads, (grid.rows, grid.cols), trace.prefix, len(trace.logits), idle, trace.parts)
 
 
 def methods(trace: "Trace") -> dict[str, str | None]:
@@ -141,7 +141,7 @@ def quick(
 def _cost(trace: "Trace", layer: "Layer", query: Query, direction: Direction, warm: bool) -> int:
     """How many weights of a layer have to be computed; few enough to neglect are none."""
     tokens = 1
-    if not layer.pooling and (query is None or len(patches_in(query)) > _FEW):
+    if not layer.pooling and (not isinstance(query, tuple) or len(patches_in(query)) > _FEW):
         weights = trace.query_weights(layer, query)
         tokens = 0 if weights is None else int(np.count_nonzero(weights))
     many = tokens > _FEW

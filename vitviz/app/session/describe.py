@@ -13,14 +13,20 @@ if TYPE_CHECKING:
 from vitviz.app.ui.number_format import compared, number
 
 
-def name_of(query: Query, readout: str = "the readout") -> str:
+def name_of(query: Query) -> str:
     """A query in words."""
     patches = patches_in(query)
     if len(patches) > 1:
         return f"the mean of {len(patches)} patches"
     if patches:
         return f"patch ({patches[0][0]}, {patches[0][1]})"
-    return f"{query} token" if query else readout
+    return f"{query} token" if query else "the readout"
+
+
+def query_name(trace: "Trace", query: Query) -> str:
+    """A query of a trace in words; a part of the readout with what else the head reads."""
+    reading = trace.reading(query)
+    return name_of(query) if reading is None else reading.sentence
 
 
 def cell_of(heat: "Heatmap", trace: "Trace", patch: tuple[int, int]) -> tuple[int, int] | None:
@@ -42,7 +48,7 @@ def subject(trace: "Trace", heat: "Heatmap", chosen: Selection) -> str:
     target = target_of(heat)
     if target is not None and not find(heat.method).takes("query"):
         return f"class {class_of(trace, target)}"
-    name = name_of(chosen.query, trace.readout.sentence)
+    name = query_name(trace, chosen.query)
     patches = patches_in(chosen.query)
     if len(patches) == 1 and heat.patches != trace.patches:
         cell = cell_of(heat, trace, patches[0])
@@ -54,7 +60,7 @@ def subject(trace: "Trace", heat: "Heatmap", chosen: Selection) -> str:
 def awaited(trace: "Trace", chosen: Selection) -> str:
     """What a map that is still being computed will be of: the query, or the class."""
     if find(chosen.method).takes("query"):
-        return name_of(chosen.query, trace.readout.sentence)
+        return query_name(trace, chosen.query)
     return f"class {class_of(trace, int(trace.logits.argmax()) if chosen.target is None else chosen.target)}"
 
 
@@ -76,7 +82,7 @@ def uniform(trace: "Trace", heat: "Heatmap", chosen: Selection) -> float | None:
     if chosen.method == "attention" and not layer.is_distribution:
         return None
     # One patch sees its window; a readout of all patches sees all windows.
-    if chosen.method == "attention" and windows is not None and chosen.query is not None:
+    if chosen.method == "attention" and windows is not None and isinstance(chosen.query, tuple):
         return 1.0 / (windows.size[0] * windows.size[1])
     books = heat.total + sum(heat.prefix.values()) + heat.leak
     if chosen.method != "attention" and abs(books - 1) > 0.01:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from vitviz.attention.answers import logits_of
 from vitviz.attention.recording.recorder import Cancelled
 from vitviz.attention.softmax import softmax
-from vitviz.attention.trace import DISTILLED_HEADS, Prediction, Trace
+from vitviz.attention.trace import Prediction, Trace
 from vitviz.errors import MethodError, VitvizError
 from vitviz.explain.needs import order, readout
 from vitviz.models.devices import memory_guard
@@ -193,9 +193,8 @@ def _computed(trace: Trace, cancel: Callable[[], bool] | None) -> Lens:
                     block = module.get_submodule(name)
                     handles.append(block.register_forward_pre_hook(passers.enter, with_kwargs=True))
                     handles.append(block.register_forward_hook(passers.leave))
-                for name, child in module.named_children():
-                    if trace.heads_logits and name in DISTILLED_HEADS:
-                        handles.append(child.register_forward_hook(_keep(heads, name)))
+                for token, name in trace.heads.items():
+                    handles.append(module.get_submodule(name).register_forward_hook(_keep(heads, token)))
                 logits = _floats(logits_of(module(inputs)))
             finally:
                 for handle in handles:
@@ -215,12 +214,7 @@ def _computed(trace: Trace, cancel: Callable[[], bool] | None) -> Lens:
         names=("", *blocks),
         logits=logits,
         sentence=_sentence(trace),
-        heads_logits={
-            name: _floats(heads[child])
-            for name, child in zip(
-                trace.heads_logits, (c for c in DISTILLED_HEADS if c in heads), strict=True
-            )
-        },
+        heads_logits={token: _floats(heads[token]) for token in trace.heads},
     )
 
 
