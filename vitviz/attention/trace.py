@@ -43,11 +43,16 @@ None for the readout."""
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class of the prediction."""
+    """One class of the prediction, or one output of a model without classes."""
 
     index: int
     label: str
     probability: float
+    """By softmax over the classes; 1 where there is one class only, NaN for outputs that are no classes."""
+    value: float = float("nan")
+    """The logit, or the output itself."""
+    said: str = ""
+    """The number that tells most, as text: "41.4%", "logit 2.31" of a single class, "2.31" of an output."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,14 +129,34 @@ class Trace:
     def predictions(self, top: int | None = 5, head: str = "both") -> list[Prediction]:
         """The most probable classes (softmax of the logits), best first; all of them for top=None.
 
-        `head`: "both" is the model's own output; distilled models also have "class" and "distillation". Empty for a
-        model without a classifier.
+        For outputs that are no classes the largest ones. `head`: "both" is the model's own output; distilled models also
+        have "class" and "distillation". Empty for an embedding, and for tokens only.
         """
-        probabilities = self.probabilities(head)
-        if len(self.model.labels) != len(probabilities):
+        probabilities, model = self.probabilities(head), self.model
+        if len(model.labels) != len(probabilities):
             return []
-        order = np.argsort(-probabilities, kind="stable")[:top]
-        return [Prediction(int(i), self.model.labels[i], float(probabilities[i])) for i in order]
+        values, scores = self._logits(head), self.scores(head)
+        if model.outputs != "classes":
+            probabilities = np.full_like(probabilities, np.nan)
+        return [
+            Prediction(
+                int(i),
+                model.labels[i],
+                float(probabilities[i]),
+                float(values[i]),
+                model.score_text(float(scores[i])),
+            )
+            for i in np.argsort(-scores, kind="stable")[:top]
+        ]
+
+    def scores(self, head: str = "both") -> NDArray[np.float64]:
+        """One number for each output, in the model's `quantity`: probabilities, or else the numbers of the answer."""
+        if self.model.quantity == "probability":
+            return self.probabilities(head)
+        return self._logits(head).astype(np.float64)
+
+    def _logits(self, head: str) -> Floats:
+        return self.logits if head == "both" else self.heads_logits[head]
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -50,6 +50,7 @@ def settings_of(model: "Model", scoring: Scoring) -> Settings:
         orders=scoring.orders,
         seed=scoring.seed,
         readout=scoring.readout or "",
+        followed=model.quantity,
     )
 
 
@@ -126,7 +127,7 @@ def score(
         "asked": subject.asked,
         "target": target,
         "label": model.labels[target],
-        "probability": float(traced.probabilities()[target]),
+        "probability": float(traced.scores()[target]) if model.quantity == "probability" else float("nan"),
     }
     rows: list[ScoreRow] = []
     for name in methods:

@@ -94,7 +94,13 @@ def run(arguments: argparse.Namespace) -> int:
     scenes = arguments.sample or arguments.scenes is not None
     model = load(arguments.model or "demo/vit", arguments, arguments.class_names)
     if not model.labels:
-        raise VitvizError(f"{model.name} has no classifier, so there is no probability to follow.")
+        raise VitvizError(f"{model.name} has no classifier, so there is no output to follow.")
+    if model.quantity == "logit":
+        print("The probability of a single class is always 1: the curves follow its logit.")
+    elif model.quantity == "output":
+        print(
+            "The model's outputs are no classes and have no probabilities: the curves follow the output itself."
+        )
     subjects = subjects_of(arguments, model)
     scoring = Scoring(
         steps=arguments.steps,
@@ -196,7 +202,8 @@ def conclude(rows: "Sequence[ScoreRow]", arguments: argparse.Namespace, model: "
         from vitviz.render.export import save_png
 
         title = f"Faithfulness of heatmaps of {model.full_name}"
-        save_png(picture(found, shares, title, _basis(arguments)), arguments.png, {"Title": title})
+        image = picture(found, shares, title, _basis(arguments), model.quantity)
+        save_png(image, arguments.png, {"Title": title})
 
 
 def _basis(arguments: argparse.Namespace) -> str:

@@ -47,7 +47,7 @@ def subject(trace: "Trace", heat: "Heatmap", chosen: Selection) -> str:
     """What the map is of: the query, on a coarser grid with the token that holds it; without one the class."""
     target = target_of(heat)
     if target is not None and not find(heat.method).takes("query"):
-        return f"class {class_of(trace, target)}"
+        return _of_class(trace, target)
     name = query_name(trace, chosen.query)
     patches = patches_in(chosen.query)
     if len(patches) == 1 and heat.patches != trace.patches:
@@ -61,7 +61,12 @@ def awaited(trace: "Trace", chosen: Selection) -> str:
     """What a map that is still being computed will be of: the query, or the class."""
     if find(chosen.method).takes("query"):
         return query_name(trace, chosen.query)
-    return f"class {class_of(trace, int(trace.logits.argmax()) if chosen.target is None else chosen.target)}"
+    return _of_class(trace, int(trace.logits.argmax()) if chosen.target is None else chosen.target)
+
+
+def _of_class(trace: "Trace", target: int) -> str:
+    prefix = "class " if trace.model.outputs == "classes" else ""
+    return f"{prefix}{class_of(trace, target)}"
 
 
 def target_of(heat: "Heatmap") -> int | None:
@@ -71,8 +76,8 @@ def target_of(heat: "Heatmap") -> int | None:
 
 
 def class_of(trace: "Trace", target: int) -> str:
-    """A class with its probability: "bull mastiff, 41.4%"."""
-    return f"{trace.model.labels[target]}, {trace.probabilities()[target]:.1%}"
+    """A class with its probability, "bull mastiff, 41.4%", or an output with its value: "output 3, 2.31"."""
+    return f"{trace.model.labels[target]}, {trace.model.score_text(float(trace.scores()[target]))}"
 
 
 def uniform(trace: "Trace", heat: "Heatmap", chosen: Selection) -> float | None:

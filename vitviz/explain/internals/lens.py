@@ -99,6 +99,9 @@ def refusal(trace: Trace) -> str | None:
     """Why the lens does not apply to a trace, from "because" on; None if no reason is known."""
     if not trace.logits.size or len(trace.model.labels) != len(trace.logits):
         return "because this model has no classifier"
+    if trace.model.quantity != "probability":
+        what = "a single class" if trace.model.outputs == "classes" else "no classes"
+        return f"because this model has {what}, so its outputs have no probabilities to follow"
     reason = order(trace) or readout(trace)
     if reason is not None:
         return reason
