@@ -110,3 +110,30 @@ def test_a_model_without_parts_has_no_choice_and_forgets_it(window, qtbot, two_p
     form = QApplication.activePopupWidget()
     assert not [one for one in form.findChildren(QComboBox) if one.accessibleName() == "Readout"]
     user_input.press(form, "Esc")
+
+
+@pytest.mark.parametrize("head", ["flattened", "a corner"])
+def test_a_model_whose_readout_cannot_be_shown_opens_and_asks_for_a_patch(window, qtbot, photo, at, head):
+    module = HandWritten(
+        Block(),
+        Block(),
+        read=(lambda x: x.flatten(1)) if head == "flattened" else (lambda x: x[:, 8]),
+        features=50 * DIM if head == "flattened" else DIM,
+    )
+    show(window, qtbot, photo, load_model(module, device="cpu", data=DATA))
+    session = window.session
+    assert session.heatmap is None
+    assert "choose a patch or a token" in window.status.where.whole
+    assert window.status.badge.text().startswith("4 of 5 claims proved")
+    for dock in window.docks:  # each shows what it can, or says why not
+        opened(window, qtbot, dock.kind.name)
+    user_input.click(window.photo.canvas, at(window, 2, 3))
+    qtbot.waitUntil(lambda: session.heatmap is not None, timeout=20_000)
+    np.testing.assert_array_equal(
+        session.heatmap.values, vitviz.explain(session.trace, "attention", query=(2, 3)).values
+    )
+    user_input.press(window, "4")
+    qtbot.waitUntil(lambda: session.heatmap is not None and session.heatmap.method == "relevance")
+    user_input.press(window, "Esc")
+    qtbot.waitUntil(lambda: session.heatmap is None, timeout=20_000)
+    assert "choose a patch or a token" in window.status.where.whole

@@ -161,7 +161,7 @@ class Trace:
     @property
     def parts(self) -> tuple[str, ...]:
         """The names of the readout's parts, where it has several and they are known."""
-        return self.readout.names if self._readout_problem is None else ()
+        return self.readout.names if self.readout_problem is None else ()
 
     def reading(self, query: Query) -> Readout | None:
         """The readout, or the part of it, that a query stands for; None for patches and for a token that is no part."""
@@ -170,7 +170,8 @@ class Trace:
         return self.readout.part(query) if isinstance(query, str) and query in self.parts else None
 
     @property
-    def _readout_problem(self) -> str | None:
+    def readout_problem(self) -> str | None:
+        """Why the readout cannot be relied on, so that a patch or a token has to be chosen; None if it can."""
         check = self.latest_check
         return None if check is None else check.problem("readout")
 
@@ -193,9 +194,9 @@ class Trace:
 
         Raises MethodError for a query that is none, and for the readout of a model whose readout is not proved.
         """
-        if query is None and self._readout_problem is not None:
+        if query is None and self.readout_problem is not None:
             raise MethodError(
-                f"{self.model.name} has no readout that vitviz can show. {self._readout_problem}"
+                f"{self.model.name} has no readout that vitviz can show. {self.readout_problem}"
             )
         check_query(query)
         reading = self.reading(query)

@@ -117,8 +117,9 @@ class Maps(QObject):
         self._wanted, self._lacking, self._warm = None, None, False
         if drawn is not None:
             chosen = drawn.selection
-            self._latest = Tiles(chosen.query, chosen.direction, compute.stacked(drawn.maps))
-            self._keep_tiles(self._latest)
+            if drawn.maps is not None:
+                self._latest = Tiles(chosen.query, chosen.direction, compute.stacked(drawn.maps))
+                self._keep_tiles(self._latest)
             if drawn.heatmap is not None:
                 self._heats[chosen] = drawn.heatmap
         self._settle()
@@ -283,7 +284,7 @@ class Maps(QObject):
 def _prepared(trace: "Trace", ticket: Ticket) -> tuple[list[Tiles], prefetch.Ready | None]:
     """What the user may ask for next: columns and rows ready for the pointer, the readout's maps in both directions."""
     compute.warm(trace, ticket)
-    directions: tuple[Direction, ...] = ("to", "by")
+    directions: tuple[Direction, ...] = ("to", "by") if trace.readout_problem is None else ()
     found = []
     for direction in directions:
         if ticket.stopped():

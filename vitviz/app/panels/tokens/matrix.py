@@ -158,6 +158,8 @@ def columns_of(trace: "Trace", matrix: Matrix, query: Query) -> list[int]:
 def _tokens(trace: "Trace", matrix: Matrix, query: Query) -> set[int]:
     layer = trace.layers[matrix.asked.layer]
     prefix = layer.layout.prefix
+    if query is None and trace.readout_problem is not None:
+        return set()
     reading = trace.reading(query)
     if reading is not None:
         if layer.pooling:
