@@ -26,7 +26,7 @@ FUSIONS = {"mean": "mean", "max": "maximum", "min": "minimum"}
 _FUSED = "How the maps of a layer's heads are combined. A single head is selected in the Heads panel."
 
 
-_READ = "What the head reads has several parts; without a query the map is of this one."
+_READ = "The prediction is read from several parts. This one is shown where no patch or token is chosen."
 
 
 def _has_parts(session: Session, method: Method) -> bool:
