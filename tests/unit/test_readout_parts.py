@@ -245,6 +245,41 @@ def test_a_corner_beside_a_pool_is_refused_with_the_first_patch_that_is_read() -
         vitviz.explain(trace, "rollout", readout="attention pool")
 
 
+class Unread(Beside):
+    """An attention pool that is computed and not used."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.pool(x)
+        return self.read(x)
+
+
+@pytest.mark.parametrize("read", POOLS)
+def test_a_pool_that_is_not_read_is_told_and_what_is_read_is_shown(read: str) -> None:
+    take, words, row = POOLS[read]
+    trace = traced(hand(lambda x: x.flatten(1), DIM, Unread(take)))
+    claim = trace.check.claim("readout")
+    assert claim.sentence == f"The prediction is read from {words}, not from the pool in blocks.2.pool."
+    assert trace.readout.sentence == words
+    heat = vitviz.explain(trace, "rollout")
+    np.testing.assert_allclose(heat.values.reshape(-1), (row @ rolled(truth(trace)[:-1]))[1:], atol=1e-6)
+    with pytest.raises(MethodError, match="which the head does not read"):
+        vitviz.explain(trace, "attention")
+    assert vitviz.explain(trace, "attention", layer=1).total > 0
+
+
+def test_hugging_faces_siglip_classifier_reads_the_mean_and_not_its_pool() -> None:
+    import transformers as hf
+
+    small = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 96}
+    config = hf.SiglipConfig(vision_config=small | {"image_size": 112, "patch_size": 16}, num_labels=CLASSES)
+    torch.manual_seed(0)
+    module = hf.SiglipForImageClassification(config).eval()
+    trace = vitviz.trace(vitviz.load_model(module, device="cpu"), noise((112, 112)))
+    assert trace.check.proved
+    assert trace.readout.sentence == MEAN
+    assert vitviz.explain(trace, "rollout").total > 0
+
+
 def test_a_part_that_is_not_read_and_a_part_with_a_query_are_refused() -> None:
     trace = traced(HEADS["class and mean"][0]())
     with pytest.raises(MethodError, match="does not read 'distillation'; it reads: class, mean"):
@@ -307,14 +342,14 @@ class TwoHeads(HandWritten):
         super().__init__(Block(), Block(), prefix=2)
         self.cls_token, self.dist_token = (nn.Parameter(self.token.detach()[:, [n]]) for n in (0, 1))
         del self.token
-        self.first, self.second, self.share = self.head, nn.Linear(DIM, CLASSES), share
+        self.head_one, self.head_two, self.share = self.head, nn.Linear(DIM, CLASSES), share
         del self.head
 
     def forward(self, x: Tensor) -> Tensor:
         patches = self.embed(x).flatten(2).transpose(1, 2)
         x = torch.cat([self.cls_token, self.dist_token, patches], 1) + self.position
         x = self.norm(self.blocks(x))
-        return self.share * self.first(x[:, 0]) + (1 - self.share) * self.second(x[:, 1])
+        return self.share * self.head_one(x[:, 0]) + (1 - self.share) * self.head_two(x[:, 1])
 
 
 def teacher() -> nn.Module:
@@ -344,7 +379,7 @@ DISTILLED: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
         "inner.cls_classifier",
         "inner.distillation_classifier",
     ),
-    "hand-written": (TwoHeads, "first", "second"),
+    "hand-written": (TwoHeads, "head_one", "head_two"),
 }
 
 

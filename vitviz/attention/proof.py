@@ -156,7 +156,7 @@ def _prove_readout(
     order = None if reading is None else _in_layout(layers[-1], reading)
     attending = layers[-1].queries
     found = read_out(module, inputs, followed, layout.tokens, len(layout.prefix), answer_of, order, attending)
-    if found.beside_pool and all(layer.arrangement is None for layer in layers):
+    if (found.beside_pool or found.unread_pool) and all(layer.arrangement is None for layer in layers):
         found = replace(
             found, parts=read_beside(module, inputs, followed, layout.tokens, len(layout.prefix), answer_of)
         )
@@ -164,13 +164,13 @@ def _prove_readout(
         return stated, unproved(
             "readout", "What the model predicts does not depend on the photo: its head is zero."
         )
-    if found.unread_pool:
+    if found.unread_pool and not found.parts:
         return stated, fails(
             "readout",
             f"The prediction is not read from {layers[-1].name}, the last attention, but from what is before it; {CHOOSE}",
             HOW_READ,
         )
-    pool = of_pool(found.queries, found.pool_size)
+    pool = [] if found.unread_pool else of_pool(found.queries, found.pool_size)
     if not found.parts and not (pool and not found.beside_pool):
         what = "something beside its attention pool" if pool else "tokens"
         return stated, unproved(
@@ -182,7 +182,8 @@ def _prove_readout(
         return stated, fails("readout", _each(found, layout), HOW_READ)
     sets = [_part(part, layout, stated) for part in found.parts]
     readout = of_parts([*pool, *sets])
-    return readout, holds("readout", HOW_READ, f"The prediction is read from {readout.all_read}.")
+    past = f", not from the pool in {layers[-1].name}" if found.unread_pool else ""
+    return readout, holds("readout", HOW_READ, f"The prediction is read from {readout.all_read}{past}.")
 
 
 def _prove_heads(model: Model, layers: tuple[Layer, ...]) -> dict[str, str]:

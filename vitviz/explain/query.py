@@ -174,7 +174,10 @@ def silence(trace: Trace, layer: Layer, query: Query, direction: Direction) -> s
     if layer.pooling and pool_queries(trace, query):
         return "the pool's own query is no token: nothing attends to it"
     if layer.pooling:
-        return f"only the pool's own query attends (leave the query out to see it), not {subject}"
+        shown = (
+            " (leave the query out to see it)" if trace.readout.queries else ", which the head does not read"
+        )
+        return f"only the pool's own query attends{shown}, not {subject}"
     if isinstance(query, str) and trace.reading(query) is None and query not in layer.layout.prefix:
         return f"there is no {query} token yet"
     who = " and ".join(layer.layout.name(token) for token in layer.queries or ())
