@@ -120,10 +120,21 @@ def test_the_badge_says_exact_only_if_all_five_claims_hold():
     )
     check = Check({"blocks.0": 3e-7}, 1e-5, "float32", claims=(weights, weights))
     assert status_bar.badge_text(check) == "exact, 3e-7"
-    assert "✓ <b>weights</b>" in status_bar.badge_details(check)
+    assert "✓&nbsp;<b>weights</b>" in status_bar.badge_details(check)
     check = replace(check, claims=(weights, place, unproved("order", "Not yet.")))
     assert status_bar.badge_text(check) == "1 of 3 claims proved, 3e-7"
     details = status_bar.badge_details(check)
-    assert "✗ <b>place</b> (fails): A token &lt;is&gt; elsewhere." in details
-    assert "– <b>order</b> (not yet proved): Not yet." in details
+    assert details.startswith(
+        "<p style='margin-bottom: 6px'><b>One claim fails: maps that need it are refused.</b>"
+    )
+    when = place.when.strftime("%H:%M:%S")
+    assert "✗&nbsp;<b>place</b>" in details
+    assert "A token &lt;is&gt; elsewhere." in details
+    assert f"Found by pictures, at {when}." in details
+    assert "–&nbsp;<b>order</b>" in details
+    assert "Not yet." in details
+    assert (
+        f"Proved by comparison, at {weights.when:%H:%M:%S}. Largest relative error 3e-7, allowed 1e-05"
+        in details
+    )
     assert status_bar.badge_text(replace(check, errors={"blocks.0": 1.0})) == "not exact, 1e+00"

@@ -156,7 +156,7 @@ SWIN = {
             "vit_dlittle_patch16_reg1_gap_256",
             SMALL,
             ["--method", "rollout"],
-            "because blocks.0.attn subtracts one attention map from another",
+            "because in blocks.0.attn one attention map is subtracted from another",
         ),
         ("deit_tiny_distilled_patch16_224", SMALL, ["--vit-explain"], "behind one class token"),
         ("swin_tiny_patch4_window7_224", SWIN, ["--vit-explain"], "behind one class token"),

@@ -128,31 +128,12 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         hand(lambda x: x[:, 1:].flatten(1), DIM * 49),
         "reads every patch in a way of its own",
     ),
-    "a pool of four queries": (
-        lambda: HandWritten(*blocks(), Pool(4), read=lambda x: x.flatten(1), features=4 * DIM),
-        "read from 4 queries of its pool",
-    ),
-    "a pool and the class token": (
-        lambda: HandWritten(*blocks(), PoolBeside(), read=lambda x: x.flatten(1), features=2 * DIM),
-        "something beside its attention pool",
-    ),
     "a corner": (hand(lambda x: x[:, 8]), r"some of its patches only, the first is patch \(1, 0\)"),
     "a zero head": (
         lambda: zero_head(HandWritten(*blocks())),
         "does not depend on the photo: its head is zero",
     ),
 }
-
-
-class PoolBeside(nn.Module):
-    """An attention pool, and the class token beside it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pool = Pool()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([x[:, :1], self.pool(x)], 1)
 
 
 @pytest.mark.parametrize("kind", REFUSED)

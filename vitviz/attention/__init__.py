@@ -1,9 +1,9 @@
 """Record the inputs of every attention operation of a forward pass, and compute its exact weights from them.
 
 `recording` observes the pass, `families` map tokens to the input, `self_check` compares with the model's own operations,
-`proof` proves what a map claims beside its weights, `trace` combines them, `layer` computes rows, columns and whole
-matrices. On a trace: `gradients` differentiates a class's logit, `replay` runs the model again for the logits of attention
-that is not fused, `model_check` is what `vitviz check` reports. No Qt.
+`readout` says what the prediction is read from, `proof` proves what a map claims beside its weights, `trace` combines
+them, `layer` computes rows, columns and whole matrices. On a trace: `gradients` differentiates a class's logit, `replay`
+runs the model again for the logits of attention that is not fused, `model_check` is what `vitviz check` reports. No Qt.
 
 Decisions:
 
@@ -14,6 +14,9 @@ Decisions:
   size and precision (`proof`, `self_check`), and again when weights, hooks or the mode have changed. A claim that fails
   refuses what needs it and nothing else. Rejected: one badge for the weights, which stood over mirrored maps, parallel
   branches composed as a chain, and readouts that were not the model's.
+- A readout is a set of parts. Unless one is chosen, single rows of attention are drawn (the queries of a pool together, or
+  the prefix tokens together), and what else the head reads is said. Rejected: the first query of a pool, which the head
+  prefers to no other, and a mean over parts of different kinds.
 - Place is read by touch: coded pictures through the model while each token attends to itself alone. Rejected: pixel by pixel
   (two hundred times the passes), and trust in a class, whose subclasses and hooks may move tokens.
 - Writes into weights are noticed by their version counters. Writes through `.data` or NumPy leave those as they are and are

@@ -134,7 +134,15 @@ def differentiate(trace: Trace, target: int, cancel: Callable[[], bool] | None =
         start = torch.tensor(scale, device=logits.device, dtype=logits.dtype)
         with _by_module(name), _asking(cancel, wanted[1:]):
             # What the logit does not depend on has gradient zero.
-            found = torch.autograd.grad(asked, wanted, start, retain_graph=stays, allow_unused=True)
+            try:
+                found = torch.autograd.grad(asked, wanted, start, retain_graph=stays, allow_unused=True)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:  # such as weights that the model changes in place
+                said = str(error).strip().splitlines()[0].rstrip(".")
+                raise MethodError(
+                    f"{name} lets no gradient through, so no class can be explained: {said}."
+                ) from error
         gradients = [
             torch.zeros_like(tensor) if gradient is None else gradient
             for tensor, gradient in zip(wanted, found, strict=True)

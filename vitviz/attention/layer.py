@@ -42,7 +42,7 @@ class Layer:
     queries: tuple[int, ...] | None = None
     """The tokens that attend, if not all do (class attention)."""
     pooling: bool = False
-    """Whether this is an attention pool: one learned query outside the tokens reads them all."""
+    """Whether this is an attention pool: learned queries outside the tokens read them all."""
     step: int = 0
     """Layers with the same step read the same tokens, side by side."""
     arrangement: Arrangement | None = None
@@ -80,7 +80,8 @@ class Layer:
     def row(self, query: int) -> Floats:
         """What token `query` attends to: heads×N over the layer's tokens, 0 for those that it cannot attend to.
 
-        For a pooling layer query 0 is the pool's own. Raises MethodError for a token that does not attend here.
+        For a pooling layer it is the number of one of the pool's own queries. Raises MethodError for a token that does not
+        attend here.
         """
         if self.layout.windows is not None:
             window, slot = self.layout.windows.slot(self._checked(query))
@@ -157,9 +158,11 @@ class Layer:
 
     def _query_index(self, query: int) -> int:
         if self.pooling:
-            if query != 0:
-                raise MethodError(f"{self.name} is an attention pool: only its own query, number 0, attends.")
-            return 0
+            own = self.operations[0].shape[2]
+            if not 0 <= query < own:
+                which = "query, number 0, attends" if own == 1 else f"queries, 0 to {own - 1}, attend"
+                raise MethodError(f"{self.name} is an attention pool: only its own {which}.")
+            return query
         self._checked(query)
         if self.queries is None:
             return query

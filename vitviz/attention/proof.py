@@ -1,16 +1,17 @@
 """The proof of what a map claims beside its weights: shares, place, order and readout, for one model at one input size."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from vitviz.attention.answers import answer_of
-from vitviz.attention.families.base import Anatomy, Readout
+from vitviz.attention.families.base import Anatomy
 from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout
+from vitviz.attention.readout import Readout, of_parts, of_pool
 from vitviz.attention.recording.recorder import said_by_module
 from vitviz.attention.self_check import place
 from vitviz.attention.self_check.centres import centres, displaced
@@ -21,7 +22,7 @@ from vitviz.attention.self_check.pictures import unchanged
 from vitviz.attention.self_check.place import Reading
 from vitviz.attention.self_check.reader import ends_of, read
 from vitviz.attention.self_check.readout import HOW as HOW_READ
-from vitviz.attention.self_check.readout import Order, Part, Read, read_out
+from vitviz.attention.self_check.readout import Order, Part, Read, read_beside, read_out, two_heads
 from vitviz.attention.self_check.shares import check_shares
 from vitviz.models.model import Model
 
@@ -31,6 +32,8 @@ WHAT_TO_DO = (
     "tokens lie."
 )
 HOW_CENTRES = "by the centre of the field that each token depends on while all recorded attention is silent; fields overlap"
+DISTILLED = ("class", "distillation")
+CHOOSE = "choose a patch or a token to see what it attends to."
 HOW_PLACE = (
     "by coded pictures: each patch changed in its own set of pictures while all recorded attention was silent"
 )
@@ -44,6 +47,8 @@ class Proof:
     """Shares, place, order and readout."""
     readout: Readout
     """What the model's tail reads; what the family states where that could not be found."""
+    heads: dict[str, str] = field(default_factory=dict)
+    """For distilled models the modules that read the class and the distillation token."""
     misplaced: tuple[str, ...] = ()
     """The layers whose tokens are not where the layout puts them."""
 
@@ -59,7 +64,10 @@ def prove(model: Model, anatomy: Anatomy, on_pass: Callable[[], None] = lambda: 
         reading, located, wrong = _prove_place(model, anatomy.layers, on_pass)
     on_pass()
     ordered, readout, read = _prove_order_and_readout(model, anatomy, reading)
-    return Proof((check_shares(anatomy.layers), located, ordered, read), readout, wrong)
+    heads = anatomy.classifiers
+    if read.holds and readout.prefix == DISTILLED and not readout.also:
+        heads = _prove_heads(model, anatomy.layers)
+    return Proof((check_shares(anatomy.layers), located, ordered, read), readout, heads, wrong)
 
 
 def _prove_place(
@@ -147,34 +155,44 @@ def _prove_readout(
             "No gradient leads from the prediction to the attention, so the tokens that it is read from could not be found.",
         )
     order = None if reading is None else _in_layout(layers[-1], reading)
-    found = read_out(module, inputs, followed, layout.tokens, len(layout.prefix), answer_of, order)
+    attending = layers[-1].queries
+    found = read_out(module, inputs, followed, layout.tokens, len(layout.prefix), answer_of, order, attending)
+    if (found.beside_pool or found.unread_pool) and all(layer.arrangement is None for layer in layers):
+        found = replace(
+            found, parts=read_beside(module, inputs, followed, layout.tokens, len(layout.prefix), answer_of)
+        )
     if found.constant:
         return stated, unproved(
             "readout", "What the model predicts does not depend on the photo: its head is zero."
         )
-    if found.unread_pool:
+    if found.unread_pool and not found.parts:
         return stated, fails(
             "readout",
-            f"The prediction is not read from {layers[-1].name}, the last attention, but from what is before it; choose a "
-            "patch or a token.",
+            f"The prediction is not read from {layers[-1].name}, the last attention, but from what is before it; {CHOOSE}",
             HOW_READ,
         )
-    if found.beside_pool or found.pool > 1:
-        what = (
-            "something beside its attention pool"
-            if found.beside_pool
-            else f"{found.pool} queries of its pool"
+    pool = [] if found.unread_pool else of_pool(found.queries, found.pool_size)
+    if not found.parts and not (pool and not found.beside_pool):
+        what = "something beside its attention pool" if pool else "tokens"
+        return stated, unproved(
+            "readout", f"The prediction is read from {what} that could not be found; {CHOOSE}"
         )
-        return stated, fails(
-            "readout", f"The prediction is read from {what}, which vitviz cannot show as one.", HOW_READ
-        )
-    if found.pool:
-        return replace(stated, kind="attention pool", prefix=(), also=""), holds("readout", HOW_READ)
-    if not found.parts:
-        return stated, unproved("readout", "The tokens that the prediction is read from could not be found.")
-    if found.parts[-1].kind == "each" or any(_is_partial(part, layout) for part in found.parts):
+    if found.parts and (
+        found.parts[-1].kind == "each" or any(_is_partial(part, layout) for part in found.parts)
+    ):
         return stated, fails("readout", _each(found, layout), HOW_READ)
-    return readout_of(found, layout, stated), holds("readout", HOW_READ)
+    sets = [_part(part, layout, stated) for part in found.parts]
+    readout = of_parts([*pool, *sets])
+    past = f", not from the pool in {layers[-1].name}" if found.unread_pool else ""
+    return readout, holds("readout", HOW_READ, f"The prediction is read from {readout.all_read}{past}.")
+
+
+def _prove_heads(model: Model, layers: tuple[Layer, ...]) -> dict[str, str]:
+    """The modules that read the class and the distillation token, of a model that answers with their mean."""
+    inputs = unchanged(model.input_size).to(model.device, model.dtype)
+    count = sum(len(layer.operations) for layer in layers)
+    found = two_heads(model.module, inputs, count, layers[-1].layout.tokens, answer_of)
+    return {} if found is None else dict(zip(DISTILLED, found, strict=True))
 
 
 def _in_layout(layer: Layer, reading: Reading) -> Order:
@@ -210,34 +228,28 @@ def _is_partial(part: Part, layout: Layout) -> bool:
 def _each(found: Read, layout: Layout) -> str:
     part = next((part for part in found.parts if _is_partial(part, layout)), found.parts[-1])
     patches = [token for token in part.tokens if token >= len(layout.prefix)]
-    choose = "choose a patch or a token to see what it attends to."
     if len(patches) < layout.tokens - len(layout.prefix):
         first = layout.name(patches[0])
-        return f"The prediction is read from some of its patches only, the first is {first}; {choose}"
+        return f"The prediction is read from some of its patches only, the first is {first}; {CHOOSE}"
     if len(patches) < len(part.tokens):
-        return f"The prediction is read from the mean of its patches and some of its prefix tokens; {choose}"
+        return f"The prediction is read from the mean of its patches and some of its prefix tokens; {CHOOSE}"
     return (
         "The prediction reads every patch in a way of its own (all tokens flattened, say), so no mean stands for it; "
-        f"{choose}"
+        f"{CHOOSE}"
     )
 
 
-def readout_of(found: Read, layout: Layout, stated: Readout) -> Readout:
-    """What was found as a readout: the prefix tokens that are read, or else a set; what else is read is named."""
-    prefix = tuple(layout.prefix[part.tokens[0]] for part in found.parts if part.kind == "token")
-    sets = [part for part in found.parts if part.kind != "token"]
-    whole = [part for part in sets if part.tokens[-1] >= len(layout.prefix)]
-    if not whole and not prefix:  # a mean of prefix tokens
-        prefix = tuple(layout.prefix[token] for token in sets[0].tokens)
-    if not whole:
-        return Readout(" + ".join(prefix), prefix)
-    pooled = whole[0]
+def _part(part: Part, layout: Layout, stated: Readout) -> Readout:
+    """What was found to be read, in words."""
+    if part.kind == "token":
+        name = layout.prefix[part.tokens[0]]
+        return Readout(name, (name,))
+    if part.tokens[-1] < len(layout.prefix):
+        names = tuple(layout.prefix[token] for token in part.tokens)
+        return Readout(" + ".join(names), names)
     another = stated.kind if stated.kind in ("max", "mean and max") else "another"
-    kind = another if pooled.kind == "pool" else "mean"
-    of_set = Readout(kind, all_tokens=pooled.tokens[0] < len(layout.prefix))
-    if not prefix:
-        return of_set
-    return Readout(" + ".join(prefix), prefix, also=of_set.sentence)
+    kind = another if part.kind == "pool" else "mean"
+    return Readout(kind, all_tokens=part.tokens[0] < len(layout.prefix))
 
 
 def is_library(module: nn.Module) -> bool:

@@ -10,10 +10,10 @@ from torch.overrides import TorchFunctionMode
 
 from vitviz.attention.layer import Layer
 from vitviz.attention.recording.operations import four_dimensional
-from vitviz.attention.recording.pass_hooks import PassHooks
 from vitviz.attention.recording.recorder import PRODUCTS, SOFTMAXES, said_by_module
 from vitviz.attention.trace import Trace
 from vitviz.errors import MethodError
+from vitviz.models.pass_hooks import PassHooks
 from vitviz.models.passes import own_pass
 
 TOLERANCE = 1e-3

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from vitviz.attention.answers import answer_of, logits_of
 from vitviz.attention.families import FAMILIES, probed
-from vitviz.attention.families.base import Anatomy, PositionEmbedding, Readout
+from vitviz.attention.families.base import Anatomy, PositionEmbedding
 from vitviz.attention.layer import Layer
 from vitviz.attention.proof import is_library, prove
+from vitviz.attention.readout import Readout
 from vitviz.attention.recording.autograd_graph import Graph, hold, record
 from vitviz.attention.recording.operations import Operation
-from vitviz.attention.recording.pass_hooks import PassHooks
-from vitviz.attention.recording.recorder import Cancelled, forget, run, said_by_module
+from vitviz.attention.recording.recorder import Cancelled, attending, forget, run, said_by_module
 from vitviz.attention.self_check.claims import unproved
 from vitviz.attention.self_check.outputs import Check, check_layers
 from vitviz.attention.self_check.shares import check_shares
@@ -31,6 +31,7 @@ from vitviz.images.framing import Framing, FramingMode, PatchGrid, frame
 from vitviz.images.photo import Photo
 from vitviz.models.finite import not_finite
 from vitviz.models.model import Model
+from vitviz.models.pass_hooks import PassHooks
 from vitviz.models.passes import own_pass
 from vitviz.models.sizes import at_size
 from vitviz.models.unwrapping import unseen_part
@@ -39,16 +40,22 @@ __all__ = ["Cancelled", "Prediction", "Trace", "prove_claims", "trace"]
 
 Floats = NDArray[np.float32]
 Query = tuple[int, int] | tuple[tuple[int, int], ...] | str | None
-"""A patch (row, column) of `Trace.patches`, several (their mean), a prefix token's name, or None for the readout."""
+"""A patch (row, column) of `Trace.patches`, several (their mean), the name of a prefix token or of a part of the readout, or
+None for the readout."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class of the prediction."""
+    """One class of the prediction, or one output of a model without classes."""
 
     index: int
     label: str
     probability: float
+    """By softmax over the classes; 1 where there is one class only, NaN for outputs that are no classes."""
+    value: float = float("nan")
+    """The logit, or the output itself."""
+    said: str = ""
+    """The number that tells most, as text: "41.4%", "logit 2.31" of a single class, "2.31" of an output."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +68,15 @@ class Trace:
     layers: tuple[Layer, ...]
     logits: Floats
     """The model's own output, bit for bit: one number per class; an embedding, or nothing, for a model without a head."""
-    readout: Readout
+    stated_readout: Readout
+    """What the model's family states; see `readout`."""
     position_embedding: PositionEmbedding
     milliseconds: float
     """How long the forward pass took."""
-    heads_logits: dict[str, Floats] = field(default_factory=dict)
-    """For distilled models the two heads' own logits, "class" and "distillation"; otherwise empty."""
+    stated_heads: dict[str, str] = field(default_factory=dict)
+    """What the model's family states; see `heads`."""
+    outputs: dict[str, Floats] = field(default_factory=dict, repr=False)
+    """What modules that may be heads gave, by their names in the model."""
     check: Check | None = None
     """The self-check of this model at this input size."""
     kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
@@ -78,6 +88,24 @@ class Trace:
         latest: Check | None = self.model.kept.get("check")
         same = latest is not None and self.check is not None and latest.errors is self.check.errors
         return latest if same else self.check
+
+    @property
+    def readout(self) -> Readout:
+        """What the prediction is read from: as it was found, or before that as the model's family states."""
+        check = self.latest_check
+        return self.stated_readout if check is None or check.readout is None else check.readout
+
+    @property
+    def heads(self) -> dict[str, str]:
+        """For distilled models "class" and "distillation" with the names of the modules that read them; otherwise empty."""
+        check = self.latest_check
+        found = self.stated_heads if check is None or check.heads is None else check.heads
+        return found if all(name in self.outputs for name in found.values()) else {}
+
+    @property
+    def heads_logits(self) -> dict[str, Floats]:
+        """For distilled models the two heads' own logits, "class" and "distillation"; otherwise empty."""
+        return {token: self.outputs[name] for token, name in self.heads.items()}
 
     @property
     def patches(self) -> PatchGrid:
@@ -104,14 +132,51 @@ class Trace:
     def predictions(self, top: int | None = 5, head: str = "both") -> list[Prediction]:
         """The most probable classes (softmax of the logits), best first; all of them for top=None.
 
-        `head`: "both" is the model's own output; distilled models also have "class" and "distillation". Empty for a
-        model without a classifier.
+        For outputs that are no classes the largest ones. `head`: "both" is the model's own output; distilled models also
+        have "class" and "distillation". Empty for an embedding, and for tokens only.
         """
-        probabilities = self.probabilities(head)
-        if len(self.model.labels) != len(probabilities):
+        probabilities, model = self.probabilities(head), self.model
+        if len(model.labels) != len(probabilities):
             return []
-        order = np.argsort(-probabilities, kind="stable")[:top]
-        return [Prediction(int(i), self.model.labels[i], float(probabilities[i])) for i in order]
+        values, scores = self._logits(head), self.scores(head)
+        if model.outputs != "classes":
+            probabilities = np.full_like(probabilities, np.nan)
+        return [
+            Prediction(
+                int(i),
+                model.labels[i],
+                float(probabilities[i]),
+                float(values[i]),
+                model.score_text(float(scores[i])),
+            )
+            for i in np.argsort(-scores, kind="stable")[:top]
+        ]
+
+    def scores(self, head: str = "both") -> NDArray[np.float64]:
+        """One number for each output, in the model's `quantity`: probabilities, or else the numbers of the answer."""
+        if self.model.quantity == "probability":
+            return self.probabilities(head)
+        return self._logits(head).astype(np.float64)
+
+    def _logits(self, head: str) -> Floats:
+        return self.logits if head == "both" else self.heads_logits[head]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the readout's parts, where it has several and they are known."""
+        return self.readout.names if self.readout_problem is None else ()
+
+    def reading(self, query: Query) -> Readout | None:
+        """The readout, or the part of it, that a query stands for; None for patches and for a token that is no part."""
+        if query is None:
+            return self.readout
+        return self.readout.part(query) if isinstance(query, str) and query in self.parts else None
+
+    @property
+    def readout_problem(self) -> str | None:
+        """Why the readout cannot be relied on, so that a patch or a token has to be chosen; None if it can."""
+        check = self.latest_check
+        return None if check is None else check.problem("readout")
 
     def token(self, layer: Layer, row: int, col: int) -> int:
         """The token of `layer` whose patch holds the middle of patch (row, col) of `patches`; on Swin's later stages the
@@ -128,20 +193,27 @@ class Trace:
     def query_weights(self, layer: Layer, query: Query) -> Floats | None:
         """A query as weights over the layer's tokens (sum 1), or None if the layer has no such prefix token.
 
+        What an attention pool reads is no token of it: see `Readout.queries`.
+
         Raises MethodError for a query that is none, and for the readout of a model whose readout is not proved.
         """
-        if query is None:
-            check = self.latest_check
-            problem = check.problem("readout") if check is not None else None
-            if problem is not None:
-                raise MethodError(f"{self.model.name} has no readout that vitviz can show. {problem}")
-            return self.readout.weights(layer.layout)
+        if query is None and self.readout_problem is not None:
+            raise MethodError(
+                f"{self.model.name} has no readout that vitviz can show. {self.readout_problem}"
+            )
         check_query(query)
+        reading = self.reading(query)
+        if reading is not None:
+            return reading.weights(layer.layout)
+        assert query is not None
         weights = np.zeros(layer.layout.tokens, np.float32)
         if isinstance(query, str):
             if query not in self.prefix:
                 known = ", ".join(self.prefix) or "none"
-                raise MethodError(f"{self.model.name} has no token {query!r}; its prefix tokens: {known}.")
+                parts = f"; its head reads: {', '.join(self.parts)}" if self.parts else ""
+                raise MethodError(
+                    f"{self.model.name} has no token {query!r}; its prefix tokens: {known}{parts}."
+                )
             if query not in layer.layout.prefix:
                 return None
             weights[layer.layout.prefix.index(query)] = 1.0
@@ -210,7 +282,8 @@ def trace(
                 model.kept.pop(name, None)
         inputs = torch.from_numpy(framed.apply(photo))[None].to(model.device, model.dtype)
         try:
-            passed = _forward(model, inputs, checking, gradients and not checking, cancel, progress)
+            heads = _may_be_heads(model, checking)
+            passed = _forward(model, inputs, heads, checking, gradients and not checking, cancel, progress)
         except Exception as error:
             said = said_by_module(error)
             raise ModelError(
@@ -249,14 +322,11 @@ def trace(
         framing=framed,
         layers=anatomy.layers,
         logits=np.zeros(0, np.float32) if logits is None else _floats(logits),
-        readout=anatomy.readout if model.kept["proof"] is None else model.kept["proof"].readout,
+        stated_readout=anatomy.readout,
         position_embedding=anatomy.position,
         milliseconds=passed.milliseconds,
-        heads_logits={
-            name: _floats(passed.heads[where])
-            for name, where in anatomy.classifiers.items()
-            if where in passed.heads
-        },
+        stated_heads=anatomy.classifiers,
+        outputs={name: _floats(output) for name, output in passed.heads.items()},
         check=known,
     )
     if passed.graph is not None and len(traced.logits) == len(model.labels):
@@ -277,7 +347,12 @@ def _proved(
     else:
         proof = model.kept["proof"] = prove(model, anatomy, on_pass)
         known = replace(
-            checked, claims=(*checked.claims, *proof.claims), misplaced=proof.misplaced, library=library
+            checked,
+            claims=(*checked.claims, *proof.claims),
+            misplaced=proof.misplaced,
+            library=library,
+            readout=proof.readout,
+            heads=proof.heads,
         )
     model.kept["check"] = known
     return known
@@ -293,7 +368,9 @@ def prove_claims(traced: Trace, cancel: Callable[[], bool] | None = None) -> Che
 
     with own_pass(model):
         if model.kept["proof"] is None and model.kept.get("state") == state_of(model.module):
-            anatomy = Anatomy(traced.layers, traced.readout, traced.position_embedding)
+            anatomy = Anatomy(
+                traced.layers, traced.stated_readout, traced.position_embedding, traced.stated_heads
+            )
             with _asking(model.module, cancel):
                 # Only such a model's proof is left for later.
                 _proved(model, anatomy, library=True, defer=False)
@@ -375,13 +452,14 @@ def dissect(model: Model, operations: list[Operation]) -> Anatomy:
 
 
 DISTILLED_HEADS = ("head", "head_dist", "cls_classifier", "distillation_classifier")
+"""How libraries call the heads of distilled models."""
 
 
 class _Pass(NamedTuple):
     output: Any
     operations: list[Operation]
     heads: dict[str, Tensor]
-    """The output of each head of a distilled model."""
+    """What modules that may be heads of a distilled model gave, 1×numbers each."""
     milliseconds: float
     graph: Graph | None
 
@@ -389,6 +467,7 @@ class _Pass(NamedTuple):
 def _forward(
     model: Model,
     inputs: Tensor,
+    may_be_heads: dict[str, nn.Module],
     keep_outputs: bool,
     gradients: bool,
     cancel: Callable[[], bool] | None,
@@ -408,9 +487,8 @@ def _forward(
     asked = on_block if cancel is not None or progress is not None else None
     graph = None
     with PassHooks() as hooks:
-        for name, child in model.module.named_children():
-            if name in DISTILLED_HEADS:
-                hooks.after(child, partial(_keep, heads, name))
+        for name, child in may_be_heads.items():
+            hooks.after(child, partial(_keep, heads, name))
         start = perf_counter()
         if gradients:
             graph = record(model.module, inputs, model.kept["names"], asked)
@@ -423,9 +501,25 @@ def _forward(
 
 
 def _keep(
-    heads: dict[str, Tensor], name: str, _args: tuple[Any, ...], _kwargs: dict[str, Any], output: Tensor
+    heads: dict[str, Tensor], name: str, _args: tuple[Any, ...], _kwargs: dict[str, Any], output: Any
 ) -> None:
-    heads[name] = output.detach()
+    if isinstance(output, Tensor) and output.ndim == 2 and len(output) == 1:
+        heads[name] = output.detach()
+
+
+def _may_be_heads(model: Model, checking: bool) -> dict[str, nn.Module]:
+    """The modules whose output is kept: the heads that were found; before that all linear maps.
+
+    Only while a library's model waits for its proof are they known by their usual names.
+    """
+    known: Check | None = model.kept.get("check")
+    if not checking and known is not None and known.heads is not None:
+        return {name: model.module.get_submodule(name) for name in known.heads.values()}
+    return {
+        name: child
+        for name, child in model.module.named_modules()
+        if isinstance(child, nn.Linear) and (checking or name.rpartition(".")[2] in DISTILLED_HEADS)
+    }
 
 
 def _floats(values: Tensor) -> Floats:

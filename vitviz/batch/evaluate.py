@@ -33,6 +33,8 @@ class Scoring:
     framing: "FramingMode" = "crop"
     batch: int | None = None
     """Inputs per forward pass; None chooses by device and input size."""
+    readout: str | None = None
+    """The part of the readout that maps are of; None: what is drawn unless a part is chosen."""
 
 
 def settings_of(model: "Model", scoring: Scoring) -> Settings:
@@ -47,6 +49,8 @@ def settings_of(model: "Model", scoring: Scoring) -> Settings:
         replacement=scoring.replacement,
         orders=scoring.orders,
         seed=scoring.seed,
+        readout=scoring.readout or "",
+        followed=model.quantity,
     )
 
 
@@ -123,12 +127,12 @@ def score(
         "asked": subject.asked,
         "target": target,
         "label": model.labels[target],
-        "probability": float(traced.probabilities()[target]),
+        "probability": float(traced.scores()[target]) if model.quantity == "probability" else float("nan"),
     }
     rows: list[ScoreRow] = []
     for name in methods:
         try:
-            heatmap = heatmap_of(traced, name, target)
+            heatmap = heatmap_of(traced, name, target, scoring.readout)
             found = scores(traced, heatmap, target, **options)
         except MethodError as error:
             rows.append(ScoreRow(**common, method=name, grid="", note=error.message))
@@ -170,11 +174,15 @@ def score(
     return rows
 
 
-def heatmap_of(trace: "Trace", method: str, target: int) -> "Heatmap":
-    """A method's map with its own defaults, for the target if it takes one."""
+def heatmap_of(trace: "Trace", method: str, target: int, readout: str | None = None) -> "Heatmap":
+    """A method's map with its own defaults, for the target and of the part of the readout if it takes them."""
     from vitviz.explain import explain
 
-    return explain(trace, method, **({"target": target} if find(method).takes("target") else {}))
+    taken = find(method)
+    options: dict[str, Any] = {"target": target} if taken.takes("target") else {}
+    if readout is not None and taken.takes("query"):
+        options["readout"] = readout
+    return explain(trace, method, **options)
 
 
 def _mask(subject: Subject, trace: "Trace") -> Any:

@@ -66,7 +66,7 @@ def export_photo(
     painted = heatmap.values if style.get("field") is None else style["field"]
     low, high = value_range(painted, style.get("scale"), style.get("log", False))
     best = traced.predictions(top=1)
-    seen = f"{best[0].label} {best[0].probability:.1%}; " if best else ""
+    seen = f"{best[0].label} {best[0].said}; " if best else ""
     written = f"{picture} and {raw}" if raw else f"{picture}"
     scale = f"colours from {number_text(low)} to {number_text(high)} ({heatmap.unit})"
     return f"{written}: {seen}{heatmap.title_of(painted)}; {scale}"

@@ -112,8 +112,10 @@ def markdown(found: Sequence[Column], scenes: bool) -> str:
     return "\n".join(lines)
 
 
-def picture(found: Sequence[Column], shares: Numbers, title: str, note: str) -> Image.Image:
-    """The mean curves, each chart's legend from the best to the worst, with the random orders' band."""
+def picture(
+    found: Sequence[Column], shares: Numbers, title: str, note: str, quantity: str = "probability"
+) -> Image.Image:
+    """The mean curves of the target's `quantity`, each legend from the best to the worst, with the random orders' band."""
     names = {method.name for method in METHODS}
 
     def line(one: Column, areas: Numbers, curves: Numbers, backwards: bool) -> Line:
@@ -138,7 +140,7 @@ def picture(found: Sequence[Column], shares: Numbers, title: str, note: str) -> 
 
     def chart(title: str, across: str, lines: list[Line], best: int) -> Chart:
         ordered = sorted(lines, key=lambda one: best * float(one.number.split()[0]))
-        return Chart(title, across, "probability of the target", tuple(ordered))
+        return Chart(title, across, f"{quantity} of the target", tuple(ordered), quantity == "probability")
 
     deletion = [line(one, one.deletion, one.deletion_curves, False) for one in found]
     insertion = [line(one, one.insertion, one.insertion_curves, True) for one in found]

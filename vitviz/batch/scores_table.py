@@ -31,6 +31,10 @@ class Settings:
     replacement: str
     orders: int
     seed: int
+    readout: str = ""
+    """The part of the readout that maps are of; empty for what is drawn unless a part is chosen."""
+    followed: str = "probability"
+    """What the curves follow: `Model.quantity`."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class ScoreRow:
     grid: str
     """Of the heatmap, "14×14"."""
     probability: float = _NAN
-    """Of the target, for the whole photo."""
+    """Of the target, for the whole photo; NaN where a logit or an output is followed."""
     deletion: float = _NAN
     insertion: float = _NAN
     area_ci95: float = _NAN

@@ -62,6 +62,9 @@ def check_one(source: str, arguments: argparse.Namespace) -> bool:
     print(f"  {structure(report.trace)}")
     for claim in check.claims:
         print(f"  {claim.name}: {claim.verdict}{f', {claim.how}' if claim.holds else f': {claim.sentence}'}")
+    parts = report.trace.parts
+    if parts:
+        print(f"  drawn: {report.trace.readout.subject}; --readout also takes: {', '.join(parts)}")
     same = (
         "bit for bit the model's own"
         if report.logits_error == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitviz.cli import report
+from vitviz.cli.methods import add_readout
 from vitviz.cli.options import SOURCE, add_framing, add_loading, clear_progress, load, progress
 from vitviz.errors import ExportError, VitvizError
 
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "“folders”: each photo's folder is its class (default: the model's own prediction)",
     )
     asked.add_argument("--methods", metavar="A,B,…", help="methods by name (default: all that apply)")
+    add_readout(asked)
     asked.add_argument(
         "--steps",
         type=int,
@@ -92,7 +94,13 @@ def run(arguments: argparse.Namespace) -> int:
     scenes = arguments.sample or arguments.scenes is not None
     model = load(arguments.model or "demo/vit", arguments, arguments.class_names)
     if not model.labels:
-        raise VitvizError(f"{model.name} has no classifier, so there is no probability to follow.")
+        raise VitvizError(f"{model.name} has no classifier, so there is no output to follow.")
+    if model.quantity == "logit":
+        print("The probability of a single class is always 1: the curves follow its logit.")
+    elif model.quantity == "output":
+        print(
+            "The model's outputs are no classes and have no probabilities: the curves follow the output itself."
+        )
     subjects = subjects_of(arguments, model)
     scoring = Scoring(
         steps=arguments.steps,
@@ -101,6 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         framing=arguments.framing,
         batch=arguments.batch,
+        readout=arguments.readout,
     )
     table = ScoreTable(arguments.out, settings_of(model, scoring))
 
@@ -193,7 +202,8 @@ def conclude(rows: "Sequence[ScoreRow]", arguments: argparse.Namespace, model: "
         from vitviz.render.export import save_png
 
         title = f"Faithfulness of heatmaps of {model.full_name}"
-        save_png(picture(found, shares, title, _basis(arguments)), arguments.png, {"Title": title})
+        image = picture(found, shares, title, _basis(arguments), model.quantity)
+        save_png(image, arguments.png, {"Title": title})
 
 
 def _basis(arguments: argparse.Namespace) -> str:

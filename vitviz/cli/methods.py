@@ -6,7 +6,7 @@ from typing import Any
 from vitviz.cli.options import number_or_name, query
 from vitviz.explain.registry import METHODS, Option
 
-_AXES = ("layer", "head", "fusion", "query", "direction")
+_AXES = ("layer", "head", "fusion", "query", "readout", "direction")
 
 
 def add_method(group: argparse._ArgumentGroup) -> None:
@@ -42,6 +42,7 @@ def add_method(group: argparse._ArgumentGroup) -> None:
         help="a patch (row,column from 0), several (4,7 5,7: their mean) or a token's name, such as class "
         "(default: the readout, which the prediction is read from)",
     )
+    add_readout(group)
     group.add_argument(
         "--direction",
         choices=("to", "by"),
@@ -50,6 +51,16 @@ def add_method(group: argparse._ArgumentGroup) -> None:
     options = {option.name: option for method in METHODS for option in method.parameters}
     for option in options.values():
         _add(group, option)
+
+
+def add_readout(group: argparse._ActionsContainer) -> None:
+    """--readout."""
+    group.add_argument(
+        "--readout",
+        metavar="PART",
+        help="where the head reads several parts, the one to show: class, distillation, mean (of the patches), attention "
+        "pool, query 2 (of the pool), … ; `vitviz check` lists them (default: see there)",
+    )
 
 
 def choices_of(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def add_framing(parser: argparse._ActionsContainer) -> None:
 
 
 def add_loading(parser: argparse._ActionsContainer) -> None:
-    """--image-size, --architecture and --device: what `load` reads."""
+    """--image-size, --architecture, --outputs and --device: what `load` reads."""
     parser.add_argument(
         "--image-size", type=size, metavar="N or H,W", help="the model's input in pixels, if not its own"
     )
@@ -46,6 +46,12 @@ def add_loading(parser: argparse._ActionsContainer) -> None:
         "--architecture",
         metavar="NAME",
         help="the timm name of a weight file's model, where its tensors fit several",
+    )
+    parser.add_argument(
+        "--outputs",
+        choices=("classes", "values", "embedding"),
+        help="what the model's numbers are, if not what it states: classes have probabilities, values (a regression) and "
+        "an embedding have none",
     )
     add_device(parser)
 
@@ -60,6 +66,7 @@ def load(source: "str | nn.Module", arguments: argparse.Namespace, labels: str |
         image_size=arguments.image_size,
         labels=labels,
         architecture=arguments.architecture if isinstance(source, str) else None,
+        outputs=arguments.outputs,
         progress=progress(),
     )
     clear_progress()

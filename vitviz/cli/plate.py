@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from vitviz.cli.methods import add_readout
 from vitviz.cli.options import (
     SOURCE,
     add_framing,
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--head", type=int, metavar="N", help="one head (default: all, or their mean)")
     parser.add_argument("--query", type=query, metavar="R,C", help="a patch, or a prefix token's name")
+    add_readout(parser)
     parser.add_argument("--stored", action="store_true", help="the position table before it was interpolated")
     add_framing(parser)
     add_loading(parser)
@@ -60,13 +62,15 @@ def run(arguments: argparse.Namespace) -> int:
     from vitviz.attention.trace import trace
     from vitviz.explain.plates.plate_sets import write_all
     from vitviz.explain.plates.plates import plate
+    from vitviz.explain.query import with_readout
     from vitviz.images.photo import open_image
     from vitviz.render.export import save_png
 
     photo = open_image(arguments.photo)
     model = load(arguments.model, arguments)
     traced = trace(model, photo, framing=arguments.framing)
-    options = {name: getattr(arguments, name) for name in ("head", "query")}
+    query = with_readout(traced, arguments.query, arguments.readout)
+    options = {"head": arguments.head, "query": query}
     if arguments.what != "all" and arguments.layer != "all":
         image = plate(traced, arguments.what, layer=arguments.layer, stored=arguments.stored, **options)
         save_png(image, arguments.out, {"Model": model.full_name, "Plate": arguments.what})

@@ -33,7 +33,11 @@ if TYPE_CHECKING:
 
 
 def explain(trace: "Trace", method: str, **options: Any) -> "Heatmap":
-    """The heatmap of `method` for a trace."""
+    """The heatmap of `method` for a trace.
+
+    A head that reads several parts (`trace.readout.parts`) is drawn as they are together, or as the part that `readout=`
+    names: "class", "mean", "query 2".
+    """
     from vitviz.explain.registry import heatmap
 
     return heatmap(trace, method, options)

@@ -36,18 +36,46 @@ def head_maps(trace: Trace, query: Query, direction: Direction = "to") -> list[F
 
 def _head_map(trace: Trace, layer: Layer, query: Query, direction: Direction) -> Floats:
     weights = trace.query_weights(layer, query)
-    values = None if weights is None else attend(layer, weights, direction, readout=query is None)
+    values = None if weights is None else attend(layer, weights, direction, pool_queries(trace, query))
     if values is None:
         grid = layer.layout.patches
         return np.full((layer.heads, grid.rows, grid.cols), np.nan, np.float32)
     return layer.layout.on_grid(values)
 
 
-def attend(layer: Layer, weights: Floats, direction: Direction, readout: bool = False) -> Floats | None:
-    """heads×N: the query's rows, or columns, weighted and summed; None if the query does not attend in this layer."""
+def pool_queries(trace: Trace, query: Query) -> tuple[int, ...]:
+    """The queries of an attention pool that a query stands for; none for patches and tokens."""
+    reading = trace.reading(query)
+    return () if reading is None else reading.queries
+
+
+def with_readout(trace: Trace, query: Query, part: str | None) -> Query:
+    """The query that stands for a part of the readout; `query` itself where `part` is None.
+
+    Raises MethodError for a part that the head does not read, and where there are both a query and a part.
+    """
+    if part is None:
+        return query
+    if query is not None:
+        raise MethodError("Choose a query or a part of the readout, not both.")
+    if trace.reading(part) is not None:
+        return part
+    if not trace.parts and part == trace.readout.name:
+        return None
+    parts = ", ".join(trace.parts or (trace.readout.name,))
+    raise MethodError(f"The head of {trace.model.name} does not read {part!r}; it reads: {parts}.")
+
+
+def attend(layer: Layer, weights: Floats, direction: Direction, pool: tuple[int, ...] = ()) -> Floats | None:
+    """heads×N: the query's rows, or columns, weighted and summed; None if the query does not attend in this layer.
+
+    `pool`: the queries of an attention pool that the query stands for; in a pooling layer their mean row.
+    """
     tokens = np.nonzero(weights)[0]
     if layer.pooling:
-        return layer.row(0) if readout and direction == "to" else None
+        if not pool or direction == "by":
+            return None
+        return np.asarray(sum(layer.row(number) for number in pool) / len(pool), np.float32)
     if direction == "to" and layer.queries is not None and not set(tokens.tolist()) <= set(layer.queries):
         return None
     if len(tokens) <= 8:
@@ -128,10 +156,12 @@ def check_head(layer: Layer, head: int | None) -> None:
 
 def describe(trace: Trace, query: Query, layer: Layer) -> str:
     """The name of a query of a layer in a sentence."""
-    if query is None:
-        return trace.readout.sentence_in(layer.layout, layer.pooling)
+    reading = trace.reading(query)
+    if reading is not None:
+        return reading.sentence_in(layer.layout, layer.pooling)
     if isinstance(query, str):
         return f"the {query} token"
+    assert query is not None
     patches = patches_of(query)
     if len(patches) > 1:
         return f"the mean of {len(patches)} patches"
@@ -141,11 +171,14 @@ def describe(trace: Trace, query: Query, layer: Layer) -> str:
 def silence(trace: Trace, layer: Layer, query: Query, direction: Direction) -> str:
     """Why a query has no map in a layer."""
     subject = describe(trace, query, layer)
-    if layer.pooling and query is None:
+    if layer.pooling and pool_queries(trace, query):
         return "the pool's own query is no token: nothing attends to it"
     if layer.pooling:
-        return f"only the pool's own query attends (leave the query out to see it), not {subject}"
-    if isinstance(query, str) and query not in layer.layout.prefix:
+        shown = (
+            " (leave the query out to see it)" if trace.readout.queries else ", which the head does not read"
+        )
+        return f"only the pool's own query attends{shown}, not {subject}"
+    if isinstance(query, str) and trace.reading(query) is None and query not in layer.layout.prefix:
         return f"there is no {query} token yet"
     who = " and ".join(layer.layout.name(token) for token in layer.queries or ())
     return f"only {who} attends, not {subject}"

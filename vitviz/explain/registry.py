@@ -264,6 +264,7 @@ def heatmap(trace: "Trace", name: str, options: dict[str, Any]) -> "Heatmap":
     from vitviz.models.devices import memory_guard
 
     method = find(name)
+    options = _with_readout(trace, method, options)
     unknown = sorted(set(options) - set(method.options))
     if unknown:
         known = ", ".join(method.options)
@@ -278,6 +279,16 @@ def heatmap(trace: "Trace", name: str, options: dict[str, Any]) -> "Heatmap":
         raise MethodError(f"{method.label} does not apply to {trace.model.name}, {reason}.")
     with memory_guard(trace.model.name, trace.model.device):
         return method.compute(trace, **options)
+
+
+def _with_readout(trace: "Trace", method: Method, options: dict[str, Any]) -> dict[str, Any]:
+    """The options with a part of the readout, `readout`, as the query."""
+    if "readout" not in options or not method.takes("query"):
+        return options
+    from vitviz.explain.query import with_readout
+
+    rest = {name: value for name, value in options.items() if name != "readout"}
+    return rest | {"query": with_readout(trace, rest.get("query"), options["readout"])}
 
 
 def idle_options(trace: "Trace") -> dict[tuple[str, str], str]:

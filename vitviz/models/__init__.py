@@ -3,7 +3,8 @@
 - `loading`: `load_model`, from a name, a weight file, a folder or a module to a `model.Model`
 - `hub`: pretrained weights in the caches or downloaded; `checkpoint`: reading weight files without running code
 - `recognition`: which architecture a weight file is of; `architectures`: the shipped index it searches
-- `describing`: what a module states (preprocessing, classes); `labels`: names of classes
+- `describing`: what a module states (preprocessing, classes); `outputs`: whether its numbers are classes, values or an
+  embedding; `labels`: names of classes
 - `sizes`: the same weights at another input size; `devices`: where a model runs, and the error when memory is not enough
 - `catalog`: what can be loaded by name (`vitviz models`)
 

@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from vitviz.errors import ModelError, VitvizError, first_line
 from vitviz.images.framing import DataConfig
@@ -16,12 +14,15 @@ from vitviz.models.answering import answer_in
 from vitviz.models.devices import memory_guard
 from vitviz.models.hugging_face import is_hugging_faces
 from vitviz.models.labels import Labels
+from vitviz.models.outputs import Outputs, heads_of, kind_of
 from vitviz.models.pass_lock import lock_of
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_KINDS = ("deit", "swin", "swinv2", "dinov2", "dinov2_with_registers", "dinov3_vit", "vit_mae")
+EMBEDDINGS = ("pooler_output", "image_embeds", "last_hidden_state")
+"""Where models keep an embedding or their tokens in an object or a dict."""
 _SWIN_FILES = ("swin_transformer", "swin_transformer_v2", "swin_transformer_v2_cr")
 
 
@@ -35,6 +36,10 @@ class Description:
     classes: int
     labels: Labels | None
     note: str = ""
+    outputs: Outputs = "classes"
+    """What the answer's numbers are; `classes` is how many, 0 for an embedding and for tokens only."""
+    numbers: int | None = None
+    """How many numbers there are, if they are no classes and that is known."""
 
 
 def describe(module: nn.Module, data: DataConfig | None = None) -> Description:
@@ -210,7 +215,10 @@ def _describe_hugging_face(module: nn.Module) -> Description:
     first = {index: str(label).split(",")[0] for index, label in names.items()}
     # Bare models, which give tokens or an embedding, have a number of labels in their config too.
     classes = int(whole.num_labels) if "ForImageClassification" in type(module).__name__ else 0
-    return Description(name, None, data, classes, None if invented or not classes else first, note)
+    outputs: Outputs = "classes" if classes else "embedding"
+    if classes and getattr(whole, "problem_type", None) == "regression":
+        outputs = "values"
+    return Description(name, None, data, classes, None if invented or not classes else first, note, outputs)
 
 
 def _describe_unknown(module: nn.Module, data: DataConfig | None) -> Description:
@@ -221,10 +229,15 @@ def _describe_unknown(module: nn.Module, data: DataConfig | None) -> Description
     blank = torch.zeros(1, 3, height, width)
     if weight is not None:
         blank = blank.to(weight.device, weight.dtype)
-    linear = _LastLinear()
     own = torch.autocast(blank.device.type, enabled=False)
     try:
-        with memory_guard(name, blank.device), lock_of(module), own, torch.no_grad(), linear:
+        with (
+            memory_guard(name, blank.device),
+            lock_of(module),
+            own,
+            torch.no_grad(),
+            heads_of(module) as heads,
+        ):
             answer: Any = module(blank)
     except VitvizError:
         raise
@@ -234,21 +247,21 @@ def _describe_unknown(module: nn.Module, data: DataConfig | None) -> Description
             "Say what it takes with data=DataConfig(input_size=…, mean=…, std=…).",
             f"{type(error).__name__}: {error}",
         ) from error
-    classes = _classes(module, answer, name, linear.given)
+    found = _numbers(answer, name)
+    outputs, labels = ("embedding", None) if found is None else kind_of(module, found, heads)
+    count = 0 if found is None else found.shape[1]
+    classes = 0 if outputs == "embedding" else count
     note = "" if data else "taken to see 224×224 with ImageNet's mean and std (data= sets others)"
-    return Description(name, None, used, classes, None, note)
+    return Description(name, None, used, classes, labels, note, outputs, count or None)
 
 
-def _classes(module: nn.Module, output: Any, name: str, last: torch.Tensor | None) -> int:
-    """How many classes an answer to one picture has: 0 for an embedding, or for tokens only.
-
-    An answer as long as the model's tokens that is not what the last linear map gave (`last`) is an embedding.
-    """
+def _numbers(output: Any, name: str) -> torch.Tensor | None:
+    """The 1×numbers of an answer to one picture; None for tokens only. Raises ModelError for anything else."""
+    if not _has(output, "logits") and any(_has(output, part) for part in EMBEDDINGS):
+        return None
     answer = answer_in(output)
-    if answer is None and hasattr(output, "last_hidden_state"):
-        return 0
     if isinstance(answer, torch.Tensor) and answer.ndim == 3 and answer.shape[0] == 1:
-        return 0
+        return None
     if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or answer.shape[0] != 1:
         given = output if answer is None else answer
         shape = tuple(given.shape) if isinstance(given, torch.Tensor) else type(given).__name__
@@ -257,20 +270,8 @@ def _classes(module: nn.Module, output: Any, name: str, last: torch.Tensor | Non
         )
     if answer.layout != torch.strided or answer.is_complex():
         raise ModelError(f"{name} must answer with a dense tensor of real numbers.")
-    by_head = last is not None and answer.data_ptr() == last.data_ptr()
-    widths = {part.normalized_shape[-1] for part in module.modules() if isinstance(part, nn.LayerNorm)}
-    return 0 if answer.shape[1] in widths and not by_head else int(answer.shape[1])
+    return answer
 
 
-class _LastLinear(TorchFunctionMode):
-    """Keeps what the last linear map gave."""
-
-    given: torch.Tensor | None = None
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if func is F.linear:
-            self.given = result
-        return result
+def _has(output: Any, name: str) -> bool:
+    return (output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)) is not None

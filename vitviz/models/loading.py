@@ -22,12 +22,13 @@ from vitviz.images.framing import DataConfig
 from vitviz.models import hub, sizes
 from vitviz.models.architectures import require_known
 from vitviz.models.checkpoint import SUFFIXES, WeightFile, read_weight_file
-from vitviz.models.describing import data_from_config, describe
+from vitviz.models.describing import Description, data_from_config, describe
 from vitviz.models.devices import memory_guard, pick_device
 from vitviz.models.finite import not_finite
 from vitviz.models.hugging_face import vision_part
 from vitviz.models.labels import Labels, labels_for
 from vitviz.models.model import Model
+from vitviz.models.outputs import KINDS, Outputs, names_of
 from vitviz.models.recognition import recognise
 from vitviz.models.unwrapping import require_observable, unwrapped
 from vitviz.resources_path import resource
@@ -43,6 +44,7 @@ def load_model(
     labels: Labels | None = None,
     data: DataConfig | None = None,
     architecture: str | None = None,
+    outputs: Outputs | None = None,
     progress: Progress | None = None,
 ) -> Model:
     """Load a model to show its attention.
@@ -60,8 +62,9 @@ def load_model(
     `device`: "auto" (CUDA, else MPS, else CPU), "cpu", "cuda", "cuda:1", "mps". `image_size`: pixels of a square or
     (height, width), if other than the model's own. `labels`: see `vitviz.models.labels.labels_for`. `data`: the
     preprocessing, if other than the model's own. `architecture`: the timm name of a weight file's model, where its
-    tensors fit several. `progress(what, part)` is called with what is being done and which part of it (0 … 1, or None)
-    is done.
+    tensors fit several. `outputs`: what the answer's numbers are, if not what the module states: "classes", "values" (a
+    regression), "embedding", or "unknown", which is shown like values. `progress(what, part)` is called with what is
+    being done and which part of it (0 … 1, or None) is done.
 
     Raises ModelError (a sentence that says what to do) and DeviceMemoryError.
     """
@@ -78,7 +81,9 @@ def load_model(
         base = {**getattr(module, "pretrained_cfg", {}), **card["data"]}
         told = describe(module).data
         data = data_from_config(base, told.input_size, told.multiple)
-    model = from_module(module, weights, name=name, labels=labels or card.get("labels"), data=data)
+    model = from_module(
+        module, weights, name=name, labels=labels or card.get("labels"), data=data, outputs=outputs
+    )
     if image_size is not None:
         size = (image_size, image_size) if isinstance(image_size, int) else image_size
         model = sizes.at_size(model, (size[0], size[1]))
@@ -95,6 +100,7 @@ def from_module(
     name: str | None = None,
     labels: Labels | None = None,
     data: DataConfig | None = None,
+    outputs: Outputs | None = None,
 ) -> Model:
     """A Model of a module on its present device, put into eval mode; `weights` says where its weights came from."""
     module.eval()
@@ -102,6 +108,7 @@ def from_module(
     if wrong is not None:
         raise ModelError(f"{name or type(module).__name__} holds numbers that are not finite ({wrong}).")
     found = describe(module, data)
+    kind, names = _outputs(found, labels, outputs)
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
     return Model(
         module=module,
@@ -110,9 +117,31 @@ def from_module(
         weights=f"{weights}, {found.note}" if found.note else weights,
         device=device,
         data=found.data,
-        labels=labels_for(found.classes, labels if labels is not None else found.labels),
+        labels=names,
+        outputs=kind,
         stored_position=sizes.position_table(module),
     )
+
+
+def _outputs(
+    found: Description, labels: Labels | None, outputs: Outputs | None
+) -> tuple[Outputs, tuple[str, ...]]:
+    """What the numbers are, and their names. Names that the caller gives are those of classes, unless `outputs` differs."""
+    if outputs is not None and outputs not in KINDS:
+        raise ModelError(f"outputs is one of {', '.join(KINDS)}; not {outputs!r}.")
+    kind = outputs or ("classes" if labels is not None else found.outputs)
+    count = found.classes or found.numbers or 0
+    if kind == "embedding":
+        return kind, ()
+    if not count and outputs in (None, "unknown"):
+        return "embedding", ()
+    if not count:
+        raise ModelError(
+            f"{found.name} answers with no {kind}: it has no head that gives one number for each."
+        )
+    if kind == "classes":
+        return kind, labels_for(count, labels if labels is not None else found.labels)
+    return kind, labels_for(count, labels) if labels is not None else names_of(count)
 
 
 _Built = tuple[nn.Module, str, str | None, Mapping[str, Any]]

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from vitviz.images.framing import DataConfig
+from vitviz.models.outputs import Outputs
 from vitviz.models.pass_lock import PassLock, lock_of
 
 
@@ -28,7 +29,9 @@ class Model:
     device: torch.device
     data: DataConfig
     labels: tuple[str, ...] = field(repr=False)
-    """One name per class; empty for a model without a classifier."""
+    """One name per class, or per output that is no class; empty for an embedding and for tokens only."""
+    outputs: Outputs = "classes"
+    """What the numbers are that it answers with; see `load_model`."""
     stored_position: torch.Tensor | None = field(default=None, repr=False)
     """The position table as it was stored, before resizing to the input size; None where there is no such table."""
     stored_grid: tuple[int, int] | None = None
@@ -63,6 +66,26 @@ class Model:
     def full_name(self) -> str:
         """The name as it stands beside results, with the precision where that is not float32: "vit (bfloat16)"."""
         return self.name if self.dtype == torch.float32 else f"{self.name} ({self.precision})"
+
+    @property
+    def quantity(self) -> str:
+        """What an output is measured in: "probability" by softmax over several classes; the "logit" of a single class, whose
+        probability by softmax is always 1; "output" for numbers that are no classes.
+        """
+        if self.outputs != "classes":
+            return "output"
+        return "logit" if len(self.labels) == 1 else "probability"
+
+    @property
+    def noun(self) -> str:
+        """What one of its outputs is called: "class" or "output"."""
+        return "class" if self.outputs == "classes" else "output"
+
+    def score_text(self, score: float) -> str:
+        """A number in `quantity` as text: "41.4%", "logit 2.31", "2.31"."""
+        if self.quantity == "probability":
+            return f"{score:.1%}"
+        return f"logit {score:.3g}" if self.quantity == "logit" else f"{score:.3g}"
 
     @property
     def parameters(self) -> int:

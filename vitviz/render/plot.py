@@ -1,4 +1,4 @@
-"""Curves from 0 to 1 as a picture, with Pillow alone: charts side by side, each with a legend that holds its numbers."""
+"""Curves as a picture, with Pillow alone: charts side by side, each with a legend that holds its numbers."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ _GRID: Color = (226, 228, 232)
 
 @dataclass(frozen=True)
 class Line:
-    """A curve: `xs` and `ys` from 0 to 1, what it is called, its number, and half the width of its band."""
+    """A curve: `xs` from 0 to 1, `ys` (see `Chart.shares`), its name, its number, and half the width of its band."""
 
     label: str
     number: str
@@ -40,6 +40,8 @@ class Chart:
     across: str
     up: str
     lines: tuple[Line, ...]
+    shares: bool = True
+    """Whether the values lie from 0 to 1, so that the axis begins at 0; otherwise it spans what the lines do."""
 
 
 def plot(charts: Sequence[Chart], *, width: int = 1600, title: str = "", note: str = "") -> Image.Image:
@@ -67,6 +69,28 @@ def plot(charts: Sequence[Chart], *, width: int = 1600, title: str = "", note: s
 def ceiling(highest: float) -> float:
     """Where an axis from 0 ends: the next of 0.1, 0.2, 0.4, 0.6, 0.8 and 1."""
     return next((end for end in (0.1, 0.2, 0.4, 0.6, 0.8) if highest <= end), 1.0)
+
+
+def axis(charts: Sequence[Chart]) -> tuple[float, float, list[float]]:
+    """The lowest and the highest value of the axis that charts share, and its ticks."""
+    edges = [
+        y + sign * (0.0 if line.half is None or math.isnan(line.half[i]) else line.half[i])
+        for chart in charts
+        for line in chart.lines
+        for i, y in enumerate(line.ys)
+        for sign in (-1, 1)
+    ]
+    if all(chart.shares for chart in charts):
+        end = ceiling(min(1.0, max(edges, default=1.0)))
+        parts = 4 if end in (0.2, 0.4, 0.8, 1.0) else 3
+        return 0.0, end, [end * tick / parts for tick in range(parts + 1)]
+    low, high = min(edges, default=0.0), max(edges, default=1.0)
+    rough = max(high - low, 1e-6) / 4
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    last = max(last, first + 1)
+    return first * step, last * step, [number * step for number in range(first, last + 1)]
 
 
 def dashed(points: Sequence[Point], dashes: Sequence[float]) -> list[list[Point]]:
@@ -99,23 +123,8 @@ def _chart(
     left, top, room, height = box
     draw = ImageDraw.Draw(picture)
     write(draw, (left, top), chart.title, size, INK)
-    highest = max(
-        (
-            max(
-                y + (0.0 if one.half is None or math.isnan(one.half[i]) else one.half[i])
-                for i, y in enumerate(one.ys)
-            )
-            for one in chart.lines
-        ),
-        default=1.0,
-    )
-    end = ceiling(min(1.0, highest))
-    ticks = (
-        [end * tick / 4 for tick in range(5)]
-        if end in (0.2, 0.4, 0.8, 1.0)
-        else [end * n / 3 for n in range(4)]
-    )
-    labels = [f"{tick:.2f}" if end <= 0.2 else f"{tick:g}" for tick in (round(t, 3) for t in ticks)]
+    low, end, ticks = axis([chart])
+    labels = [f"{tick:.2f}" if 0 < end - low <= 0.2 else f"{tick:g}" for tick in (round(t, 3) for t in ticks)]
     small = size * 0.85
     frame_left = left + round(max(width_of(label, small) for label in labels) + size * 0.8)
     frame_right = left + room - round(width_of("100 %", small) / 2)
@@ -124,7 +133,7 @@ def _chart(
     def place(x: float, y: float) -> Point:
         return (
             frame_left + x * (frame_right - frame_left),
-            frame_bottom - min(max(y / end, 0.0), 1.0) * (frame_bottom - frame_top),
+            frame_bottom - min(max((y - low) / (end - low), 0.0), 1.0) * (frame_bottom - frame_top),
         )
 
     for tick, label in zip(ticks, labels, strict=True):

@@ -159,7 +159,8 @@ def row(*widgets: QWidget, wide: QWidget | None = None) -> QHBoxLayout:
 
 def token_query(trace: "Trace", query: Query) -> Query:
     """The query, or the patch in the middle where it is a mean of patches, which has no window and no logits of its own."""
-    if query is None and len(trace.readout.prefix) != 1:
+    reading = trace.reading(query)
+    if reading is not None and (len(reading.prefix) != 1 or reading.queries):
         return trace.patches.rows // 2, trace.patches.cols // 2
     return query
 

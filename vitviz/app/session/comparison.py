@@ -70,6 +70,7 @@ def translated(view: ViewState, here: "Trace", there: "Trace") -> ViewState:
         pinned=view.pinned and query is not None,
         layer=same_depth(view.layer, here, there),
         target=same_class(view.target, here, there),
+        readout=view.readout if view.readout in there.parts else "",
     )
 
 

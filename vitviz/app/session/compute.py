@@ -1,5 +1,6 @@
 """What runs in threads: from what the user asked for to a trace and its first maps. torch is first imported here."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -42,21 +43,22 @@ _FEW = 8  # queries of up to so many tokens are computed row by row
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """What was drawn of a trace before it was handed over; no heatmap where the selection has none."""
+    """What was drawn of a trace before it was handed over; None where the selection has none, as without a readout."""
 
     selection: Selection
-    maps: HeadMaps
+    maps: HeadMaps | None
     heatmap: "Heatmap | None"
 
 
 def draw(trace: "Trace", view: ViewState, ticket: Ticket) -> Drawn:
     """The maps that a view shows first, so that the window need not wait for them."""
     chosen = selection(settled(view, shape_of(trace), methods(trace)), Hover())
-    try:
+    heat = maps = None  # The window asks again, and tells why there is none.
+    with suppress(VitvizError):
         heat = computed(trace, chosen, ticket)
-    except VitvizError:
-        heat = None  # The window asks again, and tells why there is none.
-    return Drawn(chosen, head_maps(trace, chosen.query, chosen.direction), heat)
+    with suppress(VitvizError):
+        maps = head_maps(trace, chosen.query, chosen.direction)
+    return Drawn(chosen, maps, heat)
 
 
 def shape_of(trace: "Trace") -> Shape:
@@ -64,7 +66,7 @@ def shape_of(trace: "Trace") -> Shape:
     grid = trace.patches
     heads = tuple(layer.heads for layer in trace.layers)
     idle = frozenset(registry.idle_options(trace))
-    return Shape(heads, (grid.rows, grid.cols), trace.prefix, len(trace.logits), idle)
+    return Shape(heads, (grid.rows, grid.cols), trace.prefix, len(trace.logits), idle, trace.parts)
 
 
 def methods(trace: "Trace") -> dict[str, str | None]:
@@ -140,8 +142,10 @@ def quick(
 
 def _cost(trace: "Trace", layer: "Layer", query: Query, direction: Direction, warm: bool) -> int:
     """How many weights of a layer have to be computed; few enough to neglect are none."""
+    if query is None and trace.readout_problem is not None:
+        return 0  # there is nothing to compute
     tokens = 1
-    if not layer.pooling and (query is None or len(patches_in(query)) > _FEW):
+    if not layer.pooling and (not isinstance(query, tuple) or len(patches_in(query)) > _FEW):
         weights = trace.query_weights(layer, query)
         tokens = 0 if weights is None else int(np.count_nonzero(weights))
     many = tokens > _FEW

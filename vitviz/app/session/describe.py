@@ -13,14 +13,20 @@ if TYPE_CHECKING:
 from vitviz.app.ui.number_format import compared, number
 
 
-def name_of(query: Query, readout: str = "the readout") -> str:
+def name_of(query: Query) -> str:
     """A query in words."""
     patches = patches_in(query)
     if len(patches) > 1:
         return f"the mean of {len(patches)} patches"
     if patches:
         return f"patch ({patches[0][0]}, {patches[0][1]})"
-    return f"{query} token" if query else readout
+    return f"{query} token" if query else "the readout"
+
+
+def query_name(trace: "Trace", query: Query) -> str:
+    """A query of a trace in words; a part of the readout with what else the head reads."""
+    reading = trace.reading(query)
+    return name_of(query) if reading is None else reading.sentence
 
 
 def cell_of(heat: "Heatmap", trace: "Trace", patch: tuple[int, int]) -> tuple[int, int] | None:
@@ -41,8 +47,8 @@ def subject(trace: "Trace", heat: "Heatmap", chosen: Selection) -> str:
     """What the map is of: the query, on a coarser grid with the token that holds it; without one the class."""
     target = target_of(heat)
     if target is not None and not find(heat.method).takes("query"):
-        return f"class {class_of(trace, target)}"
-    name = name_of(chosen.query, trace.readout.sentence)
+        return _of_class(trace, target)
+    name = query_name(trace, chosen.query)
     patches = patches_in(chosen.query)
     if len(patches) == 1 and heat.patches != trace.patches:
         cell = cell_of(heat, trace, patches[0])
@@ -54,8 +60,13 @@ def subject(trace: "Trace", heat: "Heatmap", chosen: Selection) -> str:
 def awaited(trace: "Trace", chosen: Selection) -> str:
     """What a map that is still being computed will be of: the query, or the class."""
     if find(chosen.method).takes("query"):
-        return name_of(chosen.query, trace.readout.sentence)
-    return f"class {class_of(trace, int(trace.logits.argmax()) if chosen.target is None else chosen.target)}"
+        return query_name(trace, chosen.query)
+    return _of_class(trace, int(trace.logits.argmax()) if chosen.target is None else chosen.target)
+
+
+def _of_class(trace: "Trace", target: int) -> str:
+    prefix = "class " if trace.model.outputs == "classes" else ""
+    return f"{prefix}{class_of(trace, target)}"
 
 
 def target_of(heat: "Heatmap") -> int | None:
@@ -65,8 +76,8 @@ def target_of(heat: "Heatmap") -> int | None:
 
 
 def class_of(trace: "Trace", target: int) -> str:
-    """A class with its probability: "bull mastiff, 41.4%"."""
-    return f"{trace.model.labels[target]}, {trace.probabilities()[target]:.1%}"
+    """A class with its probability, "bull mastiff, 41.4%", or an output with its value: "output 3, 2.31"."""
+    return f"{trace.model.labels[target]}, {trace.model.score_text(float(trace.scores()[target]))}"
 
 
 def uniform(trace: "Trace", heat: "Heatmap", chosen: Selection) -> float | None:
@@ -76,7 +87,7 @@ def uniform(trace: "Trace", heat: "Heatmap", chosen: Selection) -> float | None:
     if chosen.method == "attention" and not layer.is_distribution:
         return None
     # One patch sees its window; a readout of all patches sees all windows.
-    if chosen.method == "attention" and windows is not None and chosen.query is not None:
+    if chosen.method == "attention" and windows is not None and isinstance(chosen.query, tuple):
         return 1.0 / (windows.size[0] * windows.size[1])
     books = heat.total + sum(heat.prefix.values()) + heat.leak
     if chosen.method != "attention" and abs(books - 1) > 0.01:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vitviz.explain.heatmap import Heatmap
 
 _PATIENCE = 120  # milliseconds; what comes sooner should not flicker
-_KEPT = 64  # heatmaps of the readout that are kept: its layers and heads
+_KEPT = 64  # heatmaps of readouts and prefix tokens that are kept: its layers and heads
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +117,9 @@ class Maps(QObject):
         self._wanted, self._lacking, self._warm = None, None, False
         if drawn is not None:
             chosen = drawn.selection
-            self._latest = Tiles(chosen.query, chosen.direction, compute.stacked(drawn.maps))
-            self._keep_tiles(self._latest)
+            if drawn.maps is not None:
+                self._latest = Tiles(chosen.query, chosen.direction, compute.stacked(drawn.maps))
+                self._keep_tiles(self._latest)
             if drawn.heatmap is not None:
                 self._heats[chosen] = drawn.heatmap
         self._settle()
@@ -226,7 +227,7 @@ class Maps(QObject):
         self._report(told)
 
     def _keep_tiles(self, tiles: Tiles) -> None:
-        if tiles.query is None:
+        if not isinstance(tiles.query, tuple):
             self._readouts[tiles.query, tiles.direction] = tiles
 
     def _prepare(self, prepared: tuple[list[Tiles], prefetch.Ready | None]) -> None:
@@ -239,7 +240,7 @@ class Maps(QObject):
         """Nothing to report: what could not be prepared is computed when it is needed, and then a problem is reported."""
 
     def _show(self, chosen: Selection, found: "Heatmap") -> None:
-        if chosen.query is None and chosen not in self._heats:
+        if not isinstance(chosen.query, tuple) and chosen not in self._heats:
             while len(self._heats) >= _KEPT:
                 self._heats.pop(next(iter(self._heats)))
             self._heats[chosen] = found
@@ -283,7 +284,7 @@ class Maps(QObject):
 def _prepared(trace: "Trace", ticket: Ticket) -> tuple[list[Tiles], prefetch.Ready | None]:
     """What the user may ask for next: columns and rows ready for the pointer, the readout's maps in both directions."""
     compute.warm(trace, ticket)
-    directions: tuple[Direction, ...] = ("to", "by")
+    directions: tuple[Direction, ...] = ("to", "by") if trace.readout_problem is None else ()
     found = []
     for direction in directions:
         if ticket.stopped():

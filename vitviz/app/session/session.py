@@ -43,6 +43,7 @@ from vitviz.explain.registry import find
 from vitviz.images.photo import Photo
 
 if TYPE_CHECKING:
+    from vitviz.attention.readout import Readout
     from vitviz.attention.self_check.outputs import Check
     from vitviz.attention.trace import Trace
     from vitviz.explain.heatmap import Heatmap
@@ -85,6 +86,7 @@ class Session(QObject):
         self._shared: tuple[tuple[Query, Direction], colour_scale.Range | None] | None = None
         self._methods: tuple[Trace, dict[str, str | None]] | None = None
         self._shape: tuple[Trace, Shape] | None = None
+        self._readout: Readout | None = None  # of the trace, as it was known when maps were last drawn
         self.history = History()
         self.maps = Maps(self)
         self.maps.heat_changed.connect(self.heatmap_changed)
@@ -286,6 +288,7 @@ class Session(QObject):
     def _show_trace(self, result: OpenResult, picture: OpenedPhoto) -> None:
         view = portable(self.view, self.shape)
         self.trace, self.stored, self._shared = result.trace, None, None
+        self._readout = None if self.trace is None else self.trace.readout
         self.maps.start(result.trace, result.drawn)
         self.hover = Hover()
         before, shape = self.view, self.shape
@@ -313,10 +316,15 @@ class Session(QObject):
             self.failed.emit(failure(problem))
 
     def _on_proved(self) -> None:
-        """More claims are proved. Where one fails, the methods that need it do not apply any more."""
+        """More claims are proved. Where one fails, the methods that need it do not apply any more.
+
+        What is read may be found to be more, or something else, than the model's family states.
+        """
         check = self.proving.check
-        if check is not None and any(claim.fails for claim in check.claims):
-            self._methods = None
+        other_readout = self.trace is not None and self.trace.readout != self._readout
+        if check is not None and (other_readout or any(claim.fails for claim in check.claims)):
+            self._methods = self._shape = None
+            self._readout = None if self.trace is None else self.trace.readout
             self.maps.forget()
             if self.shape is not None:
                 self.show_view(settled(self.view, self.shape, self.methods()), remembered=False)

@@ -45,6 +45,8 @@ class ViewState:
     layers: tuple[tuple[str, int], ...] = ()
     """The layers of other methods that are not the last one, by method; see `with_method`."""
     target: int | None = None
+    readout: str = ""
+    """The part of the readout that is shown where there is no query, by name; empty for the default."""
     choices: tuple[Choice, ...] = ()
     colormap: str = ""
     opacity: float = 0.85
@@ -75,6 +77,7 @@ SELECTED = (
     "method",
     "layers",
     "target",
+    "readout",
     "choices",
     "class_head",
     "panels",
@@ -197,6 +200,8 @@ class Shape:
     prefix: tuple[str, ...] = ()
     classes: int = 0
     idle: frozenset[tuple[str, str]] = frozenset()
+    readouts: tuple[str, ...] = ()
+    """The parts of the readout, where there are several."""
 
 
 @dataclass(frozen=True)
@@ -230,10 +235,11 @@ def as_asked(view: ViewState, shown: Selection) -> ViewState:
     """The view with the selection `shown`; its query stays pinned if it was."""
     others = tuple(choice for choice in view.choices if choice[0] != shown.method)
     again = tuple((shown.method, name, value) for name, value in shown.choices)
+    query = view.query if shown.query == (view.readout or None) else shown.query
     return replace(
         view,
-        query=shown.query,
-        pinned=view.pinned and shown.query is not None,
+        query=query,
+        pinned=view.pinned and query is not None,
         layer=shown.layer,
         head=shown.head,
         fusion=shown.fusion,  # type: ignore[arg-type]
@@ -255,9 +261,17 @@ def fitted(view: ViewState, shape: Shape) -> ViewState:
     if isinstance(query, str) and query not in shape.prefix:
         query = None
     target = view.target if view.target is not None and view.target < shape.classes else None
-    pinned = view.pinned and query is not None
     choices = tuple(choice for choice in view.choices if _has(shape, choice))
-    return replace(view, layer=layer, head=head, query=query, pinned=pinned, target=target, choices=choices)
+    return replace(
+        view,
+        layer=layer,
+        head=head,
+        query=query,
+        pinned=view.pinned and query is not None,
+        target=target,
+        readout=view.readout if view.readout in shape.readouts else "",
+        choices=choices,
+    )
 
 
 def _has(shape: Shape, choice: Choice) -> bool:
@@ -290,12 +304,14 @@ def of_one_head(method: str) -> str:
 
 
 def selection(view: ViewState, hover: Hover) -> Selection:
-    """The selection of a view: the pinned query, or the patch under the pointer (see `follows_pointer`), or the readout.
+    """The selection of a view: the pinned query, or the patch under the pointer (see `follows_pointer`), or the readout,
+    or the part of it that is chosen.
 
     A hovered row of the token matrix or tile of the mosaic overrides the query, or the layer and head.
     """
     query = view.query if view.pinned else hover.patch if follows_pointer(view) else None
     query = query if hover.query is None else hover.query
+    query = view.readout or None if query is None else query
     layer, head = (view.layer, view.head) if hover.tile is None else hover.tile
     # Rollout, for example, has no map of a single head; for all heads of a layer its map up to that layer is shown.
     method = view.method if hover.tile is None or head is None else of_one_head(view.method)

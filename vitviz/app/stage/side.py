@@ -38,9 +38,7 @@ def caption_of(session: Session) -> tuple[str, str]:
     names = [session.photo.name if session.photo else "", session.model.full_name if session.model else ""]
     trace = session.trace
     found = trace.predictions(2) if trace is not None else []
-    return " · ".join(name for name in names if name), ", ".join(
-        f"{one.label} {one.probability:.1%}" for one in found
-    )
+    return " · ".join(name for name in names if name), ", ".join(f"{one.label} {one.said}" for one in found)
 
 
 class Caption(QWidget):

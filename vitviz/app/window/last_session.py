@@ -24,6 +24,7 @@ class LastSelection:
     direction: Direction = "to"
     layers: tuple[tuple[str, int], ...] = ()
     target: int | None = None
+    readout: str = ""
     choices: tuple[Choice, ...] = ()
 
 

@@ -26,10 +26,18 @@ FUSIONS = {"mean": "mean", "max": "maximum", "min": "minimum"}
 _FUSED = "How the maps of a layer's heads are combined. A single head is selected in the Heads panel."
 
 
+_READ = "The prediction is read from several parts. This one is shown where no patch or token is chosen."
+
+
+def _has_parts(session: Session, method: Method) -> bool:
+    return method.takes("query") and session.trace is not None and bool(session.trace.parts)
+
+
 def summary(view: ViewState, method: Method) -> str:
     """The options that differ from the method's defaults, in words; empty if there are none."""
     set_ = options_of(view, method.name)
     parts = [FUSIONS[view.fusion]] if method.takes("fusion") and view.fusion != "mean" else []
+    parts += [f"readout {view.readout}"] if method.takes("query") and view.readout else []
     for option in method.parameters:
         if option.name in set_:
             value = set_[option.name]
@@ -48,6 +56,7 @@ class OptionsButton(PopButton):
         self.setAccessibleName("Options of the method")
         session.view_changed.connect(lambda _before, _now: self.update_text())
         session.trace_changed.connect(self.update_text)
+        session.check_changed.connect(self.update_text)
         self.update_text()
 
     def update_text(self) -> None:
@@ -59,7 +68,9 @@ class OptionsButton(PopButton):
         self.setToolTip(f"Options of {method.label}: {changed or 'all at their defaults'}")
         self.setAccessibleDescription(changed or "all at their defaults")
         self.setEnabled(self._session.trace is not None)
-        self.setVisible(bool(method.parameters) or method.takes("fusion"))
+        self.setVisible(
+            bool(method.parameters) or method.takes("fusion") or _has_parts(self._session, method)
+        )
 
     def content(self) -> QWidget:
         """A row for each option."""
@@ -98,6 +109,8 @@ class OptionsForm(QWidget):
             fusion.chosen.connect(lambda key: self._session.change(fusion=key))
             self._add("fusion", "Heads", _FUSED, fusion)
         trace = self._session.trace
+        if _has_parts(self._session, self._method):
+            self._add("readout", "Readout", _READ, self._readout())
         for option in self._method.parameters:
             reason = None if trace is None else option.refusal(trace)
             control = self._control(option)
@@ -105,6 +118,20 @@ class OptionsForm(QWidget):
             about = option.about if reason is None else f"Has no effect here, {reason}."
             control.setToolTip("" if reason is None else option.about)
             self._add(option.name, option.label, about, control)
+
+    def _readout(self) -> QWidget:
+        """The parts that the head reads; one of them, or several together, is the default, without a name in the view."""
+        box = QComboBox()
+        trace = self._session.trace
+        assert trace is not None
+        whole = trace.readout
+        if whole.subject not in {part.subject for part in whole.parts}:
+            box.addItem(whole.subject, "")
+        for part in whole.parts:
+            box.addItem(part.subject, "" if part.subject == whole.subject else part.name)
+        box.setCurrentIndex(max(box.findData(self._session.view.readout), 0))
+        box.currentIndexChanged.connect(lambda _: self._session.change(readout=box.currentData()))
+        return box
 
     def _value(self, option: Option) -> object:
         return options_of(self._session.view, self._method.name).get(option.name, option.default)
@@ -189,6 +216,10 @@ class OptionsForm(QWidget):
         name = self._method.name
         view = self._session.view
         kept = tuple(choice for choice in view.choices if choice[0] != name)
-        self._session.change(choices=kept, fusion="mean" if self._method.takes("fusion") else view.fusion)
+        self._session.change(
+            choices=kept,
+            fusion="mean" if self._method.takes("fusion") else view.fusion,
+            readout="" if self._method.takes("query") else view.readout,
+        )
         popover = self.window()
         popover.close()

@@ -16,6 +16,7 @@ from vitviz.app.widgets.base.title_bar import ElidedLabel
 from vitviz.explain.registry import find
 
 if TYPE_CHECKING:
+    from vitviz.attention.self_check.claims import Claim
     from vitviz.attention.self_check.outputs import Check
 
 
@@ -118,7 +119,8 @@ class StatusBar(QWidget):
     def _explain_badge(self) -> None:
         check = self._session.check
         if check is not None:
-            QWhatsThis.showText(self.badge.mapToGlobal(QPoint(0, -8)), badge_details(check), self.badge)
+            text = badge_details(check, theme.colors(self.palette()).muted)
+            QWhatsThis.showText(self.badge.mapToGlobal(QPoint(0, -8)), text, self.badge)
 
 
 def badge_text(check: "Check") -> str:
@@ -131,19 +133,37 @@ def badge_text(check: "Check") -> str:
     return f"{proved} of {len(check.claims)} claims proved, {_error(check.worst)}"
 
 
-def badge_details(check: "Check") -> str:
-    """Each claim with what was proved, how and when, as rich text."""
-    lines = [
-        f"<b>Largest relative error {check.worst:.1e}</b>, allowed {check.tolerance:.0e} ({check.precision})."
-    ]
-    for claim in check.claims:
-        mark = {"holds": "✓", "fails": "✗"}.get(claim.verdict, "–")
-        how = f" Proved {claim.how}" if claim.holds and claim.how else ""
-        when = f", {claim.when:%H:%M:%S}" if claim.holds and claim.when is not None else ""
-        verdict = "" if claim.holds else f" ({claim.verdict})"
-        words = escape(f"{claim.sentence}{how}{when}{'.' if how else ''}")
-        lines.append(f"{mark} <b>{claim.name}</b>{verdict}: {words}")
-    return "<p>" + "</p><p>".join(lines) + "</p>"
+def badge_details(check: "Check", muted: str = "") -> str:
+    """Each claim with what was proved, how and when, as rich text; `muted` is the colour of how and when."""
+    failing = sum(claim.fails for claim in check.claims)
+    proved = sum(claim.holds for claim in check.claims)
+    if check.proved:
+        headline = "All five claims are proved: the maps are exact."
+    elif failing:
+        which, them = ("One claim fails", "it") if failing == 1 else (f"{failing} claims fail", "them")
+        headline = f"{which}: maps that need {them} are refused."
+    else:
+        headline = f"{proved} of {len(check.claims)} claims are proved so far."
+    rows = [_row(check, claim, muted) for claim in check.claims]
+    return (
+        f"<p style='margin-bottom: 6px'><b>{headline}</b></p><table cellpadding='3'>{''.join(rows)}</table>"
+    )
+
+
+def _row(check: "Check", claim: "Claim", muted: str) -> str:
+    mark = {"holds": "✓", "fails": "✗"}.get(claim.verdict, "–")
+    sentence = f"{claim.sentence[0].upper()}{claim.sentence[1:].rstrip('.')}."
+    told = ""
+    if claim.how and claim.when is not None:
+        how = f"{'Found' if claim.fails else 'Proved'} {claim.how}, at {claim.when:%H:%M:%S}"
+        if claim.name == "weights":
+            how += f". Largest relative error {_error(check.worst)}, allowed {check.tolerance:.0e} ({check.precision})"
+        style = f" style='color: {muted}'" if muted else ""
+        told = f"<br><small><span{style}>{escape(how)}.</span></small>"
+    name = f"{mark}&nbsp;<b>{claim.name}</b>"
+    if claim.fails:
+        name += "<br><small>fails</small>"
+    return f"<tr><td>{name}&nbsp;&nbsp;</td><td>{escape(sentence)}{told}</td></tr>"
 
 
 def _error(worst: float) -> str:

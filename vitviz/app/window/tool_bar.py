@@ -129,11 +129,14 @@ class ToolBar(QWidget):
         if trace is None or not explains:
             return
         target = int(trace.logits.argmax()) if view.target is None else view.target
-        name = trace.model.labels[target] if target < len(trace.model.labels) else f"class {target}"
-        top = " (top prediction)" if view.target is None else ""
+        name = trace.model.labels[target] if target < len(trace.model.labels) else f"output {target}"
+        largest = "top prediction" if trace.model.outputs == "classes" else "largest output"
+        top = f" ({largest})" if view.target is None else ""
         self.target.setText(f"explains {_short(name)}{top}")
-        self.target.setToolTip(f"Explained class: {name}{top}. Click to choose another among the predictions")
-        self.target.setAccessibleName(f"Explained class: {name}{top}")
+        self.target.setToolTip(
+            f"Explained {trace.model.noun}: {name}{top}. Click to choose another among the predictions"
+        )
+        self.target.setAccessibleName(f"Explained {trace.model.noun}: {name}{top}")
 
     def _follow(self, before: ViewState, now: ViewState) -> None:
         self.method.set_current(now.method)

@@ -1,6 +1,6 @@
 """What a family of models describes of a model: layers, readout and position information."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -8,65 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitviz.attention.layer import Layer
-from vitviz.attention.layout import Layout
+from vitviz.attention.readout import Readout
 from vitviz.attention.recording.operations import Operation
 from vitviz.attention.self_check.place import Reading
 from vitviz.models.model import Model
-
-
-@dataclass(frozen=True)
-class Readout:
-    """The token or tokens the prediction is read from."""
-
-    kind: str
-    """ "class", "class + distillation", "mean", "attention pool", "max" or "mean and max"."""
-    prefix: tuple[str, ...] = ()
-    """The prefix tokens that are read, each with the same weight; empty: all patches (and see `all_tokens`)."""
-    all_tokens: bool = False
-    """Whether a mean pool includes the prefix tokens."""
-    also: str = ""
-    """What the head reads beside it, as a part of a sentence; empty if nothing."""
-    headless: bool = False
-    """Whether nothing is read, as the model has no head: it stands for what a head would usually read."""
-
-    @property
-    def sentence(self) -> str:
-        """How to say it: "the class token", "the mean of the patches"."""
-        if self.headless:
-            return f"{replace(self, headless=False).sentence} (the model has no head)"
-        if self.also:
-            return f"{replace(self, also='').sentence} (the head also reads {self.also})"
-        if self.prefix:
-            return (
-                "the mean of " + " and ".join(self.prefix)
-                if len(self.prefix) > 1
-                else f"the {self.prefix[0]} token"
-            )
-        if self.kind == "attention pool":
-            return "the attention pool"
-        what = "all tokens" if self.all_tokens else "the patches"
-        return f"the mean of {what}" + ("" if self.kind == "mean" else f" (standing for {self.kind} pooling)")
-
-    def sentence_in(self, layout: Layout, pooling: bool) -> str:
-        """What is used as the readout in a layer, in words; what is read may only exist in a later layer."""
-        if self.prefix and not set(self.prefix) & set(layout.prefix):
-            return f"the mean of the patches ({self.sentence} joins later)"
-        if self.kind == "attention pool" and not pooling:
-            return "the mean of the patches (the attention pool reads them later)"
-        return self.sentence
-
-    def weights(self, layout: Layout) -> NDArray[np.float32]:
-        """The readout as weights over a layer's tokens, sum 1. An attention pool and a token that a layer does not have
-        are taken as the mean of its patches.
-        """
-        weights = np.zeros(layout.tokens, np.float32)
-        present = [layout.prefix.index(name) for name in self.prefix if name in layout.prefix]
-        if present:
-            weights[present] = 1 / len(present)
-        else:
-            start = 0 if self.all_tokens else len(layout.prefix)
-            weights[start:] = 1 / (layout.tokens - start)
-        return weights
 
 
 @dataclass(frozen=True, eq=False)

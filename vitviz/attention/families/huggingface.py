@@ -4,10 +4,11 @@ from typing import Any
 
 from torch import nn
 
-from vitviz.attention.families.base import Anatomy, PositionEmbedding, Readout, table
+from vitviz.attention.families.base import Anatomy, PositionEmbedding, table
 from vitviz.attention.families.plain_grids import joined, plain_layout
 from vitviz.attention.families.window_stages import merged, windowed
 from vitviz.attention.layout import Merge
+from vitviz.attention.readout import Readout, of_tokens
 from vitviz.attention.recording.operations import Operation
 from vitviz.images.framing import PatchGrid
 from vitviz.models.model import Model
@@ -46,7 +47,7 @@ def _vit(module: Any, operations: list[Operation], patches: PatchGrid) -> Anatom
     position = table(None, _ending(parameters, "position_embeddings"), grid, grid)
     if hasattr(module, "distillation_classifier"):
         heads = {"class": "cls_classifier", "distillation": "distillation_classifier"}
-        return Anatomy(layers, Readout("class + distillation", names), position, heads)
+        return Anatomy(layers, of_tokens(*names), position, heads)
     return Anatomy(layers, Readout("class", ("class",)), position)
 
 

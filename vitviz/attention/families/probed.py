@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from vitviz.attention.answers import answer_of
 from vitviz.attention.arrangement import Arrangement, arranged
-from vitviz.attention.families.base import Anatomy, PositionEmbedding, Readout, table
+from vitviz.attention.families.base import Anatomy, PositionEmbedding, table
 from vitviz.attention.families.branches import joined_branches
 from vitviz.attention.families.prefix_names import prefix_names
 from vitviz.attention.families.read_layout import folded, grid_at, laid, level_of
 from vitviz.attention.families.read_patches import read_patches
 from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout, Merge
+from vitviz.attention.readout import Readout
 from vitviz.attention.recording.operations import Operation
 from vitviz.attention.recording.recorder import said_by_module
 from vitviz.attention.self_check.follow import Followed, follow
@@ -241,12 +242,13 @@ def _queries(
             "tokens nor the queries of a pool."
         )
     tokens = followed.query_tokens(number)
-    if not tokens:
+    if not any(tokens):
         return None, True, own
-    if len(tokens) == 1 == count and before:
+    if all(len(each) == 1 for each in tokens) and len(set(tokens)) == count and before:
         inverse = before[-1].arrangement.queries[0]
-        return (int(np.nonzero(inverse == tokens[0])[0][0]),), False, own
-    raise RefusedError(f"{name} cannot be shown: {where} has queries made of {len(tokens)} tokens.")
+        return tuple(int(np.nonzero(inverse == token)[0][0]) for (token,) in tokens), False, own
+    mixed = len(set().union(*tokens))
+    raise RefusedError(f"{name} cannot be shown: {where} has {count} queries made of {mixed} tokens.")
 
 
 def _steps(followed: Followed, operations: list[Operation]) -> list[int]:

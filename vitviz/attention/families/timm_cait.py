@@ -6,8 +6,9 @@ from typing import Any
 from timm.models.cait import Cait
 from torch import nn
 
-from vitviz.attention.families.base import Anatomy, Readout, own_table
+from vitviz.attention.families.base import Anatomy, own_table
 from vitviz.attention.families.plain_grids import joined, patch_grid, plain_layout
+from vitviz.attention.readout import Readout
 from vitviz.attention.recording.operations import Operation
 from vitviz.models.model import Model
 

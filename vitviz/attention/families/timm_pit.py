@@ -6,9 +6,10 @@ from typing import Any
 from timm.models.pit import PoolingVisionTransformer
 from torch import Tensor, nn
 
-from vitviz.attention.families.base import Anatomy, Readout, table
+from vitviz.attention.families.base import Anatomy, table
 from vitviz.attention.layer import Layer
 from vitviz.attention.layout import Layout, Merge
+from vitviz.attention.readout import of_tokens
 from vitviz.attention.recording.operations import Operation
 from vitviz.errors import RefusedError
 from vitviz.images.framing import PatchGrid
@@ -43,7 +44,7 @@ def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
                 f"{operation.module} attends over {operation.shape[3]} keys, not over its stage's grid."
             )
         layers.append(Layer(operation.module, Layout(patches, prefix, merge=merge), (operation,), step=index))
-    readout = Readout("class + distillation", prefix) if len(prefix) == 2 else Readout("class", prefix)
+    readout = of_tokens(*prefix)
     grid = (first.rows, first.cols)
     classifiers = (
         {"class": "head", "distillation": "head_dist"} if len(prefix) == 2 and module.num_classes else {}

@@ -7,9 +7,10 @@ from timm.models.swin_transformer_v2 import SwinTransformerV2
 from timm.models.swin_transformer_v2_cr import SwinTransformerV2Cr
 from torch import nn
 
-from vitviz.attention.families.base import Anatomy, PositionEmbedding, Readout
+from vitviz.attention.families.base import Anatomy, PositionEmbedding
 from vitviz.attention.families.window_stages import merged, windowed
 from vitviz.attention.layout import Merge
+from vitviz.attention.readout import Readout
 from vitviz.attention.recording.operations import Operation
 from vitviz.images.framing import PatchGrid
 from vitviz.models.model import Model

@@ -13,7 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer_relpos import VisionTransformerRelPos
 from torch import nn
 
-from vitviz.attention.families.base import Anatomy, PositionEmbedding, Readout, table
+from vitviz.attention.families.base import Anatomy, PositionEmbedding, table
 from vitviz.attention.families.plain_grids import (
     joined,
     parallel_step,
@@ -21,6 +21,7 @@ from vitviz.attention.families.plain_grids import (
     plain_layout,
     prefix_names,
 )
+from vitviz.attention.readout import Readout, of_tokens
 from vitviz.attention.recording.operations import Operation
 from vitviz.errors import RefusedError
 from vitviz.images.framing import PatchGrid
@@ -50,7 +51,7 @@ def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
 
 def _readout(module: Any, names: tuple[str, ...], operations: list[Operation]) -> Readout:
     if isinstance(module, VisionTransformerDistilled):
-        return Readout("class + distillation", ("class", "distillation"))
+        return of_tokens("class", "distillation")
     last = operations[-1].shape
     pool = "map" if last[2] != last[3] else getattr(module, "global_pool", "token")
     kind = POOLS.get(pool)
@@ -58,6 +59,8 @@ def _readout(module: Any, names: tuple[str, ...], operations: list[Operation]) -
         raise RefusedError(f"The model pools its tokens by {pool!r}, which vitviz does not know.")
     if kind == "class" and not names:
         kind = "mean"
+    if kind == "attention pool":
+        return Readout(kind, queries=(0,), pool_size=last[2])
     return Readout(
         kind, (names[0],) if kind == "class" else (), bool(getattr(module, "pool_include_prefix", False))
     )

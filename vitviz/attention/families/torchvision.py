@@ -6,10 +6,11 @@ from torch import nn
 from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
-from vitviz.attention.families.base import Anatomy, PositionEmbedding, Readout, table
+from vitviz.attention.families.base import Anatomy, PositionEmbedding, table
 from vitviz.attention.families.plain_grids import joined, plain_layout
 from vitviz.attention.families.window_stages import merged, windowed
 from vitviz.attention.layout import Merge
+from vitviz.attention.readout import Readout
 from vitviz.attention.recording.operations import Operation
 from vitviz.images.framing import PatchGrid
 from vitviz.models.model import Model

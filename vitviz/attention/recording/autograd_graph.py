@@ -14,8 +14,8 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from vitviz.attention.recording.operations import Operation
 from vitviz.attention.recording.own_parameters import frozen
-from vitviz.attention.recording.pass_hooks import PassHooks
 from vitviz.attention.recording.recorder import run
+from vitviz.models.pass_hooks import PassHooks
 
 KEPT_BYTES = 1 << 28
 """Graphs are kept for the next class of their trace up to this total size (256 MiB)."""

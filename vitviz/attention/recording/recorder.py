@@ -22,9 +22,9 @@ from torch.overrides import BaseTorchFunctionMode, TorchFunctionMode
 
 from vitviz.attention.recording import einsum
 from vitviz.attention.recording.operations import Operation, Recording
-from vitviz.attention.recording.pass_hooks import PassHooks
 from vitviz.errors import RefusedError, VitvizError, first_line
 from vitviz.models.devices import is_out_of_memory
+from vitviz.models.pass_hooks import PassHooks
 
 SOFTMAXES = frozenset({torch.softmax, Tensor.softmax, F.softmax})
 PRODUCTS = frozenset({torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm})

@@ -42,9 +42,10 @@ class Claim:
         return self.verdict == "fails"
 
 
-def holds(name: Name, how: str) -> Claim:
-    """A claim that was proved now."""
-    return Claim(name, "holds", f"{MEANING[name][0].upper()}{MEANING[name][1:]}.", how, datetime.now())
+def holds(name: Name, how: str, sentence: str = "") -> Claim:
+    """A claim that was proved now; `sentence`: what was found, if more than the claim's meaning."""
+    meaning = f"{MEANING[name][0].upper()}{MEANING[name][1:]}."
+    return Claim(name, "holds", sentence or meaning, how, datetime.now())
 
 
 def fails(name: Name, sentence: str, how: str) -> Claim:

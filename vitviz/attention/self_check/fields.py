@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vitviz.attention.recording.autograd_graph import frozen
 from vitviz.attention.recording.operations import four_dimensional
+from vitviz.attention.recording.own_parameters import frozen
 from vitviz.attention.self_check.silence import Given, Silence
 from vitviz.images.framing import PatchGrid
 
@@ -74,7 +74,7 @@ def first_fields(module: nn.Module, inputs: Tensor) -> Fields:
         raise _SeenError
 
     pixels = inputs.detach().clone().requires_grad_()
-    with torch.enable_grad(), frozen(module), suppress(_SeenError), Silence(see):
+    with torch.enable_grad(), suppress(_SeenError), Silence(see), frozen(module):
         module(pixels * 1)  # the module may write into what it is given
     if not seen or not seen[0].requires_grad:
         return Fields((), (), False)

@@ -41,10 +41,17 @@ class Followed:
         answers = [] if self.answer is None or not self.answer.requires_grad else [self.answer]
         return np.array([_nonzero(gradient) for gradient in self.gradients(answers, self.leaves)], bool)
 
-    def query_tokens(self, operation: int) -> tuple[int, ...]:
-        """The tokens of earlier operations' outputs that an operation's queries depend on; none for learned queries."""
+    def query_tokens(self, operation: int) -> list[tuple[int, ...]]:
+        """For each query of an operation the tokens of earlier outputs that it depends on; none if it is learned."""
+        queries = self.given[operation].query
+        return [
+            self._tokens_of(queries[..., number : number + 1, :], operation)
+            for number in range(queries.shape[-2])
+        ]
+
+    def _tokens_of(self, query: Tensor, operation: int) -> tuple[int, ...]:
         found: set[int] = set()
-        for gradient in self.gradients([self.given[operation].query], self.leaves[:operation]):
+        for gradient in self.gradients([query], self.leaves[:operation]):
             if gradient is not None:
                 over = tuple(axis for axis in range(gradient.ndim) if axis != gradient.ndim - 2)
                 found |= set(gradient.abs().amax(over).nonzero().flatten().tolist())
@@ -62,9 +69,16 @@ class Followed:
 
 
 def follow(
-    module: nn.Module, inputs: Tensor, count: int, answer_of: Callable[[Any], Tensor | None]
+    module: nn.Module,
+    inputs: Tensor,
+    count: int,
+    answer_of: Callable[[Any], Tensor | None],
+    tail_from: int | None = None,
 ) -> Followed:
-    """One forward pass with gradients; the module is left as it was."""
+    """One forward pass with gradients; the module is left as it was.
+
+    `tail_from`: keep as the tail what comes behind so many operations and before the next, instead of behind all `count`.
+    """
     followed = Followed()
 
     def answer(given: Given, shape: tuple[int, ...]) -> Tensor:
@@ -80,7 +94,7 @@ def follow(
         return result
 
     with torch.enable_grad():
-        with Silence(answer, count, after), frozen(module):
+        with Silence(answer, count if tail_from is None else tail_from, after), frozen(module):
             output = module(inputs)
         followed.answer = answer_of(output)
     return followed

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vitviz.attention.layer import CHUNK_ENTRIES, Layer
+from vitviz.attention.readout import Readout
 from vitviz.attention.recording.operations import Operation
 from vitviz.attention.self_check.claims import Claim, Name, fails, holds
 
@@ -33,6 +34,10 @@ class Check:
     """Weights, shares, place, order and readout, each with its verdict."""
     library: bool = False
     """Whether the model is made wholly of unmodified classes of known libraries, of which a claim may wait for its proof."""
+    readout: Readout | None = None
+    """What the prediction was found to be read from; None until that was looked for."""
+    heads: dict[str, str] | None = None
+    """Of a distilled model the modules that were found to read the class and the distillation token; None as above."""
 
     @property
     def worst(self) -> float:

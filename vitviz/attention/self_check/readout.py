@@ -7,6 +7,7 @@ none of means (a maximum, say) from one that treats each place differently.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vitviz.attention.self_check.follow import Followed
+from vitviz.attention.self_check.follow import Followed, follow
 from vitviz.attention.self_check.silence import Silence
 
 Order = Callable[[int, tuple[int, ...]], tuple[int, ...] | None]
@@ -40,14 +41,16 @@ class Read:
     """What the answer is read from."""
 
     parts: tuple[Part, ...] = ()
-    pool: int = 0
-    """The number of learned queries of an attention pool that gives the answer; 0 if there is none."""
+    queries: tuple[int, ...] = ()
+    """The learned queries of an attention pool that the answer is read from; none without a pool."""
+    pool_size: int = 0
+    """The number of learned queries of that pool."""
     constant: bool = False
     """Whether the answer depends on nothing: its head's weights are zero."""
     unread_pool: bool = False
     """Whether the last operation is an attention pool that the answer does not depend on."""
     beside_pool: bool = False
-    """Whether something is read past the pool."""
+    """Whether something is read past the pool; see `read_beside`."""
 
 
 def read_out(
@@ -58,10 +61,12 @@ def read_out(
     prefix: int,
     answer_of: Callable[[Any], Tensor | None],
     order: Order | None = None,
+    attending: tuple[int, ...] | None = None,
 ) -> Read:
     """Find the parts. `followed`: a pass of `inputs`; of the last layer's `tokens` the first `prefix` have no place.
 
-    `order` tells which of the layer's tokens those behind it are; without it they are taken as they come.
+    `order` tells which of the layer's tokens those behind it are; without it they are taken as they come. `attending`: the
+    tokens of the last layer's queries, where not all tokens attend.
     """
     answer = followed.answer
     if answer is None or not answer.requires_grad or not followed.given:
@@ -72,13 +77,14 @@ def read_out(
         if not reached.any():
             return Read(constant=True)
         return Read(
-            pool=last.query.shape[-2],
+            queries=_queries_read(followed),
+            pool_size=last.query.shape[-2],
             unread_pool=not reached[-1],
             beside_pool=bool(reached[-1] and reached[:-1].any()),
         )
     place, axes, gradient = _last_tokens(followed, tokens)
     if gradient is None:
-        return _from_queries(followed)
+        return _from_queries(followed, attending)
     own = tuple(range(tokens)) if order is None else order(place, axes)
     if own is None:
         return Read()
@@ -86,8 +92,80 @@ def read_out(
     if not len(matters):
         return Read(constant=True)
     where = np.argsort(own)
-    tail = _TailTrial(module, inputs, len(followed.given), place, axes, where, answer_of, answer.detach())
+    tail = _TailTrial(module, inputs, len(followed.given), place, axes, where, answer_of)
     return Read(_parts(matters, prefix, tokens, tail))
+
+
+def read_beside(
+    module: nn.Module,
+    inputs: Tensor,
+    followed: Followed,
+    tokens: int,
+    prefix: int,
+    answer_of: Callable[[Any], Tensor | None],
+) -> tuple[Part, ...]:
+    """The tokens that the answer is read from past an attention pool, which is the last operation; none if not found.
+
+    One more silenced pass keeps what lies before the pool. Its tokens must lie in the order of the layout.
+    """
+    count = len(followed.given) - 1
+    before = follow(module, inputs, len(followed.given), answer_of, tail_from=count)
+    place, axes, gradient = _last_tokens(before, tokens)
+    if gradient is None:
+        return ()
+    tail = _TailTrial(module, inputs, count, place, axes, np.arange(tokens), answer_of)
+    return _parts(_along(gradient, axes), prefix, tokens, tail)
+
+
+def two_heads(
+    module: nn.Module, inputs: Tensor, count: int, tokens: int, answer_of: Callable[[Any], Tensor | None]
+) -> tuple[str, str] | None:
+    """The names of the two linear maps whose mean is the answer, each of one token, in the order of their tokens.
+
+    `count`: the number of operations; the last layer has `tokens` tokens. One silenced pass.
+    """
+    given: dict[str, Tensor] = {}
+    handles = [
+        part.register_forward_hook(_kept(given, name))
+        for name, part in module.named_modules()
+        if isinstance(part, nn.Linear)
+    ]
+    try:
+        followed = follow(module, inputs, count, answer_of)
+    finally:
+        for handle in handles:
+            handle.remove()
+    place, axes, gradient = _last_tokens(followed, tokens)
+    answer = followed.answer
+    if answer is None or gradient is None:
+        return None
+    heads = {name: output for name, output in given.items() if output.shape == answer.shape}
+    read: dict[str, tuple[int, ...]] = {}
+    for name, output in heads.items():
+        (one,) = followed.gradients([output], [followed.tail[place]])
+        read[name] = () if one is None else _along(one, axes)
+    names = sorted((name for name in heads if len(read[name]) == 1), key=read.__getitem__)
+    if len(names) != 2 or read[names[0]] == read[names[1]]:
+        return None
+    mean = (heads[names[0]] + heads[names[1]]) / 2
+    tolerance = TOLERANCES.get(answer.dtype, 1e-4)
+    same = bool((mean - answer).abs().max() <= tolerance * answer.abs().max())
+    return (names[0], names[1]) if same else None
+
+
+def _kept(given: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Any], None]:
+    def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            given[name] = output
+
+    return keep
+
+
+def _queries_read(followed: Followed) -> tuple[int, ...]:
+    """The queries of the last operation that the answer depends on."""
+    assert followed.answer is not None
+    (gradient,) = followed.gradients([followed.answer], followed.leaves[-1:])
+    return () if gradient is None else _along(gradient, (gradient.ndim - 2,))
 
 
 def _along(gradient: Tensor, axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -151,21 +229,25 @@ def _axes(tensor: Tensor, tokens: int) -> tuple[int, ...] | None:
     return None
 
 
-def _from_queries(followed: Followed) -> Read:
-    """The last operation computes only some tokens' queries: those are what is read."""
-    last = followed.leaves[-1]
-    before = followed.leaves[-2] if len(followed.leaves) > 1 else None
-    if not last.requires_grad or before is None:
+def _from_queries(followed: Followed, attending: tuple[int, ...] | None) -> Read:
+    """The last operation computes only some tokens' queries: those are what is read, and nothing else may be."""
+    assert followed.answer is not None
+    if attending is None or len(followed.leaves) < 2:
         return Read()
-    (gradient,) = followed.gradients([followed.given[-1].query], [before])
-    if gradient is None or gradient.ndim < 3:
+    read = sorted(attending[number] for number in _queries_read(followed))
+    (past,) = followed.gradients([followed.answer], followed.leaves[-2:-1])
+    if past is not None and len(_along(past, (past.ndim - 2,))) > len(read):
         return Read()
-    return Read(tuple(Part("token", (token,)) for token in _along(gradient, (gradient.ndim - 2,))))
+    return Read(tuple(Part("token", (token,)) for token in read))
 
 
 @dataclass(eq=False)
 class _TailTrial:
-    """Runs the silenced module once more with the last tokens changed."""
+    """Runs the silenced module once more with the last tokens changed.
+
+    Noise is added to them first: tokens that happen to be equal, as those of a new model may be, could be exchanged for one
+    another whatever the head does.
+    """
 
     module: nn.Module
     inputs: Tensor
@@ -175,26 +257,33 @@ class _TailTrial:
     where: NDArray[np.int64]
     """Where each of the layer's tokens lies along these axes."""
     answer_of: Callable[[Any], Tensor | None]
-    known: Tensor
 
     def same(self, tokens: tuple[int, ...], how: Literal["mean", "exchanged"]) -> bool:
         """Whether the answer stays when these tokens are replaced by their mean, or exchanged among each other."""
+        known, answer = self._unchanged, self._run(lambda result: self._changed(result, tokens, how))
+        if known is None or answer is None or answer.shape != known.shape:
+            return False
+        tolerance = TOLERANCES.get(known.dtype, 1e-4)
+        return bool((answer - known).abs().max() <= tolerance * known.abs().max())
+
+    @cached_property
+    def _unchanged(self) -> Tensor | None:
+        return self._run(lambda result: result)
+
+    def _run(self, change: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """The answer with the last tokens, noise added, changed."""
         step = 0
 
         def after(_func: Any, result: Tensor) -> Tensor:
             nonlocal step
             if result.is_floating_point() and result.ndim >= 3:
                 if step == self.place:
-                    result = self._changed(result, tokens, how)
+                    result = change(_noisy(result))
                 step += 1
             return result
 
         with torch.no_grad(), Silence(lambda _given, _shape: None, self.count, after):
-            answer = self.answer_of(self.module(self.inputs))
-        if answer is None or answer.shape != self.known.shape:
-            return False
-        tolerance = TOLERANCES.get(self.known.dtype, 1e-4)
-        return bool((answer - self.known).abs().max() <= tolerance * self.known.abs().max())
+            return self.answer_of(self.module(self.inputs))
 
     def _changed(self, tensor: Tensor, tokens: tuple[int, ...], how: str) -> Tensor:
         first, last = self.axes[0], self.axes[-1]
@@ -207,3 +296,9 @@ class _TailTrial:
             order = np.random.default_rng(0).permutation(len(chosen))
             moved[chosen] = moved[[chosen[place] for place in order]]
         return moved.movedim(0, first).reshape(tensor.shape)
+
+
+def _noisy(tensor: Tensor) -> Tensor:
+    noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(7)).to(tensor.device)
+    scale = tensor.float().std().clamp_min(1e-3)
+    return tensor + (noise * scale).to(tensor.dtype)

@@ -20,7 +20,7 @@ def check_shares(layers: tuple[Layer, ...]) -> Claim:
 def not_shares(layer: Layer) -> str:
     """Why a layer's rows are not shares."""
     if len(layer.operations) > 1:
-        return f"{layer.name} subtracts one attention map from another, so its rows are not shares"
+        return f"in {layer.name} one attention map is subtracted from another, so its rows are not shares"
     if layer.operations[0].mixed:
         return (
             f"rows of {layer.name} are not shares: its heads are mixed with signed weights after the softmax"

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitviz.attention.answers import logits_of
-from vitviz.attention.recording.pass_hooks import in_this_thread
 from vitviz.attention.recording.recorder import Cancelled
 from vitviz.attention.softmax import softmax
-from vitviz.attention.trace import DISTILLED_HEADS, Prediction, Trace
+from vitviz.attention.trace import Prediction, Trace
 from vitviz.errors import MethodError, VitvizError
 from vitviz.explain.needs import order, readout
+from vitviz.models.pass_hooks import in_this_thread
 from vitviz.models.passes import own_pass
 
 Floats = NDArray[np.float32]
@@ -100,6 +100,9 @@ def refusal(trace: Trace) -> str | None:
     """Why the lens does not apply to a trace, from "because" on; None if no reason is known."""
     if not trace.logits.size or len(trace.model.labels) != len(trace.logits):
         return "because this model has no classifier"
+    if trace.model.quantity != "probability":
+        what = "a single class" if trace.model.outputs == "classes" else "no classes"
+        return f"because this model has {what}, so its outputs have no probabilities to follow"
     reason = order(trace) or readout(trace)
     if reason is not None:
         return reason
@@ -196,9 +199,9 @@ def _computed(trace: Trace, cancel: Callable[[], bool] | None) -> Lens:
                         block.register_forward_pre_hook(in_this_thread(passers.enter), with_kwargs=True)
                     )
                     handles.append(block.register_forward_hook(in_this_thread(passers.leave)))
-                for name, child in module.named_children():
-                    if trace.heads_logits and name in DISTILLED_HEADS:
-                        handles.append(child.register_forward_hook(in_this_thread(_keep(heads, name))))
+                for token, name in trace.heads.items():
+                    keep = in_this_thread(_keep(heads, token))
+                    handles.append(module.get_submodule(name).register_forward_hook(keep))
                 logits = _floats(logits_of(module(inputs)))
             finally:
                 for handle in handles:
@@ -218,12 +221,7 @@ def _computed(trace: Trace, cancel: Callable[[], bool] | None) -> Lens:
         names=("", *blocks),
         logits=logits,
         sentence=_sentence(trace),
-        heads_logits={
-            name: _floats(heads[child])
-            for name, child in zip(
-                trace.heads_logits, (c for c in DISTILLED_HEADS if c in heads), strict=True
-            )
-        },
+        heads_logits={token: _floats(heads[token]) for token in trace.heads},
     )
 
 

@@ -11,6 +11,8 @@ Decisions:
 - What replaces a patch: by default the data config's mean colour, 0 after normalisation. It is the same for every photo,
   contains nothing of it, and is what Chefer 2021a's figures use. "blur" keeps coarse colours and makes no new edges, but
   the class may still be seen in it: look at where the deletion curve ends.
+- What is followed is the target's probability; the logit of a model with a single class, whose probability is always 1; the
+  output itself of a model without classes. Areas are then in these units.
 - Patches of equal heat are shuffled by a seed, so that a flat map scores like a random order and not like reading order.
 - Random orders need one set of forward passes for both curves: the insertion curve of an order is the deletion curve of
   its reverse, read backwards, and that is a random order too. So both curves have the same mean area.
@@ -52,14 +54,15 @@ Progress = Callable[[str, float | None], None]
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The target's probability (steps + 1) at each share (steps + 1, from 0 to 1) of patches removed or revealed."""
+    """The target's probability, logit or output (steps + 1) at each share (steps + 1, from 0 to 1) of patches removed or
+    revealed; see `Model.quantity`."""
 
     shares: Numbers
     probabilities: Numbers
 
     @property
     def area(self) -> float:
-        """The area under the curve by trapezia: the mean probability on the way, between 0 and 1."""
+        """The area under the curve by trapezia: the mean on the way; of probabilities between 0 and 1."""
         return area(self.shares, self.probabilities)
 
 
@@ -187,7 +190,7 @@ def target_of(trace: Trace, target: int | None) -> int:
     """The class whose probability is followed. Raises MethodError where there is no such class."""
     classes = len(trace.model.labels)
     if classes == 0 or classes != len(trace.logits):
-        raise MethodError(f"{trace.model.name} has no classifier, so there is no probability to follow.")
+        raise MethodError(f"{trace.model.name} has no classifier, so there is no output to follow.")
     if target is None:
         return int(np.argmax(trace.logits))
     if not 0 <= target < classes:
@@ -255,7 +258,7 @@ def _probabilities(
     cancel: Cancel | None,
     progress: Progress | None,
 ) -> Numbers:
-    """The target's probability for each row of `gone`, inputs × cells: which cells are replaced."""
+    """The target in the model's `quantity` for each row of `gone`, inputs × cells: which cells are replaced."""
     model = trace.model
     size = batch_for(trace) if batch is None else batch
     if size < 1:
@@ -281,9 +284,13 @@ def _probabilities(
             time.sleep(0.001)
             with own_pass(model), torch.no_grad():
                 logits = _answers(model, torch.where(some[:, cell][:, None], instead, photo))
-            found[start : start + size] = logits.float().cpu().double().softmax(-1)[:, target].numpy()
+            scores = logits.float().cpu().double()
+            scores = scores.softmax(-1) if model.quantity == "probability" else scores
+            found[start : start + size] = scores[:, target].numpy()
     if not np.isfinite(found).all():
-        raise MethodError(f"{model.name} gives no probability for this photo without some of its patches.")
+        raise MethodError(
+            f"{model.name} gives no {model.quantity} for this photo without some of its patches."
+        )
     return found
 
 

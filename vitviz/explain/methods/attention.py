@@ -16,6 +16,7 @@ from vitviz.explain.query import (
     describe,
     find_layer,
     fuse,
+    pool_queries,
     silence,
 )
 
@@ -31,15 +32,15 @@ def attention(
     """What a query attends to in one layer (`direction` "to"), or what attends to it ("by").
 
     `layer`: its number (−1 is the last) or its name in the model. `head`: its number, or None to fuse all heads by `fusion`.
-    `query`: a patch (row, column), several, a prefix token's name, or None for the readout; of several tokens the mean of
-    their rows in each head, which is then fused. Source: Dosovitskiy 2021.
+    `query`: a patch (row, column), several, the name of a prefix token or of a part of the readout, or None for the readout;
+    of several tokens the mean of their rows in each head, which is then fused. Source: Dosovitskiy 2021.
     """
     chosen = find_layer(trace, layer)
     check_choice("direction", direction, ("to", "by"))
     check_choice("fusion", fusion, FUSIONS)
     check_head(chosen, head)
     weights = trace.query_weights(chosen, query)
-    by_head = None if weights is None else attend(chosen, weights, direction, readout=query is None)
+    by_head = None if weights is None else attend(chosen, weights, direction, pool_queries(trace, query))
     if weights is None or by_head is None:
         raise MethodError(f"In {chosen.name} {silence(trace, chosen, query, direction)}.")
 

@@ -44,8 +44,10 @@ def class_index(trace: Trace, target: int | None) -> int:
     if target is None:
         return int(np.argmax(trace.logits))
     if type(target) is not int or not 0 <= target < len(trace.logits):
+        model = trace.model
+        several = "classes" if model.noun == "class" else "outputs"
         raise MethodError(
-            f"{trace.model.name} has {len(trace.logits)} classes, numbered from 0; there is no class {target!r}."
+            f"{model.name} has {len(trace.logits)} {several}, numbered from 0; there is no {model.noun} {target!r}."
         )
     return target
 
@@ -70,12 +72,13 @@ def find_class(trace: Trace, text: str) -> int:
 
 def refusal(trace: Trace) -> str | None:
     """Why no class of a trace can be explained; None if one can."""
-    if not trace.model.labels or len(trace.model.labels) != len(trace.logits):
-        return "because it has no classifier, so there is no class to explain"
-    return None
+    if trace.model.labels and len(trace.model.labels) == len(trace.logits):
+        return None
+    gives = f"an embedding of {len(trace.logits)} numbers" if len(trace.logits) else "tokens only"
+    return f"because it gives {gives} and has no classifier, so there is no class to explain"
 
 
 def called(trace: Trace, target: int) -> str:
     """A class in a title: "class 243 (bull mastiff)"."""
-    name, label = f"class {target}", trace.model.labels[target]
+    name, label = f"{trace.model.noun} {target}", trace.model.labels[target]
     return name if label == name else f"{name} ({label})"

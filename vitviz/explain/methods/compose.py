@@ -22,7 +22,7 @@ from vitviz.attention.layout import Layout
 from vitviz.attention.trace import Query, Trace
 from vitviz.errors import MethodError
 from vitviz.explain.needs import order
-from vitviz.explain.query import Fusion, find_layer, silence
+from vitviz.explain.query import Fusion, find_layer, pool_queries, silence
 
 Floats = NDArray[np.float32]
 Step = tuple[Layer, ...]
@@ -69,7 +69,7 @@ def chosen(trace: Trace, query: Query, layer: int | str, start: int | str = 0) -
             f"start is {bottom.name}, which comes after {top.name}, the layer to start back from."
         )
     layers = tuple(each for each in trace.layers if bottom.step <= each.step <= top.step)
-    if query is not None:  # no patch and no prefix token attends in an attention pool
+    if not pool_queries(trace, query):  # no patch and no prefix token attends in an attention pool
         layers = tuple(each for each in layers if not each.pooling)
     if not layers:
         raise MethodError(f"In {top.name} {silence(trace, top, query, 'to')}.")
@@ -103,7 +103,7 @@ def compose(
     last = steps[-1][0]
     first = trace.query_weights(last, query)
     if last.pooling:
-        weights = mixed(steps[-1]).matrix[0].clone()
+        weights = mixed(steps[-1]).matrix[list(pool_queries(trace, query))].mean(0)
         if shares:
             weights = weights / _required(weights.sum(), last)
         flow = Flow(weights, torch.zeros_like(weights), last.layout, 0.0, {})

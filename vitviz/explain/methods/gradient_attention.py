@@ -21,6 +21,7 @@ from vitviz.explain.query import (
     check_head,
     describe,
     find_layer,
+    pool_queries,
     silence,
     weighted,
 )
@@ -47,8 +48,10 @@ def gradient_attention(
     weights = trace.query_weights(chosen, query)
     reached = (
         None
-        if weights is None or not _attends(chosen, weights, query, direction)
-        else contributed(of_class.gradients(trace, target), chosen, weights, direction)
+        if weights is None or not _attends(chosen, weights, pool_queries(trace, query), direction)
+        else contributed(
+            of_class.gradients(trace, target), chosen, weights, direction, pool_queries(trace, query)
+        )
     )
     if reached is None:
         raise MethodError(f"In {chosen.name} {silence(trace, chosen, query, direction)}.")
@@ -79,11 +82,18 @@ def gradient_attention(
 
 
 def contributed(
-    gradients: Gradients, layer: Layer, weights: Floats, direction: Direction
+    gradients: Gradients,
+    layer: Layer,
+    weights: Floats,
+    direction: Direction,
+    pool: tuple[int, ...] = (),
 ) -> tuple[Floats, Floats]:
-    """(∇A⊙A)⁺ of a query given as weights over the layer's tokens: heads×N, and per head the weight on padding."""
+    """(∇A⊙A)⁺ of a query given as weights over the layer's tokens: heads×N, and per head the weight on padding.
+
+    `pool`: the queries of an attention pool that the query stands for; in a pooling layer their mean.
+    """
     if layer.pooling:
-        row = gradients.contributions(layer)[0, :, 0].relu_().cpu().numpy()
+        row = gradients.contributions(layer)[0][:, list(pool)].relu_().mean(1).cpu().numpy()
         return row, np.zeros(layer.heads, np.float32)
     tokens = np.nonzero(weights)[0]
     if direction == "to" and layer.layout.windows is None and len(tokens) <= 8:
@@ -104,7 +114,7 @@ def contributed(
     return weighted(layer, weights, direction, whole, chunks)
 
 
-def _attends(layer: Layer, weights: Floats, query: Query, direction: Direction) -> bool:
+def _attends(layer: Layer, weights: Floats, pool: tuple[int, ...], direction: Direction) -> bool:
     if layer.pooling:
-        return query is None and direction == "to"
+        return bool(pool) and direction == "to"
     return direction == "by" or layer.queries is None or set(np.nonzero(weights)[0]) <= set(layer.queries)

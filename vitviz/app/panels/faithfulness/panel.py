@@ -240,7 +240,7 @@ class FaithfulnessPanel(Panel):
                     "Open a photo and choose a model: its hottest patches will be removed, and revealed, step by step.",
                 )
             else:
-                self.empty.show_message("No probability to follow", f"{trace.model.name} has no classifier.")
+                self.empty.show_message("No output to follow", f"{trace.model.name} has no classifier.")
             return
         problem = store.problems.get(selected, "")
         if problem:
@@ -248,7 +248,7 @@ class FaithfulnessPanel(Panel):
         else:
             self.empty.hide()
         self.says.set_text(
-            f"Probability of “{self._label}”, the map's hottest patches first · "
+            f"{self._quantity.capitalize()} of “{self._label}”, the map's hottest patches first · "
             f"grey: {scoring.ORDERS} random orders ± 95 %"
         )
         self._drawn = ((), None) if problem else (store.found, store.baseline)
@@ -260,7 +260,7 @@ class FaithfulnessPanel(Panel):
 
     @property
     def _label(self) -> str:
-        """The class whose probability is measured."""
+        """The class or output that is measured."""
         store = self.store
         return (
             ""
@@ -268,9 +268,15 @@ class FaithfulnessPanel(Panel):
             else store.trace.model.labels[store.selected.target]
         )
 
+    @property
+    def _quantity(self) -> str:
+        """What is measured: "probability", "logit" or "output"."""
+        return "" if self.store.trace is None else self.store.trace.model.quantity
+
     def _plots(self, selected: str) -> list[Chart]:
         found, baseline = self._drawn
-        made = save.charts(found, baseline, self._label, selected, theme.is_dark(self.palette()))
+        dark = theme.is_dark(self.palette())
+        made = save.charts(found, baseline, self._label, self._quantity, selected, dark)
         return [replace(one, title=title) for one, title in zip(made, _TITLES, strict=True)]
 
     def _stroke(self, stroke: Stroke) -> tuple[str, tuple[float, ...]]:
@@ -375,7 +381,7 @@ class FaithfulnessPanel(Panel):
         curve = found.insertion if revealed else found.deletion
         words = [
             f"{curve.shares[spot.step]:.0%} {'revealed' if revealed else 'removed'}".replace("%", " %"),
-            f"probability {curve.probabilities[spot.step]:.3f}",
+            f"{self._quantity} {curve.probabilities[spot.step]:.3f}",
         ]
         if store.baseline is not None:
             band = store.baseline.insertion if revealed else store.baseline.deletion

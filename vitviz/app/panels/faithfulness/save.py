@@ -33,6 +33,8 @@ class Sheet:
     """The name of the target class."""
     scores: "tuple[Scores, ...]"
     baseline: "Baseline | None"
+    quantity: str = "probability"
+    """What is measured of it: "probability", "logit" or "output"."""
 
 
 def sheet(
@@ -51,6 +53,7 @@ def sheet(
         label=trace.model.labels[found[0].target],
         scores=tuple(of_method[method.name] for method in METHODS if method.name in of_method),
         baseline=chance,
+        quantity=trace.model.quantity,
     )
 
 
@@ -95,12 +98,17 @@ def table(sheet: Sheet) -> str:
 
 def picture(sheet: Sheet) -> Image.Image:
     """The two charts as `vitviz evaluate` draws them."""
-    drawn = charts(sheet.scores, sheet.baseline, sheet.label)
+    drawn = charts(sheet.scores, sheet.baseline, sheet.label, sheet.quantity)
     return plot.plot(drawn, title=sheet.title, note=sheet.note)
 
 
 def charts(
-    found: "Iterable[Scores]", chance: "Baseline | None", label: str, selected: str = "", dark: bool = False
+    found: "Iterable[Scores]",
+    chance: "Baseline | None",
+    label: str,
+    quantity: str,
+    selected: str = "",
+    dark: bool = False,
 ) -> tuple[plot.Chart, ...]:
     """Deletion and insertion, on a light or a dark background; the line of the selected method is strong."""
     made = []
@@ -118,7 +126,8 @@ def charts(
             line = _line("Random order", str(band.area), RANDOM, dark, band.shares, band.mean)
             lines.append(replace(line, half=band.half.tolist()))
         title = f"{name.capitalize()}: hottest patches {what}, {better} is better"
-        made.append(plot.Chart(title, f"share of patches {what}", f"probability of {label}", tuple(lines)))
+        up, shares = f"{quantity} of {label}", quantity == "probability"
+        made.append(plot.Chart(title, f"share of patches {what}", up, tuple(lines), shares))
     return tuple(made)
 
 

@@ -57,7 +57,7 @@ class Scored:
 
 
 def target_of(trace: "Trace", view: ViewState) -> int | None:
-    """The class whose probability is measured; None for a model without classes."""
+    """The class or output that is measured; None for an embedding, and for tokens only."""
     if not trace.model.labels or len(trace.model.labels) != len(trace.logits):
         return None
     return int(np.argmax(trace.logits)) if view.target is None else view.target

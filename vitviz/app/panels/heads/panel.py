@@ -322,7 +322,7 @@ class HeadsPanel(Panel):
             self.says.set_text(f"{numbers} · {where}" if numbers else where)
         else:
             verb = "attends to" if facts.selection.direction == "to" else "is attended by"
-            name = describe.name_of(facts.selection.query, facts.trace.readout.sentence)
+            name = describe.query_name(facts.trace, facts.selection.query)
             measuring = "measuring heads …" if late else ""
             self.says.set_text(" · ".join(filter(None, (f"What {name} {verb}", facts.scale, measuring))))
         self.view.setAccessibleDescription(_where(facts, *(tile or (view.layer, view.head))))

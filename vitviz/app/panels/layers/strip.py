@@ -136,7 +136,7 @@ def sentence(facts: Facts) -> str:
     """What the strip shows, in words; where the method has no map per layer, what is shown instead."""
     chosen = facts.selection
     method = find(chosen.method)
-    name = describe.name_of(chosen.query, facts.trace.readout.sentence)
+    name = describe.query_name(facts.trace, chosen.query)
     if chosen.method == "attention":
         heads = f"{chosen.fusion} of heads" if chosen.head is None else f"head {chosen.head}"
         verb = "attends to" if chosen.direction == "to" else "is attended by"

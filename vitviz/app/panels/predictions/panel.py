@@ -38,6 +38,18 @@ class ShownPredictions(Shown):
     """Their bars in the same order."""
 
 
+def _ends(trace: "Trace", scores: NDArray[np.float64]) -> tuple[float, float]:
+    """Where bars begin and end: 0 and 1 for probabilities, else what the numbers span, 0 included."""
+    if trace.model.quantity == "probability":
+        return 0.0, 1.0
+    low, high = min(0.0, float(scores.min())), max(0.0, float(scores.max()))
+    return (low, high) if low < high else (0.0, 1.0)
+
+
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun.startswith("o") else f"a {noun}"
+
+
 class PredictionsPanel(Panel):
     """The likeliest classes, or those that are searched for; a click makes one the target of class-specific methods."""
 
@@ -48,7 +60,8 @@ class PredictionsPanel(Panel):
         self.addActions(keys)
         self._of: tuple[Trace, str] | None = None  # the trace and the head that the shares are of
         self._facts: Facts | None = None  # what the list was filled for
-        self._shares: NDArray[np.float64] = np.zeros(0)
+        self._scores: NDArray[np.float64] = np.zeros(0)  # in the model's quantity
+        self._low, self._high = 0.0, 1.0  # where bars begin and end
         self._order: NDArray[np.intp] = np.zeros(0, np.intp)  # classes, likeliest first
         self._ranks: NDArray[np.intp] = np.zeros(0, np.intp)  # of each class, from 0
         self._labels: tuple[str, ...] = ()
@@ -128,12 +141,15 @@ class PredictionsPanel(Panel):
         wanted = trace, view.class_head if distilled else "both"
         if self._of != wanted:
             self._of = wanted
-            self._shares = trace.probabilities(wanted[1])
-            self._order = np.argsort(-self._shares, kind="stable")
+            self._scores = trace.scores(wanted[1])
+            self._low, self._high = _ends(trace, self._scores)
+            self._order = np.argsort(-self._scores, kind="stable")
             self._ranks = np.empty_like(self._order)
             self._ranks[self._order] = np.arange(len(self._order))
             self._plain = tuple(label.casefold() for label in self._labels)
-            self.search.setPlaceholderText(f"Find a class among {len(self._labels):,}, by name or number")
+            self.search.setPlaceholderText(
+                f"Find {_a(trace.model.noun)} among {len(self._labels):,}, by name or number"
+            )
         self.empty.hide()
         for widget in (self.search, self.target):
             widget.setVisible(True)
@@ -152,8 +168,10 @@ class PredictionsPanel(Panel):
                 "What the model sees", "Open a photo and choose a model: its likeliest classes will be here."
             )
         else:
+            count = len(trace.logits)
+            gives = f"an embedding of {count:,} numbers" if count else "tokens"
             self.empty.show_message(
-                "No classes", "This model has no classifier: it gives features, not classes to choose from."
+                "No classes", f"This model has no classifier: it gives {gives}, not classes to choose from."
             )
 
     def _caption(self, text: str) -> None:
@@ -178,20 +196,22 @@ class PredictionsPanel(Panel):
         words = self.search.text().split()
         target = self.session.view.target
         self._facts = of_trace(self._of[0], target, part=self._of[1])
-        count = len(self._shares)
+        count = len(self._scores)
         if words:
             found = self.matches(words)
             self._listed = found[:MOST]
-            which = f"{len(found):,} of {count:,} classes match{'es' if len(found) == 1 else ''}"
-            which += f", the {MOST} likeliest are listed" if len(found) > MOST else ""
-            self._caption(f"{which} · likeliest first" if found else f"None of {count:,} classes matches")
+            which = f"{len(found):,} of {count:,} {self._classes} match{'es' if len(found) == 1 else ''}"
+            which += f", the {MOST} {self._first} are listed" if len(found) > MOST else ""
+            self._caption(
+                f"{which} · {self._first} first" if found else f"None of {count:,} {self._classes} matches"
+            )
         else:
             self._listed = self._order[: min(self.list.room, count)].tolist()
-            many = f"{len(self._listed)} likeliest"
+            many = f"{len(self._listed)} {self._first}"
             if target is not None and target not in self._listed:
                 self._listed[-1] = target  # the chosen class is always listed
-                many = f"{len(self._listed) - 1} likeliest and the chosen one"
-            self._caption(f"{many} of {count:,} classes · bars from 0 to 100 %")
+                many = f"{len(self._listed) - 1} {self._first} and the chosen one"
+            self._caption(self._single or f"{many} of {count:,} {self._classes} · bars from {self._ends}")
         current = self.list.currentIndex().row()
         self.list.rows.set_bars(
             [self._bar(index, bool(words), place) for place, index in enumerate(self._listed)]
@@ -211,16 +231,45 @@ class PredictionsPanel(Panel):
         return found
 
     def _bar(self, index: int, searched: bool, place: int) -> Bar:
-        rank, share, target = int(self._ranks[index]), float(self._shares[index]), self.session.view.target
+        assert self._of is not None
+        rank, score, target = int(self._ranks[index]), float(self._scores[index]), self.session.view.target
+        model = self._of[0].model
         note = f"{index} · rank {rank + 1:,}" if searched else f"rank {rank + 1:,}" if rank != place else ""
-        tip = f"class {index}: {self._labels[index]}, {share:.4g}, rank {rank + 1:,} of {len(self._shares):,}"
+        tip = f"{model.noun} {index}: {self._labels[index]}, {score:.4g}, rank {rank + 1:,} of {len(self._scores):,}"
         return Bar(
             self._labels[index],
-            share,
-            f"{tip}\nClick to explain {'the likeliest again' if index == target else 'this class'}",
+            (score - self._low) / (self._high - self._low),
+            f"{tip}\nClick to explain {f'the {self._first} again' if index == target else f'this {model.noun}'}",
             note,
             "dot" if index == target else "ring" if target is None and index == self._explained else "",
+            "" if model.quantity == "probability" else model.score_text(score),
         )
+
+    @property
+    def _classes(self) -> str:
+        """What the listed things are called."""
+        assert self._of is not None
+        return "classes" if self._of[0].model.outputs == "classes" else "outputs"
+
+    @property
+    def _first(self) -> str:
+        """What those are called that are listed first."""
+        assert self._of is not None
+        return "likeliest" if self._of[0].model.quantity == "probability" else "largest"
+
+    @property
+    def _ends(self) -> str:
+        assert self._of is not None
+        likely = self._of[0].model.quantity == "probability"
+        return "0 to 100 %" if likely else f"{self._low:.3g} to {self._high:.3g}"
+
+    @property
+    def _single(self) -> str:
+        """What is said of a model with a single class; empty for any other."""
+        assert self._of is not None
+        if self._of[0].model.quantity != "logit":
+            return ""
+        return "A single class, whose probability by softmax is always 1: its logit is shown"
 
     @property
     def _explained(self) -> int:
@@ -233,12 +282,15 @@ class PredictionsPanel(Panel):
         self.likeliest.setVisible(target is not None)
         if target is None:
             name = self._labels[self._explained]
-            self.target.set_text(f"Class-specific methods explain {name}; click another to choose it.")
+            another = "; click another to choose it" if len(self._labels) > 1 else ""
+            self.target.set_text(f"Class-specific methods explain {name}{another}.")
         else:
-            rank, share = int(self._ranks[target]) + 1, float(self._shares[target])
-            percent = Bar("", share).percent
+            rank, score = int(self._ranks[target]) + 1, float(self._scores[target])
+            assert self._of is not None
+            model = self._of[0].model
+            number = Bar("", score).percent if model.quantity == "probability" else model.score_text(score)
             self.target.set_text(
-                f"Class-specific methods explain {self._labels[target]}: {percent}, rank {rank:,}."
+                f"Class-specific methods explain {self._labels[target]}: {number}, rank {rank:,}."
             )
 
     # From the user.

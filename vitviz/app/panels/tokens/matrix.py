@@ -12,6 +12,7 @@ from vitviz.app.work.worker import Stopped, Ticket
 from vitviz.render.colors import is_signed, to_index, to_unit, value_range
 
 if TYPE_CHECKING:
+    from vitviz.attention.layer import Layer
     from vitviz.attention.trace import Trace
 
     # For type checking only: the module imports torch.
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 PADDING = -1
 """A slot of a window that holds no token."""
 POOL = -2
-"""The row of an attention pool's own query, which is no token."""
+"""The row of an attention pool's first query, which is no token; its other queries have the numbers below."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,11 @@ def make(trace: "Trace", wanted: Asked, ticket: Ticket) -> Matrix:
             wanted, values, slots, slots, (0, 0), (), ticks, [], _uniform(layer.is_distribution, values)
         )
     columns = tuple(range(layer.layout.tokens))
-    rows = (POOL,) if layer.pooling else columns if layer.queries is None else layer.queries
+    rows = columns if layer.queries is None else layer.queries
+    if layer.pooling:
+        rows = tuple(POOL - number for number in range(layer.operations[0].shape[2]))
     large = sum(row < len(prefix) for row in rows)
-    names = tuple("the pool" if row == POOL else layer.layout.name(row) for row in rows[:large])
+    names = tuple(_pool_name(layer, row) if row <= POOL else layer.layout.name(row) for row in rows[:large])
     grid = layer.layout.patches
     ticks = tuple((len(prefix) + row * grid.cols, f"row {row}") for row in range(grid.rows))
     return Matrix(
@@ -155,20 +158,31 @@ def columns_of(trace: "Trace", matrix: Matrix, query: Query) -> list[int]:
 def _tokens(trace: "Trace", matrix: Matrix, query: Query) -> set[int]:
     layer = trace.layers[matrix.asked.layer]
     prefix = layer.layout.prefix
-    if query is None:
+    if query is None and trace.readout_problem is not None:
+        return set()
+    reading = trace.reading(query)
+    if reading is not None:
         if layer.pooling:
-            return {POOL}
-        return {prefix.index(name) for name in trace.readout.prefix if name in prefix}
+            return {POOL - number for number in reading.queries}
+        return {prefix.index(name) for name in reading.prefix if name in prefix}
     if isinstance(query, str):
         return {prefix.index(query)} if query in prefix else set()
     return {trace.token(layer, *patch) for patch in patches_in(query)}
 
 
+def _pool_name(layer: "Layer", row: int) -> str:
+    return "the pool" if layer.operations[0].shape[2] == 1 else f"query {POOL - row + 1}"
+
+
 def query_of(trace: "Trace", matrix: Matrix, token: int) -> Query:
-    """A token as a query: a prefix token's name, or a patch of the finest grid in it; None for padding and the pool."""
+    """A token as a query: a prefix token's name, or a patch of the finest grid in it.
+
+    A query of the pool is a part of the readout; where it is the only one it is the readout, None, as padding is.
+    """
     layout = trace.layers[matrix.asked.layer].layout
     if token < 0:
-        return None
+        own = f"query {POOL - token + 1}"
+        return own if own in trace.parts else None
     place = layout.place(token)
     return layout.prefix[token] if place is None else layout.patches.cell_in(trace.patches, *place)
 
@@ -176,8 +190,8 @@ def query_of(trace: "Trace", matrix: Matrix, token: int) -> Query:
 def name_of(trace: "Trace", matrix: Matrix, token: int) -> str:
     """A token in words, with its grid where that is not the photo's."""
     layout = trace.layers[matrix.asked.layer].layout
-    if token == POOL:
-        return "the pool"
+    if token <= POOL:
+        return _pool_name(trace.layers[matrix.asked.layer], token)
     if token == PADDING:
         return "padding"
     place = layout.place(token)

@@ -45,7 +45,7 @@ _WIDEST = "< 0.001%"
 
 @dataclass(frozen=True)
 class Bar:
-    """A name and its share of one. The mark "dot" is for the chosen one, "ring" for the default."""
+    """A name and its share of one, the length of its bar. The mark "dot" is for the chosen one, "ring" for the default."""
 
     name: str
     share: float
@@ -53,10 +53,14 @@ class Bar:
     note: str = ""
     """Small text after the name."""
     mark: Literal["", "ring", "dot"] = ""
+    text: str = ""
+    """What stands for the number, if not the share in percent."""
 
     @property
     def percent(self) -> str:
-        """The share as text."""
+        """The number as text."""
+        if self.text:
+            return self.text
         if self.share >= 0.0005:
             return f"{self.share:.1%}"
         return f"{self.share:.3%}" if self.share >= 0.00001 else "< 0.001%"

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
 from vitviz.app.ui import theme
 from vitviz.app.widgets.charts.chart import ChartView
-from vitviz.render.plot import Chart, Line, ceiling
+from vitviz.render.plot import Chart, Line, axis
 
 _THUMB = 88  # side of the picture at the pointer
 
@@ -117,8 +117,8 @@ class CurvesView(ChartView):
         for plot, chart in zip(self.plots, self.charts, strict=False):
             chart.title.setText(plot.title)
             chart.getAxis("bottom").setLabel(f"{plot.across}, %")
-            end = ceiling(max((y for one in self.plots for line in one.lines for y in line.ys), default=1.0))
-            chart.setRange(xRange=(0, 1), yRange=(0, end), padding=0.02)
+            low, end, _ = axis(self.plots)
+            chart.setRange(xRange=(0, 1), yRange=(low, end), padding=0.02)
             for line in sorted(plot.lines, key=lambda one: one.strong):
                 xs, ys = np.array(line.xs), np.array(line.ys)
                 if line.half is not None and not np.isnan(line.half).any():
