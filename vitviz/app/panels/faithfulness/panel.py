@@ -255,7 +255,12 @@ class FaithfulnessPanel(Panel):
         self.save.setEnabled(bool(self._drawn[0]))
         self.view.set_plots([] if problem else self._plots(selected.selection.method))
         self._describe()
-        waiting = selected not in store.scores and not problem
+        self.dim()
+
+    def dim(self) -> None:
+        """Dim the curves until those of what is selected are there."""
+        store, selected = self.store, self.store.selected
+        waiting = selected is not None and selected not in store.scores and selected not in store.problems
         self.view.set_dimmed(waiting or self.session.busy is not None)
 
     @property

@@ -159,9 +159,8 @@ class HeadsPanel(Panel):
         session.selection_changed.connect(self.follow)
         session.view_changed.connect(self._change_view)
         session.hover_changed.connect(self._say)
-        session.busy_changed.connect(self._dim)
         session.maps.tiles_changed.connect(self.follow)
-        session.maps.late_changed.connect(self._dim)
+        session.maps.late_changed.connect(self.dim)
         self.view.set_colors(lookup_table(session.view.colormap))
         self._show_choices()
         self.follow()
@@ -340,7 +339,8 @@ class HeadsPanel(Panel):
             f"{distance:.0f} px, {distance / measured.even[layer]:.1f}× uniform; entropy {entropy:.2f} of 1"
         )
 
-    def _dim(self) -> None:
+    def dim(self) -> None:
+        """Dim the tiles while those of another query are awaited."""
         self.view.set_dimmed(self.session.busy is not None or self.session.maps.tiles_late)
 
     def _point(self, target: Target | None) -> None:

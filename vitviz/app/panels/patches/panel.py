@@ -121,11 +121,14 @@ class PatchesPanel(PlatePanel[PatchesView]):
             return
         if trace is not self._trace:
             self._trace = trace
-            self.view.set_dimmed(True)
             self.worker.submit(lambda _: patch_data(trace), self._take, self.fail)
         elif self._data is not None:
             self._show(self._data)
             self._show_patch()
+
+    def dim(self) -> None:
+        """Dim the pictures of the trace before until those of this one are there."""
+        self.view.set_dimmed(self.late)
 
     def _take(self, data: PatchData) -> None:
         self._data = data
@@ -134,7 +137,6 @@ class PatchesPanel(PlatePanel[PatchesView]):
     def _clear(self, headline: str, hint: str) -> None:
         self._pictures, self._facts = [], None
         self.view.set_pictures([])
-        self.view.set_dimmed(False)
         self.says.set_text("")
         self.legend.setText("")
         self.bar.hide()
@@ -156,7 +158,6 @@ class PatchesPanel(PlatePanel[PatchesView]):
         self.legend.setText(_LEGEND["hybrid" if hybrid else mode])
         self._pictures = {"patches": self._patches, "filters": self._filters}.get(mode, self._lengths)(data)
         self.view.set_pictures(self._pictures)
-        self.view.set_dimmed(False)
 
     def _patches(self, data: PatchData) -> list[GalleryPicture]:
         assert data.tiles is not None

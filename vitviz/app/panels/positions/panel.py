@@ -180,7 +180,6 @@ class PositionsPanel(PlatePanel[PositionsView]):
             return
         if trace is not self._trace:
             self._trace = trace
-            self.view.set_dimmed(True)
             self.worker.submit(lambda _: compute.tables(trace), self._take_tables, self.fail)
             return
         if self._tables is None:
@@ -206,9 +205,9 @@ class PositionsPanel(PlatePanel[PositionsView]):
 
     def _clear(self, headline: str, hint: str) -> None:
         self._asked = self._drawn = self._logits = self._facts = None
+        self.worker.cancel()  # what was asked for before
         self.settle()
         self.view.set_pictures([])
-        self.view.set_dimmed(False)
         self.says.set_text("")
         self.bar.hide()
         self.which.hide()
@@ -256,7 +255,6 @@ class PositionsPanel(PlatePanel[PositionsView]):
             if compared:
                 self._maps.append(changed(change, colormap))
             self.view.set_pictures(self._maps)
-            self.view.set_dimmed(False)
         patch = self._patch()
         self._facts = of_attention(
             trace, replace(self.session.selection, query=patch, layer=0, head=None), part=mode, scale=which
@@ -310,9 +308,9 @@ class PositionsPanel(PlatePanel[PositionsView]):
 
         self.worker.submit(work, lambda made: self._show_logits(trace, asked, made), self._lack_logits)
 
-    def be_late(self) -> None:
-        """Dim the pictures: others were asked for."""
-        self.view.set_dimmed(True)
+    def dim(self) -> None:
+        """Dim the pictures while others are computed."""
+        self.view.set_dimmed(self.late)
 
     def _lack_logits(self, problem: BaseException) -> None:
         if isinstance(problem, MethodError):
@@ -329,7 +327,6 @@ class PositionsPanel(PlatePanel[PositionsView]):
         self.empty.hide()
         self.which.hide()
         self.view.set_walks(True)
-        self.view.set_dimmed(False)
         self.view.set_pictures(made.pictures)
         told = prefix_keys(found, made.head) if asked.mode == "split" else ""
         self.changed.setText(told)

@@ -123,7 +123,6 @@ class StatisticsPanel(Panel):
         session.model_changed.connect(self._take_trace)
         session.view_changed.connect(self._change_view)
         session.hover_changed.connect(self._preview)
-        session.busy_changed.connect(self._dim)
         self.matrix.set_colors(lookup_table(session.view.colormap))
 
     def _lay_out(self) -> None:
@@ -202,19 +201,18 @@ class StatisticsPanel(Panel):
                 lambda found: self._take(trace, found),
                 self._fail,
             )
-        self._dim()
         self._fill()
         self._preview()
 
     def _take(self, trace: "Trace", found: "Statistics") -> None:
         self._found, self._found_of = found, trace
         self.empty.hide()
-        self._dim()
+        self.dim()
         self._fill()
 
     def _fail(self, problem: BaseException) -> None:
         self._found = self._found_of = None
-        self._dim()
+        self.dim()
         self._clear("No numbers", failure(problem).message)
 
     def _clear(self, headline: str, hint: str) -> None:
@@ -253,7 +251,8 @@ class StatisticsPanel(Panel):
         chosen = panel_view(self.session.view, self.name, StatisticsView).quantity
         return next((one for one in self._quantities if one.key == chosen), self._quantities[0])
 
-    def _dim(self) -> None:
+    def dim(self) -> None:
+        """Dim the numbers while others are computed."""
         dimmed = self.worker.busy or self.session.busy is not None
         self.plot.set_dimmed(dimmed)
         self.matrix.set_dimmed(dimmed)
