@@ -14,7 +14,7 @@ from vitviz.models.model import Model
 
 _VIT = {"img_size": 64, "patch_size": 8, "embed_dim": 48, "num_heads": 3, "depth": 3}
 _SWIN = {"img_size": 64, "window_size": 4, "embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4)}
-_PAUSE = 0.03  # seconds that each pass of the slow model takes longer
+_PAUSE = 0.05  # seconds that each pass of the slow model takes longer
 
 
 def _timm(name: str, classes: int = 12, **options: object) -> nn.Module:

@@ -91,6 +91,12 @@ def settle(window, qtbot):
         QApplication.processEvents()
 
 
+def bring(dock):
+    """Show a panel, in front of those that it shares its place with."""
+    dock.show()
+    dock.raise_()
+
+
 def audited(window, qtbot, photos, events, seed) -> Audit:
     """A random walk, in which each action is followed by an audit, and two of three also before its work has ended."""
     audit, walker = Audit(), Reader(window, photos, seed)
@@ -101,17 +107,16 @@ def audited(window, qtbot, photos, events, seed) -> Audit:
         dock = dock_of(window, name)
         dock.setFloating(True)
         dock.resize(560, 640)  # large enough that nothing of the panel has to be scrolled to
-        dock.show()
-        dock.raise_()
+        bring(dock)
     settle(window, qtbot)
     for number in range(events):
         if number % 3 == 0 and not window.presentation.on:
-            dock = window.docks[number // 3 % len(window.docks)]
-            dock.show()
-            dock.raise_()
+            bring(window.docks[number // 3 % len(window.docks)])
         family = FAMILIES[(number // EACH + seed) % len(FAMILIES)]
         if number % EACH == 0:
+            walker.leave_presentation()
             window.session.open(model=model_of(family))
+            bring(dock_of(window, "windows"))
             settle(window, qtbot)
             walker.choose_a_window()  # the matrices of a window, if the model has windows
             settle(window, qtbot)
@@ -119,7 +124,8 @@ def audited(window, qtbot, photos, events, seed) -> Audit:
         walker.step()
         try:
             if number % 3 != 1:
-                user_input.wait(walker.chance.choice((0, 0, 5, 30, 130)))
+                audit.check(window, at_rest=False)
+                user_input.wait(walker.chance.choice((0, 5, 30, 130)))
                 audit.check(window, at_rest=False)
             settle(window, qtbot)
             audit.check(window, at_rest=True)

@@ -187,7 +187,7 @@ class LensPanel(Panel):
         )
         self.note.show()
         self._mark()
-        self._say(None)
+        self._say(self.view.hovered)
 
     def _mark(self) -> None:
         lens, layer = self._lens, self.session.view.layer

@@ -250,8 +250,8 @@ class PatchesPanel(PlatePanel[PatchesView]):
 
     def _at(self, spot: Spot) -> tuple[int, int] | None:
         trace = self._trace
-        if trace is None or self._mode == "filters" or spot.picture != 0:
-            return None
+        if trace is None or self._data is None or self._mode == "filters" or spot.picture != 0:
+            return None  # also while pictures of another trace are drawn
         cells = trace.patches.divided(*self._pictures[0].cells)
         return cells.nearest_in(trace.patches, spot.row, spot.column)
 

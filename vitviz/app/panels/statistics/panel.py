@@ -292,12 +292,12 @@ class StatisticsPanel(Panel):
         if self._drawn != (numbers, self._quantity):
             self._drawn = numbers, self._quantity
             self._draw_dots(numbers, self._quantity)
-            self._say(None)
+            self._say(self.plot.hovered)
         layer = self.session.view.layer
         if self._compared != (numbers, layer) and 0 <= layer < len(numbers.layers):
             self._compared = numbers, layer
             self._draw_matrix(numbers, layer)
-            self._say_alike(None)
+            self._say_alike(self.matrix.hovered)
         self._mark()
 
     def _draw_dots(self, numbers: "Statistics", asked: Quantity) -> None:
@@ -397,13 +397,14 @@ class StatisticsPanel(Panel):
         self.says.set_text(text)
         self.plot.setAccessibleDescription(text)
 
-    def _say_alike(self, pair: tuple[int, int] | None) -> None:
+    def _say_alike(self, cell: Cell | None) -> None:
+        """Say which layer's heads the table compares, or the pair that is pointed at."""
         if self._compared is None:
             return
         numbers, layer = self._compared
         text = f"Layer {layer}: similarity of its heads, cosine of their rows · 0 to 1"
-        if pair is not None:
-            text = f"Layer {layer}, {alike(numbers.layers[layer], pair)}"
+        if cell is not None and cell.row is not None and cell.column is not None:
+            text = f"Layer {layer}, {alike(numbers.layers[layer], (cell.row, cell.column))}"
         self.alike.set_text(text)
         self.matrix.setAccessibleDescription(text)
 
@@ -421,15 +422,21 @@ class StatisticsPanel(Panel):
         self.session.choose_head(target.layer, target.head)
 
     def _point_pair(self, cell: Cell | None) -> None:
-        head = None if cell is None else cell.row if cell.row is not None else cell.column
-        layer = self.session.view.layer
-        self.session.point(Hover() if head is None else Hover(tile=(layer, head)))
-        pair = None if cell is None or cell.row is None or cell.column is None else (cell.row, cell.column)
-        self._say_alike(pair)
+        tile = self._tile_of(cell)
+        self.session.point(Hover() if tile is None else Hover(tile=tile))
+        self._say_alike(cell)
 
     def _click_pair(self, cell: Cell) -> None:
+        tile = self._tile_of(cell)
+        if tile is not None:
+            self.session.choose_head(*tile)
+
+    def _tile_of(self, cell: Cell | None) -> tuple[int, int] | None:
+        """The head of the table's row, or of its column, in the layer that the table is of."""
+        if cell is None or self._compared is None:
+            return None
         head = cell.row if cell.row is not None else cell.column
-        self.session.choose_head(self.session.view.layer, head)
+        return None if head is None else (self._compared[1], head)
 
     def _ask_folder(self) -> None:
         photo = self.session.photo
