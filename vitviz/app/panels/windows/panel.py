@@ -448,4 +448,4 @@ class WindowsPanel(PlatePanel[WindowsView]):
         self.matrix.clear()
 
     def _pick_head(self, head: int | None) -> None:
-        self.session.choose_head(self.session.view.layer, head)
+        self.session.change(head=head)  # matrices are of attention, whatever method the photo shows
