@@ -155,7 +155,9 @@ class PatchesPanel(PlatePanel[PatchesView]):
             return
         self.empty.hide()
         hybrid = mode == "patches" and data.embedding is not None and data.embedding.stem is not None
-        self.legend.setText(_LEGEND["hybrid" if hybrid else mode])
+        low, high = data.ends
+        values = f" Normalised values from {low:.1f} to {high:.1f}.".replace("-", "−")
+        self.legend.setText(_LEGEND["hybrid" if hybrid else mode] + (values if mode == "patches" else ""))
         self._pictures = {"patches": self._patches, "filters": self._filters}.get(mode, self._lengths)(data)
         self.view.set_pictures(self._pictures)
 
@@ -165,11 +167,13 @@ class PatchesPanel(PlatePanel[PatchesView]):
         gap = max(2, height // 6)
         ground = QColor(theme.colors(self.palette()).window)
         pixels = tiled(data.tiles, gap, (ground.red(), ground.green(), ground.blue()))
-        low, high = data.ends
         self.bar.hide()
         aspect = pixels.shape[1] / pixels.shape[0]
-        caption = f"{height}×{width} pixels each, normalised {low:.1f} to {high:.1f}".replace("-", "−")
-        return [GalleryPicture(pixels, caption, (rows, cols), gap, aspect=aspect, lead=True)]
+        return [
+            GalleryPicture(
+                pixels, f"{height}×{width} pixels each", (rows, cols), gap, aspect=aspect, lead=True
+            )
+        ]
 
     def _filters(self, data: PatchData) -> list[GalleryPicture]:
         assert data.filters is not None

@@ -113,7 +113,7 @@ class PredictionsPanel(Panel):
 
     def dim(self) -> None:
         """Nothing can be chosen while another photo or model is opened."""
-        self.list.setEnabled(self.session.busy is None)
+        self.list.setEnabled(self.session.busy is None or self.session.trace is None)
 
     def draw(self) -> None:
         """Show the shares of the trace, or of one of its heads."""

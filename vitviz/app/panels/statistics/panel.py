@@ -196,6 +196,7 @@ class StatisticsPanel(Panel):
                     None  # the pointer must not find heads that this model does not have
                 )
             self._of = trace
+            self._show_parts(True)
             self.worker.submit(
                 lambda ticket: measures.statistics_of(trace, ticket),
                 lambda found: self._take(trace, found),
@@ -217,8 +218,14 @@ class StatisticsPanel(Panel):
 
     def _clear(self, headline: str, hint: str) -> None:
         self._wipe()
-        self._offer_buttons()
+        self._show_parts(False)
         self.empty.show_message(headline, hint)
+
+    def _show_parts(self, shown: bool) -> None:
+        """Show or hide all but the chart, so that an empty panel has room for its message."""
+        for part in (self.says, self.quantity, self.alike, self.matrix, self.over, self.export):
+            part.setVisible(shown)
+        self._offer_buttons()
 
     def _wipe(self) -> None:
         self._drawn = self._compared = None
