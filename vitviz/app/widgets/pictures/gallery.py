@@ -135,6 +135,7 @@ class Gallery(HoverView):
         self._pictures: list[GalleryPicture] = []
         self._images: list[_Image] = []
         self._marks: list[tuple[Spot, bool]] = []
+        self._arranged: tuple[object, list[QRectF]] | None = None  # what boxes depend on, and the boxes
         self._walks = self._walked = False
 
     @property
@@ -174,9 +175,12 @@ class Gallery(HoverView):
             return []
         aspects = [picture.aspect for picture in self._pictures]
         joints = [picture.joint for picture in self._pictures]
-        if self._pictures[0].lead:
-            return arrange_lead(aspects, self.width(), self.height())
-        return arrange(aspects, joints, self.width(), self.height())
+        width, height, lead = self.width(), self.height(), self._pictures[0].lead
+        key = aspects, joints, width, height, lead
+        if self._arranged is None or self._arranged[0] != key:
+            made = arrange_lead(aspects, width, height) if lead else arrange(aspects, joints, width, height)
+            self._arranged = key, made
+        return self._arranged[1]
 
     def cell_box(self, spot: Spot) -> QRectF:
         """Where a cell lies in the widget."""
