@@ -46,7 +46,7 @@ def same_pictures(drawn, expected) -> None:
     assert [one.caption for one in drawn] == [one.caption for one in expected]
     for one, other in zip(drawn, expected, strict=True):
         same(one.pixels, other.pixels, one.caption)
-        assert one.cells == other.cells
+        assert (one.cells, one.words) == (other.cells, other.words)
 
 
 def said(drawn: str, expected: str) -> None:

@@ -486,6 +486,8 @@ def _matrices(panel, shown, trace, at_rest):
     same_pictures(shown.pictures, made)
     first = weights[drawn[0]]
     same(shown.pictures[0].pixels, colored(first, 0, float(first.max()), view.colormap), "first head")
+    words = [[f"{one:.2f}" for one in row] for row in first.tolist()]
+    assert shown.pictures[0].words == tuple(tuple(one if float(one) else "0" for one in row) for row in words)
     spot = panel.matrix.view.hovered
     words = ""
     if spot is not None:
