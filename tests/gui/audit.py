@@ -68,8 +68,10 @@ class Audit:
 
     def check(self, window: Window, at_rest: bool) -> None:
         """Check all that is visible. `at_rest`: nothing is computed, so it also has to be what is selected."""
-        for session, photo in sides(window):
-            self._photo(session, photo.shown(), photo, at_rest)
+        both = self._both(window) if at_rest else None
+        for number, (session, photo) in enumerate(sides(window)):
+            self._photo(session, photo.shown(), photo, at_rest, both)
+            self.compared["second side"] += number
         self._status(window, at_rest)
         for panel in visible(window):
             shown = panel.shown()
@@ -112,7 +114,19 @@ class Audit:
 
     # The photo and the status line.
 
-    def _photo(self, session, shown, photo, at_rest):
+    def _both(self, window):
+        """The colour scale that both sides of a comparison have in common; None where they have none."""
+        facts = [photo.shown().facts for _, photo in sides(window)]
+        if len(facts) < 2 or None in facts:
+            return None
+        maps = [self.fresh(one).map(one.selection) for one in facts]
+        if maps[0].unit != maps[1].unit:
+            return None
+        view = window.session.view
+        ends = [colour_scale.own_scale(view, colour_scale.extent(one.values)) for one in maps]
+        return min(low for low, _ in ends), max(high for _, high in ends)
+
+    def _photo(self, session, shown, photo, at_rest, both):
         facts, view = shown.facts, session.view
         if at_rest:
             assert not shown.dimmed, "the photo is dimmed at rest"
@@ -135,18 +149,19 @@ class Audit:
         said = [f"{name} {number_format.number(value)}" for name, value in sums.items() if value is not None]
         assert photo.sums.text() == " · ".join(said)
         if at_rest:
-            self._colours(session, shown, photo, fresh, expected)
+            self._colours(session, shown, photo, expected, both, self._shared(session, fresh))
         self.compared["photo"] += 1
 
-    def _colours(self, session, shown, photo, fresh, expected):
+    def _colours(self, session, shown, photo, expected, both, of_heads):
         """The colours of the map and their scale, as they are in the drawn canvas."""
-        view, shared = session.view, self._shared(session, fresh, expected)
+        view, shared = session.view, both or of_heads
         painted = colour_scale.painted(view, expected)
         fine, extent = painted is not expected.values, colour_scale.extent(painted)
         ends = colour_scale.scale(view, extent, shared)
         same(shown.ends, ends, "photo's scale")
+        sharers = "both sides" if both else "all layers and heads"
         unit = f"{expected.unit}, each pixel" if fine else expected.unit
-        words = f"{unit} · {colour_scale.scale_words(view, extent, shared, session.sharers)}"
+        words = f"{unit} · {colour_scale.scale_words(view, extent, shared, sharers)}"
         assert shown.scale == words, (shown.scale, words)
         if view.style == "contour":
             return  # its lines are drawn for the zoom of a moment ago until that has rested
@@ -155,10 +170,8 @@ class Audit:
         drawn = heat_rgba(painted, **colour_scale.style(view, ends), size=size)
         same_images(photo.canvas.heat, rgba_image(drawn), "photo")
 
-    def _shared(self, session, fresh, expected):
-        """The colour scale that the map has in common with the other side, or with all layers and heads."""
-        if session.sharers == "both sides":
-            return session.shared_range  # the audit of both sides compares their ends with their own scales
+    def _shared(self, session, fresh):
+        """The colour scale that the map has in common with all layers and heads."""
         chosen = session.selection
         if session.view.scale != "shared" or chosen.method != "attention":
             return None
