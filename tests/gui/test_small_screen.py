@@ -6,6 +6,7 @@ from PySide6.QtCore import QSize
 from PySide6.QtWidgets import QApplication, QScrollArea
 from steps import dock_of, show
 
+from vitviz.app.main import start
 from vitviz.app.panels import catalog
 
 SIZES = [(1024, 700), (1280, 720), (960, 504)]
@@ -78,3 +79,18 @@ def test_an_empty_statistics_panel_has_room_for_its_message(window, qtbot):
     qtbot.waitUntil(panel.empty.isVisible)
     assert not any(part.isVisible() for part in (panel.quantity, panel.matrix, panel.over, panel.export))
     assert panel.plot.width() > 0.9 * panel.width()
+
+
+def test_at_a_first_start_on_a_small_screen_the_offers_take_one_line(window, qtbot):
+    window.resize(1280, 690)
+    with qtbot.waitSignal(window.session.trace_changed, timeout=60_000):
+        start(window, None, None)
+    qtbot.waitUntil(lambda: window.session.busy is None)
+    offers, photo = window.first_start, window.session.photo
+    qtbot.waitUntil(lambda: offers.height() < 60)
+    assert window.photo.canvas.viewport.scale * photo.height > 220
+    assert offers.zone.button.isVisible()
+    assert all(model.isVisible() for model in offers.models)
+    window.resize(1280, 900)
+    qtbot.waitUntil(lambda: offers.height() > 80)
+    assert offers.tip.isVisible()
