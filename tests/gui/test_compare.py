@@ -8,7 +8,10 @@ from PySide6.QtWidgets import QApplication
 from steps import picture
 
 from vitviz.app.dialogs import files
+from vitviz.app.session import colour_scale
 from vitviz.app.session.comparison import patch_at, place_of, same_class, same_depth, same_place
+from vitviz.explain import explain
+from vitviz.explain.registry import find
 
 
 @pytest.fixture
@@ -136,3 +139,32 @@ def test_places_depths_and_classes_of_two_traces(split, model):
     assert same_class(3, here, here) == 3
     assert same_class(None, here, there) is None
     assert same_class(11, here, there) is None  # the Swin has five classes
+
+
+def shared_by_hand(split):
+    """The scale of both sides, from what each paints."""
+    view = split.session.view
+    ends = []
+    for session in (split.session, split.stage.comparison.second):
+        asked = {name: getattr(session.selection, name) for name in find(view.method).axes}
+        painted = colour_scale.painted(view, explain(session.trace, view.method, **asked))
+        ends.append(colour_scale.own_scale(view, colour_scale.extent(painted)))
+    return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+@pytest.mark.parametrize("method", ["rollout", "input_gradient"])
+def test_the_common_scale_follows_the_rule_that_is_chosen_and_what_is_painted(split, qtbot, method):
+    first, second = split.session, split.stage.comparison.second
+    first.change(method=method)
+    for changes in (
+        {"scale": "zero"},
+        {"scale": "range"},
+        {"pixels": False},
+        {"pixels": True},
+        {"scale": "auto"},
+    ):
+        first.change(**changes)
+        qtbot.waitUntil(lambda: not first.maps.busy and not second.maps.busy, timeout=20_000)
+        wanted = shared_by_hand(split)
+        for session in (first, second):
+            assert session.shared_range == pytest.approx(wanted, rel=1e-5), changes

@@ -215,6 +215,29 @@ def test_nothing_runs_while_the_panel_is_hidden(scored, qtbot):
     assert "attention" in plots(scored)["Deletion"]
 
 
+def test_the_old_curves_stay_dimmed_with_their_words_until_the_new_ones_are_there(scored, qtbot, monkeypatch):
+    before, through = scored.shown(), Event()
+    real = faithfulness.scores
+
+    def held(*asked, **given):
+        assert through.wait(20)
+        return real(*asked, **given)
+
+    monkeypatch.setattr(faithfulness, "scores", held)
+    label = scored.session.trace.model.labels[3]
+    scored.session.change(target=3)
+    qtbot.waitUntil(lambda: scored.busy and scored.shown().dimmed)
+    during = scored.shown()
+    assert (during.caption, during.facts, during.scores) == (before.caption, before.facts, before.scores)
+    assert label not in during.caption
+    assert all(label not in chart.up for chart in during.charts)
+    assert scored.sheet().label == before.charts[0].up.removeprefix("probability of ")
+    through.set()
+    qtbot.waitUntil(lambda: not scored.busy and not scored.shown().dimmed, timeout=30_000)
+    assert label in scored.shown().caption
+    assert scored.shown().facts.selection.target == 3
+
+
 def test_random_orders_that_were_stopped_are_drawn_when_the_panel_is_seen_again(scored, qtbot, monkeypatch):
     stopped = []
 
@@ -227,8 +250,7 @@ def test_random_orders_that_were_stopped_are_drawn_when_the_panel_is_seen_again(
     with monkeypatch.context() as held:
         held.setattr(faithfulness, "baseline", stuck)
         scored.session.change(target=3)
-        qtbot.waitUntil(lambda: "rollout" in plots(scored).get("Deletion", {}), timeout=30_000)
-        assert "random" not in plots(scored)["Deletion"]
+        qtbot.waitUntil(lambda: set(plots(scored).get("Deletion", {})) == {"rollout"}, timeout=30_000)
         scored.hide()
         assert not scored.busy
         qtbot.waitUntil(lambda: stopped == [True])

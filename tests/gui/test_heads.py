@@ -96,31 +96,42 @@ def test_a_click_selects_the_head_and_a_layers_number_all_its_heads(shown, qtbot
     qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=middle(view, Target(0, None)))
     assert (shown.session.view.layer, shown.session.view.head) == (0, None)
     assert shown.session.heatmap.options["head"] is None
-    for method, then in (("gradient_attention", "gradient_attention"), ("relevance", "attention")):
-        shown.session.change(method=method)
-        qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=middle(view, Target(1, 2)))
-        assert (shown.session.view.head, shown.session.view.method) == (2, then)
+    shown.session.change(method="gradient_attention")
+    qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=middle(view, Target(1, 2)))
+    assert (shown.session.view.head, shown.session.view.method) == (2, "gradient_attention")
 
 
-def test_a_click_on_a_head_says_that_it_shows_attention_and_the_method_is_as_it_was_when_chosen_again(
-    shown, qtbot
-):
-    view, session = shown.panel("heads").view, shown.session
+def test_a_click_on_a_head_keeps_a_method_without_heads_and_offers_attention_in_place(shown, qtbot):
+    panel, session = shown.panel("heads"), shown.session
     user_input.press(shown, "4")
     session.change(layer=1)
-    user_input.click(view, middle(view, Target(0, 2)))
+    before = session.view
+    assert not panel.show_attention.isVisible()
+    user_input.click(panel.view, middle(panel.view, Target(0, 2)))
+    assert session.view == before
+    assert panel.no_map.isVisible()
+    assert panel.no_map.whole == "Relevance has no map of a single head."
+    assert shown.toast.words.text() == "Relevance has no map of a single head. Press 1 for attention."
+    assert panel.show_attention.text() == "Show attention of layer 0, head 2"
+    user_input.click(panel.show_attention)
     assert (session.view.method, session.view.layer, session.view.head) == ("attention", 0, 2)
-    said = "Attention is shown, because Relevance has no map of a single head. Press 4 for Relevance."
-    assert shown.toast.words.text() == said
+    assert not panel.show_attention.isVisible()
     user_input.press(shown, "4")
     assert (session.view.method, session.view.layer) == ("relevance", 1)
-    session.change(head=None)
-    user_input.press(shown, "Ctrl+Up")
-    assert session.view.method == "relevance"
-    shown.toast.words.setText("")
+
+
+def test_the_keys_of_heads_keep_a_method_without_heads(shown):
+    session = shown.session
+    user_input.press(shown, "4")
+    user_input.press(shown, "Ctrl+Down")
+    assert (session.view.method, session.view.head) == ("relevance", None)
+    assert (
+        shown.panel("heads").show_attention.text() == f"Show attention of layer {session.view.layer}, head 0"
+    )
+    user_input.press(shown, "1")
+    assert not shown.panel("heads").show_attention.isVisible()
     user_input.press(shown, "Ctrl+Down")
     assert (session.view.method, session.view.head) == ("attention", 0)
-    assert shown.toast.words.text() == said
 
 
 def test_the_scale_of_the_tiles_is_a_choice(shown):
@@ -204,10 +215,9 @@ def test_numbers_of_heads_lie_beside_their_tiles(heads, width, height):
 
 def test_a_heads_number_selects_that_head_of_the_selected_layer(shown, qtbot):
     panel = shown.panel("heads")
-    shown.session.change(layer=1, method="rollout")
+    shown.session.change(layer=1)
     qtbot.mouseClick(panel.view, Qt.MouseButton.LeftButton, pos=place_number(panel.view, 2))
-    view = shown.session.view
-    assert (view.layer, view.head, view.method) == (1, 2, "attention")
+    assert (shown.session.view.layer, shown.session.view.head) == (1, 2)
 
 
 def test_in_a_layer_of_fewer_heads_a_number_selects_its_last(window, qtbot, swin, tmp_path):

@@ -105,7 +105,6 @@ def test_dots_lie_at_the_heads_distances(shown, qtbot):
 def test_pointing_at_a_dot_previews_the_head_and_a_click_selects_it(shown, qtbot):
     panel = opened(shown, qtbot, "statistics")
     plot, session = panel.plot, shown.session
-    session.change(method="rollout")
     plot.grab()
     qtbot.mouseMove(plot, spot(plot, 1, 2))
     assert session.hover == Hover(tile=(1, 2))

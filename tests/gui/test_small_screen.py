@@ -4,8 +4,9 @@ import pytest
 import user_input
 from PySide6.QtCore import QSize
 from PySide6.QtWidgets import QApplication, QScrollArea
-from steps import show
+from steps import dock_of, show
 
+from vitviz.app.main import start
 from vitviz.app.panels import catalog
 
 SIZES = [(1024, 700), (1280, 720), (960, 504)]
@@ -55,3 +56,41 @@ def test_a_panel_without_room_is_scrolled_and_one_with_room_is_not(shown, qtbot)
         qtbot.waitUntil(lambda scrolled=scrolled: (area.verticalScrollBar().maximum() > 0) is scrolled)
         assert panel.height() >= panel.minimumSizeHint().height()
     assert panel.height() > area.viewport().height()
+
+
+@pytest.mark.parametrize("size", [(1280, 690), (1024, 640), (1600, 1000)])
+def test_the_welcome_card_is_whole_in_windows_of_any_size(window, size):
+    welcome = window.photo.welcome
+    for before in ((1500, 900), size):
+        window.resize(*before)
+        QApplication.processEvents()
+        QApplication.processEvents()
+    assert welcome.isVisible()
+    assert window.photo.canvas.rect().contains(welcome.geometry())
+    assert all(button.isVisible() for button in welcome.scenes[:4])
+    assert welcome.tip.isVisible() == (size[1] == 1000)
+
+
+def test_an_empty_statistics_panel_has_room_for_its_message(window, qtbot):
+    dock = dock_of(window, "statistics")
+    dock.show()
+    dock.raise_()
+    panel = window.panel("statistics")
+    qtbot.waitUntil(panel.empty.isVisible)
+    assert not any(part.isVisible() for part in (panel.quantity, panel.matrix, panel.over, panel.export))
+    assert panel.plot.width() > 0.9 * panel.width()
+
+
+def test_at_a_first_start_on_a_small_screen_the_offers_take_one_line(window, qtbot):
+    window.resize(1280, 690)
+    with qtbot.waitSignal(window.session.trace_changed, timeout=60_000):
+        start(window, None, None)
+    qtbot.waitUntil(lambda: window.session.busy is None)
+    offers, photo = window.first_start, window.session.photo
+    qtbot.waitUntil(lambda: offers.height() < 60)
+    assert window.photo.canvas.viewport.scale * photo.height > 220
+    assert offers.zone.button.isVisible()
+    assert all(model.isVisible() for model in offers.models)
+    window.resize(1280, 900)
+    qtbot.waitUntil(lambda: offers.height() > 80)
+    assert offers.tip.isVisible()

@@ -93,9 +93,8 @@ def test_heads_run_from_all_heads_to_the_last_and_layers_to_the_ends():
     ("method", "shown"),
     [("attention", "attention"), ("gradient_attention", "gradient_attention"), ("rollout", "attention")],
 )
-def test_a_method_that_has_single_heads_keeps_them(method, shown):
+def test_pointing_at_a_head_previews_a_method_that_has_single_heads(method, shown):
     view = ViewState(layer=2, method=method)
-    assert moved_head(view, VIT, 1).method == shown
     assert selection(view, Hover(tile=(1, 2))).method == shown
     assert selection(view, Hover(tile=(1, None))).method == method
 

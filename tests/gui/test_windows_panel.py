@@ -373,3 +373,28 @@ def test_the_matrices_that_are_saved_are_those_that_are_shown(opened, swin, qtbo
     with Image.open(target) as image:
         assert image.info["Plate"] == "matrix"
         np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))
+
+
+def test_the_numbers_of_a_matrix_are_written_where_there_is_room(opened, qtbot, swin):
+    panel = opened(WindowsPanel, swin)
+    panel.session.change(layer=1, head=0)
+    panel.session.change_panel("windows", window=(1, 2))
+    qtbot.waitUntil(lambda: not panel.busy)
+    view = panel.matrix.view
+    weights = panel.session.trace.layers[1].weights(None, 2)[0, 0]
+    assert view.pictures[0].words[3][5] == f"{float(weights[3, 5]):.2f}"
+    inks = []
+    for size in ((620, 420), (2400, 1200)):
+        panel.window().resize(*size)
+        qtbot.waitUntil(lambda size=size: panel.width() == size[0])
+        qtbot.wait(20)
+        drawn, box = view.grab().toImage(), view.cell_box(Spot(0, 3, 5)).toRect().adjusted(2, 2, -2, -2)
+        inks.append(
+            {
+                drawn.pixel(x, y)
+                for x in range(box.left(), box.right())
+                for y in range(box.top(), box.bottom())
+            }
+        )
+    assert len(inks[0]) == 1  # the colour of the cell alone
+    assert len(inks[1]) > 2

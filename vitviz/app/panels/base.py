@@ -13,10 +13,10 @@ from vitviz.app.work.worker import Worker
 class Panel(QWidget):
     """Draws at once while it can be seen, otherwise when it is seen next.
 
-    A panel connects the signals that concern it to `follow`, draws in `draw`, stops in `rest` what is not needed while it
-    is hidden, and sets in `tint` the colours that the palette does not reach. What the user chooses in it (a mode, a
-    quantity) is part of the session's view: a frozen dataclass of the panel's own, read by `view_state.panel_view` and
-    changed by `Session.change_panel`, never kept in a widget.
+    A panel connects the signals that concern it to `follow`, draws in `draw`, dims in `dim`, stops in `rest` what is not
+    needed while it is hidden, and sets in `tint` the colours that the palette does not reach. What the user chooses in it
+    (a mode, a quantity) is part of the session's view: a frozen dataclass of the panel's own, read by
+    `view_state.panel_view` and changed by `Session.change_panel`, never kept in a widget.
     """
 
     name = ""
@@ -27,7 +27,7 @@ class Panel(QWidget):
         self.session = session
         self.worker = Worker(self.name, self, background=True)
         self._behind = True
-        session.busy_changed.connect(self._show_opening)
+        session.busy_changed.connect(self._follow_opening)
 
     @property
     def busy(self) -> bool:
@@ -50,6 +50,13 @@ class Panel(QWidget):
 
     def draw(self) -> None:
         """Draw what the session asks for now."""
+
+    def dim(self) -> None:
+        """Dim what is drawn while something newer is awaited, and only then.
+
+        Called after each drawing and when the session begins or ends to open something. A panel calls it itself when its
+        own work has ended without a drawing, or has taken long.
+        """
 
     def rest(self) -> None:
         """The panel is hidden: stop what only it waits for."""
@@ -78,6 +85,11 @@ class Panel(QWidget):
     def _catch_up(self) -> None:
         self._behind = False
         self.draw()
+        self.dim()
+
+    def _follow_opening(self) -> None:
+        self.dim()
+        self._show_opening()
 
     def _show_opening(self) -> None:
         """Until there is a trace, show what is being opened in place of the invitation to open something."""

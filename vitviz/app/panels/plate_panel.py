@@ -65,7 +65,7 @@ class PlatePanel(Panel, Generic[V]):
         self.export_all = tool("Save all pictures of this panel, of every layer, into a folder", text="all")
         self.legend = legend()
         self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)
-        self._patience.timeout.connect(self.be_late)
+        self._patience.timeout.connect(self.dim)
         self.export.clicked.connect(self._save)
         self.export_all.clicked.connect(lambda: save_plates(self, session, self.plates))
         session.trace_changed.connect(self._start_over)
@@ -93,19 +93,23 @@ class PlatePanel(Panel, Generic[V]):
 
     def fail(self, problem: BaseException) -> None:
         """Tell the user what went wrong in the thread."""
+        self.settle()
         self.session.failed.emit(failure(problem))
 
+    @property
+    def late(self) -> bool:
+        """Whether something newer has been computed for longer than a moment."""
+        return self.worker.busy and not self._patience.isActive()
+
     def wait(self) -> None:
-        """Something newer is being computed: what is drawn is dimmed unless `settle` is called soon."""
+        """Something newer is being computed: what is drawn is dimmed unless that is there soon."""
         if not self._patience.isActive():
             self._patience.start()
 
     def settle(self) -> None:
         """What was awaited is there, or is not wanted any more."""
         self._patience.stop()
-
-    def be_late(self) -> None:
-        """Dim what is drawn: it is about to be replaced."""
+        self.dim()
 
     def tint(self) -> None:
         """Take colours for icons from the palette."""

@@ -18,6 +18,9 @@ from vitviz.explain.registry import find
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
 
+_SCALING = {"scale", "style", "pixels"}
+"""The fields of the view that decide which values are painted and where their scale ends."""
+
 Place = tuple[float, float]
 """A point of a photo as fractions of its width and height, valid for photos of any size."""
 
@@ -167,6 +170,8 @@ class Comparison(QObject):
                 one.name for one in fields(ViewState) if getattr(before, one.name) != getattr(now, one.name)
             }
             self._pass_on(self._copy_view, here, there, changed)
+            if changed & _SCALING:
+                self._share_scale()
         else:
             # A new trace has changed the view, not the user: the view of the first side then applies to both.
             self._traces[here] = here.trace
@@ -193,11 +198,11 @@ class Comparison(QObject):
 
     def _share_scale(self) -> None:
         """Use one colour scale for both maps if they have the same unit."""
-        maps = [session.heatmap for session in (self.first, self.second)]
+        view, maps = self.first.view, [session.heatmap for session in (self.first, self.second)]
         shared = None
         if all(maps) and len({heat.unit for heat in maps if heat is not None}) == 1:
             ends = [
-                colour_scale.own_scale(self.first.view, colour_scale.extent(heat.values))
+                colour_scale.own_scale(view, colour_scale.extent(colour_scale.painted(view, heat)))
                 for heat in maps
                 if heat is not None
             ]

@@ -26,7 +26,6 @@ from vitviz.app.session.view_state import (
     ViewState,
     as_asked,
     fitted,
-    of_one_head,
     portable,
     selection,
     settled,
@@ -66,6 +65,7 @@ class Session(QObject):
     photo_opened = Signal(object)  # Path
     scale_changed = Signal()  # the colour scale that several maps share
     message = Signal(str)  # a sentence for the user that is not an error
+    head_refused = Signal(int, int)  # the layer and head that were chosen, of which the method has no map
     play_asked = Signal()  # start or stop playing through the layers
 
     def __init__(
@@ -377,27 +377,24 @@ class Session(QObject):
     def choose_head(self, layer: int, head: int | None) -> None:
         """Select a layer and one of its heads, or all heads.
 
-        The method is attention if the shown one has no map of a single head; a message says so.
+        Where the method has no map of a single head the selection stays, and a message and `head_refused` say why.
         """
-        before = self.view
-        method = before.method if head is None else of_one_head(before.method)
-        self.change(method=method, layer=layer, head=head)
-        self._tell_of_switch(before)
+        if head is None or find(self.view.method).takes("head"):
+            self.change(layer=layer, head=head)
+            return
+        label, key = find(self.view.method).label, key_of("attention")
+        self.message.emit(f"{label} has no map of a single head. Press {key} for attention.")
+        self.head_refused.emit(layer, head)
 
     def step(self, moved: Callable[[ViewState, Shape, int], ViewState], by: int) -> None:
         """Select another layer or head by `moved_layer` or `moved_head`."""
-        if self.shape is not None:
-            before = self.view
-            self.show_view(moved(before, self.shape, by))
-            self._tell_of_switch(before)
-
-    def _tell_of_switch(self, before: ViewState) -> None:
-        if before.method != self.view.method:
-            label, key = find(before.method).label, key_of(before.method)
-            back = f"Press {key}" if key else "Use the Method menu"
-            self.message.emit(
-                f"Attention is shown, because {label} has no map of a single head. {back} for {label}."
-            )
+        if self.shape is None:
+            return
+        view = moved(self.view, self.shape, by)
+        if view.head != self.view.head and view.layer == self.view.layer:
+            self.choose_head(view.layer, view.head)
+        else:
+            self.show_view(view)
 
     def change_panel(self, panel: str, **changes: object) -> None:
         """Change fields of a panel's own view by name (see `view_state.panel_view`)."""

@@ -339,12 +339,6 @@ def moved_layer(view: ViewState, shape: Shape, layers: int) -> ViewState:
 
 
 def moved_head(view: ViewState, shape: Shape, heads: int) -> ViewState:
-    """The view with the head moved by `heads`; the step before head 0 selects all heads fused.
-
-    The method is attention if the shown one has no map of a single head.
-    """
+    """The view with the head moved by `heads`; the step before head 0 selects all heads fused."""
     number = min(max((-1 if view.head is None else view.head) + heads, -1), shape.heads[view.layer] - 1)
-    if number < 0:
-        return replace(view, head=None)
-    shown = with_method(view, of_one_head(view.method), len(shape.heads) - 1)
-    return replace(shown, layer=view.layer, head=number)
+    return replace(view, head=None if number < 0 else number)

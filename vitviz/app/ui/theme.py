@@ -128,6 +128,12 @@ def body(strong: bool = False) -> QFont:
     return font
 
 
+def ink_on(ground: QColor) -> QColor:
+    """Black or white, whichever can be read on a colour."""
+    light = ground.red() * 0.299 + ground.green() * 0.587 + ground.blue() * 0.114 > 140
+    return QColor("#101113" if light else "#ffffff")
+
+
 def small() -> QFont:
     """The font of small text: scales, axes, hints."""
     return QFont(_small(QApplication.font().toString()))

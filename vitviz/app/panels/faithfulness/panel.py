@@ -14,7 +14,7 @@ from vitviz.app.dialogs import files
 from vitviz.app.panels.base import Panel
 from vitviz.app.panels.faithfulness import save, scoring
 from vitviz.app.panels.faithfulness.save import Sheet
-from vitviz.app.panels.faithfulness.scoring import Scored
+from vitviz.app.panels.faithfulness.scoring import Question, Scored
 from vitviz.app.panels.faithfulness.store import ScoreStore
 from vitviz.app.panels.faithfulness.view import FaithfulnessView
 from vitviz.app.session.facts import Facts, Shown
@@ -33,7 +33,9 @@ from vitviz.render.plot import Chart
 from vitviz.render.strokes import RANDOM, Stroke
 
 if TYPE_CHECKING:
+    from vitviz.attention.trace import Trace
     from vitviz.explain.measures.faithfulness import Baseline, Scores
+    from vitviz.explain.measures.truth import OnObject
 
 _TITLES = ("Deletion: lower is better", "Insertion: higher is better")
 _REST = 150  # milliseconds without a change before a map is scored
@@ -54,6 +56,32 @@ class ShownCurves(Shown):
     """How the map lies on the class's object; empty where that is not known."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """The curves that are drawn, and what they were computed for."""
+
+    trace: "Trace"
+    question: Question
+    scores: "tuple[Scores, ...]"
+    baseline: "Baseline | None"
+    aim: "OnObject | None"
+
+    @property
+    def label(self) -> str:
+        """The class or output that is measured."""
+        return self.trace.model.labels[self.question.target]
+
+    @property
+    def quantity(self) -> str:
+        """What is measured: "probability", "logit" or "output"."""
+        return self.trace.model.quantity
+
+    @property
+    def own(self) -> "Scores":
+        """The scores of the map that was asked for."""
+        return self.scores[0]
+
+
 class FaithfulnessPanel(Panel):
     """Deletion and insertion curves; a check mark adds a method, pointing shows the model's input at a step."""
 
@@ -63,7 +91,7 @@ class FaithfulnessPanel(Panel):
         super().__init__(session, parent)
         self.addActions(keys)
         self.store = ScoreStore(session.trace)
-        self._drawn: tuple[tuple[Scores, ...], Baseline | None] = ((), None)
+        self._drawn: _Drawn | None = None
         self._input: scoring.ModelInput | None = None
         self.says = MutedLabel()
         self.view = CurvesView()
@@ -151,7 +179,9 @@ class FaithfulnessPanel(Panel):
         """Forget the scores of another trace, also while the panel is hidden."""
         if self.session.trace is not self.store.trace:
             self._stop()
-            self.store, self._input = ScoreStore(self.session.trace), None
+            self.store = ScoreStore(self.session.trace)
+            if self.session.trace is None or not self.isVisible():
+                self._drawn = self._input = None  # a hidden panel must not keep the memory of a closed trace
         self.follow()
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
@@ -226,57 +256,50 @@ class FaithfulnessPanel(Panel):
         store, trace, selected = self.store, self.store.trace, self.store.selected
         self.list.setEnabled(selected is not None)
         self.list.set_rows(self._rows())
-        aim = "" if selected is None else scoring.aim_in_short(store.aims.get(selected), self._label)
-        self.aim.set_text(aim)
-        self.aim.setVisible(bool(aim))
-        if trace is None or selected is None:
-            self._drawn = (), None
-            self.save.setEnabled(False)
-            self.view.set_plots(())
-            self.says.set_text("")
-            if trace is None:
-                self.empty.show_message(
-                    "Does the prediction depend on what the map marks?",
-                    "Open a photo and choose a model: its hottest patches will be removed, and revealed, step by step.",
-                )
-            else:
-                self.empty.show_message("No output to follow", f"{trace.model.name} has no classifier.")
-            return
-        problem = store.problems.get(selected, "")
-        if problem:
+        problem = "" if selected is None else store.problems.get(selected, "")
+        if trace is None or selected is None or problem:
+            self._drawn = None
+        elif selected in store.scores:
+            self._drawn = _Drawn(trace, selected, store.found, store.baseline, store.aims.get(selected))
+        if trace is None:
+            self.empty.show_message(
+                "Does the prediction depend on what the map marks?",
+                "Open a photo and choose a model: its hottest patches will be removed, and revealed, step by step.",
+            )
+        elif selected is None:
+            self.empty.show_message("No output to follow", f"{trace.model.name} has no classifier.")
+        elif problem:
             self.empty.show_message("No curves for this map", problem)
         else:
             self.empty.hide()
+        self._show_curves()
+
+    def _show_curves(self) -> None:
+        """The curves that are known; until those that are asked for are there, the ones before with their own words."""
+        drawn = self._drawn
+        aim = "" if drawn is None else scoring.aim_in_short(drawn.aim, drawn.label)
+        self.aim.set_text(aim)
+        self.aim.setVisible(bool(aim))
+        self.save.setEnabled(drawn is not None)
+        self.view.set_plots(() if drawn is None else self._plots(drawn))
         self.says.set_text(
-            f"{self._quantity.capitalize()} of “{self._label}”, the map's hottest patches first · "
+            ""
+            if drawn is None
+            else f"{drawn.quantity.capitalize()} of “{drawn.label}”, the map's hottest patches first · "
             f"grey: {scoring.ORDERS} random orders ± 95 %"
         )
-        self._drawn = ((), None) if problem else (store.found, store.baseline)
-        self.save.setEnabled(bool(self._drawn[0]))
-        self.view.set_plots([] if problem else self._plots(selected.selection.method))
         self._describe()
-        waiting = selected not in store.scores and not problem
+        self.dim()
+
+    def dim(self) -> None:
+        """Dim the curves until those of what is selected are there."""
+        store, selected = self.store, self.store.selected
+        waiting = selected is not None and selected not in store.scores and selected not in store.problems
         self.view.set_dimmed(waiting or self.session.busy is not None)
 
-    @property
-    def _label(self) -> str:
-        """The class or output that is measured."""
-        store = self.store
-        return (
-            ""
-            if store.trace is None or store.selected is None
-            else store.trace.model.labels[store.selected.target]
-        )
-
-    @property
-    def _quantity(self) -> str:
-        """What is measured: "probability", "logit" or "output"."""
-        return "" if self.store.trace is None else self.store.trace.model.quantity
-
-    def _plots(self, selected: str) -> list[Chart]:
-        found, baseline = self._drawn
+    def _plots(self, drawn: _Drawn) -> list[Chart]:
         dark = theme.is_dark(self.palette())
-        made = save.charts(found, baseline, self._label, self._quantity, selected, dark)
+        made = save.charts(drawn.scores, drawn.baseline, drawn.label, drawn.quantity, drawn.own.method, dark)
         return [replace(one, title=title) for one, title in zip(made, _TITLES, strict=True)]
 
     def _stroke(self, stroke: Stroke) -> tuple[str, tuple[float, ...]]:
@@ -285,12 +308,12 @@ class FaithfulnessPanel(Panel):
 
     def _describe(self) -> None:
         """The two areas in words, for screen readers."""
-        store = self.store
-        found = None if store.selected is None else store.scores.get(store.selected)
-        if found is None:
+        drawn = self._drawn
+        if drawn is None:
             self.view.setAccessibleDescription("")
             return
-        beside = "" if store.baseline is None else f", random orders {store.baseline.deletion.area}"
+        found, chance = drawn.own, drawn.baseline
+        beside = "" if chance is None else f", random orders {chance.deletion.area}"
         self.view.setAccessibleDescription(
             f"{find(found.method).label}: area under deletion {found.deletion.area:.3f}, under insertion "
             f"{found.insertion.area:.3f}{beside}"
@@ -298,26 +321,17 @@ class FaithfulnessPanel(Panel):
 
     def shown(self) -> ShownCurves:
         """The curves and the list as they are drawn."""
-        scores, baseline = self._drawn
+        drawn = self._drawn
         return ShownCurves(
             caption=self.says.whole,
             dimmed=self.view.dimmed,
-            scores=scores,
-            baseline=baseline,
+            scores=() if drawn is None else drawn.scores,
+            baseline=None if drawn is None else drawn.baseline,
             charts=self.view.plots,
             rows=self.list.rows,
             aim=self.aim.whole,
-            facts=self._facts,
+            facts=None if drawn is None else _facts_of(drawn),
         )
-
-    @property
-    def _facts(self) -> Facts | None:
-        """What the curves were computed for; None where none are drawn."""
-        trace, selected = self.store.trace, self.store.selected
-        if trace is None or selected is None or not self._drawn[0]:
-            return None
-        chosen = replace(selected.selection, target=selected.target)
-        return Facts(trace, chosen, scale=selected.replacement)
 
     # The list of methods.
 
@@ -372,23 +386,24 @@ class FaithfulnessPanel(Panel):
     # Pointing and saving.
 
     def _point(self, spot: Spot | None) -> None:
-        store, selected = self.store, self.store.selected
-        found = None if selected is None else store.scores.get(selected)
-        if spot is None or found is None or selected is None or store.trace is None:
+        drawn = self._drawn
+        if spot is None or drawn is None:
             self.view.set_card((), None)
             return
+        found, replacement = drawn.own, drawn.question.replacement
         revealed = spot.plot == 1
         curve = found.insertion if revealed else found.deletion
         words = [
             f"{curve.shares[spot.step]:.0%} {'revealed' if revealed else 'removed'}".replace("%", " %"),
-            f"{self._quantity} {curve.probabilities[spot.step]:.3f}",
+            f"{drawn.quantity} {curve.probabilities[spot.step]:.3f}",
         ]
-        if store.baseline is not None:
-            band = store.baseline.insertion if revealed else store.baseline.deletion
+        if drawn.baseline is not None:
+            band = drawn.baseline.insertion if revealed else drawn.baseline.deletion
             words.append(f"random {band.mean[spot.step]:.3f} ± {band.half[spot.step]:.3f}")
-        if self._input is None or self._input.replacement != selected.replacement:
-            self._input = scoring.model_input(store.trace, selected.replacement)
-        pixels = scoring.at_step(self._input, found, spot.step, revealed)
+        known = self._input
+        if known is None or (known.trace, known.replacement) != (drawn.trace, replacement):
+            self._input = known = scoring.model_input(drawn.trace, replacement)
+        pixels = scoring.at_step(known, found, spot.step, revealed)
         height, width = pixels.shape[:2]
         image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888).copy()
         self.view.set_card(words, image)
@@ -396,11 +411,10 @@ class FaithfulnessPanel(Panel):
 
     def sheet(self) -> Sheet | None:
         """The curves that are drawn, to be saved; None where none are."""
-        trace, selected = self.store.trace, self.store.selected
-        scores, baseline = self._drawn
-        if trace is None or selected is None or not scores:
+        drawn = self._drawn
+        if drawn is None:
             return None
-        return save.sheet(trace, scores, baseline, selected.replacement)
+        return save.sheet(drawn.trace, drawn.scores, drawn.baseline, drawn.question.replacement)
 
     def _save(self) -> None:
         sheet, photo = self.sheet(), self.session.photo
@@ -413,3 +427,9 @@ class FaithfulnessPanel(Panel):
             lambda: save.save(sheet, path),
             lambda: self.session.message.emit(f"Saved {path.name} in {path.parent}"),
         )
+
+
+def _facts_of(drawn: _Drawn) -> Facts:
+    """What the drawn curves were computed for."""
+    chosen = replace(drawn.question.selection, target=drawn.question.target)
+    return Facts(drawn.trace, chosen, scale=drawn.question.replacement)

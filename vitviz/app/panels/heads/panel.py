@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from vitviz.app.panels.base import Panel
 from vitviz.app.panels.choices import Choices
@@ -24,6 +24,7 @@ from vitviz.app.widgets.mosaic.layout import Target
 from vitviz.app.widgets.mosaic.view import MosaicView
 from vitviz.app.work.failure import failure
 from vitviz.app.work.worker import Ticket
+from vitviz.explain.registry import find
 from vitviz.render.colors import bending, lookup_table
 from vitviz.render.mosaic import indices
 
@@ -125,6 +126,12 @@ class HeadsPanel(Panel):
         self.marks.setToolTip(_ABOUT_MARKS)
         for choice, text in MARKS.items():
             self.marks.addItem(text, choice)
+        # Shown where a head was clicked of which the method has no map.
+        self.no_map = MutedLabel()
+        self.show_attention = QPushButton()
+        self.no_map.hide()
+        self.show_attention.hide()
+        self._refused: tuple[int, int] | None = None  # the layer and head that were clicked
         self.view = MosaicView()
         self.view.setAccessibleName("Heads, layers by heads")
         self.view.addActions(keys)
@@ -142,6 +149,11 @@ class HeadsPanel(Panel):
         head.setSpacing(4)
         head.addWidget(self.says)
         head.addWidget(choices)
+        refusal = QHBoxLayout()
+        refusal.setSpacing(8)
+        refusal.addWidget(self.no_map, 1)
+        refusal.addWidget(self.show_attention)
+        head.addLayout(refusal)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 4)
         column.setSpacing(0)
@@ -155,13 +167,14 @@ class HeadsPanel(Panel):
         self.view.hover_changed.connect(self._point)
         self.view.clicked.connect(self._click)
         self.view.place_clicked.connect(self._click_place)
+        self.show_attention.clicked.connect(self._show_attention)
+        session.head_refused.connect(self._refuse)
         session.trace_changed.connect(self._forget)
         session.selection_changed.connect(self.follow)
         session.view_changed.connect(self._change_view)
         session.hover_changed.connect(self._say)
-        session.busy_changed.connect(self._dim)
         session.maps.tiles_changed.connect(self.follow)
-        session.maps.late_changed.connect(self._dim)
+        session.maps.late_changed.connect(self.dim)
         self.view.set_colors(lookup_table(session.view.colormap))
         self._show_choices()
         self.follow()
@@ -183,6 +196,7 @@ class HeadsPanel(Panel):
         self.worker.cancel()
         self._measured = self._order = self._tiles = self._facts = self._drawn = None
         self.view.set_tiles(None, (), 1.0)
+        self._refuse(None, None)
         self.follow()
 
     def draw(self) -> None:
@@ -270,6 +284,8 @@ class HeadsPanel(Panel):
     def _change_view(self, before: ViewState, now: ViewState) -> None:
         if before.colormap != now.colormap:
             self.view.set_colors(lookup_table(now.colormap))
+        if (before.method, before.layer, before.head) != (now.method, now.layer, now.head):
+            self._refuse(None, None)
         chosen = self.choices.differ(before, now)
         if chosen:
             self._show_choices()
@@ -340,8 +356,26 @@ class HeadsPanel(Panel):
             f"{distance:.0f} px, {distance / measured.even[layer]:.1f}× uniform; entropy {entropy:.2f} of 1"
         )
 
-    def _dim(self) -> None:
+    def dim(self) -> None:
+        """Dim the tiles while those of another query are awaited."""
         self.view.set_dimmed(self.session.busy is not None or self.session.maps.tiles_late)
+
+    # From the user.
+
+    def _refuse(self, layer: int | None, head: int | None) -> None:
+        """Say that the method has no map of a head that was chosen, and offer its attention; None: no more."""
+        self._refused = None if layer is None or head is None else (layer, head)
+        if self._refused is not None:
+            self.no_map.set_text(f"{find(self.session.view.method).label} has no map of a single head.")
+            self.show_attention.setText(f"Show attention of layer {layer}, head {head}")
+        self.no_map.setVisible(self._refused is not None)
+        self.show_attention.setVisible(self._refused is not None)
+
+    def _show_attention(self) -> None:
+        if self._refused is not None:
+            layer, head = self._refused
+            self.view.setFocus(Qt.FocusReason.OtherFocusReason)
+            self.session.change(method="attention", layer=layer, head=head)
 
     def _point(self, target: Target | None) -> None:
         if target is None:

@@ -129,9 +129,8 @@ class LayersPanel(Panel):
         session.selection_changed.connect(self.follow)
         session.view_changed.connect(self._change_view)
         session.hover_changed.connect(self._mark)
-        session.busy_changed.connect(self._dim)
         session.maps.tiles_changed.connect(self.follow)
-        session.maps.late_changed.connect(self._dim)
+        session.maps.late_changed.connect(self.dim)
         self._show_choices()
         self._take_trace()
 
@@ -214,17 +213,20 @@ class LayersPanel(Panel):
             return
         self.empty.hide()
         wanted = facts_of(trace, self._asked)
-        if wanted == self._shown and wanted == self._wanted:
-            return
         if wanted != self._wanted:
             self._wanted, self._problem = wanted, ""
             self.worker.cancel()
             self._rest.stop()
+            if wanted == self._shown:  # what was asked for in between is not wanted any more
+                self._settle()
+                self._say()
+        if wanted == self._shown:
+            return
         if wanted.selection in self._kept:
             self._show(wanted, self._kept[wanted.selection])
         elif wanted.selection.method == "attention":
             self._show_tiles(wanted)
-        elif not self.worker.busy and not self._rest.isActive():
+        elif not self._problem and not self.worker.busy and not self._rest.isActive():
             self._rest.start()
             self._wait()
 
@@ -270,7 +272,7 @@ class LayersPanel(Panel):
 
     def _fail(self, told: str) -> None:
         self._problem = told
-        self._shown, self._strip = self._wanted, NOTHING
+        self._shown, self._strip = None, NOTHING
         self._settle()
         self.strip.set_frames((), 1.0)
         self._say()
@@ -348,16 +350,17 @@ class LayersPanel(Panel):
             self._patience.start()
 
     def _be_late(self) -> None:
-        self._dim()
+        self.dim()
         self._say()
 
     def _settle(self) -> None:
         self._patience.stop()
         self._part = 0.0
-        self._dim()
+        self.dim()
 
-    def _dim(self) -> None:
-        late = self._shown != self._wanted and not self._patience.isActive()
+    def dim(self) -> None:
+        """Dim the strip while another is awaited."""
+        late = self._shown != self._wanted and not self._problem and not self._patience.isActive()
         self.strip.set_dimmed(self.session.busy is not None or late)
 
     # From the user.

@@ -80,7 +80,6 @@ class LensPanel(Panel):
         session.trace_changed.connect(self._take_trace)
         session.view_changed.connect(self._change_view)
         session.hover_changed.connect(self._light)
-        session.busy_changed.connect(self._dim)
         self.view.set_colors(lookup_table(session.view.colormap))
 
     # From the session.
@@ -110,19 +109,18 @@ class LensPanel(Panel):
                 lambda lens: self._take(trace, lens),
                 self._fail,
             )
-        self._dim()
         self._fill()
         self._light()
 
     def _take(self, trace: "Trace", lens: "Lens") -> None:
         self._lens, self._facts = lens, of_trace(trace)
         self.empty.hide()
-        self._dim()
+        self.dim()
         self._fill()
 
     def _fail(self, problem: BaseException) -> None:
         self._lens = None
-        self._dim()
+        self.dim()
         self._clear("No lens", failure(problem).message)
 
     def _clear(self, headline: str, hint: str) -> None:
@@ -136,7 +134,8 @@ class LensPanel(Panel):
         self.says.set_text("")
         self.note.hide()
 
-    def _dim(self) -> None:
+    def dim(self) -> None:
+        """Dim the table while another is computed."""
         self.view.set_dimmed(self.worker.busy or self.session.busy is not None)
 
     def _change_view(self, before: ViewState, now: ViewState) -> None:
@@ -188,7 +187,7 @@ class LensPanel(Panel):
         )
         self.note.show()
         self._mark()
-        self._say(None)
+        self._say(self.view.hovered)
 
     def _mark(self) -> None:
         lens, layer = self._lens, self.session.view.layer

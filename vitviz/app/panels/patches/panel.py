@@ -121,11 +121,14 @@ class PatchesPanel(PlatePanel[PatchesView]):
             return
         if trace is not self._trace:
             self._trace = trace
-            self.view.set_dimmed(True)
             self.worker.submit(lambda _: patch_data(trace), self._take, self.fail)
         elif self._data is not None:
             self._show(self._data)
             self._show_patch()
+
+    def dim(self) -> None:
+        """Dim the pictures of the trace before until those of this one are there."""
+        self.view.set_dimmed(self.late)
 
     def _take(self, data: PatchData) -> None:
         self._data = data
@@ -134,7 +137,6 @@ class PatchesPanel(PlatePanel[PatchesView]):
     def _clear(self, headline: str, hint: str) -> None:
         self._pictures, self._facts = [], None
         self.view.set_pictures([])
-        self.view.set_dimmed(False)
         self.says.set_text("")
         self.legend.setText("")
         self.bar.hide()
@@ -153,10 +155,11 @@ class PatchesPanel(PlatePanel[PatchesView]):
             return
         self.empty.hide()
         hybrid = mode == "patches" and data.embedding is not None and data.embedding.stem is not None
-        self.legend.setText(_LEGEND["hybrid" if hybrid else mode])
+        low, high = data.ends
+        values = f" Normalised values from {low:.1f} to {high:.1f}.".replace("-", "−")
+        self.legend.setText(_LEGEND["hybrid" if hybrid else mode] + (values if mode == "patches" else ""))
         self._pictures = {"patches": self._patches, "filters": self._filters}.get(mode, self._lengths)(data)
         self.view.set_pictures(self._pictures)
-        self.view.set_dimmed(False)
 
     def _patches(self, data: PatchData) -> list[GalleryPicture]:
         assert data.tiles is not None
@@ -164,11 +167,13 @@ class PatchesPanel(PlatePanel[PatchesView]):
         gap = max(2, height // 6)
         ground = QColor(theme.colors(self.palette()).window)
         pixels = tiled(data.tiles, gap, (ground.red(), ground.green(), ground.blue()))
-        low, high = data.ends
         self.bar.hide()
         aspect = pixels.shape[1] / pixels.shape[0]
-        caption = f"{height}×{width} pixels each, normalised {low:.1f} to {high:.1f}".replace("-", "−")
-        return [GalleryPicture(pixels, caption, (rows, cols), gap, aspect=aspect, lead=True)]
+        return [
+            GalleryPicture(
+                pixels, f"{height}×{width} pixels each", (rows, cols), gap, aspect=aspect, lead=True
+            )
+        ]
 
     def _filters(self, data: PatchData) -> list[GalleryPicture]:
         assert data.filters is not None
@@ -249,8 +254,8 @@ class PatchesPanel(PlatePanel[PatchesView]):
 
     def _at(self, spot: Spot) -> tuple[int, int] | None:
         trace = self._trace
-        if trace is None or self._mode == "filters" or spot.picture != 0:
-            return None
+        if trace is None or self._data is None or self._mode == "filters" or spot.picture != 0:
+            return None  # also while pictures of another trace are drawn
         cells = trace.patches.divided(*self._pictures[0].cells)
         return cells.nearest_in(trace.patches, spot.row, spot.column)
 

@@ -146,8 +146,8 @@ class PositionsPanel(PlatePanel[PositionsView]):
 
     def plate(self) -> Plate | None:
         """What is shown, as a plate."""
-        drawn = self._drawn
-        if self._trace is None or drawn is None or not self.view.pictures:
+        drawn, facts = self._drawn, self._facts
+        if facts is None or drawn is None or not self.view.pictures:
             return None
         # In tables the position is the one that is selected.
         query = drawn.query if drawn.mode in _OF_LOGITS else self.session.selection.query
@@ -158,17 +158,17 @@ class PositionsPanel(PlatePanel[PositionsView]):
             "stored": _STORED[drawn.table],
             "colormap": drawn.colormap,
         }
-        return Plate(self._trace, drawn.mode, options)
+        return Plate(facts.trace, drawn.mode, options)
 
     # From the session.
 
     def forget(self) -> None:
-        """Drop all that belongs to the trace before."""
-        self._trace = self._tables = self._asked = self._drawn = self._logits = None
+        """Drop what belongs to the trace before; what is drawn and can be seen stays with its facts until it is replaced."""
+        self._trace = self._tables = self._asked = None
         self._no_split = -1, ""
         self.settle()
         if self.session.trace is None or not self.isVisible():
-            self._facts = None
+            self._facts = self._drawn = self._logits = None
 
     def draw(self) -> None:
         """Draw what the session asks for now."""
@@ -180,7 +180,6 @@ class PositionsPanel(PlatePanel[PositionsView]):
             return
         if trace is not self._trace:
             self._trace = trace
-            self.view.set_dimmed(True)
             self.worker.submit(lambda _: compute.tables(trace), self._take_tables, self.fail)
             return
         if self._tables is None:
@@ -206,9 +205,9 @@ class PositionsPanel(PlatePanel[PositionsView]):
 
     def _clear(self, headline: str, hint: str) -> None:
         self._asked = self._drawn = self._logits = self._facts = None
+        self.worker.cancel()  # what was asked for before
         self.settle()
         self.view.set_pictures([])
-        self.view.set_dimmed(False)
         self.says.set_text("")
         self.bar.hide()
         self.which.hide()
@@ -256,7 +255,6 @@ class PositionsPanel(PlatePanel[PositionsView]):
             if compared:
                 self._maps.append(changed(change, colormap))
             self.view.set_pictures(self._maps)
-            self.view.set_dimmed(False)
         patch = self._patch()
         self._facts = of_attention(
             trace, replace(self.session.selection, query=patch, layer=0, head=None), part=mode, scale=which
@@ -310,9 +308,9 @@ class PositionsPanel(PlatePanel[PositionsView]):
 
         self.worker.submit(work, lambda made: self._show_logits(trace, asked, made), self._lack_logits)
 
-    def be_late(self) -> None:
-        """Dim the pictures: others were asked for."""
-        self.view.set_dimmed(True)
+    def dim(self) -> None:
+        """Dim the pictures while others are computed."""
+        self.view.set_dimmed(self.late)
 
     def _lack_logits(self, problem: BaseException) -> None:
         if isinstance(problem, MethodError):
@@ -329,7 +327,6 @@ class PositionsPanel(PlatePanel[PositionsView]):
         self.empty.hide()
         self.which.hide()
         self.view.set_walks(True)
-        self.view.set_dimmed(False)
         self.view.set_pictures(made.pictures)
         told = prefix_keys(found, made.head) if asked.mode == "split" else ""
         self.changed.setText(told)
@@ -341,10 +338,15 @@ class PositionsPanel(PlatePanel[PositionsView]):
 
     # Pointing.
 
+    @property
+    def _is_current(self) -> bool:
+        """Whether what is drawn is of the trace that is open, so that its cells are patches of the photo."""
+        return self._facts is not None and self._facts.trace is self._trace
+
     def _patch_at(self, spot: Spot) -> tuple[int, int] | None:
-        """The patch of the photo that a cell stands for."""
+        """The patch of the photo that a cell stands for; None while pictures of another trace are drawn."""
         trace = self._trace
-        if trace is None or spot.picture >= len(self.view.pictures):
+        if trace is None or not self._is_current or spot.picture >= len(self.view.pictures):
             return None
         cells = self.view.pictures[spot.picture].cells
         if self._logits is None:
@@ -367,8 +369,8 @@ class PositionsPanel(PlatePanel[PositionsView]):
 
     def _read(self, spot: Spot | None) -> None:
         """Say the numbers of a key, and outline it in each picture beside the query itself."""
-        made, drawn, trace = self._logits, self._drawn, self._trace
-        if made is None or drawn is None or trace is None:
+        made, drawn, facts = self._logits, self._drawn, self._facts
+        if made is None or drawn is None or facts is None:
             return
         found, head, told = made.split, made.head, ""
         whole_split = drawn.mode == "split"
@@ -376,7 +378,7 @@ class PositionsPanel(PlatePanel[PositionsView]):
         marks = [] if found.place is None else [(Spot(one, *found.place), True) for one in every]
         if spot is not None:
             shown = head if whole_split else spot.picture
-            told = key_words(trace, found, shown, (spot.row, spot.column), whole_split)
+            told = key_words(facts.trace, found, shown, (spot.row, spot.column), whole_split)
             marks += [(Spot(one, spot.row, spot.column), False) for one in every]
         self.view.set_marks(marks)
         heads = f"head {head}" if head is not None else f"mean of {len(found.content)} heads"
@@ -387,7 +389,7 @@ class PositionsPanel(PlatePanel[PositionsView]):
         self.view.setAccessibleDescription(told or f"{whole}: {names}. Arrow keys go from key to key.")
 
     def _click(self, spot: Spot) -> None:
-        if self._drawn is not None and self._drawn.mode == "bias":
+        if self._is_current and self._drawn is not None and self._drawn.mode == "bias":
             view = replace(self.session.view, head=spot.picture)
             self.session.show_view(with_panel(view, self.name, mode="split"))
             return

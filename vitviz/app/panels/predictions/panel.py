@@ -90,7 +90,6 @@ class PredictionsPanel(Panel):
         self.likeliest.clicked.connect(lambda: session.change(target=None))
         session.trace_changed.connect(self._take_trace)
         session.view_changed.connect(self._change_view)
-        session.busy_changed.connect(self._dim)
 
     def _lay_out(self) -> None:
         line, below, foot = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
@@ -125,8 +124,9 @@ class PredictionsPanel(Panel):
         if (before.class_head, before.target) != (now.class_head, now.target):
             self.follow()
 
-    def _dim(self) -> None:
-        self.list.setEnabled(self.session.busy is None)
+    def dim(self) -> None:
+        """Nothing can be chosen while another photo or model is opened."""
+        self.list.setEnabled(self.session.busy is None or self.session.trace is None)
 
     def draw(self) -> None:
         """Show the shares of the trace, or of one of its heads."""

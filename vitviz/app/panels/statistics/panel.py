@@ -123,7 +123,6 @@ class StatisticsPanel(Panel):
         session.model_changed.connect(self._take_trace)
         session.view_changed.connect(self._change_view)
         session.hover_changed.connect(self._preview)
-        session.busy_changed.connect(self._dim)
         self.matrix.set_colors(lookup_table(session.view.colormap))
 
     def _lay_out(self) -> None:
@@ -197,30 +196,36 @@ class StatisticsPanel(Panel):
                     None  # the pointer must not find heads that this model does not have
                 )
             self._of = trace
+            self._show_parts(True)
             self.worker.submit(
                 lambda ticket: measures.statistics_of(trace, ticket),
                 lambda found: self._take(trace, found),
                 self._fail,
             )
-        self._dim()
         self._fill()
         self._preview()
 
     def _take(self, trace: "Trace", found: "Statistics") -> None:
         self._found, self._found_of = found, trace
         self.empty.hide()
-        self._dim()
+        self.dim()
         self._fill()
 
     def _fail(self, problem: BaseException) -> None:
         self._found = self._found_of = None
-        self._dim()
+        self.dim()
         self._clear("No numbers", failure(problem).message)
 
     def _clear(self, headline: str, hint: str) -> None:
         self._wipe()
-        self._offer_buttons()
+        self._show_parts(False)
         self.empty.show_message(headline, hint)
+
+    def _show_parts(self, shown: bool) -> None:
+        """Show or hide all but the chart, so that an empty panel has room for its message."""
+        for part in (self.says, self.quantity, self.alike, self.matrix, self.over, self.export):
+            part.setVisible(shown)
+        self._offer_buttons()
 
     def _wipe(self) -> None:
         self._drawn = self._compared = None
@@ -253,7 +258,8 @@ class StatisticsPanel(Panel):
         chosen = panel_view(self.session.view, self.name, StatisticsView).quantity
         return next((one for one in self._quantities if one.key == chosen), self._quantities[0])
 
-    def _dim(self) -> None:
+    def dim(self) -> None:
+        """Dim the numbers while others are computed."""
         dimmed = self.worker.busy or self.session.busy is not None
         self.plot.set_dimmed(dimmed)
         self.matrix.set_dimmed(dimmed)
@@ -293,12 +299,12 @@ class StatisticsPanel(Panel):
         if self._drawn != (numbers, self._quantity):
             self._drawn = numbers, self._quantity
             self._draw_dots(numbers, self._quantity)
-            self._say(None)
+            self._say(self.plot.hovered)
         layer = self.session.view.layer
         if self._compared != (numbers, layer) and 0 <= layer < len(numbers.layers):
             self._compared = numbers, layer
             self._draw_matrix(numbers, layer)
-            self._say_alike(None)
+            self._say_alike(self.matrix.hovered)
         self._mark()
 
     def _draw_dots(self, numbers: "Statistics", asked: Quantity) -> None:
@@ -398,13 +404,14 @@ class StatisticsPanel(Panel):
         self.says.set_text(text)
         self.plot.setAccessibleDescription(text)
 
-    def _say_alike(self, pair: tuple[int, int] | None) -> None:
+    def _say_alike(self, cell: Cell | None) -> None:
+        """Say which layer's heads the table compares, or the pair that is pointed at."""
         if self._compared is None:
             return
         numbers, layer = self._compared
         text = f"Layer {layer}: similarity of its heads, cosine of their rows · 0 to 1"
-        if pair is not None:
-            text = f"Layer {layer}, {alike(numbers.layers[layer], pair)}"
+        if cell is not None and cell.row is not None and cell.column is not None:
+            text = f"Layer {layer}, {alike(numbers.layers[layer], (cell.row, cell.column))}"
         self.alike.set_text(text)
         self.matrix.setAccessibleDescription(text)
 
@@ -422,15 +429,21 @@ class StatisticsPanel(Panel):
         self.session.choose_head(target.layer, target.head)
 
     def _point_pair(self, cell: Cell | None) -> None:
-        head = None if cell is None else cell.row if cell.row is not None else cell.column
-        layer = self.session.view.layer
-        self.session.point(Hover() if head is None else Hover(tile=(layer, head)))
-        pair = None if cell is None or cell.row is None or cell.column is None else (cell.row, cell.column)
-        self._say_alike(pair)
+        tile = self._tile_of(cell)
+        self.session.point(Hover() if tile is None else Hover(tile=tile))
+        self._say_alike(cell)
 
     def _click_pair(self, cell: Cell) -> None:
+        tile = self._tile_of(cell)
+        if tile is not None:
+            self.session.choose_head(*tile)
+
+    def _tile_of(self, cell: Cell | None) -> tuple[int, int] | None:
+        """The head of the table's row, or of its column, in the layer that the table is of."""
+        if cell is None or self._compared is None:
+            return None
         head = cell.row if cell.row is not None else cell.column
-        self.session.choose_head(self.session.view.layer, head)
+        return None if head is None else (self._compared[1], head)
 
     def _ask_folder(self) -> None:
         photo = self.session.photo

@@ -78,7 +78,7 @@ class TokensPanel(Panel):
         self._rest = QTimer(self, interval=_REST, singleShot=True)
         self._rest.timeout.connect(self._compute)
         self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)
-        self._patience.timeout.connect(self._dim)
+        self._patience.timeout.connect(self.dim)
         self.says = MutedLabel()
         self.windows = QComboBox()
         self.windows.setAccessibleName("Window of the layer")
@@ -111,7 +111,6 @@ class TokensPanel(Panel):
         session.selection_changed.connect(self.follow)
         session.view_changed.connect(self._change_view)
         session.hover_changed.connect(self._mark)
-        session.busy_changed.connect(self._dim)
         self._take_trace()
 
     def _lay_out(self) -> None:
@@ -378,9 +377,10 @@ class TokensPanel(Panel):
 
     def _settle(self) -> None:
         self._patience.stop()
-        self._dim()
+        self.dim()
 
-    def _dim(self) -> None:
+    def dim(self) -> None:
+        """Dim the matrix while another is computed for longer than a moment."""
         late = self.worker.busy and not self._patience.isActive()
         self.view.set_dimmed(self.session.busy is not None or late)
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 
+_WORDED = 20  # slots of a window whose numbers are written
+
+
 @dataclass(frozen=True, eq=False)
 class WindowMatrices:
     """One window of n slots: per head what they attend to and the bias between them, and which pairs are masked."""
@@ -74,17 +77,37 @@ def matrix_pictures(
     for head in heads:
         shares = colored(found.attention[head], 0, float(found.attention[head].max()), colormap)
         pictures.append(
-            GalleryPicture(shares, f"head {head}", cells, joint="" if found.bias is None else "←")
+            GalleryPicture(
+                shares,
+                f"head {head}",
+                cells,
+                joint="" if found.bias is None else "←",
+                words=_words(found.attention[head], "{:.2f}"),
+            )
         )
         if found.bias is not None:
             same = common(found.bias[head])
             values = colored(found.bias[head] - same, -limit, limit)
-            pictures.append(GalleryPicture(values, "bias" + (f" less {same:.2f}" if same else ""), cells))
+            about = "bias" + (f" less {same:.2f}" if same else "")
+            words = _words(found.bias[head] - same, "{:+.1f}")
+            pictures.append(GalleryPicture(values, about, cells, words=words))
     if not found.masked.any():
         return pictures, f"{told}, no pair is masked"
     masked = np.where(found.masked, 1.0, 0.0)
     masked[:, found.padding] = np.nan
     return [*pictures, GalleryPicture(colored(masked, 0, 1, "gray"), "masked", cells)], told
+
+
+def _words(values: Floats, form: str) -> tuple[tuple[str, ...], ...]:
+    """The numbers of a matrix as short texts; none of a large one, whose cells have no room for them on any screen."""
+    if len(values) > _WORDED:
+        return ()
+
+    def word(value: float) -> str:
+        text = form.format(value)
+        return text.replace("-", "−") if float(text) else "0"
+
+    return tuple(tuple(map(word, row)) for row in values.tolist())
 
 
 def matrix_words(found: WindowMatrices, head: int | None, row: int, column: int) -> str:

@@ -428,13 +428,12 @@ class WindowsPanel(PlatePanel[WindowsView]):
         windows = trace.layers[chosen[0]].layout.windows
         return chosen if windows is not None and 0 <= chosen[1] < len(windows.index) else None
 
-    def be_late(self) -> None:
-        """Dim the matrices of the window before."""
-        self.matrix.view.set_dimmed(True)
+    def dim(self) -> None:
+        """Dim the matrices of the window before while others are computed."""
+        self.matrix.view.set_dimmed(self.late)
 
     def _take_matrices(self, found: WindowMatrices) -> None:
         self.settle()
-        self.matrix.view.set_dimmed(False)
         self._draw_matrices(found)
         if self._trace is not None:
             self._show_choices(self._trace)
@@ -446,8 +445,7 @@ class WindowsPanel(PlatePanel[WindowsView]):
     def _close_matrices(self) -> None:
         self._asked = None
         self.settle()
-        self.matrix.view.set_dimmed(False)
         self.matrix.clear()
 
     def _pick_head(self, head: int | None) -> None:
-        self.session.choose_head(self.session.view.layer, head)
+        self.session.change(head=head)  # matrices are of attention, whatever method the photo shows

@@ -215,8 +215,7 @@ class HeatTable(HoverView):
                 box = self.box(Cell(row, column)).adjusted(0, 0, -gap, -gap)
                 color = self._colors[round(min(max(float(value), 0.0), 1.0) * 255)]
                 painter.fillRect(box, color)
-                light = color.red() * 0.299 + color.green() * 0.587 + color.blue() * 0.114 > 140
-                ink = QColor("#101113" if light else "#ffffff")
+                ink = theme.ink_on(color)
                 word = table.words[row][column] if written else ""
                 if (row, column) in dotted:
                     painter.setBrush(ink)

@@ -36,6 +36,10 @@ class Welcome(EmptyState):
         super().__init__(parent, actions)
         self.scenes: list[QToolButton] = []
         self.models: list[QPushButton] = []
+        self._spare: list[list[QWidget]] = []  # what can be done without, the first first
+        self._fitted: tuple[QSize, int] | None = (
+            None  # the room that this was decided for, and the height needed
+        )
 
     def fill(self, scenes: Sequence[Offer], models: Sequence[Offer], tip: str) -> None:
         """Add scenes, models and the tip; only the first call has an effect."""
@@ -44,7 +48,7 @@ class Welcome(EmptyState):
         column = self._column
         column.setContentsMargins(24, 28, 24, 24)
         if scenes:
-            self._heading("Or open one of these scenes")
+            above_scenes = self._heading("Or open one of these scenes")
             grid = QGridLayout()
             grid.setSpacing(_GAP)
             for number, scene in enumerate(scenes[: 2 * _COLUMNS]):
@@ -52,8 +56,9 @@ class Welcome(EmptyState):
                 grid.addWidget(button, number // _COLUMNS, number % _COLUMNS, Qt.AlignmentFlag.AlignHCenter)
                 self.scenes.append(button)
             column.addLayout(grid)
+            self._spare = [list(self.scenes[_COLUMNS:]), [above_scenes]]
         if models:
-            self._heading("Models that need no download")
+            above_models = self._heading("Models that need no download")
             line = QHBoxLayout()
             line.setSpacing(8)
             line.addStretch(1)
@@ -63,29 +68,35 @@ class Welcome(EmptyState):
                 self.models.append(load)
             line.addStretch(1)
             column.addLayout(line)
-        column.addSpacing(12)
+            self._spare.insert(1, [above_models, *self.models])
         self.tip = hint_label(tip)
+        self.tip.setContentsMargins(0, 12, 0, 0)
         column.addWidget(self.tip)
+        self._spare.insert(1, [self.tip])
         # The tab order is set because these buttons were added after all panels.
         for before, after in pairwise([*self.buttons, *self.scenes, *self.models]):
             self.setTabOrder(before, after)
         self._place()
 
     def _place(self) -> None:
-        """Hide the second row of scenes if it does not fit; the menu lists all scenes."""
-        second = self.scenes[_COLUMNS:]
-        if second:
-            shown = not second[0].isHidden()
-            needed = self._needed_size()[1] + (0 if shown else second[0].sizeHint().height() + _GAP)
-            if shown != (needed <= self._area.height()):
-                for button in second:
-                    button.setHidden(shown)
+        """Hide what does not fit: the second row of scenes, the tip, the models. The menus list all scenes and models."""
+        if self._spare and (self._area.size(), self._needed_size()[1]) != self._fitted:
+            for number in range(len(self._spare) + 1):
+                for place, part in enumerate(self._spare):
+                    for widget in part:
+                        widget.setHidden(place < number)
                 self._column.invalidate()
+                self._column.activate()  # measures the rows inside anew too
+                if self._needed_size()[1] <= self._area.height():
+                    break
+            self._fitted = self._area.size(), self._needed_size()[1]
         super()._place()
 
-    def _heading(self, text: str) -> None:
-        self._column.addSpacing(16)
-        self._column.addWidget(hint_label(text))
+    def _heading(self, text: str) -> QLabel:
+        heading = hint_label(text)
+        heading.setContentsMargins(0, 16, 0, 0)
+        self._column.addWidget(heading)
+        return heading
 
 
 def hint_label(text: str) -> QLabel:

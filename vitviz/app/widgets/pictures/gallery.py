@@ -6,7 +6,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFocusEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import (
+    QColor,
+    QFocusEvent,
+    QFontMetricsF,
+    QImage,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+)
 from PySide6.QtWidgets import QWidget
 
 from vitviz.app.ui import theme
@@ -29,7 +39,7 @@ class GalleryPicture:
     """Pixels (height, width, 3), a caption, the cells (rows, columns) to point at, and the sign before the next ("+", "=").
 
     `gap`: pixels between the cells. `aspect`: width over height of the picture as shown. `lead`: the first picture takes
-    most of the space, the others lie beside or below it.
+    most of the space, the others lie beside or below it. `words`: a text per cell, drawn where all have room.
     """
 
     pixels: NDArray[np.uint8]
@@ -39,6 +49,7 @@ class GalleryPicture:
     joint: str = ""
     aspect: float = 1.0
     lead: bool = False
+    words: tuple[tuple[str, ...], ...] = ()
 
 
 class Spot(NamedTuple):
@@ -135,6 +146,7 @@ class Gallery(HoverView):
         self._pictures: list[GalleryPicture] = []
         self._images: list[_Image] = []
         self._marks: list[tuple[Spot, bool]] = []
+        self._arranged: tuple[object, list[QRectF]] | None = None  # what boxes depend on, and the boxes
         self._walks = self._walked = False
 
     @property
@@ -174,9 +186,12 @@ class Gallery(HoverView):
             return []
         aspects = [picture.aspect for picture in self._pictures]
         joints = [picture.joint for picture in self._pictures]
-        if self._pictures[0].lead:
-            return arrange_lead(aspects, self.width(), self.height())
-        return arrange(aspects, joints, self.width(), self.height())
+        width, height, lead = self.width(), self.height(), self._pictures[0].lead
+        key = aspects, joints, width, height, lead
+        if self._arranged is None or self._arranged[0] != key:
+            made = arrange_lead(aspects, width, height) if lead else arrange(aspects, joints, width, height)
+            self._arranged = key, made
+        return self._arranged[1]
 
     def cell_box(self, spot: Spot) -> QRectF:
         """Where a cell lies in the widget."""
@@ -212,6 +227,8 @@ class Gallery(HoverView):
         ratio = self.devicePixelRatioF()
         for number, (picture, image, box) in enumerate(zip(self._pictures, self._images, boxes, strict=True)):
             painter.drawImage(box, image.at((box.size() * ratio).toSize()))
+            if self.has_room_for_words(number):
+                self._draw_words(painter, number)
             painter.setPen(QColor(scheme.muted))
             room = QRectF(box.x() - _GAP / 2, box.bottom() + 2, box.width() + _GAP, _CAPTION)
             words = painter.fontMetrics().elidedText(
@@ -228,6 +245,22 @@ class Gallery(HoverView):
             if spot.picture < len(boxes):
                 self._outline(painter, self.cell_box(spot), strong)
         self.draw_focus(painter)
+
+    def has_room_for_words(self, number: int) -> bool:
+        """Whether the cells of a picture are large enough for its longest word."""
+        picture = self._pictures[number]
+        if not picture.words:
+            return False
+        box, metrics = self.cell_box(Spot(number, 0, 0)), QFontMetricsF(theme.small())
+        longest = max((word for line in picture.words for word in line), key=len)
+        return box.height() >= metrics.height() and box.width() >= metrics.horizontalAdvance(longest) + 4
+
+    def _draw_words(self, painter: QPainter, number: int) -> None:
+        picture = self._pictures[number]
+        for row, line in enumerate(picture.words):
+            for column, word in enumerate(line):
+                painter.setPen(theme.ink_on(QColor(*picture.pixels[row, column].tolist())))
+                painter.drawText(self.cell_box(Spot(number, row, column)), Qt.AlignmentFlag.AlignCenter, word)
 
     def _draw_joint(self, painter: QPainter, joint: str, box: QRectF, following: QRectF) -> None:
         painter.save()
