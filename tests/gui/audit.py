@@ -107,20 +107,20 @@ class Audit:
             shown = panel.shown()
             if at_rest:
                 assert not shown.dimmed, panel.name
-                nothing = window.session.trace is None or panel.empty.isVisible()
+                nothing = window.stage.session.trace is None or panel.empty.isVisible()
                 assert nothing or shown.facts is not None, panel.name
             if shown.facts is None or panel.empty.isVisible():
                 continue
             if at_rest:
-                assert shown.facts.trace is window.session.trace, panel.name
-                assert shown.facts.photo == window.session.photo.name
-                assert shown.facts.model == window.session.model.full_name
-                assert shown.facts.framing == window.session.framing
+                assert shown.facts.trace is window.stage.session.trace, panel.name
+                assert shown.facts.photo == window.stage.session.photo.name
+                assert shown.facts.model == window.stage.session.model.full_name
+                assert shown.facts.framing == window.stage.session.framing
             getattr(self, panel.name)(panel, shown, self.fresh(shown.facts), at_rest)
             self.compared[panel.name] += 1
             self.compared[f"{panel.name}: a head"] += shown.facts.selection.head is not None
             self.compared[f"{panel.name}: a query"] += shown.facts.selection.query is not None
-            self.compared["while something newer was computed"] += self._is_old(shown, window.session)
+            self.compared["while something newer was computed"] += self._is_old(shown, panel.session)
 
     @staticmethod
     def _is_old(shown, session) -> bool:
@@ -171,7 +171,7 @@ class Audit:
         self.compared["photo"] += 1
 
     def _status(self, window, at_rest):
-        shown, session = window.status.shown(), window.session
+        shown, session = window.status.shown(), window.stage.session
         facts, chosen = shown.facts, session.selection
         if facts is None or shown.dimmed:
             return

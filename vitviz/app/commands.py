@@ -102,6 +102,13 @@ _AFTER_METHODS: tuple[Command, ...] = (
         ("Ctrl+Shift+M",),
         "Show the same photo with a second model beside this one",
     ),
+    Command(
+        "switch_side",
+        "&Compare",
+        "&Switch to the other side",
+        ("Ctrl+E",),
+        "Make the other side the current one, which panels, tool bar and status line show",
+    ),
     Command("compare_end", "&Compare", "&End the comparison", ("Ctrl+Shift+E",)),
     Command("undo", "&Selection", "&Undo selection", ("Ctrl+Z",), "Return to the previous selection"),
     Command("redo", "&Selection", "&Redo selection", ("Ctrl+Shift+Z", "Ctrl+Y")),

@@ -29,26 +29,33 @@ _LEAST = QSize(240, 72)
 
 
 class _Column(QVBoxLayout):
-    """The column of one panel in a scroll area."""
+    """The column in a scroll area of which one panel is shown."""
 
     def heightForWidth(self, width: int) -> int:  # noqa: N802
         """The smallest height of the panel; a scroll area would scroll to its preferred height although it has room."""
-        item = self.itemAt(0)
-        panel = None if item is None else item.widget()
-        column = None if panel is None else panel.layout()
+        items = (self.itemAt(place) for place in range(self.count()))
+        panels = [item.widget() for item in items if item is not None and not item.isEmpty()]
+        column = panels[0].layout() if panels and panels[0] is not None else None
         return super().heightForWidth(width) if column is None else column.totalMinimumHeightForWidth(width)
 
 
 class PanelDock(QDockWidget):
     """A dock whose panel is built when it is first shown, so that the window opens without building closed panels.
 
+    During a comparison it has a panel for each side's session, of which that of the current side is shown.
+
     A panel that was open at the last exit, and is not one of those shown at a first start, is built after the window's
     first paint, because it may need further imports. A panel is visible (`isVisible`, `showEvent`) only while it can be
-    seen, not while it is behind another tab. `photo` gets the focus if the panel has it when it is hidden.
+    seen, not while it is behind another tab. `photo()` gets the focus if the panel has it when it is hidden.
     """
 
     def __init__(
-        self, window: QMainWindow, kind: PanelKind, build: Callable[[], QWidget], photo: QWidget
+        self,
+        window: QMainWindow,
+        kind: PanelKind,
+        build: Callable[[Session], QWidget],
+        photo: Callable[[], QWidget],
+        session: Session,
     ) -> None:
         super().__init__(kind.title, window)
         self.kind = kind
@@ -57,7 +64,8 @@ class PanelDock(QDockWidget):
         self._build = build
         self.setObjectName(kind.name)
         self.setTitleBarWidget(TitleBar(self))
-        self._panel: QWidget | None = None
+        self._session = session
+        self._panels: dict[Session, QWidget] = {}
         self._seen = False
         self._deferred = not kind.shown  # until the window's first paint
         container = QWidget()
@@ -96,17 +104,35 @@ class PanelDock(QDockWidget):
 
     @property
     def panel(self) -> QWidget:
-        """The panel, which is built by the first access."""
-        if self._panel is None:
-            self._panel = self._build()
-            self._panel.setVisible(self._seen)
-            self._column.addWidget(self._panel)
-        return self._panel
+        """The panel of the current side, which is built by the first access."""
+        session = self._session
+        if session not in self._panels:
+            panel = self._panels[session] = self._build(session)
+            self._column.addWidget(panel)  # first: without a parent it would be a window of its own
+            panel.setVisible(self._seen)
+        return self._panels[session]
 
     @property
     def built(self) -> bool:
-        """Whether the panel exists."""
-        return self._panel is not None
+        """Whether the panel of the current side exists."""
+        return self._session in self._panels
+
+    def follow(self, current: Session, sessions: Sequence[Session]) -> None:
+        """Show the panel of the current side; those of sessions that have ended are deleted."""
+        if current is not self._session:
+            focused = self.window().focusWidget()
+            had_focus = focused is not None and self.built and self.panel.isAncestorOf(focused)
+            if self.built:
+                self.panel.hide()
+            self._session = current
+            self._show_built(self._seen)
+            if had_focus:
+                focus_panel(self)
+        for session in [session for session in self._panels if session not in sessions]:
+            panel = self._panels.pop(session)
+            _end_panel(panel)
+            self._column.removeWidget(panel)
+            panel.deleteLater()
 
     def _show_panel(self, seen: bool) -> None:
         """Show the panel while the dock can be seen, otherwise hide it, so that it does not follow the pointer.
@@ -117,14 +143,17 @@ class PanelDock(QDockWidget):
         focused = self.window().focusWidget()
         if not seen and focused is not None and self.isAncestorOf(focused):
             # Qt would give it to the next widget, which may be the search field of another panel.
-            self._photo.setFocus()
+            self._photo().setFocus()
         for bar in self._window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
             # Small, so that seven names fit side by side. Tabs that do not fit are scrolled to instead of elided.
             bar.setFont(theme.small())
             bar.setElideMode(Qt.TextElideMode.ElideNone)
             bar.setUsesScrollButtons(True)
             bar.setAccessibleName("Panels in this area")
-        if self._panel is not None or (seen and not self._deferred):
+        self._show_built(seen)
+
+    def _show_built(self, seen: bool) -> None:
+        if self.built or (seen and not self._deferred):
             self.panel.setVisible(seen)
 
     def build_deferred(self) -> None:
@@ -133,22 +162,25 @@ class PanelDock(QDockWidget):
         self._show_panel(self._seen)
 
     def end(self) -> None:
-        """Stop the work of the panel, if it has any."""
-        if self.built and isinstance(self.panel, Ending):
-            self.panel.end()
+        """Stop the work of the panels."""
+        for panel in self._panels.values():
+            _end_panel(panel)
 
 
 class Docks(Sequence[PanelDock]):
     """The docks of all panels of the window.
 
-    `keys` are the actions whose keys work in a panel's picture; `photo` gets the focus if no panel has it.
+    `keys` are the actions whose keys work in a panel's picture; `photo()`, the photo of the current side, gets the focus
+    if no panel has it.
     """
 
-    def __init__(self, window: QMainWindow, session: Session, keys: list[QAction], photo: QWidget) -> None:
+    def __init__(
+        self, window: QMainWindow, session: Session, keys: list[QAction], photo: Callable[[], QWidget]
+    ) -> None:
         self._window = window
         self._photo = photo
         self._docks = [
-            PanelDock(window, kind, partial(_build, kind, session, keys), photo) for kind in catalog.PANELS
+            PanelDock(window, kind, partial(_build, kind, keys), photo, session) for kind in catalog.PANELS
         ]
 
     def __len__(self) -> int:
@@ -169,6 +201,11 @@ class Docks(Sequence[PanelDock]):
             if dock.kind.name == name:
                 return dock
         raise KeyError(name)
+
+    def follow(self, current: Session, sessions: Sequence[Session]) -> None:
+        """Show the panels of the current side; those of sessions that have ended are deleted."""
+        for dock in self._docks:
+            dock.follow(current, sessions)
 
     def build_deferred(self) -> None:
         """Build the panels that were open at the last exit; called after the window's first paint."""
@@ -217,14 +254,14 @@ class Docks(Sequence[PanelDock]):
         if dock is not None:
             dock.setFloating(not dock.isFloating())
             dock.window().activateWindow()
-            _focus_panel(dock)
+            focus_panel(dock)
 
     def close_focused(self) -> None:
         """Close the panel that has the focus."""
         dock = self.focused()
         if dock is not None:
             dock.close()
-            self._photo.setFocus(Qt.FocusReason.ShortcutFocusReason)
+            self._photo().setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def focus_next(self, steps: int) -> None:
         """Move the keyboard focus by `steps` panels and raise that panel; the photo counts as a panel."""
@@ -233,21 +270,26 @@ class Docks(Sequence[PanelDock]):
         # A panel that was just hidden may still have the focus.
         stop = stops[((stops.index(here) if here in stops else 0) + steps) % len(stops)]
         if stop is None:
-            self._photo.setFocus(Qt.FocusReason.ShortcutFocusReason)
+            self._photo().setFocus(Qt.FocusReason.ShortcutFocusReason)
             self._window.activateWindow()
             return
         stop.raise_()
         if stop.isFloating():
             stop.activateWindow()
-        _focus_panel(stop)
+        focus_panel(stop)
 
 
-def _build(kind: PanelKind, session: Session, keys: list[QAction]) -> QWidget:
+def _end_panel(panel: QWidget) -> None:
+    if isinstance(panel, Ending):
+        panel.end()
+
+
+def _build(kind: PanelKind, keys: list[QAction], session: Session) -> QWidget:
     panel: QWidget = resolve_name(f"vitviz.app.panels.{kind.panel}")(session, keys)
     return panel
 
 
-def _focus_panel(dock: PanelDock) -> None:
+def focus_panel(dock: PanelDock) -> None:
     """Give the focus to a panel's picture, otherwise to its first control, otherwise to a button of its title bar."""
     focusable = [
         widget
