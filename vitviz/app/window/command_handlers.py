@@ -187,7 +187,13 @@ class CommandHandlers:
         if shape is not None:
             session.show_view(moved_query(session.view, session.hover, shape, rows, columns))
 
+    def _shortcut_rows(self) -> list[tuple[str, str, str]]:
+        """The shortcuts of the commands, with those of the panels among them."""
+        rows = commands.shortcut_list()
+        last = max(place for place, (menu, _, _) in enumerate(rows) if menu == "Panels")
+        return rows[: last + 1] + self._docks.shortcuts() + rows[last + 1 :]
+
     def _show_shortcuts(self) -> None:
-        self.shortcuts = ShortcutsSheet(commands.shortcut_list(), self._window)
+        self.shortcuts = ShortcutsSheet(self._shortcut_rows(), self._window)
         self.shortcuts.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.shortcuts.open()

@@ -5,8 +5,8 @@ from functools import partial
 from pkgutil import resolve_name
 from typing import overload
 
-from PySide6.QtCore import QSize, Qt, QTimer
-from PySide6.QtGui import QAction, QPixmap
+from PySide6.QtCore import QPoint, QRect, QSize, Qt, QTimer
+from PySide6.QtGui import QAction, QColor, QKeySequence, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import (
     QApplication,
     QDockWidget,
@@ -24,6 +24,9 @@ from vitviz.app.session.session import Session
 from vitviz.app.ui import theme
 from vitviz.app.widgets.base.title_bar import TitleBar
 
+_PHOTO_KEY = "Alt+Home"
+_OFFSET = 32
+"""Pixels between a panel's docked place and where it begins to float, to the right and down, otherwise to the left or up."""
 _LEAST = QSize(240, 72)
 """The smallest size of a panel in the window; what does not fit is scrolled to."""
 
@@ -63,7 +66,13 @@ class PanelDock(QDockWidget):
         self._photo = photo
         self._build = build
         self.setObjectName(kind.name)
-        self.setTitleBarWidget(TitleBar(self))
+        bar = self.bar = TitleBar(self)
+        bar.float_button.clicked.connect(self.toggle_floating)
+        bar.double_clicked.connect(self.toggle_floating)
+        bar.maximize_button.clicked.connect(self.toggle_maximized)
+        self.setTitleBarWidget(bar)
+        self.topLevelChanged.connect(self._on_floating_changed)
+        self._restored = QRect()  # the geometry before it was maximized; empty if it is not
         self._session = session
         self._panels: dict[Session, QWidget] = {}
         self._seen = False
@@ -101,6 +110,40 @@ class PanelDock(QDockWidget):
                 self._window.tabifyDockWidget(other, self)
                 QTimer.singleShot(0, self, self.raise_)
                 return
+
+    def toggle_floating(self) -> None:
+        """Float beside the old place, or dock at it again, with the same neighbours or tab."""
+        if self.isFloating():
+            self.setFloating(False)
+            self.raise_()
+            return
+        docked = QRect(self.mapToGlobal(QPoint(0, 0)), self.size())
+        self.setFloating(True)
+        self.setGeometry(offset(self.geometry(), docked, self.screen().availableGeometry()))
+
+    def toggle_maximized(self) -> None:
+        """Fill the screen with the floating panel, or restore its size.
+
+        By its geometry: window managers do not maximize a window without their own frame.
+        """
+        restored, self._restored = self._restored, QRect()
+        if self.isFloating() and restored.isNull():
+            self._restored = self.geometry()
+            self.setGeometry(self.screen().availableGeometry())
+        elif self.isFloating():
+            self.setGeometry(restored)
+
+    def _on_floating_changed(self, floating: bool) -> None:
+        self._restored = QRect()
+        self.bar.maximize_button.setVisible(floating)
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        """Draw the frame of a floating panel: its window has no frame of the system, because of its own title bar."""
+        super().paintEvent(event)
+        if self.isFloating():
+            painter = QPainter(self)
+            painter.setPen(QColor(theme.colors(self.palette()).muted))
+            painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
 
     @property
     def panel(self) -> QWidget:
@@ -183,6 +226,19 @@ class Docks(Sequence[PanelDock]):
             PanelDock(window, kind, partial(_build, kind, keys), photo, session) for kind in catalog.PANELS
         ]
 
+        self.go_to_actions = [self._go_to_action("Photo", _PHOTO_KEY, None)]
+        """Of the photo and of each panel; their keys are in the list of shortcuts."""
+        for number, dock in enumerate(self._docks, start=1):
+            key = f"Alt+{number % 10}" if number <= 10 else ""
+            self.go_to_actions.append(self._go_to_action(dock.kind.title, key, dock))
+
+    def _go_to_action(self, title: str, key: str, dock: PanelDock | None) -> QAction:
+        action = QAction(title, self._window)
+        action.setShortcut(QKeySequence(key))
+        action.triggered.connect(lambda _=False: self.go_to(dock))
+        self._window.addAction(action)  # in a hidden menu bar its key would not work
+        return action
+
     def __len__(self) -> int:
         return len(self._docks)
 
@@ -248,11 +304,33 @@ class Docks(Sequence[PanelDock]):
         dock.raise_()
         return dock.panel
 
+    def go_to(self, dock: PanelDock | None) -> None:
+        """Open and raise a panel and give it the keyboard focus; None stands for the photo of the current side."""
+        if dock is None:
+            self._photo().setFocus(Qt.FocusReason.ShortcutFocusReason)
+            self._window.activateWindow()
+            return
+        dock.show()
+        dock.raise_()
+        if dock.isFloating():
+            dock.activateWindow()
+        dock.build_deferred()
+        dock.panel.show()
+        focus_panel(dock)
+
+    def shortcuts(self) -> list[tuple[str, str, str]]:
+        """The rows of the list of shortcuts: menu, what is done, keys."""
+        native = QKeySequence.SequenceFormat.NativeText
+        return [
+            ("Panels", f"Go to {action.text().replace('&', '')}", action.shortcut().toString(native))
+            for action in self.go_to_actions
+        ]
+
     def float_focused(self) -> None:
         """Float the panel that has the focus, or dock it again."""
         dock = self.focused()
         if dock is not None:
-            dock.setFloating(not dock.isFloating())
+            dock.toggle_floating()
             dock.window().activateWindow()
             focus_panel(dock)
 
@@ -269,14 +347,19 @@ class Docks(Sequence[PanelDock]):
         here = self.focused()
         # A panel that was just hidden may still have the focus.
         stop = stops[((stops.index(here) if here in stops else 0) + steps) % len(stops)]
-        if stop is None:
-            self._photo().setFocus(Qt.FocusReason.ShortcutFocusReason)
-            self._window.activateWindow()
-            return
-        stop.raise_()
-        if stop.isFloating():
-            stop.activateWindow()
-        focus_panel(stop)
+        self.go_to(stop)
+
+
+def offset(floating: QRect, docked: QRect, screen: QRect) -> QRect:
+    """The geometry of a panel that begins to float: apart from its docked place, and inside the screen."""
+    size = floating.size().boundedTo(screen.size())
+    placed = QRect(floating.topLeft(), size)
+    if (placed.topLeft() - docked.topLeft()).manhattanLength() < _OFFSET:
+        room = screen.right() - placed.right(), screen.bottom() - placed.bottom()
+        placed.translate(*(_OFFSET if there >= _OFFSET else -_OFFSET for there in room))
+    left = min(max(placed.left(), screen.left()), screen.right() + 1 - size.width())
+    top = min(max(placed.top(), screen.top()), screen.bottom() + 1 - size.height())
+    return QRect(QPoint(left, top), size)
 
 
 def _end_panel(panel: QWidget) -> None:
