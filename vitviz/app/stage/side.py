@@ -38,11 +38,13 @@ _MARK = 3  # width in pixels
 def caption_of(session: Session) -> tuple[str, str]:
     """The two texts of a side's caption: photo and model, and the model's two top predictions."""
     names = [session.photo.name if session.photo else "", session.model.full_name if session.model else ""]
-    trace = session.trace
-    found = trace.predictions(2) if trace is not None else []
-    return " · ".join(name for name in names if name), ", ".join(
-        f"{one.label} {one.probability:.1%}" for one in found
-    )
+    return " · ".join(name for name in names if name), classes_of(session)
+
+
+def classes_of(session: Session) -> str:
+    """The model's two top predictions; empty without a trace."""
+    found = session.trace.predictions(2) if session.trace is not None else []
+    return ", ".join(f"{one.label} {one.probability:.1%}" for one in found)
 
 
 class Caption(QWidget):

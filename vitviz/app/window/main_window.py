@@ -1,5 +1,6 @@
 """The main window: builds the stage, the docks and the bars, and connects them to the session."""
 
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
@@ -20,7 +21,7 @@ from vitviz.app.widgets.messages.first_start import FirstStart
 from vitviz.app.widgets.messages.notice import Notice
 from vitviz.app.widgets.messages.shortcuts_sheet import ShortcutsSheet
 from vitviz.app.widgets.messages.toast import Toast
-from vitviz.app.window import last_session, menus
+from vitviz.app.window import last_session, menus, save_png
 from vitviz.app.window.command_handlers import CommandHandlers
 from vitviz.app.window.docks import Docks
 from vitviz.app.window.enablement import Enablement
@@ -129,6 +130,15 @@ class Window(QMainWindow):
         menus.scenes(self.samples, samples(), self._open_scene)
         made["&File"].insertMenu(self.commands["paste"], self.samples)
         made["&File"].insertSeparator(self.commands["quit"])
+        self.saved_parts = menus.switches(
+            made["&File"],
+            "Saved pictures &include",
+            save_png.PARTS,
+            save_png.included(self.settings),
+            partial(save_png.include, self.settings),
+        )
+        made["&File"].insertMenu(self.commands["close_photo"], self.saved_parts)
+        self.tools.set_save_menu(self.saved_parts)
         # Stored, because a QActionGroup without a Python reference is deleted together with its actions.
         self.framings = menus.choice(made["&View"], "F&raming", _FRAMINGS, "crop", self._set_framing)
         chosen = self.settings.text("theme", "system")

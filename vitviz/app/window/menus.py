@@ -1,6 +1,6 @@
 """The menus of the menu bar, built from the table of commands."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtGui import QAction, QActionGroup
@@ -43,6 +43,23 @@ def choice(
         action.triggered.connect(lambda _=False, key=key: act(key))
         submenu.addAction(action)
     return group
+
+
+def switches(
+    menu: QMenu,
+    title: str,
+    choices: Mapping[str, str],
+    on: Container[str],
+    act: Callable[[str, bool], object],
+) -> QMenu:
+    """Add a submenu of entries that are checked one by one; `act` is called with the key and whether it is checked."""
+    submenu = menu.addMenu(title)
+    for key, text in choices.items():
+        action = submenu.addAction(text)
+        action.setCheckable(True)
+        action.setChecked(key in on)
+        action.toggled.connect(lambda on, key=key: act(key, on))
+    return submenu
 
 
 def check(group: QActionGroup, key: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from PySide6.QtCore import QEvent, QMetaObject, QObject, QSize, Qt
 from PySide6.QtGui import QAction, QPalette
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QToolButton, QWidget
 
 from vitviz.app.commands import method_key
 from vitviz.app.session.session import Session
@@ -57,6 +57,11 @@ class ToolBar(QWidget):
         self._links = self._connect()
         self._show()
         self._tint_icons()
+
+    def set_save_menu(self, menu: QMenu) -> None:
+        """Open a menu with the arrow beside the save button."""
+        self.save.setMenu(menu)
+        self.save.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
 
     def set_session(self, session: Session) -> None:
         """Show this session and act on it: that of the current side."""
