@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 from PySide6.QtCore import QPointF, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QPainter, QPalette, QPixmap
@@ -10,6 +11,7 @@ from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QWidget
 from vitviz.app.dialogs.model_chooser import ModelChooser
 from vitviz.app.session.comparison import Comparison
 from vitviz.app.session.session import Session
+from vitviz.app.stage.folder_strip import FolderStrip
 from vitviz.app.stage.opening import Opener, OpenOnSide
 from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.stage.side import (
@@ -55,10 +57,14 @@ class Stage(QWidget):
         self.sides = QSplitter(Qt.Orientation.Horizontal)
         self.sides.setChildrenCollapsible(False)
         self.sides.addWidget(self.first)
+        self.strip = FolderStrip()
+        self.strip.follow(photo.folder)
+        self.strip.picked.connect(self.pick)
         self._foot = QHBoxLayout()
         self._foot.setContentsMargins(12, 0, 12, 4)
         column = column_of(self)
         column.addWidget(self.sides, 1)
+        column.addWidget(self.strip)
         column.addLayout(self._foot)
 
     def compare(self, **what: object) -> Comparison:
@@ -141,6 +147,7 @@ class Stage(QWidget):
         if second != self._second_is_current:
             self._second_is_current = second
             self._mark_current()
+            self.strip.follow(self.current.photo.folder)
             self.changed.emit()
 
     def _mark_current(self) -> None:
@@ -155,6 +162,7 @@ class Stage(QWidget):
         """Hide the controls of the display settings, as in a presentation, or show them again."""
         self._bare = bare
         self._photo.controls.setVisible(not bare)
+        self.strip.set_bare(bare)
 
     def picture(self) -> QPixmap:
         """The image that is copied: both sides, each with its caption and colour bar, without the controls."""
@@ -196,6 +204,19 @@ class Stage(QWidget):
         else:
             self._session.walk(steps)
 
+    def pick(self, photo: Path) -> None:
+        """Open a photo of the folder on the current side."""
+        if self.comparison is not None and self._second_is_current:
+            self.comparison.pick(photo)
+        else:
+            self._session.open(photo=photo)
+
+    def end_work(self) -> None:
+        """End the comparison and the threads."""
+        self.end()
+        self.strip.end()
+        self._photo.folder.end()
+
     def with_photo(self) -> None:
         """Ask for a photo and compare it with the shown one."""
         ask_photo(self, self._session.photo, self.compare)
@@ -222,7 +243,9 @@ class Stage(QWidget):
         self._photo.foot.insertWidget(0, self._photo.controls)
         self._photo.controls.setVisible(not self._bare)
         self._foot.takeAt(self._foot.count() - 1)
+        self.strip.follow(self._photo.folder)
         if second is not None:
+            second.photo.folder.end()
             if _has_focus(second):
                 self._photo.canvas.setFocus()
             second.hide()

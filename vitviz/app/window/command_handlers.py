@@ -21,6 +21,9 @@ from vitviz.app.window.docks import Docks, picture_of
 from vitviz.app.window.presentation import Presentation
 from vitviz.explain.registry import METHODS
 
+THUMBNAILS = "thumbnails"
+"""The setting: whether the thumbnails of the folder are shown."""
+
 Handler = Callable[[], object]
 
 
@@ -117,6 +120,7 @@ class CommandHandlers:
             "smooth": lambda: self._change(smooth=not self._session.view.smooth),
             "fainter": lambda: self._change(opacity=max(0.0, round(self._session.view.opacity - 0.1, 2))),
             "stronger": lambda: self._change(opacity=min(1.0, round(self._session.view.opacity + 0.1, 2))),
+            "thumbnails": self._switch_thumbnails,
             "fit": lambda: stage.canvas.fit(),
             "zoom_in": lambda: stage.canvas.zoom(1.25),
             "zoom_out": lambda: stage.canvas.zoom(0.8),
@@ -149,6 +153,11 @@ class CommandHandlers:
 
     def _switch_restoring(self) -> None:
         self._settings.put(last_session.RESTORES, not self._settings.flag(last_session.RESTORES, True))
+
+    def _switch_thumbnails(self) -> None:
+        on = not self._settings.flag(THUMBNAILS, True)
+        self._settings.put(THUMBNAILS, on)
+        self._stage.strip.switch(on)
 
     def _choose_model(self) -> None:
         open_on_side = self._stage.open_on_side

@@ -22,7 +22,7 @@ from vitviz.app.widgets.messages.notice import Notice
 from vitviz.app.widgets.messages.shortcuts_sheet import ShortcutsSheet
 from vitviz.app.widgets.messages.toast import Toast
 from vitviz.app.window import last_session, menus, save_png
-from vitviz.app.window.command_handlers import CommandHandlers
+from vitviz.app.window.command_handlers import THUMBNAILS, CommandHandlers
 from vitviz.app.window.docks import Docks
 from vitviz.app.window.enablement import Enablement
 from vitviz.app.window.jobs_bar import JobsBar
@@ -84,6 +84,8 @@ class Window(QMainWindow):
         self.handlers.connect(self.commands)
         self._build_menus()
         self.commands["restore"].setChecked(settings.flag(last_session.RESTORES, True))
+        self.commands["thumbnails"].setChecked(settings.flag(THUMBNAILS, True))
+        self.stage.strip.switch(settings.flag(THUMBNAILS, True))
         self.docks.reset_layout()
         self._restore()
         self.enablement = Enablement(self.stage, self.presentation, self.commands, self._check_framing)
@@ -155,6 +157,7 @@ class Window(QMainWindow):
         stage.message.connect(self.toast.show_message)
         stage.photo_opened.connect(self.remember_photo)
         stage.changed.connect(self._follow_side)
+        stage.strip.closed.connect(self.commands["thumbnails"].trigger)
         self.presentation.entered.connect(self.welcome.close)
         # Later, when the command line's photo is already requested: with a photo the welcome screen is not needed.
         self.first_painted.connect(lambda: QTimer.singleShot(0, self, self._fill_welcome))
@@ -284,7 +287,7 @@ class Window(QMainWindow):
         self.settings.put_choices("panels", view.panels)
         self.settings.save()
         self.hide()
-        self.stage.end()
+        self.stage.end_work()
         self.docks.end()
         self.session.close()
         super().closeEvent(event)
