@@ -177,6 +177,13 @@ _AFTER_METHODS: tuple[Command, ...] = (
         ("Ctrl+Shift+F",),
         "Move the panel that has the focus to its own window, or back into the main window",
     ),
+    Command(
+        "panel_menu",
+        "&Panels",
+        "&Menu of this panel",
+        ("Shift+F10", "Menu"),
+        "Copy, save or export what the panel that has the focus shows; also by the right mouse button",
+    ),
     Command("close_panel", "&Panels", "&Close this panel", ("Ctrl+Shift+W",)),
     Command("reset_layout", "&Panels", "&Reset layout"),
     Command("keys", "&Help", "&Keyboard shortcuts", ("?", "F1"), "List all keyboard shortcuts"),

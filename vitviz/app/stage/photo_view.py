@@ -22,9 +22,10 @@ from vitviz.app.session.view_state import Patch, ViewState, follows_pointer, pat
 from vitviz.app.stage.appearance_bar import AppearanceBar
 from vitviz.app.stage.folder_index import FolderIndex
 from vitviz.app.stage.query_tool import QueryTool
-from vitviz.app.ui import number_format, theme
+from vitviz.app.ui import number_format, terms, theme
 from vitviz.app.ui.pixels import grid_area, smooth_size
 from vitviz.app.widgets.base.title_bar import ElidedLabel, MutedLabel
+from vitviz.app.widgets.controls.help_button import HelpButton
 from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.messages.progress_card import ProgressCard
 from vitviz.app.widgets.messages.welcome import Welcome
@@ -93,6 +94,7 @@ class PhotoView(QWidget):
         self._grid: tuple[Trace, PatchGrid, Grid] | None = None
         self._marks: tuple[object, ...] | None = None  # what marks and marker were drawn of
         self._has_keys = not actions["open"].shortcut().isEmpty()  # those of a second photo have none
+        self.help = HelpButton("the photo's map", terms.explained("photo"))
         self.sums = QLabel()
         self.sums.setFont(theme.body())
         self.controls = AppearanceBar(session, actions)
@@ -136,6 +138,7 @@ class PhotoView(QWidget):
         numbers.addWidget(self.scale, 1)
         numbers.addWidget(self.chips)
         numbers.addWidget(self.sums)
+        numbers.addWidget(self.help)
         titles = QHBoxLayout()
         titles.setSpacing(12)
         titles.addWidget(self.title, 1)

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from PySide6.QtCore import QEvent, QMimeData, QRect, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QRect, QSize, Qt, Signal
 from PySide6.QtGui import (
     QAction,
     QColor,
+    QContextMenuEvent,
     QDragEnterEvent,
     QDropEvent,
     QMouseEvent,
@@ -106,6 +107,7 @@ class Side(QWidget):
     """One side of the stage: a caption above a photo. Photos and models that are dropped on it are opened on this side."""
 
     clicked = Signal()  # also if something was dropped
+    menu_asked = Signal(QPoint)  # on the screen
 
     def __init__(self, caption: Caption, photo: PhotoView, open_mime: Callable[[QMimeData], None]) -> None:
         super().__init__()
@@ -119,6 +121,12 @@ class Side(QWidget):
         """Emit `clicked` for a click beside the photo."""
         self.clicked.emit()
         super().mousePressEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:  # noqa: N802
+        """Emit `menu_asked`, for this side."""
+        self.clicked.emit()
+        self.menu_asked.emit(event.globalPos())
+        event.accept()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
         """Accept files and images."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QPointF, Qt, QTimer, Signal
+from PySide6.QtCore import QPoint, QPointF, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QPainter, QPalette, QPixmap
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QWidget
 
@@ -37,6 +37,7 @@ class Stage(QWidget):
     changed = Signal()
     message = Signal(str)  # message of the second side
     photo_opened = Signal(object)  # Path, on the second side
+    menu_asked = Signal(QPoint)  # on the screen, for the current side
 
     def __init__(
         self, session: Session, photo: PhotoView, actions: Mapping[str, QAction], opener: Opener
@@ -53,6 +54,7 @@ class Stage(QWidget):
         self.caption.hide()
         self.first = Side(self.caption, photo, partial(opener.open_mime, open_on_side=session.open))
         self.first.clicked.connect(lambda: self._on_clicked(second=False))
+        self.first.menu_asked.connect(self.menu_asked)
         self._second_is_current = False
         self.sides = QSplitter(Qt.Orientation.Horizontal)
         self.sides.setChildrenCollapsible(False)
@@ -82,6 +84,7 @@ class Stage(QWidget):
             second.busy_changed.connect(self.changed)
             second.maps.late_changed.connect(self.changed)
             self.second.clicked.connect(lambda: self._on_clicked(second=True))
+            self.second.menu_asked.connect(self.menu_asked)
             self.sides.addWidget(self.second)
             self._foot.addWidget(self._photo.controls)
             self._foot.addStretch(1)

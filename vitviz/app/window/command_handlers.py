@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QAction, QGuiApplication
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QLineEdit, QMainWindow
 
 from vitviz.app import commands
@@ -15,9 +15,9 @@ from vitviz.app.settings import Settings
 from vitviz.app.stage.opening import Opener
 from vitviz.app.stage.stage import Stage
 from vitviz.app.widgets.messages.shortcuts_sheet import ShortcutsSheet
-from vitviz.app.widgets.messages.toast import Toast
-from vitviz.app.window import last_session, save_png
-from vitviz.app.window.docks import Docks, picture_of
+from vitviz.app.window import last_session
+from vitviz.app.window.docks import Docks
+from vitviz.app.window.panel_actions import PanelActions
 from vitviz.app.window.presentation import Presentation
 from vitviz.explain.registry import METHODS
 
@@ -38,7 +38,7 @@ class CommandHandlers:
         docks: Docks,
         presentation: Presentation,
         opener: Opener,
-        toast: Toast,
+        panels: PanelActions,
     ) -> None:
         self.chooser: ModelChooser | None = None
         """The model dialog that was opened last."""
@@ -50,7 +50,7 @@ class CommandHandlers:
         self._docks = docks
         self._presentation = presentation
         self._opener = opener
-        self._toast = toast
+        self._panels = panels
 
     @property
     def _session(self) -> Session:
@@ -78,8 +78,8 @@ class CommandHandlers:
             "next_photo": lambda: stage.walk(1),
             "previous_photo": lambda: stage.walk(-1),
             "paste": lambda: opener.paste(stage.open_on_side),
-            "copy": self._copy,
-            "save": self._save,
+            "copy": lambda: self._panels.copy(self._docks.focused()),
+            "save": lambda: self._panels.save(None),
             "close_photo": self._close_photo,
             "restore": self._switch_restoring,
             "quit": self._window.close,
@@ -129,21 +129,10 @@ class CommandHandlers:
             "previous_panel": partial(docks.focus_next, -1),
             "float_panel": docks.float_focused,
             "close_panel": docks.close_focused,
+            "panel_menu": self._panels.open_focused_menu,
             "reset_layout": docks.reset_layout,
             "keys": self._show_shortcuts,
         }
-
-    def _copy(self) -> None:
-        dock = self._docks.focused()
-        panel = self._stage if dock is None else dock.panel
-        self._toast.hide()  # it lies over the photo
-        QGuiApplication.clipboard().setPixmap(picture_of(panel))
-        self._toast.show_message(f"Copied {'the photo' if dock is None else dock.kind.title} as a picture")
-
-    def _save(self) -> None:
-        save_png.save(
-            self._window, self._session, self._stage.comparison, self._settings, self._toast.show_message
-        )
 
     def _close_photo(self) -> None:
         session = self._session

@@ -5,8 +5,8 @@ from functools import partial
 from pkgutil import resolve_name
 from typing import overload
 
-from PySide6.QtCore import QPoint, QRect, QSize, Qt, QTimer
-from PySide6.QtGui import QAction, QColor, QKeySequence, QPainter, QPaintEvent, QPixmap
+from PySide6.QtCore import QPoint, QRect, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QAction, QColor, QContextMenuEvent, QKeySequence, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QApplication,
     QDockWidget,
@@ -19,10 +19,11 @@ from PySide6.QtWidgets import (
 )
 
 from vitviz.app.panels import catalog
-from vitviz.app.panels.catalog import Ending, PanelKind, Pictured
+from vitviz.app.panels.catalog import Ending, PanelKind
 from vitviz.app.session.session import Session
-from vitviz.app.ui import theme
+from vitviz.app.ui import terms, theme
 from vitviz.app.widgets.base.title_bar import TitleBar
+from vitviz.app.widgets.controls.help_button import HelpButton
 
 _PHOTO_KEY = "Alt+Home"
 _OFFSET = 32
@@ -52,6 +53,8 @@ class PanelDock(QDockWidget):
     seen, not while it is behind another tab. `photo()` gets the focus if the panel has it when it is hidden.
     """
 
+    menu_asked = Signal(QPoint)  # on the screen
+
     def __init__(
         self,
         window: QMainWindow,
@@ -70,6 +73,8 @@ class PanelDock(QDockWidget):
         bar.float_button.clicked.connect(self.toggle_floating)
         bar.double_clicked.connect(self.toggle_floating)
         bar.maximize_button.clicked.connect(self.toggle_maximized)
+        self.help = HelpButton(kind.title, terms.explained(kind.name))
+        bar.add_button(self.help)
         self.setTitleBarWidget(bar)
         self.topLevelChanged.connect(self._on_floating_changed)
         self._restored = QRect()  # the geometry before it was maximized; empty if it is not
@@ -110,6 +115,11 @@ class PanelDock(QDockWidget):
                 self._window.tabifyDockWidget(other, self)
                 QTimer.singleShot(0, self, self.raise_)
                 return
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:  # noqa: N802
+        """Emit `menu_asked`: by the right button or the menu key, anywhere in the panel."""
+        self.menu_asked.emit(event.globalPos())
+        event.accept()
 
     def toggle_floating(self) -> None:
         """Float beside the old place, or dock at it again, with the same neighbours or tab."""
@@ -382,8 +392,3 @@ def focus_panel(dock: PanelDock) -> None:
     pictures = [widget for widget in focusable if widget.actions()]
     for widget in (pictures or focusable)[:1]:
         widget.setFocus(Qt.FocusReason.ShortcutFocusReason)
-
-
-def picture_of(panel: QWidget) -> QPixmap:
-    """A panel as an image."""
-    return panel.picture() if isinstance(panel, Pictured) else panel.grab()

@@ -27,6 +27,7 @@ from vitviz.app.window.docks import Docks
 from vitviz.app.window.enablement import Enablement
 from vitviz.app.window.jobs_bar import JobsBar
 from vitviz.app.window.notices import Notices
+from vitviz.app.window.panel_actions import PanelActions
 from vitviz.app.window.presentation import Presentation
 from vitviz.app.window.status_bar import StatusBar
 from vitviz.app.window.tool_bar import ToolBar
@@ -72,6 +73,7 @@ class Window(QMainWindow):
         self.welcome = WelcomeController(
             self, session, settings, self._open_scene, self.commands["open"], self._center
         )
+        self.panel_actions = PanelActions(self, settings, self.stage, self.docks, self.toast)
         self.handlers = CommandHandlers(
             self,
             settings,
@@ -79,7 +81,7 @@ class Window(QMainWindow):
             self.docks,
             self.presentation,
             self.opener,
-            self.toast,
+            self.panel_actions,
         )
         self.handlers.connect(self.commands)
         self._build_menus()

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QWidget
 
 from vitviz.app.dialogs import files
@@ -19,6 +21,8 @@ from vitviz.render.pair import Side, levelled, paired
 
 if TYPE_CHECKING:
     from vitviz.explain.heatmap import Heatmap
+
+Write = Callable[[], object]
 
 PARTS = {
     "legend": "&Legend with the colour scale",
@@ -117,6 +121,17 @@ def query_cells(session: Session) -> frozenset[tuple[int, int]]:
         return frozenset()
     cells = (describe.cell_of(shown.heatmap, trace, patch) for patch in patches_in(shown.selection.query))
     return frozenset(cell for cell in cells if cell is not None)
+
+
+def save_image(image: QImage, path: Path, fields: dict[str, str]) -> None:
+    """Write an image of a panel as PNG with text fields. ExportError names the path and the reason."""
+    plain = image.convertToFormat(QImage.Format.Format_RGBA8888)
+    size = plain.width(), plain.height()
+    save_png(
+        Image.frombuffer("RGBA", size, bytes(plain.constBits()), "raw", "RGBA", plain.bytesPerLine(), 1),
+        path,
+        fields,
+    )
 
 
 def save_both(path: Path, sides: list[SideSnapshot]) -> None:

@@ -144,7 +144,7 @@ class TitleBar(QWidget):
             f"Close {title}", "Close this panel (Ctrl+Shift+W); the Panels menu opens it again"
         )
         self.close_button.clicked.connect(dock.close)
-        line = QHBoxLayout(self)
+        line = self._line = QHBoxLayout(self)
         line.setContentsMargins(12, 4, 8, 4)  # aligned with the caption of the photo
         line.setSpacing(4)
         line.addWidget(name)
@@ -153,6 +153,10 @@ class TitleBar(QWidget):
         line.addWidget(self.maximize_button)
         line.addWidget(self.close_button)
         self._tint_icons()
+
+    def add_button(self, button: QToolButton) -> None:
+        """Add a button to the left of the others."""
+        self._line.insertWidget(self._line.indexOf(self.float_button), button)
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Tint the icons in the new palette."""
