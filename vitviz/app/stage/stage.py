@@ -165,6 +165,7 @@ class Stage(QWidget):
         """Hide the controls of the display settings, as in a presentation, or show them again."""
         self._bare = bare
         self._photo.controls.setVisible(not bare)
+        self._photo.help.setVisible(not bare)
         self.strip.set_bare(bare)
 
     def picture(self) -> QPixmap:

@@ -30,7 +30,7 @@ TERMS: dict[str, str] = {
     "share of attention": (
         "How much of a token's attention goes to another token. All shares of one token add up to 1."
     ),
-    "uniform": (
+    "× uniform": (
         "The weight that each token would have if attention were spread evenly over all of them. "
         "“8× uniform” means eight times this weight."
     ),
@@ -68,8 +68,11 @@ TERMS: dict[str, str] = {
         "How far the patches that are attended to lie from the query on average, in pixels of the model's input. "
         "Small means local, large means global."
     ),
+    "not renormalised": (
+        "Weight on prefix tokens is counted as distance 0. Otherwise the weights on patches alone are scaled to add up to 1."
+    ),
     "entropy": (
-        "How widely attention is spread over tokens. It is 0 if all of it goes to one token and largest if it is even."
+        "How widely attention is spread over tokens. It is 0 if all of it goes to one token and 1 if it is even."
     ),
     "even": (
         "What would be found if all weights, classes or patches were equal. It is drawn so that other numbers can be "
@@ -103,6 +106,10 @@ TERMS: dict[str, str] = {
         "After the shift a window may hold pieces from opposite edges of the photo. "
         "Each piece is a region, and a mask keeps regions from attending to one another."
     ),
+    "masked": (
+        "Not allowed to attend: the model makes this weight 0 whatever the tokens look like. "
+        "Swin masks pairs of tokens that only the shift brought together."
+    ),
     "merging": (
         "Between stages Swin joins 2×2 tokens into one. The grid has then half as many rows and columns."
     ),
@@ -123,8 +130,8 @@ TERMS: dict[str, str] = {
         "“Stored” is how it was trained, “as used” is after it was fitted to this input size."
     ),
     "principal components": (
-        "The three directions in which vectors differ most, drawn as red, green and blue. "
-        "Patches of similar colour have similar vectors."
+        "The directions in which many vectors differ most, the strongest first. "
+        "With three of them drawn as red, green and blue, patches of similar colour have similar vectors."
     ),
     "length": (
         "The Euclidean norm of a vector. A long vector has more influence when it is added to others."
@@ -175,7 +182,7 @@ PLACES: dict[str, tuple[str, ...]] = {
         "query",
         "attends to",
         "share of attention",
-        "uniform",
+        "× uniform",
         "Σ patches",
         "class token",
         "prefix token",
@@ -197,7 +204,7 @@ PLACES: dict[str, tuple[str, ...]] = {
         "distillation",
         "attention distance",
         "entropy",
-        "uniform",
+        "× uniform",
         "own maximum",
         "one scale",
         "even",
@@ -224,11 +231,12 @@ PLACES: dict[str, tuple[str, ...]] = {
         "class token",
         "distillation",
         "receives",
-        "uniform",
+        "× uniform",
         "head",
         "mean of heads",
         "window",
         "padding",
+        "masked",
         "logarithmic",
     ),
     "lens": (
@@ -244,7 +252,10 @@ PLACES: dict[str, tuple[str, ...]] = {
     ),
     "statistics": (
         "attention distance",
+        "not renormalised",
         "entropy",
+        "class token",
+        "distillation",
         "prefix token",
         "similarity",
         "head",
@@ -256,6 +267,7 @@ PLACES: dict[str, tuple[str, ...]] = {
         "window",
         "shift",
         "region",
+        "masked",
         "merging",
         "padding",
         "position bias",
@@ -278,12 +290,14 @@ PLACES: dict[str, tuple[str, ...]] = {
         "head",
         "mean of heads",
         "padding",
+        "masked",
         "own maximum",
-        "uniform",
+        "one scale",
+        "× uniform",
         "class token",
         "prefix token",
     ),
-    "patches": ("patch", "token", "filter", "length", "stem", "standard deviation"),
+    "patches": ("patch", "token", "filter", "principal components", "length", "stem", "standard deviation"),
     "faithfulness": (
         "deletion",
         "insertion",
