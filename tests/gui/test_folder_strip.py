@@ -180,6 +180,23 @@ def test_in_a_comparison_the_strip_is_of_the_current_side(in_folder, qtbot, fold
     assert strip.rows.names[0] == "img1.png"
 
 
+def test_thumbnails_are_small_on_a_small_screen_and_the_wheel_scrolls_them(in_folder, qtbot, folder):
+    strip = in_folder.stage.strip.list
+    in_folder.resize(1280, 1100)
+    qtbot.waitUntil(lambda: in_folder.stage.height() > 600)
+    assert strip.visualRect(strip.rows.index(0)).height() > 50
+    in_folder.resize(1024, 700)
+    qtbot.waitUntil(lambda: strip.visualRect(strip.rows.index(0)).height() < 40)
+    assert strip.height() < 40
+    for number in range(6, 60):
+        os.link(folder / "img1.png", folder / f"img{number}.png")
+    click(in_folder, 0)
+    shows(in_folder, qtbot, "img1.png", "1 of 59")
+    assert strip.visible_rows()[0] == 0
+    user_input.turn(strip.viewport(), strip.viewport().rect().center(), -1200)
+    assert strip.visible_rows()[0] == 10
+
+
 def test_a_folder_of_thousands_is_quick_and_only_what_is_seen_is_read(window, qtbot, model, tmp_path):
     place = tmp_path / "many"
     place.mkdir()

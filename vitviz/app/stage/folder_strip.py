@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QToolButton, QWidget
 from vitviz.app.sources.folder import thumbnail
 from vitviz.app.stage.folder_index import FolderIndex
 from vitviz.app.ui import icons
-from vitviz.app.widgets.pictures.thumbnails import HEIGHT, WIDTH, Thumbnails
+from vitviz.app.widgets.pictures.thumbnails import LARGE, Thumbnails
 from vitviz.app.work.worker import Worker
 
 
@@ -100,7 +100,8 @@ class FolderStrip(QWidget):
             self.list.set_picture(name, picture)
             self._load()
 
-        size = round(WIDTH * self.devicePixelRatioF()), round(HEIGHT * self.devicePixelRatioF())
+        most = LARGE * self.devicePixelRatioF()
+        size = most.width(), most.height()
         self._worker.submit(lambda _: read(folder / name, size), done, lambda _: done(None))
 
     def _pick(self, row: int) -> None:

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QPoint, QPointF, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QPainter, QPalette, QPixmap
+from PySide6.QtGui import QAction, QPainter, QPalette, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QWidget
 
 from vitviz.app.dialogs.model_chooser import ModelChooser
@@ -24,6 +24,9 @@ from vitviz.app.stage.side import (
     column_of,
 )
 from vitviz.app.widgets.photo.canvas import Canvas
+
+_SHORT = 560
+"""The height of the stage in pixels below which the folder's thumbnails are small."""
 
 
 class Stage(QWidget):
@@ -160,6 +163,11 @@ class Stage(QWidget):
                 side.caption.mark(current)
                 name = side.photo.accessibleName()
                 side.photo.canvas.setAccessibleName(f"{name}, {CURRENT}" if current else name)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Show small thumbnails where the photo would have little height."""
+        super().resizeEvent(event)
+        self.strip.list.set_small(event.size().height() < _SHORT)
 
     def set_bare(self, bare: bool) -> None:
         """Hide the controls of the display settings, as in a presentation, or show them again."""

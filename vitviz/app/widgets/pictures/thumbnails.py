@@ -13,9 +13,10 @@ from PySide6.QtCore import (
     QRect,
     QSize,
     Qt,
+    QTimer,
     Signal,
 )
-from PySide6.QtGui import QColor, QImage, QKeyEvent, QPainter, QPen, QPixmap, QResizeEvent
+from PySide6.QtGui import QColor, QImage, QKeyEvent, QPainter, QPen, QPixmap, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QListView,
@@ -27,10 +28,9 @@ from PySide6.QtWidgets import (
 
 from vitviz.app.ui import icons, theme
 
-HEIGHT = 48
-"""The height of a thumbnail in pixels; it is at most as wide as `WIDTH`."""
-WIDTH = 64
-_CELL = QSize(WIDTH + 8, HEIGHT + 8)
+LARGE, SMALL = QSize(64, 48), QSize(36, 28)
+"""The largest size of a thumbnail in pixels, where there is room and where there is little."""
+_GAP = QSize(8, 8)  # around each
 _KEPT = 600  # pictures
 _Index = QModelIndex | QPersistentModelIndex
 _UNREADABLE = "cannot be read"
@@ -84,7 +84,9 @@ class _Painter(QStyledItemDelegate):
 
     def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:  # noqa: N802
         """The same for all."""
-        return _CELL
+        view = option.widget
+        assert isinstance(view, Thumbnails)
+        return view.cell
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
         """Draw one thumbnail."""
@@ -134,12 +136,30 @@ class Thumbnails(QListView):
         self.setFrameShape(QListView.Shape.NoFrame)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.viewport().setAutoFillBackground(False)
-        self.setFixedHeight(_CELL.height() + self.horizontalScrollBar().sizeHint().height())
+        self.cell = QSize()
+        """The size of a thumbnail with the gap around it."""
+        self.set_small(False)
         self.clicked.connect(lambda index: self.picked.emit(index.row()))
         self.horizontalScrollBar().valueChanged.connect(self.wanted_changed)
+
+    def set_small(self, small: bool) -> None:
+        """Show small thumbnails without a scroll bar, or large ones with it. The wheel and the arrow keys scroll both."""
+        cell = (SMALL if small else LARGE) + _GAP
+        if cell == self.cell:
+            return
+        self.cell = cell
+        policy = Qt.ScrollBarPolicy
+        self.setHorizontalScrollBarPolicy(policy.ScrollBarAlwaysOff if small else policy.ScrollBarAsNeeded)
+        self.setFixedHeight(cell.height() + (0 if small else self.horizontalScrollBar().sizeHint().height()))
+        self.scheduleDelayedItemsLayout()
+        QTimer.singleShot(0, self, self._show_current)
+
+    def _show_current(self) -> None:
+        if self.rows.shown >= 0:
+            self.scrollTo(self.rows.index(self.rows.shown), QAbstractItemView.ScrollHint.PositionAtCenter)
+        self.wanted_changed.emit()
 
     def show_names(self, names: Sequence[str], shown: int) -> None:
         """Show these pictures and mark the one that is open, which is scrolled into view."""
@@ -147,11 +167,9 @@ class Thumbnails(QListView):
             self.rows.set_names(names)
         self.rows.set_shown(shown)
         if shown >= 0:
-            index = self.rows.index(shown)
-            self.setCurrentIndex(index)
-            self.scrollTo(index, QAbstractItemView.ScrollHint.PositionAtCenter)
+            self.setCurrentIndex(self.rows.index(shown))
         self.viewport().update()
-        self.wanted_changed.emit()
+        self._show_current()
 
     def set_picture(self, name: str, picture: QImage | None) -> None:
         """Show a thumbnail; None for a file that cannot be read."""
@@ -160,7 +178,7 @@ class Thumbnails(QListView):
 
     def visible_rows(self) -> range:
         """The rows that can be seen, also in part."""
-        count, width = self.rows.rowCount(), _CELL.width()
+        count, width = self.rows.rowCount(), self.cell.width()
         if count == 0 or not self.isVisible():
             return range(0)
         left = self.horizontalScrollBar().value()
@@ -177,6 +195,13 @@ class Thumbnails(QListView):
         """More thumbnails may be seen."""
         super().resizeEvent(event)
         self.wanted_changed.emit()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802
+        """Scroll sideways, also by a wheel that only turns up and down."""
+        turned = event.angleDelta().x() or event.angleDelta().y()
+        bar = self.horizontalScrollBar()
+        bar.setValue(bar.value() - turned * self.cell.width() // 120)
+        event.accept()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         """Enter and Space pick the current picture."""
