@@ -12,7 +12,7 @@ from steps import include, picture
 
 from vitviz.app.session import colour_scale
 from vitviz.models.loading import load_model
-from vitviz.render import pair
+from vitviz.render import export, pair
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 
@@ -93,6 +93,8 @@ def test_captions_say_photo_model_classes_and_map(shown, swin, ready, saved, mon
     written = []
     real = pair.write
     monkeypatch.setattr(pair, "write", lambda *what, **more: written.append(what[2]) or real(*what, **more))
+    noted = []
+    monkeypatch.setattr(export, "write", lambda *what, **more: noted.append(what[2]) or real(*what, **more))
     shown.stage.compare(model=swin)
     both = ready(shown)
     saved(shown)
@@ -102,6 +104,8 @@ def test_captions_say_photo_model_classes_and_map(shown, swin, ready, saved, mon
         assert session.model.name in said
         assert f"{best.label} {best.probability:.1%}" in said
         assert session.heatmap.title.split()[-1] in said
+    assert "Left: patches sum to " in " ".join(noted)
+    assert "Right: patches sum to 1.000." in " ".join(noted)
 
 
 def test_photos_of_other_sizes_are_saved_level(shown, qtbot, tmp_path, ready, saved):

@@ -220,3 +220,27 @@ def test_the_help_is_reached_by_keys_and_closed_by_escape(shown, qtbot):
     assert "entropy: " in popover.content.accessibleDescription()
     user_input.press(shown, "Esc")
     qtbot.waitUntil(lambda: QApplication.activePopupWidget() is None)
+
+
+@pytest.mark.parametrize(
+    "way", ["menu of the photo", "menu of a panel", "help of the photo", "help of a panel"]
+)
+def test_keys_go_to_an_open_menu_or_help_and_not_to_what_lies_below(shown, qtbot, at, way):
+    dock = opened(shown, qtbot, "heads")
+    user_input.click(shown.photo.canvas, at(shown, 2, 5))
+    before = shown.session.view
+    if way == "menu of the photo":
+        right_click(shown.photo.canvas)
+    elif way == "menu of a panel":
+        right_click(dock.panel)
+    else:
+        (shown.photo.help if way == "help of the photo" else dock.help).click()
+    assert QApplication.activePopupWidget() is not None
+    for key in ("Right", "Left", "2", "G", "M", "Ctrl+Right", "Ctrl+E"):
+        user_input.press(shown, key)
+        assert shown.session.view == before, key
+    user_input.press(shown, "Esc")
+    qtbot.waitUntil(lambda: QApplication.activePopupWidget() is None)
+    assert shown.session.view == before, "Esc closes the menu and leaves the pinned query"
+    user_input.press(shown, "2")
+    assert shown.session.view.method == "rollout"

@@ -123,6 +123,15 @@ def query_cells(session: Session) -> frozenset[tuple[int, int]]:
     return frozenset(cell for cell in cells if cell is not None)
 
 
+def _both_notes(sides: list[SideSnapshot]) -> str:
+    """The sums of both sides: once where they are equal, otherwise each with its side."""
+    if sides[0].note == sides[1].note:
+        return sides[0].note
+    return " ".join(
+        f"{where}: {side.note[0].lower()}{side.note[1:]}" for where, side in zip(_SIDES, sides, strict=True)
+    )
+
+
 def save_image(image: QImage, path: Path, fields: dict[str, str]) -> None:
     """Write an image of a panel as PNG with text fields. ExportError names the path and the reason."""
     plain = image.convertToFormat(QImage.Format.Format_RGBA8888)
@@ -149,8 +158,7 @@ def save_both(path: Path, sides: list[SideSnapshot]) -> None:
         columns.append(Side(image, lines))
     whole = paired(columns)
     if first.legend and shared:
-        notes = " ".join(dict.fromkeys(side.note for side in sides))
-        whole = first.with_legend(whole, "One colour scale for both sides", notes)
+        whole = first.with_legend(whole, "One colour scale for both sides", _both_notes(sides))
     fields = {"Title": " | ".join(side.title for side in sides)}
     for where, side in zip(_SIDES, sides, strict=True):
         described = {"Photo": side.heat.photo.name, **side.heat.described(**side.style)}
