@@ -77,15 +77,15 @@ class Audit:
             shown = panel.shown()
             if at_rest:
                 assert not shown.dimmed, f"{panel.name} is dimmed at rest"
-                nothing = window.session.trace is None or panel.empty.isVisible()
+                nothing = window.stage.session.trace is None or panel.empty.isVisible()
                 assert nothing or shown.facts is not None, f"{panel.name} shows nothing"
             if shown.facts is None or panel.empty.isVisible():
                 continue
             if at_rest:
-                assert shown.facts.trace is window.session.trace, panel.name
-                assert shown.facts.photo == window.session.photo.name
-                assert shown.facts.model == window.session.model.full_name
-                assert shown.facts.framing == window.session.framing
+                assert shown.facts.trace is window.stage.session.trace, panel.name
+                assert shown.facts.photo == window.stage.session.photo.name
+                assert shown.facts.model == window.stage.session.model.full_name
+                assert shown.facts.framing == window.stage.session.framing
             try:
                 getattr(audit_panels, panel.name)(panel, shown, self.fresh(shown.facts), at_rest)
             except AssertionError as fault:
@@ -94,7 +94,7 @@ class Audit:
             self.compared[f"{panel.name}: a head"] += shown.facts.selection.head is not None
             self.compared[f"{panel.name}: a query"] += shown.facts.selection.query is not None
             self.compared["matrices of a window"] += getattr(shown, "matrices", None) is not None
-            self.compared["while something newer was computed"] += self._is_old(shown, window.session)
+            self.compared["while something newer was computed"] += self._is_old(shown, panel.session)
 
     @staticmethod
     def _is_old(shown, session) -> bool:
@@ -180,7 +180,7 @@ class Audit:
         return colour_scale.shared_by([one[None] for one in stacks])
 
     def _status(self, window, at_rest):
-        shown, session = window.status.shown(), window.session
+        shown, session = window.status.shown(), window.stage.session
         facts, chosen = shown.facts, session.selection
         if facts is None:
             return

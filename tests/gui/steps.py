@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import user_input
 from PIL import Image
 from PySide6.QtWidgets import QApplication
 
@@ -22,6 +23,14 @@ def show(window: Window, qtbot, photo: Path, model: Model | str) -> None:
     with qtbot.waitSignal(window.session.trace_changed, timeout=60_000):
         window.session.open(photo=photo, model=model)
     qtbot.waitUntil(lambda: window.session.busy is None)
+
+
+def include(window: Window, *parts: str) -> None:
+    """Choose by the menu what saved pictures include: of "Legend…", "…photo", "…model" and "…outline" those named."""
+    for action in window.saved_parts.actions():
+        words = action.text().replace("&", "")
+        if action.isChecked() != any(part in words.lower() for part in parts):
+            assert user_input.pick(window.menu_bar, ["File", "Saved pictures include", words])
 
 
 def opened(window: Window, qtbot, name: str):

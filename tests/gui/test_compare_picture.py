@@ -8,11 +8,11 @@ from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog
-from steps import picture
+from steps import include, picture
 
 from vitviz.app.session import colour_scale
 from vitviz.models.loading import load_model
-from vitviz.render import pair
+from vitviz.render import export, pair
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 
@@ -93,6 +93,8 @@ def test_captions_say_photo_model_classes_and_map(shown, swin, ready, saved, mon
     written = []
     real = pair.write
     monkeypatch.setattr(pair, "write", lambda *what, **more: written.append(what[2]) or real(*what, **more))
+    noted = []
+    monkeypatch.setattr(export, "write", lambda *what, **more: noted.append(what[2]) or real(*what, **more))
     shown.stage.compare(model=swin)
     both = ready(shown)
     saved(shown)
@@ -102,6 +104,8 @@ def test_captions_say_photo_model_classes_and_map(shown, swin, ready, saved, mon
         assert session.model.name in said
         assert f"{best.label} {best.probability:.1%}" in said
         assert session.heatmap.title.split()[-1] in said
+    assert "Left: patches sum to " in " ".join(noted)
+    assert "Right: patches sum to 1.000." in " ".join(noted)
 
 
 def test_photos_of_other_sizes_are_saved_level(shown, qtbot, tmp_path, ready, saved):
@@ -134,13 +138,25 @@ def test_maps_of_two_units_are_saved_each_with_its_own_scale(shown, qtbot, mixed
     assert scales["Left Scale"] != scales["Right Scale"]
 
 
+def test_without_legend_and_names_both_sides_are_saved_with_nothing_else(shown, swin, ready, saved):
+    shown.stage.compare(model=swin)
+    first, second = ready(shown)
+    include(shown)
+    whole = np.asarray(saved(shown).convert("RGB"))
+    gap = whole.shape[1] - 2 * first.photo.width
+    expected = np.full_like(whole, 255)
+    expected[:, : first.photo.width] = overlay(first)
+    expected[:, first.photo.width + gap :] = overlay(second)
+    np.testing.assert_array_equal(whole, expected)
+
+
 def test_one_side_without_a_map_is_left_out(shown, qtbot, tmp_path, saved):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
     second = shown.stage.compare(photo=broken).second
     qtbot.waitUntil(lambda: second.busy is None, timeout=20_000)
     image = saved(shown)
-    assert image.size == (160, 100)
+    assert place(np.asarray(image.convert("RGB")), overlay(shown.session)) is not None
     assert image.text["Method"] == "attention"
 
 

@@ -254,12 +254,6 @@ def test_cancel_and_closing_stop_the_second_sides_work(shown, qtbot, swin, folde
     assert shown.stage.comparison is None
 
 
-def test_it_is_said_which_side_the_panels_show(sides):
-    window, _, _ = sides
-    assert "panels show this side" in window.stage.caption.classes.whole
-    assert "panels" not in window.stage.second.caption.classes.whole
-
-
 def test_buttons_of_an_empty_second_side_act_on_that_side(shown, qtbot, tmp_path, monkeypatch, folder):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")

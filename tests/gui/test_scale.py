@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QFileDialog
-from steps import picture, show
+from steps import include, picture, show
 
 from vitviz.app.session import colour_scale
 from vitviz.app.session.session import Session
@@ -82,6 +82,7 @@ def test_patches_have_the_colours_that_the_bar_gives_their_values(tinted, at, op
 def test_a_saved_picture_is_what_is_drawn(tinted, qtbot, monkeypatch, tmp_path, options):
     target = tmp_path / "out.png"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(target), ""))
+    include(tinted)
     tinted.session.change(**options)
     tinted.commands["save"].trigger()
     qtbot.waitUntil(target.exists)

@@ -12,7 +12,7 @@ from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPalette
 from PySide6.QtWidgets import QAbstractButton, QComboBox, QFileDialog, QLineEdit, QSlider, QTableView, QWidget
-from steps import show
+from steps import include, show
 
 from vitviz.app import commands
 from vitviz.app.main import make_window, remembered_view
@@ -20,25 +20,94 @@ from vitviz.app.session import model_list
 from vitviz.app.settings import Settings
 from vitviz.app.ui import number_format, theme
 from vitviz.app.widgets.charts.bar_list import Bar, BarList
+from vitviz.app.window import save_png
 from vitviz.app.work.failure import catch_uncaught, failure
+from vitviz.batch.export import ExportOptions, export_photo
 from vitviz.models.catalog import Entry
 
 
-def test_saving_writes_what_the_api_writes(shown, qtbot, monkeypatch, tmp_path):
-    target = tmp_path / "out"
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(target), ""))
-    shown.session.pin((2, 5))
-    shown.session.change(colormap="magma", opacity=0.5, grid=True)
-    qtbot.keyClick(shown, Qt.Key.Key_S, Qt.KeyboardModifier.ControlModifier)
-    saved = target.with_suffix(".png")
-    qtbot.waitUntil(saved.exists)
-    qtbot.waitUntil(lambda: "Saved out.png" in shown.toast.words.text())
-    expected = shown.session.heatmap.overlay(
-        colormap="magma", opacity=0.5, grid=True, style="glow", smooth=False
+@pytest.fixture
+def save(shown, qtbot, monkeypatch, tmp_path):
+    """Save by the key; returns the file."""
+
+    def saved():
+        target = tmp_path / "out"
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(target), ""))
+        shown.toast.words.clear()
+        qtbot.keyClick(shown, Qt.Key.Key_S, Qt.KeyboardModifier.ControlModifier)
+        qtbot.waitUntil(lambda: "Saved out.png" in shown.toast.words.text())
+        return target.with_suffix(".png")
+
+    return saved
+
+
+def pinned(window, qtbot, query):
+    window.session.pin(query)
+    window.session.change(colormap="magma", opacity=0.5, grid=True)
+    qtbot.waitUntil(lambda: window.session.maps.shown.selection == window.session.selection)
+    return window.session.heatmap
+
+
+def test_a_picture_with_nothing_included_is_byte_for_byte_that_of_api_and_command_line(
+    shown, qtbot, save, tmp_path, photo
+):
+    include(shown)
+    heat = pinned(shown, qtbot, "class")
+    written = save().read_bytes()
+    heat.save(tmp_path / "api.png", colormap="magma", opacity=0.5, grid=True)
+    assert written == (tmp_path / "api.png").read_bytes()
+    asked = ExportOptions(
+        "attention", {"layer": 2, "query": "class"}, style={"colormap": "magma", "opacity": 0.5, "grid": True}
     )
-    np.testing.assert_array_equal(
-        np.asarray(Image.open(saved).convert("RGB")), np.asarray(expected.convert("RGB"))
+    export_photo(photo, shown.session.model, asked, tmp_path / "cli.png")
+    assert written == (tmp_path / "cli.png").read_bytes()
+
+
+@pytest.mark.parametrize("query", [(2, 5), ((2, 5), (2, 6), (6, 1))])
+def test_a_saved_picture_includes_names_legend_and_outline(shown, qtbot, save, tmp_path, photo, query):
+    heat = pinned(shown, qtbot, query)
+    cells = [query] if query == (2, 5) else query
+    style = {"colormap": "magma", "opacity": 0.5, "grid": True}
+    heading = (f"{photo.name} · {shown.session.model.full_name}",)
+    heat.save(tmp_path / "api.png", legend=True, heading=heading, note=heat.sums, mark=cells, **style)
+    assert save().read_bytes() == (tmp_path / "api.png").read_bytes()
+    whole = np.asarray(Image.open(tmp_path / "api.png").convert("RGB"))
+    plain = np.asarray(heat.overlay(**style))
+    top = next(row for row in range(len(whole)) if (whole[row : row + 40, 20:40] == plain[:40, 20:40]).all())
+    assert top > 10, "names above"
+    assert len(whole) > top + len(plain) + 20, "legend below"
+    inside = whole[top : top + len(plain)]
+    changed = (inside != plain).any(-1)
+    trace = shown.session.trace
+    assert changed.any()
+    for row in range(8):
+        for column in range(8):
+            x, y = trace.framing.polygon(trace.patches, row, column).mean(0)
+            assert not changed[int(y), int(x)], "the outline covers no middle of a patch"
+    for row, column in cells:
+        corner = trace.framing.polygon(trace.patches, row, column).min(0)
+        assert changed[round(corner[1]) - 1, round(corner[0]) + 3], "a line above each patch of the query"
+
+
+@pytest.mark.parametrize("parts", [("legend",), ("photo",), ("model",), ("outline",), ("photo", "model")])
+def test_each_part_is_included_by_itself_and_remembered(shown, qtbot, save, tmp_path, photo, parts):
+    heat = pinned(shown, qtbot, (2, 5))
+    include(shown, *parts)
+    assert save_png.included(Settings(shown.settings.path)) == save_png.included(shown.settings)
+    assert save_png.included(shown.settings) == set(parts)
+    names = {"photo": photo.name, "model": shown.session.model.full_name}
+    line = " · ".join(name for part, name in names.items() if part in parts)
+    heat.save(
+        tmp_path / "api.png",
+        legend="legend" in parts,
+        heading=(line,) if line else (),
+        note=heat.sums,
+        mark=(2, 5) if "outline" in parts else None,
+        colormap="magma",
+        opacity=0.5,
+        grid=True,
     )
+    assert save().read_bytes() == (tmp_path / "api.png").read_bytes()
 
 
 def test_saving_where_nothing_can_be_written_is_reported(shown, qtbot, monkeypatch, tmp_path):

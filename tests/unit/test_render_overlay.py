@@ -244,6 +244,22 @@ def test_mark_surrounds_the_patch_without_covering_its_heat():
     assert np.array_equal(marked[:8], plain[:8])
 
 
+def test_several_marks_are_outlined_together():
+    size = (64, 64)
+    framing = frame(size, config((64, 64), crop_pct=1.0), "crop")
+    patches = grid_of(framing, 16)
+    values = np.random.default_rng(0).random((4, 4))
+    plain = np.asarray(overlay(black(*size), values, framing, patches))
+    marked = np.asarray(overlay(black(*size), values, framing, patches, mark={(1, 2), (1, 1)}))
+    assert np.array_equal(marked[16:32, 16:48], plain[16:32, 16:48]), "no line between neighbours"
+    assert (marked[15, 14:50] == 255).all()
+    assert (marked[32, 14:50] == 255).all()
+    assert (marked[14:34, [15, 48]] == 255).all()
+    assert (marked[12:36, [13, 50]] == 0).all()
+    none = np.asarray(overlay(black(*size), values, framing, patches, mark=frozenset()))
+    assert np.array_equal(none, plain)
+
+
 def test_scale_and_constant_maps():
     size = (32, 32)
     framing = frame(size, config((32, 32), crop_pct=1.0), "crop")

@@ -1,6 +1,7 @@
 """A heatmap: values per patch, what they mean, and how to lay them on the photo or save them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from vitviz.images.photo import Photo
 from vitviz.render.colors import bending, value_range
 from vitviz.render.export import save_png, with_legend, write_whole
 from vitviz.render.overlay import overlay
+from vitviz.render.pair import Side, paired
 
 SUMMED = ", summed over each patch"
 """The end of a title whose values are sums of `Heatmap.pixels`."""
@@ -60,9 +62,22 @@ class Heatmap:
         """
         return overlay(self.photo, self.values, self.framing, self.patches, **style)
 
-    def save(self, path: str | Path, *, legend: bool = False, **style: Any) -> None:
-        """Write the overlay as a PNG with what it shows in the file's text fields; `legend` adds a scale below it."""
+    def save(
+        self,
+        path: str | Path,
+        *,
+        legend: bool = False,
+        heading: Sequence[str] = (),
+        note: str | None = None,
+        **style: Any,
+    ) -> None:
+        """Write the overlay as a PNG with what it shows in the file's text fields.
+
+        `legend` adds a scale below it, with `note` in place of the map's own; the lines of `heading` stand above it.
+        """
         image = self.overlay(**style)
+        if heading:
+            image = paired([Side(image, tuple(heading))])
         if legend:
             painted = self.values if style.get("field") is None else style["field"]
             low, high = value_range(painted, style.get("scale"), style.get("log", False))
@@ -74,7 +89,7 @@ class Heatmap:
                 low=low,
                 high=high,
                 unit=self.unit,
-                note=self.note,
+                note=self.note if note is None else note,
                 **shown,
             )
         save_png(image, path, self.described(**style))
@@ -121,13 +136,14 @@ class Heatmap:
     @property
     def note(self) -> str:
         """The model, the sum over patches, and the weight on prefix tokens and padding."""
+        return f"{self.model_name}. {self.sums}"
+
+    @property
+    def sums(self) -> str:
+        """The sum over patches, and the weight on prefix tokens and padding."""
         elsewhere = [f"{name} {weight:.3f}" for name, weight in self.prefix.items()]
         elsewhere += [f"padding {self.leak:.3f}"] if self.leak else []
-        return (
-            f"{self.model_name}. Patches sum to {self.total:.3f}"
-            + "".join(f", {part}" for part in elsewhere)
-            + "."
-        )
+        return f"Patches sum to {self.total:.3f}" + "".join(f", {part}" for part in elsewhere) + "."
 
 
 def read_raw(path: str | Path, photo: Photo) -> Heatmap:

@@ -1,8 +1,9 @@
 """A map laid over its photo, pixel for pixel over the region that the model saw."""
 
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,7 +33,7 @@ def overlay(
     temperature: float = 1.0,
     grid: bool = False,
     dim_unseen: bool = True,
-    mark: tuple[int, int] | None = None,
+    mark: tuple[int, int] | Collection[tuple[int, int]] | None = None,
     field: ArrayLike | None = None,
 ) -> Image.Image:
     """The photo with a map of (patches.rows, patches.cols) values over it, RGB of the photo's own size.
@@ -41,7 +42,8 @@ def overlay(
     of the smooth map). scale: the (low, high) values at the colour map's ends, by default those of
     `colors.value_range`; a scale with two sides is drawn in `colors.SIGNED_COLORMAP`. log: a logarithmic scale;
     temperature T: colours follow value^(1/T). grid draws the patch borders, dim_unseen darkens what the model did not
-    see, mark outlines one patch (row, col). field: values of the input's pixels, painted in place of those of the patches.
+    see, mark outlines a patch (row, col) or several together. field: values of the input's pixels, painted in place of
+    those of the patches.
     MethodError for a style, opacity, colour map or scale that does
     not exist; ValueError for a map of another shape.
     """
@@ -72,7 +74,7 @@ def overlay(
             picture.paste(index.convert("RGB"), corner, alpha)
     if grid:
         _draw_grid(picture, *cells)
-    if mark is not None:
+    if mark:
         _draw_mark(picture, *cells, mark)
     return picture
 
@@ -277,12 +279,26 @@ def _draw_grid(picture: Image.Image, down: Axis, across: Axis) -> None:
     picture.paste((255, 255, 255), (across.start, down.start), mask)
 
 
-def _draw_mark(picture: Image.Image, down: Axis, across: Axis, mark: tuple[int, int]) -> None:
-    """One patch outlined in white and then black, outside its own pixels so that its heat stays visible."""
-    row, col = mark
-    left, right = (round(float(edge)) for edge in across.edges[col : col + 2])
-    top, bottom = (round(float(edge)) for edge in down.edges[row : row + 2])
+def _draw_mark(
+    picture: Image.Image, down: Axis, across: Axis, mark: tuple[int, int] | Collection[tuple[int, int]]
+) -> None:
+    """Patches outlined together in white and then black, outside their own pixels so that their heat stays visible."""
+    boxes = []
+    for row, col in marked_patches(mark):
+        left, right = (round(float(edge)) for edge in across.edges[col : col + 2])
+        top, bottom = (round(float(edge)) for edge in down.edges[row : row + 2])
+        boxes.append((left, top, right, bottom))
+    heat = [picture.crop(box) for box in boxes]
     thick = max(2, round(min(picture.size) / 250))
     draw = ImageDraw.Draw(picture)
-    for out, width, color in ((thick, thick, (255, 255, 255)), (2 * thick, thick, (0, 0, 0))):
-        draw.rectangle((left - out, top - out, right + out - 1, bottom + out - 1), outline=color, width=width)
+    for out, color in ((2 * thick, (0, 0, 0)), (thick, (255, 255, 255))):
+        for left, top, right, bottom in boxes:
+            draw.rectangle((left - out, top - out, right + out - 1, bottom + out - 1), fill=color)
+    for box, inside in zip(boxes, heat, strict=True):
+        picture.paste(inside, box[:2])
+
+
+def marked_patches(mark: tuple[int, int] | Collection[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The patches of `mark`: one (row, col), or several."""
+    several = [patch for patch in mark if isinstance(patch, tuple)]
+    return several or [cast(tuple[int, int], mark)]

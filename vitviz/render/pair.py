@@ -1,4 +1,4 @@
-"""Two pictures side by side, each with its caption: the file that a comparison is saved as."""
+"""Pictures side by side, each with its caption: the file that a comparison is saved as, or one picture with its caption."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +39,8 @@ def paired(sides: Sequence[Side]) -> Image.Image:
         ]
         for side in sides
     ]
-    head = gap + line * max(map(len, captions)) + gap // 2
+    longest = max(map(len, captions))
+    head = gap + line * longest + gap // 2 if longest else 0
     width = sum(side.image.width for side in sides) + gap * (len(sides) - 1)
     whole = Image.new("RGB", (width, head + max(side.image.height for side in sides)), PAPER)
     draw = ImageDraw.Draw(whole)

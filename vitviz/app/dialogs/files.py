@@ -52,6 +52,16 @@ def ask_curves(parent: QWidget, proposed: str) -> Path | None:
     return path if name else None
 
 
+def ask_numbers(parent: QWidget, proposed: str) -> Path | None:
+    """Ask where to save numbers; a name without an ending gets that of the chosen filter."""
+    filters = "NumPy arrays (*.npz);;CSV table (*.csv)"
+    name, chosen = QFileDialog.getSaveFileName(parent, "Export numbers", proposed, filters)
+    path = Path(name)
+    if name and path.suffix.lower() not in (".npz", ".csv"):
+        path = path.with_name(f"{path.name}.csv" if "csv" in chosen else f"{path.name}.npz")
+    return path if name else None
+
+
 def ask_table(parent: QWidget, proposed: str) -> Path | None:
     """Ask where to save a table; ".csv" is added where it is missing."""
     name, _ = QFileDialog.getSaveFileName(parent, "Export statistics", proposed, "Tables (*.csv)")

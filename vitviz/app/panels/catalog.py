@@ -44,6 +44,14 @@ class Ending(Protocol):
 
 
 @runtime_checkable
+class Saving(Protocol):
+    """A panel that composes its own picture for files."""
+
+    def save(self) -> None:
+        """Ask for a file and save what is shown."""
+
+
+@runtime_checkable
 class Pictured(Protocol):
     """A panel that knows better than a picture of all of itself what is to be copied."""
 

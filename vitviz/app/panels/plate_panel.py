@@ -66,7 +66,7 @@ class PlatePanel(Panel, Generic[V]):
         self.legend = legend()
         self._patience = QTimer(self, interval=_PATIENCE, singleShot=True)
         self._patience.timeout.connect(self.dim)
-        self.export.clicked.connect(self._save)
+        self.export.clicked.connect(self.save)
         self.export_all.clicked.connect(lambda: save_plates(self, session, self.plates))
         session.trace_changed.connect(self._start_over)
         session.selection_changed.connect(self.follow)
@@ -126,7 +126,7 @@ class PlatePanel(Panel, Generic[V]):
         if styled or self.choices.differ(before, now):
             self.follow()
 
-    def _save(self) -> None:
+    def save(self) -> None:
         """Ask for a file and write the plate there off the GUI thread."""
         shown, session = self.plate(), self.session
         if shown is None:

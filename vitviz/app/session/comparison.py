@@ -6,6 +6,7 @@ Rejected: one session with two traces, which every panel would have to handle. A
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
@@ -128,6 +129,13 @@ class Comparison(QObject):
             self.second.walk(steps)
         else:
             self.first.walk(steps)
+
+    def pick(self, photo: Path) -> None:
+        """Open a photo of the second side's folder; on both sides if both show the same photo."""
+        if "photo" in self._own:
+            self.open(photo=photo)
+        else:
+            self.first.open(photo=photo)
 
     def end(self) -> None:
         """Disconnect the sessions and close the second one."""

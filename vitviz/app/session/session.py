@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ from vitviz.app.session.view_state import (
     with_panel,
 )
 from vitviz.app.sources.folder import FolderEnd, Walk
-from vitviz.app.work.failure import failure
+from vitviz.app.work.failure import About, Failure, failure
 from vitviz.app.work.jobs import JobQueue
 from vitviz.app.work.progress import Progress
 from vitviz.app.work.thread_budget import budget
@@ -64,6 +65,7 @@ class Session(QObject):
     failed = Signal(object)  # Failure
     photo_opened = Signal(object)  # Path
     scale_changed = Signal()  # the colour scale that several maps share
+    saved = Signal()  # a file was written
     message = Signal(str)  # a sentence for the user that is not an error
     head_refused = Signal(int, int)  # the layer and head that were chosen, of which the method has no map
     play_asked = Signal()  # start or stop playing through the layers
@@ -90,7 +92,7 @@ class Session(QObject):
         self.history = History()
         self.maps = Maps(self)
         self.maps.heat_changed.connect(self.heatmap_changed)
-        self.maps.failed.connect(self.failed)
+        self.maps.failed.connect(partial(self._fail, "map"))
         self.proving = Proving(self)
         self.proving.changed.connect(self._on_proved)
         self.proving.refused.connect(self._withdraw)
@@ -103,8 +105,8 @@ class Session(QObject):
         self.model_list = ModelList(self)
         self.jobs = JobQueue("jobs", self)
         self._writing = JobQueue("write", self, background=False)
-        for queue in (self.jobs, self._writing):
-            queue.failed.connect(self.failed)
+        self.jobs.failed.connect(partial(self._fail, ""))
+        self._writing.failed.connect(partial(self._fail, "saving"))
 
     # Reading.
 
@@ -313,7 +315,10 @@ class Session(QObject):
         if isinstance(problem, FolderEnd):
             self.message.emit(problem.message)
         else:
-            self.failed.emit(failure(problem))
+            self._fail("opening", failure(problem))
+
+    def _fail(self, about: About, told: Failure) -> None:
+        self.failed.emit(replace(told, about=about))
 
     def _on_proved(self) -> None:
         """More claims are proved. Where one fails, the methods that need it do not apply any more.
@@ -459,4 +464,9 @@ class Session(QObject):
 
     def save(self, write: Callable[[], object], done: Callable[[], None]) -> None:
         """Call `write` in a thread, then `done` in the GUI thread. Files are written in order; none is dropped."""
-        self._writing.start("Saving", lambda _: write(), lambda _: done())
+
+        def finished(_: object) -> None:
+            self.saved.emit()
+            done()
+
+        self._writing.start("Saving", lambda _: write(), finished)

@@ -1,11 +1,14 @@
-"""The photos of a folder in natural order, and steps to the next or previous photo."""
+"""The photos of a folder in natural order, their thumbnails, and steps to the next or previous photo."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from vitviz.errors import PhotoError
-from vitviz.images.photo import SUFFIXES, Photo, open_image
+from vitviz.images.colors import to_upright_rgb
+from vitviz.images.photo import FORMATS, PIXEL_LIMIT, SUFFIXES, Photo, open_image
 
 
 class FolderEnd(PhotoError):  # noqa: N818
@@ -46,6 +49,25 @@ def photos_in(folder: Path) -> list[str]:
     except OSError as error:
         raise PhotoError(f"The folder {folder.name or folder} cannot be read.", str(error)) from error
     return sorted(names, key=lambda name: (natural(name), name))
+
+
+def thumbnail(path: Path, size: tuple[int, int]) -> Image.Image | None:
+    """A photo upright in RGB, scaled down to at most (width, height); None if the file cannot be read.
+
+    A JPEG is decoded at a fraction of its size. Slow for large files of other formats: for a thread.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > PIXEL_LIMIT:
+                return None
+            image.draft("RGB", (2 * max(size), 2 * max(size)))  # upright it may be turned
+            image.load()
+            upright = to_upright_rgb(image)
+            upright.thumbnail(size)
+            return upright
+    # Decoders raise SyntaxError, ValueError, struct.error, IndexError and more for a damaged file.
+    except Exception:
+        return None
 
 
 def walk(request: Walk) -> Found:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QPointF, QRect, QRectF, QTimer
+from PySide6.QtCore import QPointF, QRect, QRectF, Qt, QTimer
 from PySide6.QtGui import QAction, QPainter, QPalette, QPixmap
 from PySide6.QtWidgets import (
     QHBoxLayout,
@@ -20,10 +20,12 @@ from vitviz.app.session.facts import Facts, Shown
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import Patch, ViewState, follows_pointer, patches_in
 from vitviz.app.stage.appearance_bar import AppearanceBar
+from vitviz.app.stage.folder_index import FolderIndex
 from vitviz.app.stage.query_tool import QueryTool
-from vitviz.app.ui import number_format, theme
+from vitviz.app.ui import number_format, terms, theme
 from vitviz.app.ui.pixels import grid_area, smooth_size
 from vitviz.app.widgets.base.title_bar import ElidedLabel, MutedLabel
+from vitviz.app.widgets.controls.help_button import HelpButton
 from vitviz.app.widgets.messages.empty_state import EmptyState
 from vitviz.app.widgets.messages.progress_card import ProgressCard
 from vitviz.app.widgets.messages.welcome import Welcome
@@ -76,6 +78,12 @@ class PhotoView(QWidget):
         self.title = ElidedLabel(lines=2)
         self.title.setFont(theme.body(strong=True))
         self.scale = MutedLabel()
+        self.folder = FolderIndex(session, self)
+        self.place = QLabel()
+        self.place.setFont(theme.body())
+        self.place.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        self.place.setToolTip("The place in the folder; Alt+Left and Alt+Right go to its other photos")
+        self.folder.changed.connect(self._show_place)
         self.canvas = Canvas()
         self.canvas.setAccessibleName(name)
         self.bar = ColorBar()
@@ -86,6 +94,7 @@ class PhotoView(QWidget):
         self._grid: tuple[Trace, PatchGrid, Grid] | None = None
         self._marks: tuple[object, ...] | None = None  # what marks and marker were drawn of
         self._has_keys = not actions["open"].shortcut().isEmpty()  # those of a second photo have none
+        self.help = HelpButton("the photo's map", terms.explained("photo"))
         self.sums = QLabel()
         self.sums.setFont(theme.body())
         self.controls = AppearanceBar(session, actions)
@@ -129,7 +138,12 @@ class PhotoView(QWidget):
         numbers.addWidget(self.scale, 1)
         numbers.addWidget(self.chips)
         numbers.addWidget(self.sums)
-        heading.addWidget(self.title)
+        numbers.addWidget(self.help)
+        titles = QHBoxLayout()
+        titles.setSpacing(12)
+        titles.addWidget(self.title, 1)
+        titles.addWidget(self.place, 0, Qt.AlignmentFlag.AlignTop)
+        heading.addLayout(titles)
         heading.addLayout(numbers)
         head = QWidget()
         head.setLayout(heading)
@@ -144,6 +158,10 @@ class PhotoView(QWidget):
         column.addWidget(head)
         column.addWidget(self.canvas, 1)
         column.addLayout(self.foot)
+
+    def _show_place(self) -> None:
+        self.place.setText(self.folder.text)
+        self.place.setAccessibleName(f"Place in the folder: {self.folder.text}" if self.folder.text else "")
 
     def picture(self) -> QPixmap:
         """What is copied: the title, the photo and the colour bar, without the controls."""

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from PySide6.QtCore import QEvent, QMimeData, QRect, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QRect, QSize, Qt, Signal
 from PySide6.QtGui import (
     QAction,
     QColor,
+    QContextMenuEvent,
     QDragEnterEvent,
     QDropEvent,
     QMouseEvent,
@@ -27,36 +28,41 @@ from vitviz.app.ui import icons, theme
 from vitviz.app.widgets.base.title_bar import ElidedLabel, MutedLabel
 from vitviz.images.photo import Photo
 
-ACTIVE = "active side"
-_FOLLOWED = "the panels show this side"
-_ACTIVE_TIP = "Commands that open, paste or zoom act on this side. Click the other side to activate it."
+CURRENT = "current side"
+_CURRENT_TIP = (
+    "Panels, tool bar and status line show this side, and commands act on it. "
+    "Click the other side to make it the current one, or press Ctrl+E."
+)
 _MARK = 3  # width in pixels
 
 
 def caption_of(session: Session) -> tuple[str, str]:
     """The two texts of a side's caption: photo and model, and the model's two top predictions."""
     names = [session.photo.name if session.photo else "", session.model.full_name if session.model else ""]
-    trace = session.trace
-    found = trace.predictions(2) if trace is not None else []
-    return " · ".join(name for name in names if name), ", ".join(f"{one.label} {one.said}" for one in found)
+    return " · ".join(name for name in names if name), classes_of(session)
+
+
+def classes_of(session: Session) -> str:
+    """The model's two top predictions; empty without a trace."""
+    found = session.trace.predictions(2) if session.trace is not None else []
+    return ", ".join(f"{one.label} {one.said}" for one in found)
 
 
 class Caption(QWidget):
-    """The caption above a photo: photo, model, predictions, whether the panels show this side, and whether it is active."""
+    """The caption above a photo: photo, model, predictions, and whether this side is the current one."""
 
-    def __init__(self, session: Session, followed: bool = False) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
-        self._followed = followed
         self.name = ElidedLabel()
         self.name.setFont(theme.body(strong=True))
         self.classes = MutedLabel(lines=1)
-        self.active = QLabel(ACTIVE)
-        self.active.setFont(theme.small())
-        self.active.setForegroundRole(QPalette.ColorRole.Link)
-        self.active.setToolTip(_ACTIVE_TIP)
-        self.active.setAccessibleDescription(_ACTIVE_TIP)
-        self.active.hide()
+        self.current = QLabel(CURRENT)
+        self.current.setFont(theme.small())
+        self.current.setForegroundRole(QPalette.ColorRole.Link)
+        self.current.setToolTip(_CURRENT_TIP)
+        self.current.setAccessibleDescription(_CURRENT_TIP)
+        self.current.hide()
         self._marked = False
         self._words = words = QVBoxLayout()
         words.setSpacing(0)
@@ -66,26 +72,26 @@ class Caption(QWidget):
         self.line.setContentsMargins(12, 8, 8, 4)
         self.line.setSpacing(4)
         self.line.addLayout(words, 1)
-        self.line.addWidget(self.active)
+        self.line.addWidget(self.current)
         for changed in (session.photo_changed, session.model_changed, session.trace_changed):
             changed.connect(self._show)
         self._show()
 
     def picture(self) -> QPixmap:
-        """The text as an image, without the buttons and the mark of the active side."""
+        """The text as an image, without the buttons and the mark of the current side."""
         marked, self._marked = self._marked, False
         made = self.grab(QRect(0, 0, self._words.geometry().right() + 1, self.height()))
         self._marked = marked
         return made
 
-    def mark(self, active: bool) -> None:
-        """Show whether this side is active."""
-        self._marked = active
-        self.active.setVisible(active)
+    def mark(self, current: bool) -> None:
+        """Show whether this side is the current one."""
+        self._marked = current
+        self.current.setVisible(current)
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
-        """Paint the mark of the active side."""
+        """Paint the mark of the current side."""
         super().paintEvent(event)
         if self._marked:
             accent = QColor(theme.colors(self.palette()).accent)
@@ -94,13 +100,14 @@ class Caption(QWidget):
     def _show(self) -> None:
         name, classes = caption_of(self._session)
         self.name.set_text(name)
-        self.classes.set_text(" · ".join(part for part in (_FOLLOWED * self._followed, classes) if part))
+        self.classes.set_text(classes)
 
 
 class Side(QWidget):
     """One side of the stage: a caption above a photo. Photos and models that are dropped on it are opened on this side."""
 
     clicked = Signal()  # also if something was dropped
+    menu_asked = Signal(QPoint)  # on the screen
 
     def __init__(self, caption: Caption, photo: PhotoView, open_mime: Callable[[QMimeData], None]) -> None:
         super().__init__()
@@ -114,6 +121,12 @@ class Side(QWidget):
         """Emit `clicked` for a click beside the photo."""
         self.clicked.emit()
         super().mousePressEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:  # noqa: N802
+        """Emit `menu_asked`, for this side."""
+        self.clicked.emit()
+        self.menu_asked.emit(event.globalPos())
+        event.accept()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
         """Accept files and images."""
@@ -141,7 +154,7 @@ class SecondSide(Side):
             "open_weights": partial(ask_weights, self, comparison.open),
         }
         # The buttons of this side's empty state act on this side. Their actions have no shortcuts: those of the menu
-        # act on the active side.
+        # act on the current side.
         own_actions = {name: _action(actions[name].text(), act) for name, act in own.items()}
         photo = PhotoView(comparison.second, {**actions, **own_actions}, name="Second photo")
         super().__init__(Caption(comparison.second), photo, open_mime)

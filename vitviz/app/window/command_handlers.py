@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QAction, QGuiApplication
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QLineEdit, QMainWindow
 
 from vitviz.app import commands
@@ -13,14 +13,16 @@ from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import moved_head, moved_layer, moved_query
 from vitviz.app.settings import Settings
 from vitviz.app.stage.opening import Opener
-from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.stage.stage import Stage
 from vitviz.app.widgets.messages.shortcuts_sheet import ShortcutsSheet
-from vitviz.app.widgets.messages.toast import Toast
-from vitviz.app.window import last_session, save_png
-from vitviz.app.window.docks import Docks, picture_of
+from vitviz.app.window import last_session
+from vitviz.app.window.docks import Docks
+from vitviz.app.window.panel_actions import PanelActions
 from vitviz.app.window.presentation import Presentation
 from vitviz.explain.registry import METHODS
+
+THUMBNAILS = "thumbnails"
+"""The setting: whether the thumbnails of the folder are shown."""
 
 Handler = Callable[[], object]
 
@@ -31,28 +33,32 @@ class CommandHandlers:
     def __init__(
         self,
         window: QMainWindow,
-        session: Session,
         settings: Settings,
-        photo: PhotoView,
         stage: Stage,
         docks: Docks,
         presentation: Presentation,
         opener: Opener,
-        toast: Toast,
+        panels: PanelActions,
     ) -> None:
         self.chooser: ModelChooser | None = None
         """The model dialog that was opened last."""
         self.shortcuts: ShortcutsSheet | None = None
         """The list of shortcuts that was opened last."""
         self._window = window
-        self._session = session
         self._settings = settings
-        self._photo = photo
         self._stage = stage
         self._docks = docks
         self._presentation = presentation
         self._opener = opener
-        self._toast = toast
+        self._panels = panels
+
+    @property
+    def _session(self) -> Session:
+        """The session of the current side."""
+        return self._stage.session
+
+    def _change(self, **changes: object) -> None:
+        self._session.change(**changes)
 
     def connect(self, actions: Mapping[str, QAction]) -> None:
         """Connect each action to the handler of its command. Raises KeyError for a command without a handler."""
@@ -72,8 +78,8 @@ class CommandHandlers:
             "next_photo": lambda: stage.walk(1),
             "previous_photo": lambda: stage.walk(-1),
             "paste": lambda: opener.paste(stage.open_on_side),
-            "copy": self._copy,
-            "save": self._save,
+            "copy": lambda: self._panels.copy(self._docks.focused()),
+            "save": lambda: self._panels.save(None),
             "close_photo": self._close_photo,
             "restore": self._switch_restoring,
             "quit": self._window.close,
@@ -83,35 +89,38 @@ class CommandHandlers:
             "compare_photo": stage.with_photo,
             "compare_model": stage.with_model,
             "compare_end": stage.end,
+            "switch_side": stage.switch,
         }
 
     def _selection_handlers(self) -> dict[str, Handler]:
-        session = self._session
         return {
-            **{f"method_{one.name}": partial(session.change, method=one.name) for one in METHODS},
+            **{f"method_{one.name}": partial(self._change, method=one.name) for one in METHODS},
             "choose_target": self._choose_target,
-            "undo": session.undo,
-            "redo": session.redo,
-            "direction": lambda: session.change(direction="by" if session.view.direction == "to" else "to"),
+            "undo": lambda: self._session.undo(),
+            "redo": lambda: self._session.redo(),
+            "direction": lambda: self._change(
+                direction="by" if self._session.view.direction == "to" else "to"
+            ),
             "free": self._unpin,
             "play": self._play,
             "up": partial(self._move, -1, 0),
             "down": partial(self._move, 1, 0),
             "left": partial(self._move, 0, -1),
             "right": partial(self._move, 0, 1),
-            "next_layer": partial(session.step, moved_layer, 1),
-            "previous_layer": partial(session.step, moved_layer, -1),
-            "next_head": partial(session.step, moved_head, 1),
-            "previous_head": partial(session.step, moved_head, -1),
+            "next_layer": lambda: self._session.step(moved_layer, 1),
+            "previous_layer": lambda: self._session.step(moved_layer, -1),
+            "next_head": lambda: self._session.step(moved_head, 1),
+            "previous_head": lambda: self._session.step(moved_head, -1),
         }
 
     def _view_handlers(self) -> dict[str, Handler]:
-        session, stage, docks = self._session, self._stage, self._docks
+        stage, docks = self._stage, self._docks
         return {
-            "grid": lambda: session.change(grid=not session.view.grid),
-            "smooth": lambda: session.change(smooth=not session.view.smooth),
-            "fainter": lambda: session.change(opacity=max(0.0, round(session.view.opacity - 0.1, 2))),
-            "stronger": lambda: session.change(opacity=min(1.0, round(session.view.opacity + 0.1, 2))),
+            "grid": lambda: self._change(grid=not self._session.view.grid),
+            "smooth": lambda: self._change(smooth=not self._session.view.smooth),
+            "fainter": lambda: self._change(opacity=max(0.0, round(self._session.view.opacity - 0.1, 2))),
+            "stronger": lambda: self._change(opacity=min(1.0, round(self._session.view.opacity + 0.1, 2))),
+            "thumbnails": self._switch_thumbnails,
             "fit": lambda: stage.canvas.fit(),
             "zoom_in": lambda: stage.canvas.zoom(1.25),
             "zoom_out": lambda: stage.canvas.zoom(0.8),
@@ -120,31 +129,24 @@ class CommandHandlers:
             "previous_panel": partial(docks.focus_next, -1),
             "float_panel": docks.float_focused,
             "close_panel": docks.close_focused,
+            "panel_menu": self._panels.open_focused_menu,
             "reset_layout": docks.reset_layout,
             "keys": self._show_shortcuts,
         }
 
-    def _copy(self) -> None:
-        dock = self._docks.focused()
-        stage = self._stage if self._stage.comparison is not None else self._photo
-        panel = stage if dock is None else dock.panel
-        self._toast.hide()  # it lies over the photo
-        QGuiApplication.clipboard().setPixmap(picture_of(panel))
-        self._toast.show_message(f"Copied {'the photo' if dock is None else dock.kind.title} as a picture")
-
-    def _save(self) -> None:
-        save_png.save(
-            self._window, self._session, self._stage.comparison, self._settings, self._toast.show_message
-        )
-
     def _close_photo(self) -> None:
-        second = self._stage.session is not self._session
+        session = self._session
         self._stage.end()
-        if not second:
-            self._session.close_photo()
+        if session is self._session:  # not of the second side, which has ended
+            session.close_photo()
 
     def _switch_restoring(self) -> None:
         self._settings.put(last_session.RESTORES, not self._settings.flag(last_session.RESTORES, True))
+
+    def _switch_thumbnails(self) -> None:
+        on = not self._settings.flag(THUMBNAILS, True)
+        self._settings.put(THUMBNAILS, on)
+        self._stage.strip.switch(on)
 
     def _choose_model(self) -> None:
         open_on_side = self._stage.open_on_side
@@ -160,7 +162,7 @@ class CommandHandlers:
         if self._stage.working:
             self._stage.cancel()
         else:
-            for job in self._session.jobs.jobs[:1]:
+            for job in [job for session in self._stage.sessions for job in session.jobs.jobs][:1]:
                 job.cancel()
 
     def _choose_target(self) -> None:
@@ -183,7 +185,13 @@ class CommandHandlers:
         if shape is not None:
             session.show_view(moved_query(session.view, session.hover, shape, rows, columns))
 
+    def _shortcut_rows(self) -> list[tuple[str, str, str]]:
+        """The shortcuts of the commands, with those of the panels among them."""
+        rows = commands.shortcut_list()
+        last = max(place for place, (menu, _, _) in enumerate(rows) if menu == "Panels")
+        return rows[: last + 1] + self._docks.shortcuts() + rows[last + 1 :]
+
     def _show_shortcuts(self) -> None:
-        self.shortcuts = ShortcutsSheet(commands.shortcut_list(), self._window)
+        self.shortcuts = ShortcutsSheet(self._shortcut_rows(), self._window)
         self.shortcuts.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.shortcuts.open()

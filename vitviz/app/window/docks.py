@@ -5,8 +5,8 @@ from functools import partial
 from pkgutil import resolve_name
 from typing import overload
 
-from PySide6.QtCore import QSize, Qt, QTimer
-from PySide6.QtGui import QAction, QPixmap
+from PySide6.QtCore import QPoint, QRect, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QAction, QColor, QContextMenuEvent, QKeySequence, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QApplication,
     QDockWidget,
@@ -19,36 +19,49 @@ from PySide6.QtWidgets import (
 )
 
 from vitviz.app.panels import catalog
-from vitviz.app.panels.catalog import Ending, PanelKind, Pictured
+from vitviz.app.panels.catalog import Ending, PanelKind
 from vitviz.app.session.session import Session
-from vitviz.app.ui import theme
+from vitviz.app.ui import terms, theme
 from vitviz.app.widgets.base.title_bar import TitleBar
+from vitviz.app.widgets.controls.help_button import HelpButton
 
+_PHOTO_KEY = "Alt+Home"
+_OFFSET = 32
+"""Pixels between a panel's docked place and where it begins to float, to the right and down, otherwise to the left or up."""
 _LEAST = QSize(240, 72)
 """The smallest size of a panel in the window; what does not fit is scrolled to."""
 
 
 class _Column(QVBoxLayout):
-    """The column of one panel in a scroll area."""
+    """The column in a scroll area of which one panel is shown."""
 
     def heightForWidth(self, width: int) -> int:  # noqa: N802
         """The smallest height of the panel; a scroll area would scroll to its preferred height although it has room."""
-        item = self.itemAt(0)
-        panel = None if item is None else item.widget()
-        column = None if panel is None else panel.layout()
+        items = (self.itemAt(place) for place in range(self.count()))
+        panels = [item.widget() for item in items if item is not None and not item.isEmpty()]
+        column = panels[0].layout() if panels and panels[0] is not None else None
         return super().heightForWidth(width) if column is None else column.totalMinimumHeightForWidth(width)
 
 
 class PanelDock(QDockWidget):
     """A dock whose panel is built when it is first shown, so that the window opens without building closed panels.
 
+    During a comparison it has a panel for each side's session, of which that of the current side is shown.
+
     A panel that was open at the last exit, and is not one of those shown at a first start, is built after the window's
     first paint, because it may need further imports. A panel is visible (`isVisible`, `showEvent`) only while it can be
-    seen, not while it is behind another tab. `photo` gets the focus if the panel has it when it is hidden.
+    seen, not while it is behind another tab. `photo()` gets the focus if the panel has it when it is hidden.
     """
 
+    menu_asked = Signal(QPoint)  # on the screen
+
     def __init__(
-        self, window: QMainWindow, kind: PanelKind, build: Callable[[], QWidget], photo: QWidget
+        self,
+        window: QMainWindow,
+        kind: PanelKind,
+        build: Callable[[Session], QWidget],
+        photo: Callable[[], QWidget],
+        session: Session,
     ) -> None:
         super().__init__(kind.title, window)
         self.kind = kind
@@ -56,8 +69,17 @@ class PanelDock(QDockWidget):
         self._photo = photo
         self._build = build
         self.setObjectName(kind.name)
-        self.setTitleBarWidget(TitleBar(self))
-        self._panel: QWidget | None = None
+        bar = self.bar = TitleBar(self)
+        bar.float_button.clicked.connect(self.toggle_floating)
+        bar.double_clicked.connect(self.toggle_floating)
+        bar.maximize_button.clicked.connect(self.toggle_maximized)
+        self.help = HelpButton(kind.title, terms.explained(kind.name))
+        bar.add_button(self.help)
+        self.setTitleBarWidget(bar)
+        self.topLevelChanged.connect(self._on_floating_changed)
+        self._restored = QRect()  # the geometry before it was maximized; empty if it is not
+        self._session = session
+        self._panels: dict[Session, QWidget] = {}
         self._seen = False
         self._deferred = not kind.shown  # until the window's first paint
         container = QWidget()
@@ -94,19 +116,76 @@ class PanelDock(QDockWidget):
                 QTimer.singleShot(0, self, self.raise_)
                 return
 
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:  # noqa: N802
+        """Emit `menu_asked`: by the right button or the menu key, anywhere in the panel."""
+        self.menu_asked.emit(event.globalPos())
+        event.accept()
+
+    def toggle_floating(self) -> None:
+        """Float beside the old place, or dock at it again, with the same neighbours or tab."""
+        if self.isFloating():
+            self.setFloating(False)
+            self.raise_()
+            return
+        docked = QRect(self.mapToGlobal(QPoint(0, 0)), self.size())
+        self.setFloating(True)
+        self.setGeometry(offset(self.geometry(), docked, self.screen().availableGeometry()))
+
+    def toggle_maximized(self) -> None:
+        """Fill the screen with the floating panel, or restore its size.
+
+        By its geometry: window managers do not maximize a window without their own frame.
+        """
+        restored, self._restored = self._restored, QRect()
+        if self.isFloating() and restored.isNull():
+            self._restored = self.geometry()
+            self.setGeometry(self.screen().availableGeometry())
+        elif self.isFloating():
+            self.setGeometry(restored)
+
+    def _on_floating_changed(self, floating: bool) -> None:
+        self._restored = QRect()
+        self.bar.maximize_button.setVisible(floating)
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        """Draw the frame of a floating panel: its window has no frame of the system, because of its own title bar."""
+        super().paintEvent(event)
+        if self.isFloating():
+            painter = QPainter(self)
+            painter.setPen(QColor(theme.colors(self.palette()).muted))
+            painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
+
     @property
     def panel(self) -> QWidget:
-        """The panel, which is built by the first access."""
-        if self._panel is None:
-            self._panel = self._build()
-            self._panel.setVisible(self._seen)
-            self._column.addWidget(self._panel)
-        return self._panel
+        """The panel of the current side, which is built by the first access."""
+        session = self._session
+        if session not in self._panels:
+            panel = self._panels[session] = self._build(session)
+            self._column.addWidget(panel)  # first: without a parent it would be a window of its own
+            panel.setVisible(self._seen)
+        return self._panels[session]
 
     @property
     def built(self) -> bool:
-        """Whether the panel exists."""
-        return self._panel is not None
+        """Whether the panel of the current side exists."""
+        return self._session in self._panels
+
+    def follow(self, current: Session, sessions: Sequence[Session]) -> None:
+        """Show the panel of the current side; those of sessions that have ended are deleted."""
+        if current is not self._session:
+            focused = self.window().focusWidget()
+            had_focus = focused is not None and self.built and self.panel.isAncestorOf(focused)
+            if self.built:
+                self.panel.hide()
+            self._session = current
+            self._show_built(self._seen)
+            if had_focus:
+                focus_panel(self)
+        for session in [session for session in self._panels if session not in sessions]:
+            panel = self._panels.pop(session)
+            _end_panel(panel)
+            self._column.removeWidget(panel)
+            panel.deleteLater()
 
     def _show_panel(self, seen: bool) -> None:
         """Show the panel while the dock can be seen, otherwise hide it, so that it does not follow the pointer.
@@ -117,14 +196,17 @@ class PanelDock(QDockWidget):
         focused = self.window().focusWidget()
         if not seen and focused is not None and self.isAncestorOf(focused):
             # Qt would give it to the next widget, which may be the search field of another panel.
-            self._photo.setFocus()
+            self._photo().setFocus()
         for bar in self._window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
             # Small, so that seven names fit side by side. Tabs that do not fit are scrolled to instead of elided.
             bar.setFont(theme.small())
             bar.setElideMode(Qt.TextElideMode.ElideNone)
             bar.setUsesScrollButtons(True)
             bar.setAccessibleName("Panels in this area")
-        if self._panel is not None or (seen and not self._deferred):
+        self._show_built(seen)
+
+    def _show_built(self, seen: bool) -> None:
+        if self.built or (seen and not self._deferred):
             self.panel.setVisible(seen)
 
     def build_deferred(self) -> None:
@@ -133,23 +215,39 @@ class PanelDock(QDockWidget):
         self._show_panel(self._seen)
 
     def end(self) -> None:
-        """Stop the work of the panel, if it has any."""
-        if self.built and isinstance(self.panel, Ending):
-            self.panel.end()
+        """Stop the work of the panels."""
+        for panel in self._panels.values():
+            _end_panel(panel)
 
 
 class Docks(Sequence[PanelDock]):
     """The docks of all panels of the window.
 
-    `keys` are the actions whose keys work in a panel's picture; `photo` gets the focus if no panel has it.
+    `keys` are the actions whose keys work in a panel's picture; `photo()`, the photo of the current side, gets the focus
+    if no panel has it.
     """
 
-    def __init__(self, window: QMainWindow, session: Session, keys: list[QAction], photo: QWidget) -> None:
+    def __init__(
+        self, window: QMainWindow, session: Session, keys: list[QAction], photo: Callable[[], QWidget]
+    ) -> None:
         self._window = window
         self._photo = photo
         self._docks = [
-            PanelDock(window, kind, partial(_build, kind, session, keys), photo) for kind in catalog.PANELS
+            PanelDock(window, kind, partial(_build, kind, keys), photo, session) for kind in catalog.PANELS
         ]
+
+        self.go_to_actions = [self._go_to_action("Photo", _PHOTO_KEY, None)]
+        """Of the photo and of each panel; their keys are in the list of shortcuts."""
+        for number, dock in enumerate(self._docks, start=1):
+            key = f"Alt+{number % 10}" if number <= 10 else ""
+            self.go_to_actions.append(self._go_to_action(dock.kind.title, key, dock))
+
+    def _go_to_action(self, title: str, key: str, dock: PanelDock | None) -> QAction:
+        action = QAction(title, self._window)
+        action.setShortcut(QKeySequence(key))
+        action.triggered.connect(lambda _=False: self.go_to(dock))
+        self._window.addAction(action)  # in a hidden menu bar its key would not work
+        return action
 
     def __len__(self) -> int:
         return len(self._docks)
@@ -169,6 +267,11 @@ class Docks(Sequence[PanelDock]):
             if dock.kind.name == name:
                 return dock
         raise KeyError(name)
+
+    def follow(self, current: Session, sessions: Sequence[Session]) -> None:
+        """Show the panels of the current side; those of sessions that have ended are deleted."""
+        for dock in self._docks:
+            dock.follow(current, sessions)
 
     def build_deferred(self) -> None:
         """Build the panels that were open at the last exit; called after the window's first paint."""
@@ -211,20 +314,42 @@ class Docks(Sequence[PanelDock]):
         dock.raise_()
         return dock.panel
 
+    def go_to(self, dock: PanelDock | None) -> None:
+        """Open and raise a panel and give it the keyboard focus; None stands for the photo of the current side."""
+        if dock is None:
+            self._photo().setFocus(Qt.FocusReason.ShortcutFocusReason)
+            self._window.activateWindow()
+            return
+        dock.show()
+        dock.raise_()
+        if dock.isFloating():
+            dock.activateWindow()
+        dock.build_deferred()
+        dock.panel.show()
+        focus_panel(dock)
+
+    def shortcuts(self) -> list[tuple[str, str, str]]:
+        """The rows of the list of shortcuts: menu, what is done, keys."""
+        native = QKeySequence.SequenceFormat.NativeText
+        return [
+            ("Panels", f"Go to {action.text().replace('&', '')}", action.shortcut().toString(native))
+            for action in self.go_to_actions
+        ]
+
     def float_focused(self) -> None:
         """Float the panel that has the focus, or dock it again."""
         dock = self.focused()
         if dock is not None:
-            dock.setFloating(not dock.isFloating())
+            dock.toggle_floating()
             dock.window().activateWindow()
-            _focus_panel(dock)
+            focus_panel(dock)
 
     def close_focused(self) -> None:
         """Close the panel that has the focus."""
         dock = self.focused()
         if dock is not None:
             dock.close()
-            self._photo.setFocus(Qt.FocusReason.ShortcutFocusReason)
+            self._photo().setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def focus_next(self, steps: int) -> None:
         """Move the keyboard focus by `steps` panels and raise that panel; the photo counts as a panel."""
@@ -232,22 +357,32 @@ class Docks(Sequence[PanelDock]):
         here = self.focused()
         # A panel that was just hidden may still have the focus.
         stop = stops[((stops.index(here) if here in stops else 0) + steps) % len(stops)]
-        if stop is None:
-            self._photo.setFocus(Qt.FocusReason.ShortcutFocusReason)
-            self._window.activateWindow()
-            return
-        stop.raise_()
-        if stop.isFloating():
-            stop.activateWindow()
-        _focus_panel(stop)
+        self.go_to(stop)
 
 
-def _build(kind: PanelKind, session: Session, keys: list[QAction]) -> QWidget:
+def offset(floating: QRect, docked: QRect, screen: QRect) -> QRect:
+    """The geometry of a panel that begins to float: apart from its docked place, and inside the screen."""
+    size = floating.size().boundedTo(screen.size())
+    placed = QRect(floating.topLeft(), size)
+    if (placed.topLeft() - docked.topLeft()).manhattanLength() < _OFFSET:
+        room = screen.right() - placed.right(), screen.bottom() - placed.bottom()
+        placed.translate(*(_OFFSET if there >= _OFFSET else -_OFFSET for there in room))
+    left = min(max(placed.left(), screen.left()), screen.right() + 1 - size.width())
+    top = min(max(placed.top(), screen.top()), screen.bottom() + 1 - size.height())
+    return QRect(QPoint(left, top), size)
+
+
+def _end_panel(panel: QWidget) -> None:
+    if isinstance(panel, Ending):
+        panel.end()
+
+
+def _build(kind: PanelKind, keys: list[QAction], session: Session) -> QWidget:
     panel: QWidget = resolve_name(f"vitviz.app.panels.{kind.panel}")(session, keys)
     return panel
 
 
-def _focus_panel(dock: PanelDock) -> None:
+def focus_panel(dock: PanelDock) -> None:
     """Give the focus to a panel's picture, otherwise to its first control, otherwise to a button of its title bar."""
     focusable = [
         widget
@@ -257,8 +392,3 @@ def _focus_panel(dock: PanelDock) -> None:
     pictures = [widget for widget in focusable if widget.actions()]
     for widget in (pictures or focusable)[:1]:
         widget.setFocus(Qt.FocusReason.ShortcutFocusReason)
-
-
-def picture_of(panel: QWidget) -> QPixmap:
-    """A panel as an image."""
-    return panel.picture() if isinstance(panel, Pictured) else panel.grab()

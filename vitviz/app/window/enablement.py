@@ -19,19 +19,34 @@ class Enablement(QObject):
 
     def __init__(
         self,
-        session: Session,
         stage: Stage,
         presentation: Presentation,
         commands: Mapping[str, QAction],
         changed: Callable[[], object],
     ) -> None:
         super().__init__(stage)
-        self._session = session
         self._stage = stage
         self._presentation = presentation
         self._commands = commands
         self._changed = changed
-        self._has_map = session.heatmap is not None
+        self._has_map = False
+        self._watched: list[Session] = []
+        stage.changed.connect(self._on_stage_changed)
+        presentation.changed.connect(self.update)
+        for action in commands.values():
+            if action.isCheckable():
+                action.triggered.connect(self.update)  # Qt has toggled its check mark
+        self._on_stage_changed()
+
+    def _on_stage_changed(self) -> None:
+        """Follow the sessions of all sides."""
+        for session in self._stage.sessions:
+            if session not in self._watched:
+                self._watch(session)
+        self._watched = self._stage.sessions
+        self.update()
+
+    def _watch(self, session: Session) -> None:
         for signal in (
             session.busy_changed,
             session.trace_changed,
@@ -39,21 +54,16 @@ class Enablement(QObject):
             session.view_changed,
             session.maps.late_changed,
             session.jobs.changed,
-            stage.changed,
-            presentation.changed,
         ):
             signal.connect(self.update)
         session.heatmap_changed.connect(self._on_heatmap_changed)
-        for action in commands.values():
-            if action.isCheckable():
-                action.triggered.connect(self.update)  # Qt has toggled its check mark
-        self.update()
 
     def update(self, *_: object) -> None:
-        """Enable and check every command."""
+        """Enable and check every command as the current side has it."""
+        session, view = self._stage.session, self._stage.session.view
+        self._has_map = session.heatmap is not None
         for name, possible in self._allowed().items():
             self._commands[name].setEnabled(possible)
-        session, view = self._session, self._session.view
         known = session.methods()
         for method in METHODS:
             action = self._commands[f"method_{method.name}"]
@@ -65,17 +75,19 @@ class Enablement(QObject):
         self._changed()
 
     def _allowed(self) -> dict[str, bool]:
-        session, stage = self._session, self._stage
+        stage, session = self._stage, self._stage.session
         photo, traced = session.photo is not None, session.trace is not None
-        active = stage.session.photo
-        in_folder = active is not None and active.path is not None
+        in_folder = session.photo is not None and session.photo.path is not None
+        compared = stage.sessions[0].photo is not None
+        jobs = any(one.jobs.busy for one in stage.sessions)
         return {
             "save": self._has_map,
-            "cancel": stage.working or session.jobs.busy,
+            "cancel": stage.working or jobs,
             "close_photo": photo,
-            "compare_photo": photo,
-            "compare_model": photo,
+            "compare_photo": compared,
+            "compare_model": compared,
             "compare_end": stage.comparison is not None,
+            "switch_side": stage.comparison is not None,
             "next_photo": in_folder,
             "previous_photo": in_folder,
             "direction": traced and find(session.view.method).reversible,
@@ -87,7 +99,6 @@ class Enablement(QObject):
 
     def _on_heatmap_changed(self) -> None:
         """Update only if there was no heatmap before: each move of the pointer changes the heatmap."""
-        has_map = self._session.heatmap is not None
+        has_map = self._stage.session.heatmap is not None
         if has_map != self._has_map:
-            self._has_map = has_map
             self.update()

@@ -4,7 +4,7 @@ from PySide6.QtCore import QEvent, QSize
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QToolButton, QWidget
 
 from vitviz.app.ui import icons, theme
-from vitviz.app.work.jobs import JobQueue
+from vitviz.app.work.jobs import Job, JobQueue
 
 _BAR = 80  # width in pixels
 _TEXT = 260  # largest width in pixels
@@ -15,7 +15,7 @@ class JobsBar(QWidget):
 
     def __init__(self, queue: JobQueue) -> None:
         super().__init__()
-        self._queue = queue
+        self._queues: list[JobQueue] = []
         self.setAccessibleName("Job in progress")
         self.text = QLabel()
         self.text.setMaximumWidth(_TEXT)
@@ -33,8 +33,15 @@ class JobsBar(QWidget):
         line.setSpacing(8)
         for widget in (self.text, self.bar, self.cancel):
             line.addWidget(widget)
-        queue.changed.connect(self._show)
         self._apply_palette()
+        self.set_queues([queue])
+
+    def set_queues(self, queues: list[JobQueue]) -> None:
+        """Show the jobs of these queues, one for each side."""
+        for queue in queues:
+            if queue not in self._queues:
+                queue.changed.connect(self._show)
+        self._queues = queues
         self._show()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
@@ -48,7 +55,7 @@ class JobsBar(QWidget):
         theme.mute_accent(self.bar)
 
     def _show(self) -> None:
-        jobs = self._queue.jobs
+        jobs = self._jobs()
         self.setVisible(bool(jobs))
         if not jobs:
             return
@@ -61,6 +68,11 @@ class JobsBar(QWidget):
         self.bar.setValue(round(1000 * (done or 0)))
         self.cancel.setToolTip(f"Cancel: {job.title}")
 
+    def _jobs(self) -> list[Job]:
+        """The running jobs first."""
+        jobs = [job for queue in self._queues for job in queue.jobs]
+        return sorted(jobs, key=lambda job: job.state != "running")
+
     def _cancel(self) -> None:
-        for job in self._queue.jobs[:1]:
+        for job in self._jobs()[:1]:
             job.cancel()

@@ -1,5 +1,6 @@
 """The main window: builds the stage, the docks and the bars, and connects them to the session."""
 
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
@@ -20,11 +21,13 @@ from vitviz.app.widgets.messages.first_start import FirstStart
 from vitviz.app.widgets.messages.notice import Notice
 from vitviz.app.widgets.messages.shortcuts_sheet import ShortcutsSheet
 from vitviz.app.widgets.messages.toast import Toast
-from vitviz.app.window import last_session, menus
-from vitviz.app.window.command_handlers import CommandHandlers
+from vitviz.app.window import last_session, menus, save_png
+from vitviz.app.window.command_handlers import THUMBNAILS, CommandHandlers
 from vitviz.app.window.docks import Docks
 from vitviz.app.window.enablement import Enablement
 from vitviz.app.window.jobs_bar import JobsBar
+from vitviz.app.window.notices import Notices
+from vitviz.app.window.panel_actions import PanelActions
 from vitviz.app.window.presentation import Presentation
 from vitviz.app.window.status_bar import StatusBar
 from vitviz.app.window.tool_bar import ToolBar
@@ -56,7 +59,8 @@ class Window(QMainWindow):
         self.commands = commands.build(self)
         self.menu_bar = QMenuBar()
         self.notice = Notice()
-        self.opener = Opener(self, settings, self.notice.show_message)
+        self.notices = Notices(self.notice, session)
+        self.opener = Opener(self, settings, self.notices.show_sentence)
         self.tools = ToolBar(session, self.commands)
         self.photo = PhotoView(session, self.commands)
         self.stage = Stage(session, self.photo, self.commands, self.opener)
@@ -64,30 +68,29 @@ class Window(QMainWindow):
         self.jobs = JobsBar(session.jobs)
         self.toast = Toast(self.photo.canvas)
         self._build()
-        self.docks = Docks(self, session, commands.of_stage(self.commands), self.photo.canvas)
+        self.docks = Docks(self, session, commands.of_stage(self.commands), lambda: self.stage.canvas)
         self.presentation = Presentation(self, self.docks, self.stage, self.status)
         self.welcome = WelcomeController(
             self, session, settings, self._open_scene, self.commands["open"], self._center
         )
+        self.panel_actions = PanelActions(self, settings, self.stage, self.docks, self.toast)
         self.handlers = CommandHandlers(
             self,
-            session,
             settings,
-            self.photo,
             self.stage,
             self.docks,
             self.presentation,
             self.opener,
-            self.toast,
+            self.panel_actions,
         )
         self.handlers.connect(self.commands)
         self._build_menus()
         self.commands["restore"].setChecked(settings.flag(last_session.RESTORES, True))
+        self.commands["thumbnails"].setChecked(settings.flag(THUMBNAILS, True))
+        self.stage.strip.switch(settings.flag(THUMBNAILS, True))
         self.docks.reset_layout()
         self._restore()
-        self.enablement = Enablement(
-            session, self.stage, self.presentation, self.commands, self._check_framing
-        )
+        self.enablement = Enablement(self.stage, self.presentation, self.commands, self._check_framing)
         self._connect()
         if settings.message:
             self.notice.show_message(settings.message, lasting=True)
@@ -131,6 +134,15 @@ class Window(QMainWindow):
         menus.scenes(self.samples, samples(), self._open_scene)
         made["&File"].insertMenu(self.commands["paste"], self.samples)
         made["&File"].insertSeparator(self.commands["quit"])
+        self.saved_parts = menus.switches(
+            made["&File"],
+            "Saved pictures &include",
+            save_png.PARTS,
+            save_png.included(self.settings),
+            partial(save_png.include, self.settings),
+        )
+        made["&File"].insertMenu(self.commands["close_photo"], self.saved_parts)
+        self.tools.set_save_menu(self.saved_parts)
         # Stored, because a QActionGroup without a Python reference is deleted together with its actions.
         self.framings = menus.choice(made["&View"], "F&raming", _FRAMINGS, "crop", self._set_framing)
         chosen = self.settings.text("theme", "system")
@@ -139,17 +151,15 @@ class Window(QMainWindow):
 
     def _connect(self) -> None:
         session, stage = self.session, self.stage
-        session.failed.connect(self.show_failure)
         session.message.connect(self.toast.show_message)
-        session.trace_changed.connect(self.notice.clear_after_success)
         session.model_changed.connect(self._remember_model)
         session.photo_opened.connect(self.remember_photo)
         session.photo_changed.connect(self._update_title)
         session.photo_changed.connect(self._fill_welcome)
-        stage.failed.connect(self.show_failure)
         stage.message.connect(self.toast.show_message)
         stage.photo_opened.connect(self.remember_photo)
-        stage.changed.connect(lambda: self.tools.set_model_session(stage.session))
+        stage.changed.connect(self._follow_side)
+        stage.strip.closed.connect(self.commands["thumbnails"].trigger)
         self.presentation.entered.connect(self.welcome.close)
         # Later, when the command line's photo is already requested: with a photo the welcome screen is not needed.
         self.first_painted.connect(lambda: QTimer.singleShot(0, self, self._fill_welcome))
@@ -179,7 +189,7 @@ class Window(QMainWindow):
     # Opening.
 
     def open_path(self, path: Path) -> None:
-        """Open a photo, the first photo of a folder, or a weights file (recognised by its suffix) on the active side."""
+        """Open a photo, the first photo of a folder, or a weights file (recognised by its suffix) on the current side."""
         self.opener.open_path(path, self.stage.open_on_side)
 
     def _open_scene(self, path: Path) -> None:
@@ -230,13 +240,23 @@ class Window(QMainWindow):
             self.settings.remember("photos", str(path.absolute()))
             self.settings.put("folder", str(path.absolute().parent))
 
+    def _follow_side(self) -> None:
+        """Show the current side in panels, tool bar, status line and title."""
+        current, sessions = self.stage.session, self.stage.sessions
+        self.notices.watch(sessions)
+        self.tools.set_session(current)
+        self.status.set_session(current)
+        self.docks.follow(current, sessions)
+        self.jobs.set_queues([session.jobs for session in sessions])
+        self._update_title()
+
     def _update_title(self) -> None:
-        photo = self.session.photo
+        photo = self.stage.session.photo
         self.setWindowTitle("vitviz" if photo is None else f"{photo.name} · vitviz")
 
     def show_failure(self, failure: Failure) -> None:
         """Show an error in the window."""
-        self.notice.show_message(failure.message, failure.details, failure.report)
+        self.notices.show_failure(failure)
 
     # Events.
 
@@ -253,7 +273,7 @@ class Window(QMainWindow):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
-        """Open data that was dropped beside the photos on the active side."""
+        """Open data that was dropped beside the photos on the current side."""
         event.acceptProposedAction()
         self.opener.open_mime(event.mimeData(), self.stage.open_on_side)
 
@@ -269,7 +289,7 @@ class Window(QMainWindow):
         self.settings.put_choices("panels", view.panels)
         self.settings.save()
         self.hide()
-        self.stage.end()
+        self.stage.end_work()
         self.docks.end()
         self.session.close()
         super().closeEvent(event)

@@ -1,17 +1,18 @@
 """The menus of the menu bar, built from the table of commands."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtGui import QAction, QActionGroup
-from PySide6.QtWidgets import QDockWidget, QMenu, QMenuBar
+from PySide6.QtWidgets import QMenu, QMenuBar
 
 from vitviz.app.commands import commands
 from vitviz.app.sources.samples import Sample
+from vitviz.app.window.docks import Docks
 
 
-def fill(bar: QMenuBar, actions: Mapping[str, QAction], docks: Sequence[QDockWidget]) -> dict[str, QMenu]:
-    """Add the menus of the table in its order; the Panels menu also has an entry for each dock. Returns them by title."""
+def fill(bar: QMenuBar, actions: Mapping[str, QAction], docks: Docks) -> dict[str, QMenu]:
+    """Add the menus of the table in its order; the Panels menu also has entries for each dock. Returns them by title."""
     menus: dict[str, QMenu] = {}
     for command in commands():
         if command.menu not in menus:
@@ -22,6 +23,9 @@ def fill(bar: QMenuBar, actions: Mapping[str, QAction], docks: Sequence[QDockWid
     for dock in docks:
         panels.insertAction(reset, dock.toggleViewAction())
     panels.insertSeparator(reset)
+    go_to = panels.addMenu("Go &to")
+    go_to.addActions(docks.go_to_actions)
+    panels.insertMenu(actions["next_panel"], go_to)
     return menus
 
 
@@ -39,6 +43,23 @@ def choice(
         action.triggered.connect(lambda _=False, key=key: act(key))
         submenu.addAction(action)
     return group
+
+
+def switches(
+    menu: QMenu,
+    title: str,
+    choices: Mapping[str, str],
+    on: Container[str],
+    act: Callable[[str, bool], object],
+) -> QMenu:
+    """Add a submenu of entries that are checked one by one; `act` is called with the key and whether it is checked."""
+    submenu = menu.addMenu(title)
+    for key, text in choices.items():
+        action = submenu.addAction(text)
+        action.setCheckable(True)
+        action.setChecked(key in on)
+        action.toggled.connect(lambda on, key=key: act(key, on))
+    return submenu
 
 
 def check(group: QActionGroup, key: str) -> None:

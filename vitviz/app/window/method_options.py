@@ -48,15 +48,20 @@ def summary(view: ViewState, method: Method) -> str:
 
 
 class OptionsButton(PopButton):
-    """Opens the options of the selected method; its text says which are not at their defaults."""
+    """Opens the options of the selected method; its text says which are not at their defaults.
+
+    `update_text` is called when the view, the trace or the check of the session has changed.
+    """
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
         self.setAccessibleName("Options of the method")
-        session.view_changed.connect(lambda _before, _now: self.update_text())
-        session.trace_changed.connect(self.update_text)
-        session.check_changed.connect(self.update_text)
+        self.update_text()
+
+    def set_session(self, session: Session) -> None:
+        """Show the options of this session, that of the current side."""
+        self._session = session
         self.update_text()
 
     def update_text(self) -> None:

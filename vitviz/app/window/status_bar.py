@@ -3,7 +3,7 @@
 from html import escape
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QPoint, QSize, Qt
+from PySide6.QtCore import QEvent, QMetaObject, QObject, QPoint, QSize, Qt
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QWhatsThis, QWidget
 
@@ -50,14 +50,31 @@ class StatusBar(QWidget):
         line.addWidget(self.where, 1)
         line.addWidget(self.about, 1)
         line.addWidget(self.badge)
-        session.heatmap_changed.connect(self._show_numbers)
-        session.maps.late_changed.connect(self._show_numbers)
-        session.hover_changed.connect(self._show_numbers)
-        session.view_changed.connect(lambda _before, _now: self._show_numbers())
-        session.trace_changed.connect(self._show_trace)
-        session.model_changed.connect(self._show_trace)
-        session.check_changed.connect(self._show_trace)
+        self._links = self._connect()
         self._show_trace()
+
+    def set_session(self, session: Session) -> None:
+        """Show this session, that of the current side."""
+        if session is self._session:
+            return
+        for link in self._links:
+            QObject.disconnect(link)
+        self._session, self._said = session, None
+        self._links = self._connect()
+        self._show_trace()
+
+    def _connect(self) -> list[QMetaObject.Connection]:
+        session = self._session
+        numbers = (
+            session.heatmap_changed,
+            session.maps.late_changed,
+            session.hover_changed,
+            session.view_changed,
+        )
+        trace = session.trace_changed, session.model_changed, session.check_changed
+        return [signal.connect(self._show_numbers) for signal in numbers] + [
+            signal.connect(self._show_trace) for signal in trace
+        ]
 
     def shown(self) -> Shown:
         """The query, the weight and the place as they are said; dimmed while the weight is being computed."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from PySide6.QtCore import QEvent, QSize, Qt
+from PySide6.QtCore import QEvent, QMetaObject, QObject, QSize, Qt
 from PySide6.QtGui import QAction, QPalette
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QToolButton, QWidget
 
 from vitviz.app.commands import method_key
 from vitviz.app.session.session import Session
@@ -28,7 +28,6 @@ class ToolBar(QWidget):
     ) -> None:
         super().__init__(parent)
         self._session = session
-        self._model_session = session  # the session whose model is shown
         self._actions = actions
         self.open = self._button("open", "Open photo…")
         self.model = self._button("choose_model", "Choose model…")
@@ -53,17 +52,46 @@ class ToolBar(QWidget):
         line.setSpacing(12)
         line.addWidget(choices, 1)
         line.addWidget(self.save, 0, Qt.AlignmentFlag.AlignTop)
-        self.method.chosen.connect(lambda key: session.change(method=key))
-        self.direction.chosen.connect(lambda key: session.change(direction=key))
-        session.view_changed.connect(self._follow)
-        session.trace_changed.connect(self._show_methods)
-        session.trace_changed.connect(self._show_target)
-        session.model_changed.connect(self._show_model)
-        self._follow(session.view, session.view)
+        self.method.chosen.connect(lambda key: self._session.change(method=key))
+        self.direction.chosen.connect(lambda key: self._session.change(direction=key))
+        self._links = self._connect()
+        self._show()
+        self._tint_icons()
+
+    def set_save_menu(self, menu: QMenu) -> None:
+        """Open a menu with the arrow beside the save button."""
+        self.save.setMenu(menu)
+        self.save.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+
+    def set_session(self, session: Session) -> None:
+        """Show this session and act on it: that of the current side."""
+        if session is self._session:
+            return
+        for link in self._links:
+            QObject.disconnect(link)
+        self._session = session
+        self._links = self._connect()
+        self._show()
+
+    def _connect(self) -> list[QMetaObject.Connection]:
+        session = self._session
+        return [
+            session.view_changed.connect(self._follow),
+            session.trace_changed.connect(self._show_trace),
+            session.check_changed.connect(self.options.update_text),
+            session.model_changed.connect(self._show_model),
+        ]
+
+    def _show(self) -> None:
+        self.options.set_session(self._session)
+        self._follow(self._session.view, self._session.view)
         self._show_model()
+        self._show_trace()
+
+    def _show_trace(self) -> None:
         self._show_methods()
         self._show_target()
-        self._tint_icons()
+        self.options.update_text()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Tint the icons in the new palette."""
@@ -99,15 +127,12 @@ class ToolBar(QWidget):
         for button, name in ((self.open, "open"), (self.model, "choose_model"), (self.save, "save")):
             button.setIcon(icons.icon(_ICONS[name], self.palette()))
 
-    def set_model_session(self, session: Session) -> None:
-        """Show the model of this session, that of the active side."""
-        self._model_session = session
-        self._show_model()
-
     def _show_model(self) -> None:
-        model = self._model_session.model
+        model = self._session.model
         if model is None:
             self.model.setText("Choose model…")
+            self.model.setToolTip(self._actions["choose_model"].toolTip())
+            self.model.setAccessibleDescription("")
             return
         self.model.setText(_short(model.full_name))
         self.model.setToolTip(
@@ -141,6 +166,7 @@ class ToolBar(QWidget):
     def _follow(self, before: ViewState, now: ViewState) -> None:
         self.method.set_current(now.method)
         self.direction.set_current(now.direction)
+        self.options.update_text()
         if before is now or (before.method, before.target) != (now.method, now.target):
             self._show_target()
         self._update_direction()

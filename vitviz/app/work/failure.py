@@ -8,16 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
+from typing import Literal
 
 from vitviz.errors import VitvizError
+
+About = Literal["", "opening", "map", "saving"]
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An error as the window shows it; `details` may be empty."""
+    """An error as the window shows it; `details` may be empty. `about`: what is replaced when it no longer applies."""
 
     message: str
     details: str = ""
+    about: About = ""
 
     @property
     def report(self) -> str:

@@ -1,7 +1,7 @@
 """The title bar of a panel's dock, and the labels that shorten their text to fit."""
 
-from PySide6.QtCore import QEvent, QSize, Qt
-from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPalette, QResizeEvent, QShowEvent
+from PySide6.QtCore import QEvent, QSize, Qt, Signal
+from PySide6.QtGui import QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPalette, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QDockWidget, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
 from vitviz.app.ui import icons, theme
@@ -126,34 +126,48 @@ class MutedLabel(ElidedLabel):
 
 
 class TitleBar(QWidget):
-    """A dock's title bar with float and close buttons; the dock can be dragged by it."""
+    """A dock's title bar with buttons; the dock can be dragged by it. A double click is for the float button too."""
+
+    double_clicked = Signal()
 
     def __init__(self, dock: QDockWidget) -> None:
         super().__init__(dock)
-        self._dock = dock
         name = QLabel(dock.windowTitle())
         name.setFont(theme.body(strong=True))
         title = dock.windowTitle()
         self.float_button = self._button(f"Float or dock {title}", "Float or dock this panel (Ctrl+Shift+F)")
+        self.maximize_button = self._button(
+            f"Maximize {title}", "Maximize this panel, or make it smaller again"
+        )
+        self.maximize_button.hide()  # a docked panel has no window to maximize
         self.close_button = self._button(
             f"Close {title}", "Close this panel (Ctrl+Shift+W); the Panels menu opens it again"
         )
-        self.float_button.clicked.connect(lambda: dock.setFloating(not dock.isFloating()))
         self.close_button.clicked.connect(dock.close)
-        line = QHBoxLayout(self)
+        line = self._line = QHBoxLayout(self)
         line.setContentsMargins(12, 4, 8, 4)  # aligned with the caption of the photo
         line.setSpacing(4)
         line.addWidget(name)
         line.addStretch(1)
         line.addWidget(self.float_button)
+        line.addWidget(self.maximize_button)
         line.addWidget(self.close_button)
         self._tint_icons()
+
+    def add_button(self, button: QToolButton) -> None:
+        """Add a button to the left of the others."""
+        self._line.insertWidget(self._line.indexOf(self.float_button), button)
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Tint the icons in the new palette."""
         if event.type() == QEvent.Type.PaletteChange:
             self._tint_icons()
         super().changeEvent(event)
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+        """Emit `double_clicked`; accepted, because the dock would float exactly over its old place."""
+        self.double_clicked.emit()
+        event.accept()
 
     def _button(self, name: str, tip: str) -> QToolButton:
         button = QToolButton()
@@ -166,4 +180,5 @@ class TitleBar(QWidget):
 
     def _tint_icons(self) -> None:
         self.float_button.setIcon(icons.icon("float", self.palette()))
+        self.maximize_button.setIcon(icons.icon("fit", self.palette()))
         self.close_button.setIcon(icons.icon("close", self.palette()))

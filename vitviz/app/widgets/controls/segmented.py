@@ -29,6 +29,11 @@ class Segmented(QWidget):
         self._describe()
 
     @property
+    def choices(self) -> tuple[tuple[str, str], ...]:
+        """All choices, as (key, label)."""
+        return tuple(self._choices)
+
+    @property
     def current(self) -> str:
         """The key of the current choice."""
         return self._current

@@ -16,7 +16,7 @@ from vitviz.app.ui import icons, theme
 
 
 class Notice(QWidget):
-    """Hidden until there is a message; shown until it is closed, or until something succeeds."""
+    """Hidden until there is a message; shown until it is closed, or until what it speaks of is replaced."""
 
     closed = Signal()
 
@@ -67,7 +67,7 @@ class Notice(QWidget):
         self.clear()
 
     def show_message(self, sentence: str, details: str = "", report: str = "", lasting: bool = False) -> None:
-        """Show a sentence, with the details collapsed. A `lasting` message is not removed by `clear_after_success`."""
+        """Show a sentence, with the details collapsed. A `lasting` message is not removed by `clear_replaced`."""
         self._lasting = lasting
         self.sentence.setText(sentence)
         self.details.setPlainText(details)
@@ -78,8 +78,8 @@ class Notice(QWidget):
         self.details.setVisible(False)
         self.setVisible(True)
 
-    def clear_after_success(self) -> None:
-        """Something succeeded: remove the message, unless it is lasting."""
+    def clear_replaced(self) -> None:
+        """What the message speaks of is replaced: remove it, unless it is lasting."""
         if not self._lasting:
             self.clear()
 
