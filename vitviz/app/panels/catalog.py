@@ -5,6 +5,9 @@ from typing import Literal, Protocol, runtime_checkable
 
 from PySide6.QtGui import QPixmap
 
+from vitviz.app.session.facts import Shown
+from vitviz.app.widgets.base.title_bar import ElidedLabel
+
 
 @dataclass(frozen=True)
 class PanelKind:
@@ -41,6 +44,16 @@ class Ending(Protocol):
 
     def end(self) -> None:
         """Stop all work and end the threads."""
+
+
+@runtime_checkable
+class Captioned(Protocol):
+    """A panel with a caption, which a presentation shows in its own line."""
+
+    says: ElidedLabel
+
+    def shown(self) -> Shown:
+        """What is drawn now."""
 
 
 @runtime_checkable

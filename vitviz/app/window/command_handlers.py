@@ -17,7 +17,7 @@ from vitviz.app.stage.photo_view import PhotoView
 from vitviz.app.stage.stage import Stage
 from vitviz.app.widgets.messages.shortcuts_sheet import ShortcutsSheet
 from vitviz.app.widgets.messages.toast import Toast
-from vitviz.app.window import last_session, save_png
+from vitviz.app.window import last_session, panel_keys, save_png
 from vitviz.app.window.docks import Docks, picture_of
 from vitviz.app.window.presentation import Presentation
 from vitviz.explain.registry import METHODS
@@ -169,13 +169,17 @@ class CommandHandlers:
         search.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _unpin(self) -> None:
-        if self._presentation.on:
-            self._presentation.toggle()
+        if self._presentation.on and not self._session.view.pinned:
+            self._presentation.step_back()
         else:
             self._session.unpin()
 
     def _play(self) -> None:
-        self._docks.reveal("layers")
+        # In a presentation, the photo keeps its size: the layers play without their panel.
+        if self._presentation.on:
+            self._docks.prepare("layers")
+        else:
+            self._docks.reveal("layers")
         self._session.play_asked.emit()
 
     def _move(self, rows: int, columns: int) -> None:
@@ -184,6 +188,7 @@ class CommandHandlers:
             session.show_view(moved_query(session.view, session.hover, shape, rows, columns))
 
     def _show_shortcuts(self) -> None:
-        self.shortcuts = ShortcutsSheet(commands.shortcut_list(), self._window)
+        rows = [*commands.shortcut_list(), *panel_keys.shortcut_list()]
+        self.shortcuts = ShortcutsSheet(rows, self._window)
         self.shortcuts.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.shortcuts.open()

@@ -97,6 +97,10 @@ class PanelDock(QDockWidget):
     @property
     def panel(self) -> QWidget:
         """The panel, which is built by the first access."""
+        return self.build() if self._panel is None else self._panel
+
+    def build(self) -> QWidget:
+        """Build the panel if it does not exist yet."""
         if self._panel is None:
             self._panel = self._build()
             self._panel.setVisible(self._seen)
@@ -211,13 +215,25 @@ class Docks(Sequence[PanelDock]):
         dock.raise_()
         return dock.panel
 
+    def go_to(self, name: str) -> None:
+        """Open a panel and give it the keyboard focus; with an empty name, give it to the photo."""
+        if name:
+            self.reveal(name)
+            self._focus(self.dock(name))
+        else:
+            self._focus(None)
+
+    def prepare(self, name: str) -> None:
+        """Build a panel without showing it, so that it answers commands."""
+        self.dock(name).build()
+
     def float_focused(self) -> None:
         """Float the panel that has the focus, or dock it again."""
         dock = self.focused()
         if dock is not None:
             dock.setFloating(not dock.isFloating())
             dock.window().activateWindow()
-            _focus_panel(dock)
+            focus_panel(dock)
 
     def close_focused(self) -> None:
         """Close the panel that has the focus."""
@@ -231,7 +247,10 @@ class Docks(Sequence[PanelDock]):
         stops: list[PanelDock | None] = [None, *(dock for dock in self._docks if not dock.isHidden())]
         here = self.focused()
         # A panel that was just hidden may still have the focus.
-        stop = stops[((stops.index(here) if here in stops else 0) + steps) % len(stops)]
+        self._focus(stops[((stops.index(here) if here in stops else 0) + steps) % len(stops)])
+
+    def _focus(self, stop: PanelDock | None) -> None:
+        """Give the keyboard focus to a panel, which is raised, or with None to the photo."""
         if stop is None:
             self._photo.setFocus(Qt.FocusReason.ShortcutFocusReason)
             self._window.activateWindow()
@@ -239,7 +258,7 @@ class Docks(Sequence[PanelDock]):
         stop.raise_()
         if stop.isFloating():
             stop.activateWindow()
-        _focus_panel(stop)
+        focus_panel(stop)
 
 
 def _build(kind: PanelKind, session: Session, keys: list[QAction]) -> QWidget:
@@ -247,7 +266,7 @@ def _build(kind: PanelKind, session: Session, keys: list[QAction]) -> QWidget:
     return panel
 
 
-def _focus_panel(dock: PanelDock) -> None:
+def focus_panel(dock: PanelDock) -> None:
     """Give the focus to a panel's picture, otherwise to its first control, otherwise to a button of its title bar."""
     focusable = [
         widget

@@ -142,6 +142,7 @@ class LayersPanel(Panel):
         for widget in (self.play, self.speed, self.loop):
             line.addWidget(widget)
         line.addWidget(self.says, 1)
+        line.addStretch(0)  # takes the space while a presentation shows the sentence in its own line
         line.addWidget(self.over)
         line.addWidget(self.scale)
         column = QVBoxLayout(self)

@@ -135,7 +135,7 @@ class ShiftView(HoverView):
         """One line, or two where the caption is too long for one."""
         scene = self._scene
         wide = scene is not None and self.fontMetrics().horizontalAdvance(scene.caption) > self.width() - 8
-        return 2 * _CAPTION - 4 if wide else _CAPTION
+        return round((2 * _CAPTION - 4 if wide else _CAPTION) * self.text_scale)
 
     def carried(self, cells: QRectF) -> list[QRectF]:
         """Where a rectangle of the photo's grid lies in the frame now: in pieces where it wraps around an edge."""
