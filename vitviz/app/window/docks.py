@@ -59,6 +59,7 @@ class PanelDock(QDockWidget):
         self.setTitleBarWidget(TitleBar(self))
         self._panel: QWidget | None = None
         self._seen = False
+        self._is_awaited = False  # to get the focus
         self._deferred = not kind.shown  # until the window's first paint
         container = QWidget()
         self._column = _Column(container)
@@ -130,6 +131,15 @@ class PanelDock(QDockWidget):
             bar.setAccessibleName("Panels in this area")
         if self._panel is not None or (seen and not self._deferred):
             self.panel.setVisible(seen)
+        if seen and self._is_awaited:
+            self.focus_when_seen()
+
+    def focus_when_seen(self) -> None:
+        """Give the panel the keyboard focus, as soon as its tab is in front."""
+        self._is_awaited = not self._seen
+        if self._seen:
+            self.window().activateWindow()
+            focus_panel(self)
 
     def build_deferred(self) -> None:
         """Build the panel if it can be seen; called after the window's first paint."""
@@ -219,7 +229,7 @@ class Docks(Sequence[PanelDock]):
         """Open a panel and give it the keyboard focus; with an empty name, give it to the photo."""
         if name:
             self.reveal(name)
-            self._focus(self.dock(name))
+            self.dock(name).focus_when_seen()
         else:
             self._focus(None)
 

@@ -2,9 +2,18 @@
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, QRect, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QFontInfo, QGuiApplication
-from PySide6.QtWidgets import QApplication, QDockWidget, QMainWindow, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QDockWidget,
+    QMainWindow,
+    QTabBar,
+    QVBoxLayout,
+    QWidget,
+)
+from shiboken6 import isValid
 
 from vitviz.app.panels.catalog import Captioned
 from vitviz.app.session.facts import Facts
@@ -34,7 +43,8 @@ class _Before:
     shown: tuple[PanelDock, ...]
     front: tuple[PanelDock, ...]
     """The docks that are not behind another tab."""
-    floating: tuple[PanelDock, ...]
+    floating: dict[PanelDock, QRect]
+    """The floating docks and where they were on the screen."""
     sizes: dict[QDockWidget, QSize]
 
 
@@ -59,6 +69,7 @@ class Presentation(QObject):
         # The panel that was moved beside the photo, the area it was in, and a tab beside it.
         self._moved: tuple[PanelDock, Qt.DockWidgetArea, QDockWidget | None] | None = None
         self._scale = 1.0  # the factor of the text size now
+        self._icons: dict[QAbstractButton, QSize] = {}  # sizes of the icons before the presentation
         self._said: ElidedLabel | None = None  # the caption that the line repeats
         self._sizes: dict[QDockWidget, QSize] = {}  # of the docked panels before the presentation
         self.caption = ElidedLabel()
@@ -96,6 +107,7 @@ class Presentation(QObject):
         self._end_restoring()
         self.entered.emit()
         docked = [dock for dock in self._docks if dock.isVisible() and not dock.isFloating()]
+        front = [dock for dock in docked if not dock.visibleRegion().isEmpty()]
         top = self.line.parentWidget()
         assert top is not None
         bars = top.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly)
@@ -103,9 +115,9 @@ class Presentation(QObject):
             window.windowState(),
             tuple(bar for bar in bars if bar is not self.line and not bar.isHidden()),
             tuple(dock for dock in self._docks if not dock.isHidden()),
-            tuple(dock for dock in docked if not dock.visibleRegion().isEmpty()),
-            tuple(dock for dock in self._docks if dock.isFloating()),
-            {dock: dock.size() for dock in docked},
+            tuple(front),
+            {dock: dock.geometry() for dock in self._docks if dock.isFloating()},
+            {dock: self._size_with_tabs(dock) for dock in front},
         )
         for widget in self._before.hidden:
             widget.hide()
@@ -127,14 +139,16 @@ class Presentation(QObject):
         self._before = None
         self._resize_type(1 / self._scale, 1 / MAIN)
         self._scale = 1.0
+        self._resize_icons()
+        self._icons = {}
         for label in self._window.findChildren(ElidedLabel):
             label.show_whole(False)
         for dock in self._docks:
             self._set_bare(dock, False)
             self._move_back(dock)
             dock.setVisible(dock in before.shown)
-            if dock.isFloating() != (dock in before.floating):
-                dock.setFloating(dock in before.floating)
+            if dock in before.floating:
+                self._float_again(dock, before)
         for dock in before.front:
             dock.raise_()
         for widget in before.hidden:
@@ -157,6 +171,7 @@ class Presentation(QObject):
         self._large = None if dock is self._large else dock
         self._arrange()
         # The keys of the photo, which is always seen, work for all panels.
+        self._window.activateWindow()
         self._stage.canvas.setFocus()
 
     def step_back(self) -> None:
@@ -187,7 +202,7 @@ class Presentation(QObject):
                 dock.setFloating(False)
             elif not large and dock in before.floating:
                 self._set_bare(dock, False)
-                dock.setFloating(True)
+                self._float_again(dock, before)
                 continue
             if not large:
                 self._move_back(dock)
@@ -205,7 +220,10 @@ class Presentation(QObject):
                 dock.raise_()
         for label in self._window.findChildren(ElidedLabel):
             label.show_whole(True)
+        for button in self._window.findChildren(QAbstractButton):
+            self._icons.setdefault(button, button.iconSize())
         self._fit()
+        self._resize_icons()
         self._caption_again()
         self.changed.emit()
 
@@ -216,6 +234,12 @@ class Presentation(QObject):
         if not bare and dock.built:
             for choices in dock.panel.findChildren(QWidget, "choices"):
                 choices.show()
+
+    def _float_again(self, dock: PanelDock, before: _Before) -> None:
+        """Float a dock that was docked to have the photo's place."""
+        if not dock.isFloating():
+            dock.setFloating(True)
+            dock.setGeometry(before.floating[dock])
 
     def _move_beside_photo(self, dock: PanelDock) -> None:
         """Move a dock that is below the photo beside it."""
@@ -270,6 +294,7 @@ class Presentation(QObject):
             said.text_changed.connect(self._say)
             said.hide()
         self._said = said
+        self.caption.set_text("")  # gives the lines of the caption before back
         self.line.setVisible(said is not None)
         self._say()
 
@@ -289,6 +314,17 @@ class Presentation(QObject):
         return facts or self._stage.active.photo.shown().facts
 
     # Sizes.
+
+    def _size_with_tabs(self, dock: PanelDock) -> QSize:
+        """The size of a dock with the tabs above it, as `resizeDocks` counts it."""
+        bars = self._window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly)
+        place = dock.geometry()
+        above = [
+            bar.height()
+            for bar in bars
+            if bar.isVisible() and bar.geometry().bottom() + 1 == place.top() and bar.x() == place.x()
+        ]
+        return dock.size() + QSize(0, sum(above))
 
     def _restore_sizes(self) -> None:
         """Give the docked panels the sizes they had before the presentation."""
@@ -312,6 +348,12 @@ class Presentation(QObject):
         if abs(scale - self._scale) > 0.01:
             self._resize_type(scale / self._scale, MAIN if self._scale == 1.0 else 1.0)
             self._scale = scale
+            self._resize_icons()
+
+    def _resize_icons(self) -> None:
+        for button, size in self._icons.items():
+            if isValid(button):  # a dialog may have been closed meanwhile
+                button.setIconSize(size * self._scale)
 
     def _resize_type(self, factor: float, main: float) -> None:
         window = self._window

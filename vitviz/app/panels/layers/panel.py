@@ -428,7 +428,7 @@ def _button(what: str) -> QToolButton:
     button = QToolButton()
     button.setAutoRaise(True)
     button.setIconSize(QSize(16, 16))
-    button.setFixedSize(28, 28)
+    button.setMinimumSize(28, 28)
     button.setFont(theme.body())
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     button.setToolTip(what)
