@@ -209,7 +209,9 @@ class Docks(Sequence[PanelDock]):
         window.resizeDocks(right, [width] * len(right), Qt.Orientation.Horizontal)
         window.resizeDocks(right, [560, 300][: len(right)], Qt.Orientation.Vertical)
         if "bottom" in first:
-            window.resizeDocks([first["bottom"]], [164], Qt.Orientation.Vertical)
+            # A low window needs its height for the photo.
+            tall = min(164, max(132, window.height() * 22 // 100))
+            window.resizeDocks([first["bottom"]], [tall], Qt.Orientation.Vertical)
 
     def focused(self) -> PanelDock | None:
         """The dock that has the keyboard focus; None if the photo or nothing has it."""

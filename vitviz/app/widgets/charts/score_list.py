@@ -119,7 +119,7 @@ class ScoreList(QTreeWidget):
         self.setIconSize(_SWATCH * theme.scale())
         widest = QFontMetrics(theme.body(strong=True)).horizontalAdvance("0.000 ± 0.000")
         for column in range(1, self.columnCount()):
-            self.header().resizeSection(column, widest + 20)
+            self.header().resizeSection(column, widest + 8)
         rows, self._rows = self._rows, ()
         self.set_rows(rows)
 

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QToolTip, QWidget
 
 from vitviz.app.ui import theme
 
-_PAD = 12  # pixels
+_PAD, _LEAST_PAD = 12, 4  # pixels beside each label; fewer where there is no room for more
 _HEIGHT = 28
 
 
@@ -64,18 +64,26 @@ class Segmented(QWidget):
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """The size of all labels."""
-        return QSize(sum(self._width(label) for _, label in self._choices), self._high)
+        return QSize(self._text_width() + 2 * _PAD * len(self._choices), self._high)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """The same size: labels are never cut off."""
-        return self.sizeHint()
+        """With less room beside the labels, which are never cut off."""
+        return QSize(self._text_width() + 2 * _LEAST_PAD * len(self._choices), self._high)
 
     @property
     def _high(self) -> int:
         return theme.scaled(_HEIGHT)
 
     def _width(self, label: str) -> int:
-        return self.fontMetrics().horizontalAdvance(label) + 2 * _PAD
+        return self.fontMetrics().horizontalAdvance(label) + 2 * self._pad
+
+    @property
+    def _pad(self) -> int:
+        spare = self.width() - self._text_width()
+        return min(_PAD, max(_LEAST_PAD, spare // (2 * max(len(self._choices), 1))))
+
+    def _text_width(self) -> int:
+        return sum(self.fontMetrics().horizontalAdvance(label) for _, label in self._choices)
 
     def _describe(self) -> None:
         labels = dict(self._choices)
@@ -101,9 +109,8 @@ class Segmented(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         scheme = theme.colors(self.palette())
-        track = QRectF(
-            0.5, (self.height() - self._high) / 2 + 0.5, self.sizeHint().width() - 1, self._high - 1
-        )
+        whole = sum(self._width(label) for _, label in self._choices)
+        track = QRectF(0.5, (self.height() - self._high) / 2 + 0.5, whole - 1, self._high - 1)
         painter.setPen(QPen(QColor(scheme.accent if self.hasFocus() else scheme.line), 1))
         painter.setBrush(QColor(scheme.base))
         painter.drawRoundedRect(track, 6, 6)

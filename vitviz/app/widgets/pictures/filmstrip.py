@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
+    QFontMetrics,
     QHelpEvent,
     QImage,
     QKeyEvent,
@@ -26,7 +27,7 @@ _MARGIN = 12
 _LABEL = 18
 _RIGHT = Qt.AlignmentFlag.AlignRight
 _DIMMED = 0.4  # opacity
-_NOTE_FROM = 44  # a frame as wide as this has room for its note
+_WORDS = "00 0.000"  # a frame as wide as this has room for its name and its note
 
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
@@ -99,6 +100,7 @@ class FilmStrip(HoverView):
         self._backdrop: QImage | None = None
         self._scaled: QPixmap | None = None
         self._places: Places | None = None
+        self._has_notes = False  # whether notes have room beside the names, as `_places` has it
         self._boxes: list[QRectF] = []  # where `_places` puts each frame …
         self._below: list[QRectF] = []  # … and its words
         # Of each frame: name, whether it lacks a picture, whether it lacks a note.
@@ -155,6 +157,7 @@ class FilmStrip(HoverView):
                 (self.width(), self.height()),
                 round(_LABEL * self.text_scale),
             )
+            self._has_notes = self._places.width >= QFontMetrics(theme.small()).horizontalAdvance(_WORDS)
             self._boxes = [QRectF(*self._places.box(number)) for number in range(len(self._frames))]
             self._below = [
                 QRectF(box.left(), box.bottom() + 3, box.width(), self._places.label - 3)
@@ -183,7 +186,7 @@ class FilmStrip(HoverView):
         for frame, box in zip(self._frames, self._boxes, strict=True):
             if frame.image is not None:
                 self._draw_image(painter, frame, frame.image, box)
-        if placed.width >= _NOTE_FROM * self.text_scale:
+        if self._has_notes:
             painter.setFont(theme.small())
             painter.setPen(QColor(theme.colors(self.palette()).muted))
             for frame, below in zip(self._frames, self._below, strict=True):
@@ -203,7 +206,7 @@ class FilmStrip(HoverView):
         painter.setOpacity(_DIMMED if self._dimmed else 1.0)
         painter.setFont(theme.small())
         scheme, behind = theme.colors(self.palette()), self._behind(placed)
-        words = placed.width >= _NOTE_FROM * self.text_scale
+        words = self._has_notes
         for number, (frame, box) in enumerate(zip(self._frames, self._boxes, strict=True)):
             if frame.image is None:
                 painter.fillRect(box, QColor(scheme.raised))
