@@ -134,7 +134,7 @@ def test_a_panel_floats_beside_its_place_and_returns_to_the_same_neighbours_or_t
         elif way == "button":
             user_input.click(dock.bar.float_button)
         else:
-            shown.docks.go_to(dock)
+            shown.docks.go_to(dock.kind.name)
             user_input.press(shown, "Ctrl+Shift+F")
 
     place = QRect(dock.mapToGlobal(QPoint(0, 0)), dock.size())
@@ -193,10 +193,10 @@ def test_each_panel_has_a_key_that_opens_raises_and_focuses_it(shown, qtbot):
         listed[what] = key
     shown.shortcuts.close()
     for dock in shown.docks:
-        user_input.press(shown, listed[f"Go to {dock.kind.title}"])
+        user_input.press(shown, listed[dock.kind.title])
         qtbot.waitUntil(lambda dock=dock: dock.built and not dock.panel.visibleRegion().isEmpty())
         assert shown.docks.focused() is dock
-    user_input.press(shown, listed["Go to Photo"])
+    user_input.press(shown, listed["Photo"])
     assert shown.focusWidget() is shown.photo.canvas
 
 

@@ -9,8 +9,8 @@ from test_open import drop, files
 
 from vitviz.app.sources import mime
 from vitviz.app.sources.folder import FolderEnd, Walk, natural, photos_in, walk
+from vitviz.app.ui import theme
 from vitviz.app.window import docks
-from vitviz.app.window.presentation import LARGER
 from vitviz.errors import PhotoError
 
 ALT, CONTROL, SHIFT = (
@@ -207,7 +207,8 @@ def test_presentation_gives_names_of_classes_the_room_of_larger_type(shown):
     rows = shown.panel("predictions").list.rows
     before = rows.widest
     shown.commands["present"].trigger()
-    assert rows.widest == pytest.approx(before * LARGER, rel=0.1)
+    assert theme.scale() > 1.2
+    assert rows.widest == pytest.approx(before * theme.scale(), rel=0.1)
     shown.commands["present"].trigger()
     assert rows.widest == pytest.approx(before)
 

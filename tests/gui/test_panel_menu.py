@@ -61,7 +61,7 @@ def answer(monkeypatch, tmp_path):
 
 def opened(window, qtbot, name):
     dock = dock_of(window, name)
-    window.docks.go_to(dock)
+    window.docks.go_to(dock.kind.name)
     qtbot.waitUntil(lambda: dock.panel.isVisible() and settled(dock.panel), timeout=20_000)
     return dock
 
@@ -184,7 +184,7 @@ def test_heads_predictions_and_layers_export_the_values_of_the_api(shown, qtbot)
 
 def test_what_shows_nothing_has_nothing_to_export(shown, qtbot):
     dock = dock_of(shown, "windows")
-    shown.docks.go_to(dock)
+    shown.docks.go_to(dock.kind.name)
     qtbot.waitUntil(lambda: dock.panel.empty.isVisible())
     menu = right_click(dock.panel)
     assert isinstance(dock.panel, WindowsPanel)

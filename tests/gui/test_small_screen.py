@@ -94,3 +94,39 @@ def test_at_a_first_start_on_a_small_screen_the_offers_take_one_line(window, qtb
     window.resize(1280, 900)
     qtbot.waitUntil(lambda: offers.height() > 80)
     assert offers.tip.isVisible()
+
+
+@pytest.mark.parametrize("which", ["vit", "swin"])
+def test_no_panel_is_scrolled_sideways_on_the_smallest_screen(window, qtbot, photo, model, swin, which):
+    window.resize(*SIZES[-1])
+    show(window, qtbot, photo, {"vit": model, "swin": swin}[which])
+    window.docks.reset_layout()
+    for kind in catalog.PANELS:
+        panel = window.docks.reveal(kind.name)
+        qtbot.waitUntil(lambda panel=panel: panel.isVisible() and not panel.busy, timeout=20_000)
+        bar = window.docks.dock(kind.name).findChild(QScrollArea).horizontalScrollBar()
+        qtbot.waitUntil(lambda bar=bar: bar.maximum() == 0)
+
+
+def test_on_the_smallest_screen_the_photo_is_larger_than_its_margins(window, qtbot, photo, model):
+    window.resize(*SIZES[-1])
+    window.docks.reset_layout()
+    show(window, qtbot, photo, model)
+    canvas = window.photo.canvas
+    qtbot.waitUntil(lambda: canvas.height() >= 120)
+    view = canvas.viewport
+    assert 100 * view.scale > 0.75 * canvas.height()  # the photo is 100 pixels high
+
+
+def test_a_row_of_choices_gives_room_beside_its_labels_away_and_no_letter(shown, qtbot):
+    mode = shown.docks.reveal("positions").mode
+    wide, words = mode.sizeHint().width(), mode.minimumSizeHint().width()
+    assert words < wide
+    for width in (wide, (wide + words) // 2, words):
+        mode.resize(width, mode.height())
+        cells = [mode.cell(key) for key in ("similarity", "components", "norm", "split", "bias")]
+        assert cells[0].left() == 0
+        assert width - 12 < cells[-1].right() <= width
+        labels = [mode.fontMetrics().horizontalAdvance(word) for word in ("similarity", "length")]
+        assert cells[0].width() >= labels[0]
+        assert cells[2].width() >= labels[1]

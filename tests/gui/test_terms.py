@@ -99,7 +99,7 @@ def test_each_term_that_a_panel_shows_is_explained_in_it(window, qtbot, photo, m
     show(window, qtbot, photo, model if kind == "vit" else swin)
     window.session.pin((2, 5))
     dock = dock_of(window, name)
-    window.docks.go_to(dock)
+    window.docks.go_to(dock.kind.name)
     panel = dock.panel
     qtbot.waitUntil(lambda: panel.isVisible() and settled(panel), timeout=20_000)
     mode = getattr(panel, "mode", None)

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QWidget
 
 import vitviz
 from vitviz.app.panels.windows.panel import WindowsPanel
+from vitviz.app.session.view_state import Hover
 from vitviz.app.widgets.pictures.gallery import Spot
 from vitviz.app.widgets.windows.shift_view import ShiftView
 from vitviz.explain.internals import positions
@@ -256,6 +257,29 @@ def test_regions_are_coloured_as_the_mask_has_them(opened, swin):
         own = painted[int(box.top) : int(box.bottom), int(box.left) : int(box.right)].reshape(-1)
         apart = own[:, None] != own[None, :]
         np.testing.assert_array_equal(apart, windows.masked(window))
+
+
+def test_each_region_has_its_letter(opened, swin):
+    """In drawn pixels: a white letter on black, the same for the same region of a window, another for another."""
+    panel = opened(WindowsPanel, swin)
+    panel.session.change(layer=1)
+    panel.session.point(Hover())
+    user_input.choose(panel.mode, "regions")
+    image = panel.view.grab().toImage()
+    letters: dict[int, list[np.ndarray]] = {}
+    for cells, shade in panel.view.scene.regions:
+        middle = panel.view.box(cells).center().toPoint()
+        part = image.copy(middle.x() - 6, middle.y() - 6, 13, 13).convertToFormat(
+            QImage.Format.Format_Grayscale8
+        )
+        pixels = np.frombuffer(part.constBits(), np.uint8).reshape(13, part.bytesPerLine())[:, :13]
+        assert (pixels > 200).sum() > 8, "the letter"
+        letters.setdefault(shade, []).append(pixels > 180)
+    assert sorted(letters) == [0, 1, 2, 3]
+    for shade, drawn in letters.items():
+        for other, others in letters.items():
+            apart = (drawn[0] != others[-1]).sum()
+            assert apart < 12 if shade == other else apart > 12, (shade, other, apart)
 
 
 def test_hovering_is_done_within_a_frame(opened, swin, qtbot):

@@ -108,6 +108,25 @@ def test_the_shifted_plate_has_each_token_where_the_windows_cut_it(swin: Trace) 
     assert padding == windows.padding
 
 
+def test_each_region_of_the_shifted_plate_has_its_letter(swin: Trace) -> None:
+    windows = swin.layers[1].layout.windows
+    image = np.asarray(plate(swin, "shifted", layer=1)).astype(int).mean(-1)
+    unit = 900 // max(windows.padded)
+    letters: dict[int, list[np.ndarray]] = {}
+    for window in range(len(windows.index)):
+        order, corner = sorted(set(windows.regions[window].tolist())), windows.box(window)
+        for part in windows.parts(window) if len(order) > 1 else ():
+            slots = part.slots
+            y = round((2 * corner.top + slots.top + slots.bottom) * unit / 2)
+            x = round((2 * corner.left + slots.left + slots.right) * unit / 2)
+            letters.setdefault(order.index(part.region), []).append(image[y - 8 : y + 9, x - 8 : x + 9] > 128)
+    assert len(letters) >= 2
+    for shade, drawn in letters.items():
+        assert 15 < drawn[0].sum() < 150, "white on black"
+        for other, others in letters.items():
+            assert ((drawn[0] != others[-1]).sum() < 15) == (shade == other), (shade, other)
+
+
 def test_the_merge_plate_outlines_the_children_on_the_photo(swin: Trace) -> None:
     image = np.asarray(plate(swin, "merge", layer=2, query=(4, 6)))[:64, :52].astype(int)
     changed = np.abs(image - swin.photo.pixels).max(-1) > 0

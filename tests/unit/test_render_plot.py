@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from vitviz.explain.registry import METHODS, stroke_of
+from vitviz.render.colors import LETTERS, REGIONS
 from vitviz.render.plot import Chart, Line, ceiling, dashed, plot
 from vitviz.render.strokes import RANDOM, spare
 
@@ -51,6 +52,28 @@ def test_strokes_of_equal_dashes_differ_in_colour_for_everybody(scheme, seen):
         if one.dashes == two.dashes:
             difference = np.linalg.norm(lab(getattr(one, scheme), seen) - lab(getattr(two, scheme), seen))
             assert difference > 15, (one, two, difference)
+
+
+def test_every_stroke_has_dashes_of_its_own():
+    """The selected curve is drawn in the accent colour, which is like others for the colour-blind."""
+    for one, two in combinations((*STROKES, RANDOM), 2):
+        assert one.dashes != two.dashes, (one, two)
+
+
+def test_the_tints_of_regions_over_a_photo_are_too_alike_for_the_colour_blind_to_do_without_letters():
+    def over_grey(color):
+        return np.array(color) * 0.43 + 128 * 0.57
+
+    least = {
+        name: min(
+            np.linalg.norm(lab(over_grey(one), seen) - lab(over_grey(two), seen))
+            for one, two in combinations(REGIONS, 2)
+        )
+        for name, seen in {"all": np.eye(3), "protanopia": PROTANOPIA, "deuteranopia": DEUTERANOPIA}.items()
+    }
+    assert least["all"] > 25
+    assert least["deuteranopia"] < 10
+    assert len(LETTERS) == len(REGIONS)
 
 
 def test_strokes_stand_out_from_their_paper():

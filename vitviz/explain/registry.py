@@ -182,7 +182,7 @@ METHODS: list[Method] = [
         (DISCARD, RESIDUAL, START, RENORMALISE),
         gradient=True,
         needs=("shares or mixed", "order"),
-        stroke=Stroke((128, 120, 0), (222, 212, 90)),
+        stroke=Stroke((128, 120, 0), (222, 212, 90), (2.5, 2.5)),
     ),
     Method(
         "relevance",
@@ -201,7 +201,7 @@ METHODS: list[Method] = [
         ),
         gradient=True,
         needs=("shares or mixed", "order"),
-        stroke=Stroke((150, 30, 70), (244, 138, 150)),
+        stroke=Stroke((150, 30, 70), (244, 138, 150), (3.0, 1.5, 3.0, 4.0)),
     ),
     Method(
         "gradient_attention",

@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from vitviz.errors import MethodError
 
 REGIONS = ((0, 114, 178), (0, 158, 115), (204, 121, 167), (240, 228, 66))
-"""Four colours for the regions of a window, which colour-blind people can tell apart (Okabe & Ito 2008)."""
+"""Four colours for the regions of a window (Okabe & Ito 2008). Over a photo they need letters beside them."""
+LETTERS = "ABCD"
+"""The letters of the regions."""
 DEFAULT_COLORMAP = "viridis"
 COLORMAPS: tuple[str, ...] = ("viridis", "inferno", "magma", "cividis", "batlow", "mako", "gray")
 """Colour maps for values from low to high; the default and cividis are safe for colour-blind people."""

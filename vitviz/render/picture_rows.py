@@ -13,6 +13,7 @@ from vitviz.images.framing import Framing
 from vitviz.images.photo import Photo
 from vitviz.render.colors import (
     DEFAULT_COLORMAP,
+    LETTERS,
     REGIONS,
     SIGNED_COLORMAP,
     is_signed,
@@ -152,7 +153,10 @@ def windows_on_photo(
     order = sorted({part.region for part in chosen})
     for part in chosen:
         color = REGIONS[order.index(part.region) % len(REGIONS)] if regions else (255, 255, 255)
-        draw.rectangle(_corners(layout.polygon(framing, part.box)), outline=color, width=3 * thick)
+        box = _corners(layout.polygon(framing, part.box))
+        draw.rectangle(box, outline=color, width=3 * thick)
+        if regions and len(order) > 1:
+            _letter(draw, box, order.index(part.region), min(picture.size) / 28)
     return picture
 
 
@@ -165,6 +169,7 @@ def shifted_windows(photo: Photo, framing: Framing, layout: Layout, side: int = 
     corners = _corners(layout.polygon(framing, Box(0, 0, rows, cols)))
     seen = Image.fromarray(photo.pixels).convert("RGB").crop(corners).resize((cols * unit, rows * unit))
     plate = Image.new("RGB", (windows.padded[1] * unit, windows.padded[0] * unit), NOTHING)
+    lettered: list[tuple[tuple[int, int, int, int], int]] = []
     before = plate.copy()  # padding that is added first moves along
     before.paste(seen, (0, 0))
     for piece in windows.pieces():
@@ -182,10 +187,21 @@ def shifted_windows(photo: Photo, framing: Framing, layout: Layout, side: int = 
             box = _pixels(own, unit)
             tint = Image.new("RGB", (box[2] - box[0], box[3] - box[1]), REGIONS[order.index(part.region) % 4])
             plate.paste(Image.blend(plate.crop(box), tint, 0.43), box[:2])
+            lettered.append((box, order.index(part.region)))
     draw = ImageDraw.Draw(plate)
     for window in range(len(windows.index)):
         draw.rectangle(_pixels(windows.box(window), unit), outline=(255, 255, 255), width=2)
+    for box, number in lettered:
+        _letter(draw, box, number, max(11, side / 45))
     return plate
+
+
+def _letter(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], number: int, size: float) -> None:
+    """The letter of a region in the middle of its rectangle, white on black."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    half = size * 0.65
+    draw.rectangle((x - half, y - half, x + half, y + half), fill=(0, 0, 0))
+    write(draw, (x, y), LETTERS[number % len(LETTERS)], size, (255, 255, 255), anchor="mm")
 
 
 def footprint_on_photo(photo: Photo, framing: Framing, steps: Sequence[Footprint]) -> Image.Image:

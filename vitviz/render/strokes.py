@@ -1,4 +1,4 @@
-"""How curves are drawn in charts: strokes differ in colour and in dashes, so that the colour-blind can tell them apart."""
+"""How curves are drawn in charts: no two strokes have the same dashes, so that colours are not needed to tell them apart."""
 
 from dataclasses import dataclass
 

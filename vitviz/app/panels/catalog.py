@@ -5,6 +5,9 @@ from typing import Literal, Protocol, runtime_checkable
 
 from PySide6.QtGui import QPixmap
 
+from vitviz.app.session.facts import Shown
+from vitviz.app.widgets.base.title_bar import ElidedLabel
+
 
 @dataclass(frozen=True)
 class PanelKind:
@@ -49,6 +52,16 @@ class Saving(Protocol):
 
     def save(self) -> None:
         """Ask for a file and save what is shown."""
+
+
+@runtime_checkable
+class Captioned(Protocol):
+    """A panel with a caption, which a presentation shows in its own line."""
+
+    says: ElidedLabel
+
+    def shown(self) -> Shown:
+        """What is drawn now."""
 
 
 @runtime_checkable

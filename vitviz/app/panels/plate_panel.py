@@ -156,6 +156,8 @@ def row(*widgets: QWidget, wide: QWidget | None = None) -> QHBoxLayout:
     line.setSpacing(8)
     for widget in widgets:
         line.addWidget(widget, 1 if widget is wide else 0)
+        if widget is wide:
+            line.addStretch(0)  # takes the space while the widget is hidden
     if wide is None:
         line.addStretch(1)
     return line

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QPointF, QRect, QRectF, Qt, QTimer
-from PySide6.QtGui import QAction, QPainter, QPalette, QPixmap
+from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, Qt, QTimer
+from PySide6.QtGui import QAction, QPainter, QPalette, QPixmap, QResizeEvent
 from PySide6.QtWidgets import (
+    QBoxLayout,
     QHBoxLayout,
     QLabel,
     QToolButton,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 _BENT = {"logarithmic": "log"}  # short, for beside the bar
 _PATIENCE = 300  # milliseconds
+_SCALE = 24  # characters that the sentence of the scale has room for beside the numbers
 _REST = 60  # milliseconds after the last step of zooming or resizing
 
 
@@ -135,16 +137,20 @@ class PhotoView(QWidget):
         numbers = QHBoxLayout()
         numbers.setSpacing(8)
         numbers.addStrut(QToolButton().sizeHint().height())  # the stage must not jump when the chips come
-        numbers.addWidget(self.scale, 1)
         numbers.addWidget(self.chips)
         numbers.addWidget(self.sums)
         numbers.addWidget(self.help)
+        numbers.addStretch(0)  # where the numbers have a line of their own
+        self._line = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._line.setSpacing(8)
+        self._line.addWidget(self.scale, 1)
+        self._line.addLayout(numbers)
         titles = QHBoxLayout()
         titles.setSpacing(12)
         titles.addWidget(self.title, 1)
         titles.addWidget(self.place, 0, Qt.AlignmentFlag.AlignTop)
         heading.addLayout(titles)
-        heading.addLayout(numbers)
+        heading.addLayout(self._line)
         head = QWidget()
         head.setLayout(heading)
         self.foot = QHBoxLayout()
@@ -162,6 +168,24 @@ class PhotoView(QWidget):
     def _show_place(self) -> None:
         self.place.setText(self.folder.text)
         self.place.setAccessibleName(f"Place in the folder: {self.folder.text}" if self.folder.text else "")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Put the numbers below the scale where they would leave it no room."""
+        super().resizeEvent(event)
+        self._stack()
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """The same in another font."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._stack()
+
+    def _stack(self) -> None:
+        numbers = self.chips.sizeHint().width() + self.sums.sizeHint().width()
+        room = self.width() - numbers - 32
+        narrow = numbers > 0 and room < _SCALE * self.scale.fontMetrics().averageCharWidth()
+        direction = QBoxLayout.Direction
+        self._line.setDirection(direction.TopToBottom if narrow else direction.LeftToRight)
 
     def picture(self) -> QPixmap:
         """What is copied: the title, the photo and the colour bar, without the controls."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QFont, QPainter, QPalette, QPen
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QFontInfo, QPainter, QPalette, QPen
 from PySide6.QtWidgets import QApplication, QWidget
 
 THEMES = ("system", "light", "dark")
@@ -137,6 +137,22 @@ def ink_on(ground: QColor) -> QColor:
 def small() -> QFont:
     """The font of small text: scales, axes, hints."""
     return QFont(_small(QApplication.font().toString()))
+
+
+def scale() -> float:
+    """The size of the text, 1 unless a presentation enlarges it; lengths that leave room for text are multiplied by it."""
+    return _scale(QApplication.font().toString())
+
+
+def scaled(pixels: float) -> int:
+    """A length that leaves room for text, at the current size of the text."""
+    return round(pixels * scale())
+
+
+@lru_cache(maxsize=8)
+def _scale(_: str) -> float:
+    usual = QFontInfo(QFontDatabase.systemFont(QFontDatabase.SystemFont.GeneralFont))
+    return max(1.0, round(QFontInfo(QApplication.font()).pointSizeF() / usual.pointSizeF(), 2))
 
 
 @lru_cache(maxsize=8)

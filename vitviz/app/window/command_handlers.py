@@ -15,7 +15,7 @@ from vitviz.app.settings import Settings
 from vitviz.app.stage.opening import Opener
 from vitviz.app.stage.stage import Stage
 from vitviz.app.widgets.messages.shortcuts_sheet import ShortcutsSheet
-from vitviz.app.window import last_session
+from vitviz.app.window import last_session, panel_keys
 from vitviz.app.window.docks import Docks
 from vitviz.app.window.panel_actions import PanelActions
 from vitviz.app.window.presentation import Presentation
@@ -171,13 +171,17 @@ class CommandHandlers:
         search.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def _unpin(self) -> None:
-        if self._presentation.on:
-            self._presentation.toggle()
+        if self._presentation.on and not self._session.view.pinned:
+            self._presentation.step_back()
         else:
             self._session.unpin()
 
     def _play(self) -> None:
-        self._docks.reveal("layers")
+        # In a presentation, the photo keeps its size: the layers play without their panel.
+        if self._presentation.on:
+            self._docks.prepare("layers")
+        else:
+            self._docks.reveal("layers")
         self._session.play_asked.emit()
 
     def _move(self, rows: int, columns: int) -> None:
@@ -185,13 +189,8 @@ class CommandHandlers:
         if shape is not None:
             session.show_view(moved_query(session.view, session.hover, shape, rows, columns))
 
-    def _shortcut_rows(self) -> list[tuple[str, str, str]]:
-        """The shortcuts of the commands, with those of the panels among them."""
-        rows = commands.shortcut_list()
-        last = max(place for place, (menu, _, _) in enumerate(rows) if menu == "Panels")
-        return rows[: last + 1] + self._docks.shortcuts() + rows[last + 1 :]
-
     def _show_shortcuts(self) -> None:
-        self.shortcuts = ShortcutsSheet(self._shortcut_rows(), self._window)
+        rows = [*commands.shortcut_list(), *panel_keys.shortcut_list()]
+        self.shortcuts = ShortcutsSheet(rows, self._window)
         self.shortcuts.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.shortcuts.open()

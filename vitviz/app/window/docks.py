@@ -6,7 +6,7 @@ from pkgutil import resolve_name
 from typing import overload
 
 from PySide6.QtCore import QPoint, QRect, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QColor, QContextMenuEvent, QKeySequence, QPainter, QPaintEvent
+from PySide6.QtGui import QAction, QColor, QContextMenuEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QApplication,
     QDockWidget,
@@ -25,7 +25,6 @@ from vitviz.app.ui import terms, theme
 from vitviz.app.widgets.base.title_bar import TitleBar
 from vitviz.app.widgets.controls.help_button import HelpButton
 
-_PHOTO_KEY = "Alt+Home"
 _OFFSET = 32
 """Pixels between a panel's docked place and where it begins to float, to the right and down, otherwise to the left or up."""
 _LEAST = QSize(240, 72)
@@ -81,6 +80,7 @@ class PanelDock(QDockWidget):
         self._session = session
         self._panels: dict[Session, QWidget] = {}
         self._seen = False
+        self._is_awaited = False  # to get the focus
         self._deferred = not kind.shown  # until the window's first paint
         container = QWidget()
         self._column = _Column(container)
@@ -158,6 +158,10 @@ class PanelDock(QDockWidget):
     @property
     def panel(self) -> QWidget:
         """The panel of the current side, which is built by the first access."""
+        return self.build()
+
+    def build(self) -> QWidget:
+        """Build the panel of the current side if it does not exist yet."""
         session = self._session
         if session not in self._panels:
             panel = self._panels[session] = self._build(session)
@@ -208,6 +212,15 @@ class PanelDock(QDockWidget):
     def _show_built(self, seen: bool) -> None:
         if self.built or (seen and not self._deferred):
             self.panel.setVisible(seen)
+        if seen and self._is_awaited:
+            self.focus_when_seen()
+
+    def focus_when_seen(self) -> None:
+        """Give the panel the keyboard focus, as soon as its tab is in front."""
+        self._is_awaited = not self._seen
+        if self._seen:
+            self.window().activateWindow()
+            focus_panel(self)
 
     def build_deferred(self) -> None:
         """Build the panel if it can be seen; called after the window's first paint."""
@@ -235,19 +248,6 @@ class Docks(Sequence[PanelDock]):
         self._docks = [
             PanelDock(window, kind, partial(_build, kind, keys), photo, session) for kind in catalog.PANELS
         ]
-
-        self.go_to_actions = [self._go_to_action("Photo", _PHOTO_KEY, None)]
-        """Of the photo and of each panel; their keys are in the list of shortcuts."""
-        for number, dock in enumerate(self._docks, start=1):
-            key = f"Alt+{number % 10}" if number <= 10 else ""
-            self.go_to_actions.append(self._go_to_action(dock.kind.title, key, dock))
-
-    def _go_to_action(self, title: str, key: str, dock: PanelDock | None) -> QAction:
-        action = QAction(title, self._window)
-        action.setShortcut(QKeySequence(key))
-        action.triggered.connect(lambda _=False: self.go_to(dock))
-        self._window.addAction(action)  # in a hidden menu bar its key would not work
-        return action
 
     def __len__(self) -> int:
         return len(self._docks)
@@ -298,7 +298,9 @@ class Docks(Sequence[PanelDock]):
         window.resizeDocks(right, [width] * len(right), Qt.Orientation.Horizontal)
         window.resizeDocks(right, [560, 300][: len(right)], Qt.Orientation.Vertical)
         if "bottom" in first:
-            window.resizeDocks([first["bottom"]], [164], Qt.Orientation.Vertical)
+            # A low window needs its height for the photo.
+            tall = min(164, max(132, window.height() * 22 // 100))
+            window.resizeDocks([first["bottom"]], [tall], Qt.Orientation.Vertical)
 
     def focused(self) -> PanelDock | None:
         """The dock that has the keyboard focus; None if the photo or nothing has it."""
@@ -314,27 +316,17 @@ class Docks(Sequence[PanelDock]):
         dock.raise_()
         return dock.panel
 
-    def go_to(self, dock: PanelDock | None) -> None:
-        """Open and raise a panel and give it the keyboard focus; None stands for the photo of the current side."""
-        if dock is None:
-            self._photo().setFocus(Qt.FocusReason.ShortcutFocusReason)
-            self._window.activateWindow()
-            return
-        dock.show()
-        dock.raise_()
-        if dock.isFloating():
-            dock.activateWindow()
-        dock.build_deferred()
-        dock.panel.show()
-        focus_panel(dock)
+    def go_to(self, name: str) -> None:
+        """Open a panel and give it the keyboard focus; with an empty name, give it to the photo of the current side."""
+        if name:
+            self.reveal(name)
+            self.dock(name).focus_when_seen()
+        else:
+            self._focus(None)
 
-    def shortcuts(self) -> list[tuple[str, str, str]]:
-        """The rows of the list of shortcuts: menu, what is done, keys."""
-        native = QKeySequence.SequenceFormat.NativeText
-        return [
-            ("Panels", f"Go to {action.text().replace('&', '')}", action.shortcut().toString(native))
-            for action in self.go_to_actions
-        ]
+    def prepare(self, name: str) -> None:
+        """Build a panel without showing it, so that it answers commands."""
+        self.dock(name).build()
 
     def float_focused(self) -> None:
         """Float the panel that has the focus, or dock it again."""
@@ -356,8 +348,18 @@ class Docks(Sequence[PanelDock]):
         stops: list[PanelDock | None] = [None, *(dock for dock in self._docks if not dock.isHidden())]
         here = self.focused()
         # A panel that was just hidden may still have the focus.
-        stop = stops[((stops.index(here) if here in stops else 0) + steps) % len(stops)]
-        self.go_to(stop)
+        self._focus(stops[((stops.index(here) if here in stops else 0) + steps) % len(stops)])
+
+    def _focus(self, stop: PanelDock | None) -> None:
+        """Give the keyboard focus to a panel, which is raised, or with None to the photo."""
+        if stop is None:
+            self._photo().setFocus(Qt.FocusReason.ShortcutFocusReason)
+            self._window.activateWindow()
+            return
+        stop.raise_()
+        if stop.isFloating():
+            stop.activateWindow()
+        focus_panel(stop)
 
 
 def offset(floating: QRect, docked: QRect, screen: QRect) -> QRect:

@@ -21,7 +21,7 @@ from vitviz.app.widgets.messages.first_start import FirstStart
 from vitviz.app.widgets.messages.notice import Notice
 from vitviz.app.widgets.messages.shortcuts_sheet import ShortcutsSheet
 from vitviz.app.widgets.messages.toast import Toast
-from vitviz.app.window import last_session, menus, save_png
+from vitviz.app.window import last_session, menus, panel_keys, save_png
 from vitviz.app.window.command_handlers import THUMBNAILS, CommandHandlers
 from vitviz.app.window.docks import Docks
 from vitviz.app.window.enablement import Enablement
@@ -70,6 +70,7 @@ class Window(QMainWindow):
         self._build()
         self.docks = Docks(self, session, commands.of_stage(self.commands), lambda: self.stage.canvas)
         self.presentation = Presentation(self, self.docks, self.stage, self.status)
+        self._top.addWidget(self.presentation.line)
         self.welcome = WelcomeController(
             self, session, settings, self._open_scene, self.commands["open"], self._center
         )
@@ -109,11 +110,11 @@ class Window(QMainWindow):
         self.setCentralWidget(center)
         # Not a QToolBar: Fusion draws bright lines around it, and the user could close it by accident.
         top = QWidget()
-        column = QVBoxLayout(top)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.menu_bar)
-        column.addWidget(self.tools)
+        self._top = QVBoxLayout(top)
+        self._top.setContentsMargins(0, 0, 0, 0)
+        self._top.setSpacing(0)
+        self._top.addWidget(self.menu_bar)
+        self._top.addWidget(self.tools)
         self.setMenuWidget(top)
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addPermanentWidget(self.status, 1)
@@ -148,6 +149,11 @@ class Window(QMainWindow):
         chosen = self.settings.text("theme", "system")
         self.themes = menus.choice(made["&View"], "&Theme", _THEMES, chosen, self._set_theme)
         made["&View"].insertSeparator(self.commands["fit"])
+        go_to = QMenu("&Go to", made["&Panels"])
+        go_to.setToolTipsVisible(True)
+        go_to.addActions(panel_keys.build(self, self.docks, self.presentation))
+        made["&Panels"].insertMenu(self.commands["next_panel"], go_to)
+        self.addActions(go_to.actions())
 
     def _connect(self) -> None:
         session, stage = self.session, self.stage

@@ -23,9 +23,6 @@ def fill(bar: QMenuBar, actions: Mapping[str, QAction], docks: Docks) -> dict[st
     for dock in docks:
         panels.insertAction(reset, dock.toggleViewAction())
     panels.insertSeparator(reset)
-    go_to = panels.addMenu("Go &to")
-    go_to.addActions(docks.go_to_actions)
-    panels.insertMenu(actions["next_panel"], go_to)
     return menus
 
 

@@ -28,6 +28,7 @@ class StatusBar(QWidget):
         self._session = session
         self._said: tuple[object, ...] | None = None  # what the numbers were made of
         self._facts: Facts | None = None  # what the line speaks of
+        self._bare = False
         self.query = QLabel()
         self.weight = QLabel()
         self.weight.setFont(theme.body(strong=True))
@@ -76,6 +77,18 @@ class StatusBar(QWidget):
             signal.connect(self._show_trace) for signal in trace
         ]
 
+    def set_bare(self, bare: bool) -> None:
+        """Show only the weight, as in a presentation, whose caption says the rest; or show everything again."""
+        self._bare = bare
+        self.query.setVisible(not bare)
+        self.about.setVisible(not bare)
+        self._show_trace()
+        self._show_place()
+
+    def _show_place(self) -> None:
+        """The place has no caption elsewhere where it says why there is no map."""
+        self.where.setVisible(not self._bare or not self.weight.text())
+
     def shown(self) -> Shown:
         """The query, the weight and the place as they are said; dimmed while the weight is being computed."""
         parts = self.query.text(), self.weight.text(), self.where.whole
@@ -97,6 +110,7 @@ class StatusBar(QWidget):
             for label in (self.query, self.weight):
                 label.clear()
             self.where.set_text(session.maps.problem)
+            self._show_place()
             return
         late = session.maps.heat_late
         said = trace, shown, late, session.view, session.hover
@@ -115,11 +129,13 @@ class StatusBar(QWidget):
             "computing …" if late else describe.weight(trace, heat, chosen, session.hover, pinned=held)
         )
         self.where.set_text(describe.where(trace, chosen, None if late else heat))
+        if self._bare:
+            self._show_place()
 
     def _show_trace(self) -> None:
         session = self._session
         trace, check = session.trace, session.check
-        self.badge.setVisible(trace is not None and check is not None)
+        self.badge.setVisible(trace is not None and check is not None and not self._bare)
         if trace is None:
             self.about.set_text(
                 "" if session.model is None else f"{session.model.full_name} on {session.model.device}"

@@ -88,7 +88,7 @@ def _windows(trace: Trace, options: Options) -> Image.Image:
     if windows.padding:
         note += f", {windows.padding} slots of padding"
     if window is not None:
-        note += f"; bright: window {window}; parts of different colours may not see each other"
+        note += f"; bright: window {window}; parts of different letters may not see each other"
     return _titled(image, f"The windows of {layer.name} on the photo", note)
 
 
@@ -97,7 +97,7 @@ def _shifted(trace: Trace, options: Options) -> Image.Image:
     if layer.layout.windows is None:
         raise MethodError(f"{trace.model.name} attends over the whole photo at once: it has no windows.")
     image = shifted_windows(trace.photo, trace.framing, layer.layout)
-    note = "parts of one window in different colours may not see each other; grey: padding"
+    note = "parts of one window with different letters may not see each other; grey: padding"
     return _titled(image, f"The photo as {layer.name} cuts it into windows, after the cyclic shift", note)
 
 

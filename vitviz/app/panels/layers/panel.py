@@ -141,6 +141,7 @@ class LayersPanel(Panel):
         for widget in (self.play, self.speed, self.loop):
             line.addWidget(widget)
         line.addWidget(self.says, 1)
+        line.addStretch(0)  # takes the space while a presentation shows the sentence in its own line
         line.addWidget(self.over)
         line.addWidget(self.scale)
         column = QVBoxLayout(self)
@@ -430,7 +431,7 @@ def _button(what: str) -> QToolButton:
     button = QToolButton()
     button.setAutoRaise(True)
     button.setIconSize(QSize(16, 16))
-    button.setFixedSize(28, 28)
+    button.setMinimumSize(28, 28)
     button.setFont(theme.body())
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     button.setToolTip(what)

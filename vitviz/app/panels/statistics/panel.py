@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
     from vitviz.explain.measures.statistics import Statistics
 
+_NARROWEST = 320
+_ASIDE = 460  # the width from which chart and table have room side by side
 _ARROWS = ("up", "down", "left", "right")
 
 
@@ -155,6 +157,7 @@ class StatisticsPanel(Panel):
         column.addWidget(self.says)
         column.addLayout(choice)
         column.addLayout(self._halves, 1)
+        self.setMinimumWidth(_NARROWEST)  # else one side by side could never be narrow enough to be stacked
 
     def end(self) -> None:
         """Stop all work and end the thread."""
@@ -164,7 +167,7 @@ class StatisticsPanel(Panel):
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Put the chart and the table side by side where there is room, else one below the other."""
         super().resizeEvent(event)
-        wide = event.size().width() > 1.25 * event.size().height()
+        wide = event.size().width() > max(1.25 * event.size().height(), _ASIDE * theme.scale())
         aside, below = QBoxLayout.Direction.LeftToRight, QBoxLayout.Direction.TopToBottom
         self._halves.setDirection(aside if wide else below)
         self._lower.setDirection(below if wide else aside)

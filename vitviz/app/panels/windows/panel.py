@@ -32,7 +32,7 @@ _DURATION = 2600  # milliseconds from the photo to the windows
 _LEGEND = {
     "shift": "A, B, C: pieces that wrap around the edges (down, across, both), so that shifted windows join what regular "
     "ones separate. Hatched: padding. Heat: what the outlined token attends to inside its window.",
-    "regions": "Colours: regions of one window, as the model's mask has them. Tokens of different colours may not see each "
+    "regions": "Letters: regions of one window, as the model's mask has them. Tokens of different letters may not see each "
     "other: −100 is added to their logits, so their attention is 0.",
     "merge": "Between stages 2 × 2 tokens become one. Nested cells: the tokens of earlier stages that became the outlined "
     "token, down to the first patches.",

@@ -6,6 +6,7 @@ from PySide6.QtCore import QEvent, QPointF, Qt, Signal
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QWidget
 
+from vitviz.app.ui import theme
 from vitviz.app.widgets.base.focus_ring import FocusRing
 
 
@@ -18,6 +19,8 @@ class HoverView(FocusRing):
         super().__init__(parent)
         self._hovered: Any = None
         self._dimmed = False
+        self.text_scale = theme.scale()
+        """The size of the text, by which lengths that leave room for text are multiplied."""
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
@@ -33,6 +36,13 @@ class HoverView(FocusRing):
     def dimmed(self) -> bool:
         """Whether the view is dimmed because its content is out of date."""
         return self._dimmed
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Leave room for text of another size."""
+        if event.type() == QEvent.Type.FontChange:
+            self.text_scale = theme.scale()
+            self.update()
+        super().changeEvent(event)
 
     def set_dimmed(self, dimmed: bool) -> None:
         """Dim the view while its content is out of date."""

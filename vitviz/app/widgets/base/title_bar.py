@@ -6,6 +6,8 @@ from PySide6.QtWidgets import QDockWidget, QHBoxLayout, QLabel, QSizePolicy, QTo
 
 from vitviz.app.ui import icons, theme
 
+_WHOLE = 5  # lines of a label that is shown whole
+
 
 def wrapped_lines(text: str, metrics: QFontMetrics, width: int, most: int) -> list[str]:
     """The lines of a text wrapped at spaces to `width` pixels; a text that needs more than `most` lines is elided.
@@ -42,10 +44,12 @@ class ElidedLabel(QLabel):
     the pointer. For the same reason the label keeps its largest height until it is resized, shown again or emptied.
     """
 
+    text_changed = Signal()
+
     def __init__(self, parent: QWidget | None = None, lines: int = 1) -> None:
         super().__init__(parent)
         self._whole = ""
-        self._most = lines
+        self._most = self._usual = lines
         self._lines = 1
         self._has_tip = False
         self._cached_lines: tuple[tuple[str, int], list[str]] | None = (
@@ -60,6 +64,16 @@ class ElidedLabel(QLabel):
             self.setAccessibleName(text)
             needed = len(self.lines())
             self._reserve_lines(needed if text == "" else max(self._lines, needed))
+            self.update()
+            self.text_changed.emit()
+
+    def show_whole(self, whole: bool) -> None:
+        """Whether the label may have as many lines as its text needs, up to 5, as in a presentation."""
+        most = max(self._usual, _WHOLE) if whole else self._usual
+        if most != self._most:
+            self._most = most
+            self._cached_lines = None
+            self._reserve_lines(len(self.lines()))
             self.update()
 
     @property

@@ -110,7 +110,7 @@ class BarModel(QAbstractListModel):
 
 class _Painter(QStyledItemDelegate):
     def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:  # noqa: N802
-        return QSize(160, _ROW)
+        return QSize(160, theme.scaled(_ROW))
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
         view = self.parent()
@@ -197,7 +197,7 @@ class BarList(QListView):
     @property
     def room(self) -> int:
         """How many rows are seen at once."""
-        return max(1, self.viewport().height() // _ROW)
+        return max(1, self.viewport().height() // theme.scaled(_ROW))
 
     def name_width(self, room: float) -> float:
         """The width of the column of names: as wide as the widest name, as long as enough room is left for the bars."""
@@ -208,17 +208,19 @@ class BarList(QListView):
         """Measure the names again in another font."""
         if event.type() == QEvent.Type.FontChange:
             self.rows.measure()
+            self.scheduleDelayedItemsLayout()
+            self.room_changed.emit()
         super().changeEvent(event)
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Room for six rows."""
-        return QSize(320, 6 * _ROW + 8)
+        return QSize(320, 6 * theme.scaled(_ROW) + 8)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Another number of rows may be seen."""
-        before = event.oldSize().height() // _ROW
+        before = event.oldSize().height() // theme.scaled(_ROW)
         super().resizeEvent(event)
-        if before != event.size().height() // _ROW:
+        if before != event.size().height() // theme.scaled(_ROW):
             self.room_changed.emit()
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QIcon, QPainter, QPalette, QPixmap
+from PySide6.QtGui import QColor, QFontMetrics, QIcon, QPainter, QPalette, QPixmap
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -64,7 +64,6 @@ class ScoreList(QTreeWidget):
         self.setRootIsDecorated(False)
         self.setAllColumnsShowFocus(True)
         self.setFrameShape(QTreeWidget.Shape.NoFrame)
-        self.setIconSize(_SWATCH)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setUniformRowHeights(True)
@@ -77,9 +76,9 @@ class ScoreList(QTreeWidget):
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         for column in range(1, len(heads)):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-            header.resizeSection(column, self.fontMetrics().horizontalAdvance("0.000 ± 0.000") + 20)
         self.itemChanged.connect(self._change)
         self._apply_palette()
+        self._fit_font()
 
     @property
     def rows(self) -> tuple[LegendRow, ...]:
@@ -106,11 +105,23 @@ class ScoreList(QTreeWidget):
             self.updateGeometry()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Take the new colours."""
+        """Take the new colours, and the room of another font."""
         if event.type() == QEvent.Type.PaletteChange:
             self._swatches.clear()
             self._apply_palette()
         super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._fit_font()
+
+    def _fit_font(self) -> None:
+        """Columns, swatches and rows of the size of the text."""
+        self._swatches.clear()
+        self.setIconSize(_SWATCH * theme.scale())
+        widest = QFontMetrics(theme.body(strong=True)).horizontalAdvance("0.000 ± 0.000")
+        for column in range(1, self.columnCount()):
+            self.header().resizeSection(column, widest + 8)
+        rows, self._rows = self._rows, ()
+        self.set_rows(rows)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """Room for four rows; the others are reached by scrolling."""
@@ -162,13 +173,14 @@ class ScoreList(QTreeWidget):
         ratio = self.devicePixelRatioF()
         key = (*stroke, strong, ratio)
         if key not in self._swatches:
-            pixmap = QPixmap(_SWATCH * ratio)
+            size = self.iconSize()
+            pixmap = QPixmap(size * ratio)
             pixmap.setDevicePixelRatio(ratio)
             pixmap.fill(Qt.GlobalColor.transparent)
             painter = QPainter(pixmap)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             painter.setPen(curve_pen(stroke[0], 2.5 if strong else 1.75, stroke[1]))
-            painter.drawLine(2, _SWATCH.height() // 2, _SWATCH.width() - 2, _SWATCH.height() // 2)
+            painter.drawLine(2, size.height() // 2, size.width() - 2, size.height() // 2)
             painter.end()
             icon = QIcon(pixmap)
             icon.addPixmap(pixmap, QIcon.Mode.Disabled)

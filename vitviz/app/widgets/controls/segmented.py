@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QToolTip, QWidget
 
 from vitviz.app.ui import theme
 
-_PAD = 12  # pixels
+_PAD, _LEAST_PAD = 12, 4  # pixels beside each label; fewer where there is no room for more
 _HEIGHT = 28
 
 
@@ -63,20 +63,32 @@ class Segmented(QWidget):
         for other, label in self._choices:
             width = self._width(label)
             if other == key:
-                return QRectF(left, 0, width, _HEIGHT)
+                return QRectF(left, 0, width, self._high)
             left += width
         return QRectF()
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """The size of all labels."""
-        return QSize(sum(self._width(label) for _, label in self._choices), _HEIGHT)
+        return QSize(self._text_width() + 2 * _PAD * len(self._choices), self._high)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """The same size: labels are never cut off."""
-        return self.sizeHint()
+        """With less room beside the labels, which are never cut off."""
+        return QSize(self._text_width() + 2 * _LEAST_PAD * len(self._choices), self._high)
+
+    @property
+    def _high(self) -> int:
+        return theme.scaled(_HEIGHT)
 
     def _width(self, label: str) -> int:
-        return self.fontMetrics().horizontalAdvance(label) + 2 * _PAD
+        return self.fontMetrics().horizontalAdvance(label) + 2 * self._pad
+
+    @property
+    def _pad(self) -> int:
+        spare = self.width() - self._text_width()
+        return min(_PAD, max(_LEAST_PAD, spare // (2 * max(len(self._choices), 1))))
+
+    def _text_width(self) -> int:
+        return sum(self.fontMetrics().horizontalAdvance(label) for _, label in self._choices)
 
     def _describe(self) -> None:
         labels = dict(self._choices)
@@ -95,19 +107,20 @@ class Segmented(QWidget):
             self.chosen.emit(key)
 
     def _at(self, x: float) -> str | None:
-        return next((key for key, _ in self._choices if self.cell(key).contains(x, _HEIGHT / 2)), None)
+        return next((key for key, _ in self._choices if self.cell(key).contains(x, self._high / 2)), None)
 
     def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
         """Draw the labels, with the current choice highlighted."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         scheme = theme.colors(self.palette())
-        track = QRectF(0.5, (self.height() - _HEIGHT) / 2 + 0.5, self.sizeHint().width() - 1, _HEIGHT - 1)
+        whole = sum(self._width(label) for _, label in self._choices)
+        track = QRectF(0.5, (self.height() - self._high) / 2 + 0.5, whole - 1, self._high - 1)
         painter.setPen(QPen(QColor(scheme.accent if self.hasFocus() else scheme.line), 1))
         painter.setBrush(QColor(scheme.base))
         painter.drawRoundedRect(track, 6, 6)
         for key, label in self._choices:
-            box = self.cell(key).translated(0, (self.height() - _HEIGHT) / 2)
+            box = self.cell(key).translated(0, (self.height() - self._high) / 2)
             chosen = key == self._current
             if chosen:
                 painter.setPen(Qt.PenStyle.NoPen)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QFocusEvent,
@@ -97,13 +97,24 @@ class HeatTable(HoverView):
         self.table = table
         self._hovered = None
         rows, columns = table.values.shape
-        unbounded = (1 << 24) - 1  # the largest size in Qt
-        self.setMaximumHeight(_HEADER + _FOOT + max(rows, 1) * _BROADEST if table.square else unbounded)
+        self._limit_height()
         self.current = Cell(
             min(self.current.row or 0, max(rows - 1, 0)),
             None if self.current.column is None else min(self.current.column, max(columns - 1, 0)),
         )
         self.update()
+
+    def _limit_height(self) -> None:
+        rows, unbounded = max(len(self.table.rows), 1), (1 << 24) - 1  # the largest size in Qt
+        most = round(self.text_scale * (_HEADER + _FOOT + rows * _BROADEST))
+        self.setMaximumHeight(most if self.table.square else unbounded)
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Larger text needs larger cells."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._limit_height()
+            self.room_changed.emit()
 
     def set_selected(self, rows: Sequence[int] = (), columns: Sequence[int] = ()) -> None:
         """The rows and columns that are outlined in the accent."""
@@ -125,11 +136,13 @@ class HeatTable(HoverView):
     @property
     def room(self) -> int:
         """How many rows can be seen."""
-        return max(1, (self.height() - _HEADER - _FOOT) // _LOWEST)
+        return max(
+            1, int((self.height() - self.text_scale * (_HEADER + _FOOT)) / (self.text_scale * _LOWEST))
+        )
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Ten rows."""
-        return QSize(240 if self.table.square else 420, _HEADER + 10 * 22)
+        return QSize(240 if self.table.square else 420, round(self.text_scale * (_HEADER + 10 * 22)))
 
     # Where things lie.
 
@@ -139,7 +152,7 @@ class HeatTable(HoverView):
         metrics = QFontMetricsF(theme.body() if not self.table.square else theme.small())
         corner = QFontMetricsF(theme.small()).horizontalAdvance(self.table.corner)
         widest = max(corner, *(metrics.horizontalAdvance(name) for name in self.table.rows))
-        marks = _MARK if self.table.marks else 0
+        marks = self.text_scale * _MARK if self.table.marks else 0
         return min(widest + 12 + marks, self.width() * 0.38)
 
     @property
@@ -149,19 +162,22 @@ class HeatTable(HoverView):
         if not rows or not columns:
             return 1.0, 1.0
         wide = (self.width() - self._names - 2) / columns
-        tall = (self.height() - _HEADER - _FOOT) / rows
+        tall = (self.height() - self.text_scale * (_HEADER + _FOOT)) / rows
         if self.table.square:
-            side = max(2.0, min(wide, tall, _BROADEST))
+            side = max(2.0, min(wide, tall, self.text_scale * _BROADEST))
             return side, side
-        return wide, max(min(tall, _TALLEST), _LOWEST)
+        return wide, max(min(tall, self.text_scale * _TALLEST), self.text_scale * _LOWEST)
 
     def box(self, cell: Cell) -> QRectF:
         """Where a cell or a header lies."""
         wide, tall = self._size
         left = 0.0 if cell.column is None else self._names + cell.column * wide
-        top = 0.0 if cell.row is None else _HEADER + cell.row * tall
+        top = 0.0 if cell.row is None else self.text_scale * _HEADER + cell.row * tall
         return QRectF(
-            left, top, self._names if cell.column is None else wide, _HEADER if cell.row is None else tall
+            left,
+            top,
+            self._names if cell.column is None else wide,
+            self.text_scale * _HEADER if cell.row is None else tall,
         )
 
     def at(self, point: QPointF) -> Cell | None:
@@ -170,7 +186,7 @@ class HeatTable(HoverView):
         if not rows or not columns:
             return None
         wide, tall = self._size
-        row = int((point.y() - _HEADER) // tall)
+        row = int((point.y() - self.text_scale * _HEADER) // tall)
         column = int((point.x() - self._names) // wide)
         found = Cell(None if row < 0 else row, None if column < 0 else column)
         outside = row >= rows or column >= columns or (row < 0 and column < 0)
@@ -237,7 +253,7 @@ class HeatTable(HoverView):
         on = self._pointed_at
         _, tall = self._size
         font = theme.small() if table.square else theme.body()
-        every = max(1, round(14 / tall)) if table.square else 1
+        every = max(1, round(14 * self.text_scale / tall)) if table.square else 1
         for row, name in enumerate(table.rows):
             mark = table.marks[row] if table.marks else ""
             box = self.box(Cell(row, None)).adjusted(0, 0, -8, 0)
@@ -247,7 +263,7 @@ class HeatTable(HoverView):
                     painter.setPen(QPen(color, 1.5))
                     painter.setBrush(color if mark == "dot" else Qt.BrushStyle.NoBrush)
                     painter.drawEllipse(QPointF(box.x() + 5, box.center().y()), 3.5, 3.5)
-                box.adjust(_MARK, 0, 0, 0)
+                box.adjust(self.text_scale * _MARK, 0, 0, 0)
             lit = on is not None and on.row == row
             if row % every and not lit:
                 continue
@@ -258,7 +274,8 @@ class HeatTable(HoverView):
             side = Qt.AlignmentFlag.AlignRight if table.square else Qt.AlignmentFlag.AlignLeft
             text = QFontMetricsF(font).elidedText(name, Qt.TextElideMode.ElideRight, box.width())
             # In low rows, of which only some have a number, the text is taller than its row.
-            painter.drawText(box.adjusted(0, -8, 0, 8), side | Qt.AlignmentFlag.AlignVCenter, text)
+            high = 8 * self.text_scale
+            painter.drawText(box.adjusted(0, -high, 0, high), side | Qt.AlignmentFlag.AlignVCenter, text)
 
     def _draw_columns(self, painter: QPainter) -> None:
         table, scheme = self.table, theme.colors(self.palette())
@@ -266,7 +283,9 @@ class HeatTable(HoverView):
         painter.setFont(theme.small())
         metrics = QFontMetricsF(theme.small())
         painter.setPen(QColor(scheme.muted))
-        corner = QRectF(_MARK if table.marks else 0, 0, self._names - 8, _HEADER)
+        corner = QRectF(
+            self.text_scale * _MARK if table.marks else 0, 0, self._names - 8, self.text_scale * _HEADER
+        )
         if corner.width() > 40:
             painter.drawText(corner, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, table.corner)
         wide, _ = self._size
@@ -352,7 +371,12 @@ class HeatTable(HoverView):
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Another number of rows may be seen."""
-        before = max(1, (event.oldSize().height() - _HEADER - _FOOT) // _LOWEST)
+        before = max(
+            1,
+            int(
+                (event.oldSize().height() - self.text_scale * (_HEADER + _FOOT)) / (self.text_scale * _LOWEST)
+            ),
+        )
         super().resizeEvent(event)
         if before != self.room:
             self.room_changed.emit()

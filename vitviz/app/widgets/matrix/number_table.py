@@ -36,7 +36,9 @@ class NumberTable(QWidget):
             head = QLabel(words)
             head.setFont(theme.small())
             head.setForegroundRole(QPalette.ColorRole.PlaceholderText)
-            self._grid.addWidget(head, 0, place + 1, Qt.AlignmentFlag.AlignRight)
+            head.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignBottom)
+            head.setWordWrap(True)  # in a narrow panel
+            self._grid.addWidget(head, 0, place + 1)
         self._grid.setColumnStretch(0, 1)
         self._columns = len(columns)
 

@@ -166,6 +166,14 @@ class MatrixView(HoverView):
         """Whether less than the whole matrix may be seen."""
         return self._axes is not None and self._axes[1].scale > self._fit * 1.001
 
+    @property
+    def _top(self) -> int:
+        return round(_TOP * self.text_scale)
+
+    @property
+    def _apart(self) -> float:
+        return _APART * self.text_scale
+
     def _left(self) -> float:
         metrics = QFontMetricsF(theme.small())
         words = [*self._names, *(word for _, word in self._ticks), self._titles[0]]
@@ -174,14 +182,15 @@ class MatrixView(HoverView):
     def _band(self) -> float:
         """How large the first rows and columns are: words fit beside them, and no other cell is larger."""
         assert self._cells is not None
-        side = min(self.height() - _TOP, self.width() - self._left())
+        side = min(self.height() - self._top, self.width() - self._left())
         least = min(14.0, max(8.0, 0.2 * side / max(1, *self._first)))
-        height, width = self.height() - _TOP - 4 - _GAP, self.width() - self._left() - _MARGIN - _GAP
-        return max(least, float(min(height // self._cells.shape[0], width // self._cells.shape[1], _LARGE)))
+        large = _LARGE * self.text_scale
+        height, width = self.height() - self._top - 4 - _GAP, self.width() - self._left() - _MARGIN - _GAP
+        return max(least, float(min(height // self._cells.shape[0], width // self._cells.shape[1], large)))
 
     def _room(self, side: int) -> float:
         """What the zoomed cells may take of the widget's height (0) or width (1)."""
-        start = (_TOP, self._left())[side]
+        start = (self._top, self._left())[side]
         large = self._first[side] * self._band()
         return max(
             1.0,
@@ -198,11 +207,11 @@ class MatrixView(HoverView):
             )
             if others
         ]
-        scale = min([*sides, float(_LARGE)])
+        scale = min([*sides, _LARGE * self.text_scale])
         pixels = scale * self.devicePixelRatioF()
         if int(pixels) > 0.88 * pixels:  # whole pixels look even; not where they would waste much room
             scale = int(pixels) / self.devicePixelRatioF()
-        down = fitted(rows, self._first[0], _TOP, band, _GAP, 1, scale)
+        down = fitted(rows, self._first[0], self._top, band, _GAP, 1, scale)
         across = fitted(columns, self._first[1], left, band, _GAP, 1, scale)
         # The matrix is centred in the width.
         used = across.begin + across.others * scale
@@ -271,19 +280,19 @@ class MatrixView(HoverView):
                 painter.drawText(
                     QRectF(0, rows.start + number * rows.band - 4, edge, rows.band + 8), right, name
                 )
-        low = last - _APART
+        low = last - self._apart
         square = rows.count == columns.count
         for cell, word in self._ticks if square else ():
             place = rows.span(cell)
-            if place is not None and place[0] >= low + _APART and place[0] + 8 < self.height():
+            if place is not None and place[0] >= low + self._apart and place[0] + 8 < self.height():
                 low = place[0]
                 painter.drawText(QRectF(0, low - 4, edge, 16), right, word)
                 painter.drawLine(QPointF(edge + 3, low + 0.5), QPointF(edge + 6, low + 0.5))
         title = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         painter.drawText(
-            QRectF(columns.start, 0, self.width() - columns.start, _TOP - 4), title, self._titles[1]
+            QRectF(columns.start, 0, self.width() - columns.start, self._top - 4), title, self._titles[1]
         )
-        painter.drawText(QRectF(0, 0, edge, _TOP - 4), right, self._titles[0])
+        painter.drawText(QRectF(0, 0, edge, self._top - 4), right, self._titles[0])
 
     def _draw_lines(
         self, painter: QPainter, at: tuple[int | None, int | None], color: QColor, width: int
@@ -320,11 +329,11 @@ class MatrixView(HoverView):
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Draw again for other colours, fonts or pixels."""
-        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.FontChange):
-            self._redraw()
-        elif event.type() == QEvent.Type.DevicePixelRatioChange:
-            self.fit()
         super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange:
+            self._redraw()
+        elif event.type() in (QEvent.Type.FontChange, QEvent.Type.DevicePixelRatioChange):
+            self.fit()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Point, or move the matrix while a button is held."""

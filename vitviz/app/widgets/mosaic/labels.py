@@ -8,7 +8,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QRegion
 
 from vitviz.app.ui.theme import Colors
-from vitviz.app.widgets.mosaic.layout import AXIS, LABEL_ACROSS, LABEL_DOWN, Band, Plan
+from vitviz.app.widgets.mosaic.layout import Band, Plan, Room
 
 _NAMED = 26  # tiles of this size have room for the number of their head
 _CENTER = Qt.AlignmentFlag.AlignCenter
@@ -43,13 +43,13 @@ def draw(painter: QPainter, placed: Plan, labels: Labels, scheme: Colors) -> Non
     draw_axes(painter, placed, labels, QColor(scheme.line))
     if labels.marks is not None:
         _draw_marks(painter, placed, labels.marks)
-    if labels.order is not None and min(placed.tile) >= _NAMED:
+    if labels.order is not None and min(placed.tile) >= _NAMED * placed.room.axis / Room().axis:
         _draw_names(painter, placed, labels.order)
 
 
 def beside(placed: Plan, origin: QPointF) -> QRegion:
     """Where numbers and axes are, in the widget."""
-    across, down = AXIS + LABEL_ACROSS, AXIS + LABEL_DOWN
+    across, down = placed.room.axis + placed.room.across, placed.room.axis + placed.room.down
     height, width = placed.size
     strips = [QRectF(0, 0, width, down) if placed.turned else QRectF(0, 0, across, height)]
     for band in placed.bands:
@@ -96,10 +96,10 @@ def draw_axes(painter: QPainter, placed: Plan, labels: Labels, line: QColor) -> 
             first = last + 1
         length = band.most * (placed.tile[1 if placed.turned else 0] + placed.gap) - placed.gap
         if placed.turned:
-            box = QRectF(band.left, band.top - LABEL_DOWN - AXIS, length, AXIS)
+            box = QRectF(band.left, band.top - placed.room.down - placed.room.axis, length, placed.room.axis)
             painter.drawText(box.adjusted(-20, -4, 20, 4), _CENTER, labels.along)
         else:
-            _draw_upright(painter, QRectF(0, band.top, AXIS, length), labels.along)
+            _draw_upright(painter, QRectF(0, band.top, placed.room.axis, length), labels.along)
 
 
 def _draw_stage(
@@ -107,11 +107,11 @@ def _draw_stage(
 ) -> None:
     begin, end = extent
     if placed.turned:
-        box = QRectF(band.left - LABEL_ACROSS - AXIS, begin, AXIS, end - begin)
+        box = QRectF(band.left - placed.room.across - placed.room.axis, begin, placed.room.axis, end - begin)
         rule = QRectF(box.right(), begin + 1, 1, end - begin - 2)
         _draw_upright(painter, box, name)
     else:
-        box = QRectF(begin, band.top - LABEL_DOWN - AXIS, end - begin, AXIS)
+        box = QRectF(begin, band.top - placed.room.down - placed.room.axis, end - begin, placed.room.axis)
         rule = QRectF(begin + 1, box.bottom(), end - begin - 2, 1)
         if painter.fontMetrics().horizontalAdvance(name) <= box.width():
             painter.drawText(box.adjusted(-8, -4, 8, 4), _CENTER, name)  # large type is higher

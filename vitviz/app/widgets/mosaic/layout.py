@@ -8,12 +8,28 @@ turned, beside one another.
 import math
 from dataclasses import dataclass
 
-AXIS = 16  # room for the name of an axis, or for what a stage's grid is
-LABEL_ACROSS = 28  # room for numbers at the left of rows, such as h12
-LABEL_DOWN = 18  # room for numbers above columns
+_AXIS = 16  # room for the name of an axis, or for what a stage's grid is
+_LABEL_ACROSS = 28  # room for numbers at the left of rows, such as h12
+_LABEL_DOWN = 18  # room for numbers above columns
 _BETWEEN = 8
 _BROAD = 24  # tiles of this size have a broader gap
 _SMALLEST = 3
+
+
+@dataclass(frozen=True)
+class Room:
+    """The room for words beside the tiles, in logical pixels."""
+
+    axis: int = _AXIS
+    across: int = _LABEL_ACROSS
+    """Of the numbers at the left of rows."""
+    down: int = _LABEL_DOWN
+    """Of the numbers above columns."""
+
+
+def room_of(scale: float) -> Room:
+    """The room for text of `scale` times the usual size."""
+    return Room(round(_AXIS * scale), round(_LABEL_ACROSS * scale), round(_LABEL_DOWN * scale))
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,7 @@ class Plan:
     bands: tuple[Band, ...]
     starts: tuple[int, ...]  # the first line of each layer, in its band
     size: tuple[int, int]  # height, width of everything
+    room: Room = Room()
 
     def band(self, layer: int) -> Band:
         """The band a layer is in."""
@@ -65,15 +82,20 @@ class Plan:
         """Left, top, width, height of a layer's number."""
         left, top, width, height = self.box(layer, 0)
         if self.turned:
-            return left - LABEL_ACROSS, top, LABEL_ACROSS - 4, height
-        return left, top - LABEL_DOWN, width, LABEL_DOWN
+            return left - self.room.across, top, self.room.across - 4, height
+        return left, top - self.room.down, width, self.room.down
 
     def number(self, band: Band, place: int) -> tuple[int, int, int, int]:
         """Left, top, width, height of the number of a band's heads."""
         height, width = self.tile
         if self.turned:
-            return band.left + place * (width + self.gap), band.top - LABEL_DOWN, width, LABEL_DOWN
-        return band.left - LABEL_ACROSS, band.top + place * (height + self.gap), LABEL_ACROSS - 4, height
+            return band.left + place * (width + self.gap), band.top - self.room.down, width, self.room.down
+        return (
+            band.left - self.room.across,
+            band.top + place * (height + self.gap),
+            self.room.across - 4,
+            height,
+        )
 
     def place_at(self, x: float, y: float) -> int | None:
         """The place of the head whose number lies at a point."""
@@ -96,8 +118,10 @@ class Plan:
         found = []
         for head in range(self.fold, self.heads[layer], self.fold):
             left, top, width, height = self.box(layer, head)
-            place = (left - LABEL_ACROSS, top, LABEL_ACROSS - 4, height)
-            found.append((head, place if self.turned else (left, top - LABEL_DOWN, width, LABEL_DOWN)))
+            place = (left - self.room.across, top, self.room.across - 4, height)
+            found.append(
+                (head, place if self.turned else (left, top - self.room.down, width, self.room.down))
+            )
         return found
 
     def at(self, x: float, y: float) -> Target | None:
@@ -120,7 +144,7 @@ class Plan:
         return None
 
 
-def plan(heads: tuple[int, ...], aspect: float, width: int, height: int) -> Plan:
+def plan(heads: tuple[int, ...], aspect: float, width: int, height: int, room: Room = Room()) -> Plan:
     """The layout with the largest tiles for a room of width × height; `aspect` is a tile's width over its height."""
     best: Plan | None = None
     layers, most = len(heads), max(heads)
@@ -131,7 +155,7 @@ def plan(heads: tuple[int, ...], aspect: float, width: int, height: int) -> Plan
             for count in range(1, layers + 1):
                 if count > 1 and math.ceil(layers / math.ceil(layers / count)) != count:
                     continue
-                made = _arranged(heads, aspect, width, height, turned, count, fold)
+                made = _arranged(heads, aspect, width, height, turned, count, fold, room)
                 # A simpler layout wins over one whose tiles are hardly larger.
                 if best is None or made.tile[0] > best.tile[0] * 1.05:
                     best = made
@@ -144,7 +168,14 @@ def _split(box: tuple[int, int, int, int]) -> tuple[tuple[int, int], tuple[int, 
 
 
 def _arranged(
-    heads: tuple[int, ...], aspect: float, width: int, height: int, turned: bool, count: int, fold: int
+    heads: tuple[int, ...],
+    aspect: float,
+    width: int,
+    height: int,
+    turned: bool,
+    count: int,
+    fold: int,
+    room: Room,
 ) -> Plan:
     per = math.ceil(len(heads) / count)
     groups = [heads[first : first + per] for first in range(0, len(heads), per)]
@@ -152,31 +183,31 @@ def _arranged(
     mosts = [min(fold, max(group)) for group in groups]
     if turned:
         columns, rows = sum(mosts), max(lines)
-        free_x = width - count * (AXIS + LABEL_ACROSS) - (count - 1) * _BETWEEN
-        free_y = height - AXIS - LABEL_DOWN
+        free_x = width - count * (room.axis + room.across) - (count - 1) * _BETWEEN
+        free_y = height - room.axis - room.down
     else:
         columns, rows = max(lines), sum(mosts)
-        free_x = width - AXIS - LABEL_ACROSS
-        free_y = height - count * (AXIS + LABEL_DOWN) - (count - 1) * _BETWEEN
+        free_x = width - room.axis - room.across
+        free_y = height - count * (room.axis + room.down) - (count - 1) * _BETWEEN
     gap = 1 if min(free_x / columns / aspect, free_y / rows) < _BROAD else 2
     tall = min((free_y - rows * gap) / rows, (free_x - columns * gap) / columns / aspect)
     tile = (max(_SMALLEST, int(tall)), max(_SMALLEST, int(tall * aspect)))
     bands = []
-    left, top = AXIS + LABEL_ACROSS, AXIS + LABEL_DOWN
+    left, top = room.axis + room.across, room.axis + room.down
     for number, most in enumerate(mosts):
         bands.append(Band(number * per, len(groups[number]), left, top, lines[number], most))
         if turned:
-            left += most * (tile[1] + gap) + _BETWEEN + AXIS + LABEL_ACROSS
+            left += most * (tile[1] + gap) + _BETWEEN + room.axis + room.across
         else:
-            top += most * (tile[0] + gap) + _BETWEEN + AXIS + LABEL_DOWN
+            top += most * (tile[0] + gap) + _BETWEEN + room.axis + room.down
     last = bands[-1]
     if turned:
-        size = (AXIS + LABEL_DOWN + rows * (tile[0] + gap), last.left + last.most * (tile[1] + gap))
+        size = (room.axis + room.down + rows * (tile[0] + gap), last.left + last.most * (tile[1] + gap))
     else:
-        size = (last.top + last.most * (tile[0] + gap), AXIS + LABEL_ACROSS + columns * (tile[1] + gap))
+        size = (last.top + last.most * (tile[0] + gap), room.axis + room.across + columns * (tile[1] + gap))
     starts = [
         sum(math.ceil(number / fold) for number in group[:place])
         for group in groups
         for place in range(len(group))
     ]
-    return Plan(heads, turned, fold, tile, gap, tuple(bands), tuple(starts), size)
+    return Plan(heads, turned, fold, tile, gap, tuple(bands), tuple(starts), size, room)

@@ -22,7 +22,7 @@ from vitviz.app.ui import theme
 from vitviz.app.widgets.base.hover_view import HoverView
 from vitviz.app.widgets.mosaic import labels
 from vitviz.app.widgets.mosaic.labels import Labels
-from vitviz.app.widgets.mosaic.layout import Plan, Target, plan
+from vitviz.app.widgets.mosaic.layout import Plan, Target, plan, room_of
 from vitviz.render.mosaic import EMPTY
 
 _RIM = 4  # room for the outline of what is selected
@@ -108,7 +108,9 @@ class MosaicView(HoverView):
         """Where every tile lies, in logical pixels; None without tiles."""
         if self._plan is None and self._heads:
             self._outlines = {}
-            self._plan = plan(self._heads, self._aspect, self.width() - _RIM, self.height() - _RIM)
+            self._plan = plan(
+                self._heads, self._aspect, self.width() - _RIM, self.height() - _RIM, room_of(self.text_scale)
+            )
         return self._plan
 
     def sizeHint(self) -> QSize:  # noqa: N802
@@ -225,6 +227,8 @@ class MosaicView(HoverView):
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Draw again for another screen, theme or font."""
         self._image = self._over = None
+        if event.type() == QEvent.Type.FontChange:
+            self._plan = None
         super().changeEvent(event)
 
     def at(self, position: QPointF) -> Target | None:

@@ -28,6 +28,7 @@ from vitviz.app.widgets.photo.grid import Cell, Grid
 from vitviz.app.widgets.photo.viewport import Viewport, fit, panned, zoomed
 
 MARGIN = 24
+_SHARE = 0.1  # of the smaller side, for the margin at most
 _EDGE = 4  # pixels that an outline reaches beyond its cell
 _CLICK = 4  # pixels that the pointer may move during a click
 _ARROWS = {
@@ -206,7 +207,8 @@ class Canvas(FocusRing):
         return QSize(860, 640)
 
     def _room(self) -> QRectF:
-        return QRectF(self.rect()).adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN)
+        margin = min(MARGIN, min(self.width(), self.height()) * _SHARE)  # a small photo needs the room itself
+        return QRectF(self.rect()).adjusted(margin, margin, -margin, -margin)
 
     def _redraw(self) -> None:
         self._backdrop = None

@@ -110,7 +110,9 @@ class ColorBar(QWidget):
         if self._caption:
             flags = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
             painter.drawText(
-                QRectF(0, strip.top() - 6, strip.left(), strip.height() + 12), flags, self._caption
+                QRectF(0, strip.center().y() - metrics.height() / 2, strip.left(), metrics.height()),
+                flags,
+                self._caption,
             )
         taken: list[tuple[float, float]] = []
         for text, place in ((ends[0], 0.0), (ends[1], 1.0), (middle, self._bar.place)):

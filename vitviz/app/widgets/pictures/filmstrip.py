@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
+    QFontMetrics,
     QHelpEvent,
     QImage,
     QKeyEvent,
@@ -26,7 +27,7 @@ _MARGIN = 12
 _LABEL = 18
 _RIGHT = Qt.AlignmentFlag.AlignRight
 _DIMMED = 0.4  # opacity
-_NOTE_FROM = 44  # a frame as wide as this has room for its note
+_WORDS = "00 0.000"  # a frame as wide as this has room for its name and its note
 
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
@@ -56,6 +57,8 @@ class Places:
     width: int
     height: int
     step: tuple[int, int]
+    label: int = _LABEL
+    """Height of the words below a frame."""
 
     def box(self, number: int) -> tuple[int, int, int, int]:
         """A frame's left, top, width and height, without the words below."""
@@ -63,17 +66,20 @@ class Places:
         return _MARGIN + column * self.step[0], row * self.step[1] + 2, self.width, self.height
 
 
-def places(count: int, aspect: float, room: tuple[int, int]) -> Places:
-    """The arrangement with the largest frames for a room (width, height); `aspect` is a frame's width over its height."""
+def places(count: int, aspect: float, room: tuple[int, int], label: int = _LABEL) -> Places:
+    """The arrangement with the largest frames for a room (width, height).
+
+    `aspect` is a frame's width over its height, `label` the height of the words below it.
+    """
     best: Places | None = None
     for rows in range(1, min(count, 6) + 1):
         columns = math.ceil(count / rows)
         gap = 8 if room[0] / columns > 56 else 4 if room[0] / columns > 24 else 2
         across = (room[0] - 2 * _MARGIN + gap) / columns - gap
-        down = room[1] / rows - _LABEL - 4
+        down = room[1] / rows - label - 4
         width = max(6, int(min(across, down * aspect)))
         height = max(6, round(width / aspect))
-        made = Places(columns, width, height, (width + gap, height + _LABEL + 4))
+        made = Places(columns, width, height, (width + gap, height + label + 4), label)
         # One row reads best; more only where frames grow by much.
         if best is None or made.width > best.width * 1.15:
             best = made
@@ -94,6 +100,7 @@ class FilmStrip(HoverView):
         self._backdrop: QImage | None = None
         self._scaled: QPixmap | None = None
         self._places: Places | None = None
+        self._has_notes = False  # whether notes have room beside the names, as `_places` has it
         self._boxes: list[QRectF] = []  # where `_places` puts each frame …
         self._below: list[QRectF] = []  # … and its words
         # Of each frame: name, whether it lacks a picture, whether it lacks a note.
@@ -144,10 +151,17 @@ class FilmStrip(HoverView):
     def places(self) -> Places | None:
         """Where the frames lie; None without frames."""
         if self._places is None and self._frames:
-            self._places = places(len(self._frames), self._aspect, (self.width(), self.height()))
+            self._places = places(
+                len(self._frames),
+                self._aspect,
+                (self.width(), self.height()),
+                round(_LABEL * self.text_scale),
+            )
+            self._has_notes = self._places.width >= QFontMetrics(theme.small()).horizontalAdvance(_WORDS)
             self._boxes = [QRectF(*self._places.box(number)) for number in range(len(self._frames))]
             self._below = [
-                QRectF(box.left(), box.bottom() + 3, box.width(), _LABEL - 3) for box in self._boxes
+                QRectF(box.left(), box.bottom() + 3, box.width(), self._places.label - 3)
+                for box in self._boxes
             ]
         return self._places
 
@@ -172,7 +186,7 @@ class FilmStrip(HoverView):
         for frame, box in zip(self._frames, self._boxes, strict=True):
             if frame.image is not None:
                 self._draw_image(painter, frame, frame.image, box)
-        if placed.width >= _NOTE_FROM:
+        if self._has_notes:
             painter.setFont(theme.small())
             painter.setPen(QColor(theme.colors(self.palette()).muted))
             for frame, below in zip(self._frames, self._below, strict=True):
@@ -192,7 +206,7 @@ class FilmStrip(HoverView):
         painter.setOpacity(_DIMMED if self._dimmed else 1.0)
         painter.setFont(theme.small())
         scheme, behind = theme.colors(self.palette()), self._behind(placed)
-        words = placed.width >= _NOTE_FROM
+        words = self._has_notes
         for number, (frame, box) in enumerate(zip(self._frames, self._boxes, strict=True)):
             if frame.image is None:
                 painter.fillRect(box, QColor(scheme.raised))
@@ -200,7 +214,7 @@ class FilmStrip(HoverView):
                 painter.drawText(box, Qt.AlignmentFlag.AlignCenter, "–")
             elif behind is not None:
                 painter.drawPixmap(box.toRect(), behind)
-            if placed.width >= 16 or number % 5 == 0:
+            if placed.width >= 16 * self.text_scale or number % 5 == 0:
                 on = number in (self._selected, self._marked, self._hovered)
                 painter.setPen(QColor(scheme.text if on else scheme.muted))
                 side = Qt.AlignmentFlag.AlignLeft if words and frame.note else Qt.AlignmentFlag.AlignHCenter
@@ -259,7 +273,7 @@ class FilmStrip(HoverView):
             return None
         for number in range(len(self._frames)):
             left, top, width, height = placed.box(number)
-            if left <= position.x() < left + width and top <= position.y() < top + height + _LABEL:
+            if left <= position.x() < left + width and top <= position.y() < top + height + placed.label:
                 return number
         return None
 
@@ -278,6 +292,8 @@ class FilmStrip(HoverView):
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Draw all again: other colours, other type, or the pixels of another screen."""
         self._under = None
+        if event.type() == QEvent.Type.FontChange:
+            self._places = None
         super().changeEvent(event)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802

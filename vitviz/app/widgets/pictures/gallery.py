@@ -78,10 +78,13 @@ class _Image:
         return self._small
 
 
-def arrange(aspects: list[float], joints: list[str], width: float, height: float) -> list[QRectF]:
+def arrange(
+    aspects: list[float], joints: list[str], width: float, height: float, caption: float = _CAPTION
+) -> list[QRectF]:
     """Where each picture lies: in reading order, in as many rows as make the pictures largest, centred.
 
     Rows that separate joined pictures which would fit into one row are only taken if they make the pictures clearly larger.
+    `caption` is the height of the words below each.
     """
     best: list[QRectF] = []
     longest = max(len(chain) + 1 for chain in "".join("j" if joint else " " for joint in joints).split(" "))
@@ -94,21 +97,21 @@ def arrange(aspects: list[float], joints: list[str], width: float, height: float
         gaps = [_JOINT if any(joints[column::columns]) else _GAP for column in range(columns - 1)]
         widest = [max(aspects[column::columns]) for column in range(columns)]
         across = width - 2 * edge - sum(gaps)
-        down = (height - rows * (_CAPTION + _GAP)) / rows
+        down = (height - rows * (caption + _GAP)) / rows
         side = max(min(down, across / sum(widest)), 8.0)  # the height of each
         worth = side * (_PARTED if parted and longest <= columns else 1.0)
         if best and worth <= most:
             continue
         most = worth
         left = max((width - sum(widest) * side - sum(gaps)) / 2, float(edge))
-        top = max((height - rows * (side + _CAPTION + _GAP)) / 2, 0.0)
+        top = max((height - rows * (side + caption + _GAP)) / 2, 0.0)
         best = [
             QRectF(
                 left
                 + sum(widest[: number % columns]) * side
                 + sum(gaps[: number % columns])
                 + (widest[number % columns] - aspect) * side / 2,
-                top + (number // columns) * (side + _CAPTION + _GAP),
+                top + (number // columns) * (side + caption + _GAP),
                 aspect * side,
                 side,
             )
@@ -117,20 +120,22 @@ def arrange(aspects: list[float], joints: list[str], width: float, height: float
     return best
 
 
-def arrange_lead(aspects: list[float], width: float, height: float) -> list[QRectF]:
+def arrange_lead(
+    aspects: list[float], width: float, height: float, caption: float = _CAPTION
+) -> list[QRectF]:
     """The first picture as large as possible with a third of the space left for the others, beside or below it."""
     best: list[QRectF] = []
     others = len(aspects) - 1
     for share_x, share_y in ((0.68, 1.0), (1.0, 0.68)) if others else ((1.0, 1.0),):
         room = QRectF(0, 0, width * share_x, height * share_y)
-        lead = arrange(aspects[:1], [""], room.width(), room.height())[0]
+        lead = arrange(aspects[:1], [""], room.width(), room.height(), caption)[0]
         if best and lead.height() <= best[0].height():
             continue
         if share_x < 1:
             rest = QRectF(room.right() - _EDGE, 0, width - room.width() + _EDGE, height)
         else:
             rest = QRectF(0, room.bottom(), width, height - room.height())
-        small = arrange(aspects[1:], [""] * others, rest.width(), rest.height()) if others else []
+        small = arrange(aspects[1:], [""] * others, rest.width(), rest.height(), caption) if others else []
         best = [lead, *(box.translated(rest.topLeft()) for box in small)]
     return best
 
@@ -187,9 +192,14 @@ class Gallery(HoverView):
         aspects = [picture.aspect for picture in self._pictures]
         joints = [picture.joint for picture in self._pictures]
         width, height, lead = self.width(), self.height(), self._pictures[0].lead
-        key = aspects, joints, width, height, lead
+        caption = _CAPTION * self.text_scale
+        key = aspects, joints, width, height, caption, lead
         if self._arranged is None or self._arranged[0] != key:
-            made = arrange_lead(aspects, width, height) if lead else arrange(aspects, joints, width, height)
+            made = (
+                arrange_lead(aspects, width, height, caption)
+                if lead
+                else arrange(aspects, joints, width, height, caption)
+            )
             self._arranged = key, made
         return self._arranged[1]
 
@@ -230,7 +240,9 @@ class Gallery(HoverView):
             if self.has_room_for_words(number):
                 self._draw_words(painter, number)
             painter.setPen(QColor(scheme.muted))
-            room = QRectF(box.x() - _GAP / 2, box.bottom() + 2, box.width() + _GAP, _CAPTION)
+            room = QRectF(
+                box.x() - _GAP / 2, box.bottom() + 2, box.width() + _GAP, _CAPTION * self.text_scale
+            )
             words = painter.fontMetrics().elidedText(
                 picture.caption, Qt.TextElideMode.ElideRight, int(room.width())
             )
@@ -269,7 +281,7 @@ class Gallery(HoverView):
         # Where the next picture stands in the next row, the joint goes before it.
         same_row = following.top() < box.bottom()
         x = (box.right() + following.left()) / 2 if same_row else following.left() - _JOINT / 2
-        room = QRectF(x - _JOINT / 2, (box if same_row else following).center().y() - 12, _JOINT, 24)
+        room = QRectF(x - _JOINT / 2, (box if same_row else following).center().y() - 24, _JOINT, 48)
         painter.drawText(room, Qt.AlignmentFlag.AlignCenter, joint)
         painter.restore()
 

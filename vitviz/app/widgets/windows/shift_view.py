@@ -5,6 +5,7 @@ from itertools import product
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
+    QFontMetricsF,
     QKeyEvent,
     QMouseEvent,
     QPainter,
@@ -19,7 +20,7 @@ from vitviz.app.ui import theme
 from vitviz.app.ui.pixels import rgba_image
 from vitviz.app.widgets.base.hover_view import HoverView
 from vitviz.app.widgets.windows.scene import Focus, Scene
-from vitviz.render.colors import REGIONS
+from vitviz.render.colors import LETTERS, REGIONS
 
 _MARGIN, _CAPTION = 12, 20
 
@@ -135,7 +136,7 @@ class ShiftView(HoverView):
         """One line, or two where the caption is too long for one."""
         scene = self._scene
         wide = scene is not None and self.fontMetrics().horizontalAdvance(scene.caption) > self.width() - 8
-        return 2 * _CAPTION - 4 if wide else _CAPTION
+        return round((2 * _CAPTION - 4 if wide else _CAPTION) * self.text_scale)
 
     def carried(self, cells: QRectF) -> list[QRectF]:
         """Where a rectangle of the photo's grid lies in the frame now: in pieces where it wraps around an edge."""
@@ -238,9 +239,7 @@ class ShiftView(HoverView):
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect(box.adjusted(1, 1, -1, -1))
         if min(box.width(), box.height()) >= 16:
-            painter.setFont(theme.body(strong=True))
-            painter.setPen(QColor(255, 255, 255, round(255 * fading)))
-            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, "ABC"[shade])
+            self._draw_letter(painter, box.center(), shade, fading)
 
     def _draw_padding(self, painter: QPainter, scene: Scene, closed: float) -> None:
         colors = theme.colors(self.palette())
@@ -260,6 +259,19 @@ class ShiftView(HoverView):
             color = QColor(*REGIONS[shade % len(REGIONS)])
             color.setAlpha(round(110 * closed))
             painter.fillRect(self.box(cells), color)
+            self._draw_letter(painter, self.box(cells).center(), shade, closed)
+
+    def _draw_letter(self, painter: QPainter, middle: QPointF, shade: int, strength: float) -> None:
+        """The letter of a region or piece: over a photo its colour alone does not tell it from others."""
+        font = theme.body(strong=True)
+        side = QFontMetricsF(font).height()
+        box = QRectF(middle.x() - side / 2, middle.y() - side / 2, side, side)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(0, 0, 0, round(150 * strength)))
+        painter.drawRoundedRect(box, 3, 3)
+        painter.setFont(font)
+        painter.setPen(QColor(255, 255, 255, round(255 * strength)))
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, LETTERS[shade % len(LETTERS)])
 
     def _draw_heat(self, painter: QPainter, scene: Scene) -> None:
         if self._focus.heat is None:
@@ -297,9 +309,15 @@ class ShiftView(HoverView):
     def _draw_focus_window(self, painter: QPainter, closed: float) -> None:
         focus = self._focus
         painter.setBrush(Qt.BrushStyle.NoBrush)
+        lettered = len({shade for _, shade in focus.parts}) > 1 and not (self._show_regions and closed > 0)
         for cells, shade in focus.parts:
             for part in self.carried(cells):
                 self._frame(painter, self.box(part).adjusted(1, 1, -1, -1), QColor(*REGIONS[shade]), 3)
+                if lettered:
+                    side = QFontMetricsF(theme.body(strong=True)).height()
+                    corner = self.box(part).topLeft() + QPointF(4 + side / 2, 4 + side / 2)
+                    self._draw_letter(painter, corner, shade, 1.0)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
         if focus.window is not None and closed == 1:
             self._frame(painter, self.box(focus.window), QColor(255, 255, 255), 2)
         for cells, rows, columns in focus.nested:
