@@ -9,11 +9,13 @@ import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from vitviz.errors import ModelError
+from vitviz.models.checkpoint import DamagedFileError, shard_names
 
 Progress = Callable[[str, float | None], None]
 
@@ -111,6 +113,37 @@ def fetch_file(name: str, hub_id: str, filenames: tuple[str, ...], progress: Pro
                 f"The download of {name} from the Hugging Face hub failed; try again.", str(error)
             ) from error
     raise ModelError(f"The Hugging Face repository {repo} has none of {', '.join(filenames)} (for {name}).")
+
+
+def fetch_optional(name: str, hub_id: str, filename: str, progress: Progress | None = None) -> Path | None:
+    """A file that a Hugging Face repository may lack; None where it does, and offline where it is not cached."""
+    try:
+        return fetch_file(name, hub_id, (filename,), progress)
+    except ModelError:
+        return None
+
+
+def fetch_shards(name: str, hub_id: str, index: Path, progress: Progress | None = None) -> None:
+    """All weight files that the index of a repository names, into its folder of the cache."""
+    for filename in shard_names(index):
+        fetch_file(name, hub_id, (filename,), progress)
+
+
+@contextmanager
+def discarding_damaged(path: Path) -> Iterator[None]:
+    """Where cached weights turn out to be damaged, take them out of the cache, so that loading downloads them again."""
+    try:
+        yield
+    except DamagedFileError as error:
+        broken = error.path or path
+        try:
+            target = broken.resolve()
+            broken.unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
+            done = "It was taken out of the cache: load it again to download it."
+        except OSError:
+            done = f"Delete {broken} and load it again to download it."
+        raise ModelError(f"In the local cache, {error.message} {done}", error.details) from error
 
 
 def _require_hub(name: str, repo: str) -> None:
