@@ -70,6 +70,7 @@ def data_from_config(config: Mapping[str, Any], size: tuple[int, int] | None, mu
         crop_pct=float(resolved["crop_pct"]),
         crop_mode=resolved["crop_mode"],
         multiple=multiple,
+        crop_down=bool(config.get("crop_down")),
     )
 
 

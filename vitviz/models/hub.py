@@ -83,10 +83,10 @@ def fetch_file(name: str, hub_id: str, filenames: tuple[str, ...], progress: Pro
     )
 
     repo, _, revision = hub_id.partition("@")
+    cached = next((path for filename in filenames if (path := cached_file(hub_id, filename))), None)
+    if cached is not None:
+        return cached
     for filename in filenames:
-        cached = cached_file(hub_id, filename)
-        if cached is not None:
-            return cached
         if progress:
             progress(f"Asking the Hugging Face hub for {name}", None)
         _require_hub(name, repo)
@@ -115,12 +115,23 @@ def fetch_file(name: str, hub_id: str, filenames: tuple[str, ...], progress: Pro
     raise ModelError(f"The Hugging Face repository {repo} has none of {', '.join(filenames)} (for {name}).")
 
 
-def fetch_optional(name: str, hub_id: str, filename: str, progress: Progress | None = None) -> Path | None:
-    """A file that a Hugging Face repository may lack; None where it does, and offline where it is not cached."""
+def fetch_optional(
+    name: str, hub_id: str, filenames: tuple[str, ...], progress: Progress | None = None
+) -> Path | None:
+    """The first of some files that a repository may lack; None where it has none, and offline where none is cached."""
+    wanted = tuple(filename for filename in filenames if not _known_missing(hub_id, filename))
     try:
-        return fetch_file(name, hub_id, (filename,), progress)
+        return fetch_file(name, hub_id, wanted, progress) if wanted else None
     except ModelError:
         return None
+
+
+def _known_missing(hub_id: str, filename: str) -> bool:
+    """Whether the hub has said before that a repository has no such file."""
+    from huggingface_hub import _CACHED_NO_EXIST, try_to_load_from_cache
+
+    repo, _, revision = hub_id.partition("@")
+    return try_to_load_from_cache(repo, filename, revision=revision or None) is _CACHED_NO_EXIST
 
 
 def fetch_shards(name: str, hub_id: str, index: Path, progress: Progress | None = None) -> None:

@@ -19,6 +19,7 @@ from torch import nn
 from vitviz.errors import ModelError
 from vitviz.models import cards
 from vitviz.models.checkpoint import require_kind, require_readable, shard_paths
+from vitviz.models.describing import IMAGENET_MEAN, IMAGENET_STD
 
 WEIGHT_FILES = (
     "model.safetensors",
@@ -26,6 +27,7 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+ADAPTER = "adapter_config.json"
 PREPROCESSING = ("preprocessor_config.json", "processor_config.json")
 _RESAMPLING = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 
@@ -40,6 +42,8 @@ class Kind:
     options: Mapping[str, Any] | None = None
     shortest_edge: bool = False
     """Whether a size given as one number is of the shorter side, its aspect kept; otherwise of both sides."""
+    mean_std: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    """What pictures are normalised with where no preprocessing is beside the weights, if other than the class says."""
     any_size: bool = False
     """Whether the model takes other sizes than its config's without being told."""
 
@@ -77,7 +81,7 @@ KINDS: dict[str, Kind] = {
     "clip_vision_model": Kind("CLIPVisionModel", (), "CLIPVisionConfig", shortest_edge=True),
     "siglip": Kind("SiglipVisionModel", ("SiglipForImageClassification",), "SiglipConfig"),
     "siglip_vision_model": Kind("SiglipVisionModel", (), "SiglipVisionConfig"),
-    "vit_mae": Kind("ViTModel", (), "ViTConfig", _NO_POOLER),
+    "vit_mae": Kind("ViTModel", (), "ViTConfig", _NO_POOLER, mean_std=(IMAGENET_MEAN, IMAGENET_STD)),
     "vit_msn": Kind("ViTMSNModel", ("ViTMSNForImageClassification",), "ViTMSNConfig"),
     "ijepa": Kind("IJepaModel", ("IJepaForImageClassification",), "IJepaConfig", _NO_POOLER),
 }
@@ -131,7 +135,7 @@ def load_folder(folder: Path, where: str) -> tuple[nn.Module, Mapping[str, Any],
 
 def require_no_adapter(folder: Path, where: str) -> None:
     """Raise a ModelError for a folder that PEFT wrote."""
-    if (folder / "adapter_config.json").exists() or (folder / "adapter_model.safetensors").exists():
+    if (folder / ADAPTER).exists() or (folder / "adapter_model.safetensors").exists():
         raise ModelError(
             f"{where} is an adapter (PEFT), which changes the weights of another model. Merge it into that model with "
             "merge_and_unload(), save the model with save_pretrained(), and open that folder."
@@ -262,7 +266,7 @@ def preprocessing(folder: Path, kind: Kind, where: str) -> dict[str, Any]:
                 content = content["image_processor"]
             break
     if not isinstance(content, dict):
-        return {}
+        return {} if kind.mean_std is None else {"mean": kind.mean_std[0], "std": kind.mean_std[1]}
     what = f"The preprocessing of {where}"
     found: dict[str, Any] = {}
     resample = content.get("resample")
@@ -300,6 +304,7 @@ def _framing(content: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
         "input_size": window,
         "crop_pct": window[0] / (resized[0] + 1e-6) if window != resized else 1.0,
         "crop_mode": "center" if keeps else "squash",
+        "crop_down": True,
     }
 
 

@@ -202,7 +202,8 @@ def _pretrained_config(name: str) -> dict[str, Any]:
 
 def _from_repository(hub_id: str, progress: Progress | None) -> _Built:
     called = f"hf-hub:{hub_id}"
-    config = hub.fetch_file(called, hub_id, ("config.json",), progress)
+    config = hub.fetch_file(called, hub_id, ("config.json", hugging_face.ADAPTER), progress)
+    hugging_face.require_no_adapter(config.parent, hub_id)
     content = cards.json_of(config, f"The config.json of {hub_id}")
     theirs = hugging_face.is_config(content)
     if not theirs:
@@ -210,8 +211,7 @@ def _from_repository(hub_id: str, progress: Progress | None) -> _Built:
     names = hugging_face.WEIGHT_FILES if theirs else hub.WEIGHT_FILES
     before = any(hub.cached_file(hub_id, name) for name in names)
     if theirs:
-        for name in hugging_face.PREPROCESSING:
-            hub.fetch_optional(called, hub_id, name, progress)
+        hub.fetch_optional(called, hub_id, hugging_face.PREPROCESSING, progress)
     found = hub.fetch_file(called, hub_id, names, progress)
     weights = "pretrained, from the local cache" if before else "pretrained, downloaded"
     with hub.discarding_damaged(found):
@@ -233,6 +233,8 @@ def _from_folder(folder: Path, name: str | None, weights: str) -> _Built:
     if not hugging_face.is_config(content):
         return _from_timm_folder(folder, content, name, weights)
     module, data, size = hugging_face.load_folder(folder, where)
+    if not data:
+        weights = f"{weights}, without preprocessor_config.json: prepared as usual for its kind"
     return _Built(module, weights, name or f"{content.get('model_type')} ({folder.name})", None, data, size)
 
 
