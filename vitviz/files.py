@@ -52,7 +52,7 @@ def small_text(path: str | os.PathLike[str], limit: int) -> str:
     except OSError as error:
         raise ValueError(reason_of(error)) from error
     if len(content) > limit:
-        raise ValueError(f"it is larger than {limit / 1e6:g} MB")
+        raise ValueError(f"it is larger than {limit / 1e6:.0f} MB")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

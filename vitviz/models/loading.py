@@ -249,7 +249,8 @@ def _from_timm_folder(folder: Path, content: Any, name: str | None, weights: str
             "download them into the same folder."
         )
     file = read_weight_file(path)
-    match = recognise(file, architecture, options=options)
+    with _loading(architecture, path):
+        match = recognise(file, architecture, options=options)
     module = _filled(
         match.architecture, {**match.options, "pretrained_cfg_overlay": overlay}, match.tensors, path
     )
