@@ -8,6 +8,8 @@ import os
 import stat
 from pathlib import Path
 
+PIPE_OR_DEVICE = "it is a pipe or a device, not a file"
+
 
 def refusal(path: str | os.PathLike[str]) -> str | None:
     """Why a path cannot be read as a file ("it is a folder"), as a part of a sentence; None for a file or a link to one."""
@@ -21,7 +23,7 @@ def refusal(path: str | os.PathLike[str]) -> str | None:
     if stat.S_ISDIR(status.st_mode):
         return "it is a folder"
     if not stat.S_ISREG(status.st_mode):
-        return "it is a pipe or a device, not a file"
+        return PIPE_OR_DEVICE
     return None
 
 

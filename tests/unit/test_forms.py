@@ -9,6 +9,7 @@ from checkpoint_forms import FORMS, Form, logits_difference
 from vitviz.errors import ModelError
 from vitviz.models.loading import load_model
 
+pytestmark = pytest.mark.forms
 BUILD = Path(__file__).resolve().parents[2] / "build" / "forms"
 
 

@@ -21,6 +21,7 @@ from vitviz.images.photo import photo_from_array
 from vitviz.models.loading import load_model
 
 transformers = pytest.importorskip("transformers")
+pytestmark = pytest.mark.forms
 BUILD = Path(__file__).resolve().parents[2] / "build" / "forms"
 
 VIT = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 96}

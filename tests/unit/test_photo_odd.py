@@ -17,6 +17,7 @@ from vitviz.errors import PhotoError
 from vitviz.images import photo as photos
 from vitviz.images.photo import open_image
 
+pytestmark = pytest.mark.forms
 BUILD = Path(__file__).resolve().parents[2] / "build" / "forms"
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases" / "images"
 
@@ -133,6 +134,7 @@ NAMED: dict[str, tuple[bytes, str]] = {
     "DNG": (tiff(GRAY.astype(np.uint16), t262=32803, t50706=0x00000401), f"a camera's raw file (DNG), {_RAW}"),
     "DNG with a preview": (tiff(COLOUR, t254=1, t330=8, t50706=0x00000401), f"a camera's raw file (DNG), {_RAW}"),
     "NEF": (tiff(COLOUR, t254=1, t330=8), f"a camera's raw file (NEF, CR2 and the like), {_RAW}"),
+    "CR2": (b"II*\0\x10\0\0\0CR\x02\0" + bytes(50), f"a camera's raw file (CR2), {_RAW}"),
     "CR3": (_BOX + b"crx \0\0\0\1crx isom", f"a camera's raw file (CR3), {_RAW}"),
     "RAF": (b"FUJIFILMCCD-RAW 0201" + bytes(50), f"a camera's raw file (RAF), {_RAW}"),
     "ORF": (b"IIRO\x08\0\0\0" + bytes(50), f"a camera's raw file (ORF), {_RAW}"),

@@ -32,7 +32,13 @@ _MOST_SHARDS = 1000
 # What training programs store beside weights; none of it holds code.
 _HARMLESS: tuple[Any, ...] = (argparse.Namespace, np.dtype, type(np.dtype("f8")), type(np.dtype("f4")))
 _HARMLESS += (type(np.dtype("i8")), type(np.dtype("bool")), np.ndarray)
-_HARMLESS += (np._core.multiarray.scalar, np._core.multiarray._reconstruct)  # type: ignore[attr-defined]
+# NumPy 2 calls this module numpy._core; files carry the name that it had where they were written.
+_MULTIARRAY: Any = getattr(np, "_core" if np.__version__ >= "2" else "core").multiarray
+_HARMLESS += tuple(
+    (getattr(_MULTIARRAY, part), f"{home}.multiarray.{part}")
+    for part in ("scalar", "_reconstruct")
+    for home in ("numpy._core", "numpy.core")
+)
 
 
 class DamagedFileError(ModelError):

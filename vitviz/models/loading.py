@@ -295,7 +295,11 @@ def _from_file(
     file = read_weight_file(path)
     if file.card:
         card = file.card
-        module = _filled(card["timm"]["architecture"], card["timm"]["kwargs"], file.tensors, path)
+        named, options = card["timm"]["architecture"], card["timm"]["kwargs"]
+        with _loading(named, path):
+            empty = bare_module(named, **options)
+            cards.require_size(sum(part.numel() for part in empty.parameters()), path.name)
+        module = _filled(named, options, file.tensors, path)
         return _Built(module, path.name, card.get("name"), card.get("labels"), card.get("data", {}))
     weights = f"{path.name} ({file.part})" if "ema" in file.part else path.name
     notes = [file.note] if file.note else []
@@ -324,8 +328,6 @@ def _filled(
     import timm
 
     with _loading(name, path):
-        empty = bare_module(name, **options)
-        cards.require_size(sum(part.numel() for part in empty.parameters()), path.name)
         with without_initialising():
             module: nn.Module = timm.create_model(name, **options)
         module.load_state_dict({key: value.float() for key, value in tensors.items()}, strict=True)
