@@ -178,6 +178,19 @@ def _named_bin(folder: Path) -> tuple[Path, nn.Module]:
     return folder / "weights.bin", module
 
 
+def _numpy_1(folder: Path) -> tuple[Path, nn.Module]:
+    """NumPy 1 called the module of its numbers otherwise."""
+    module = vit()
+    path = folder / "weights.pth"
+    torch.save(
+        {"model": module.state_dict(), "best": np.float64(0.8)}, path, _use_new_zipfile_serialization=False
+    )
+    content = path.read_bytes()
+    assert b"numpy._core.multiarray" in content
+    path.write_bytes(content.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+    return path, module
+
+
 def _float16(folder: Path) -> tuple[Path, nn.Module]:
     module = vit().half()
     path = _saved(folder, module.state_dict())
@@ -367,6 +380,7 @@ FILES = [
     written("safetensors", _safetensors),
     written("safetensors named .bin", _named_bin),
     written("float16", _float16),
+    written("torch's old format, numbers of NumPy 1", _numpy_1),
     written("index and shards", _sharded),
     written("one channel", _gray, "takes gray", tolerance=1e-5, channels=1),
     written("non-square, size given", _wide, options={"image_size": (32, 96)}),

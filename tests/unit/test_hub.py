@@ -361,3 +361,51 @@ def test_an_adapter_on_the_hub_is_named(caches, offline):
     put_in_cache(caches, "somebody/lora", {"adapter_config.json": {"base_model_name_or_path": "x/y"}})
     with pytest.raises(ModelError, match="somebody/lora is an adapter"):
         load_model("hf-hub:somebody/lora", device="cpu")
+
+
+class Repository(http.server.BaseHTTPRequestHandler):
+    """A repository of the hub: the files of a folder, and 404 for others."""
+
+    folder = Path()
+
+    def do_HEAD(self) -> None:
+        path = self.folder / self.path.rpartition("/")[2]
+        found = path.is_file()
+        self.send_response(200 if found else 404)
+        self.send_header("X-Repo-Commit", "b" * 40)
+        if not found:
+            self.send_header("X-Error-Code", "EntryNotFound")
+        self.send_header("ETag", f'"{path.name}"')
+        self.send_header("Content-Length", str(path.stat().st_size if found else 0))
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        path = self.folder / self.path.rpartition("/")[2]
+        if path.is_file():
+            self.wfile.write(path.read_bytes())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_repository_of_transformers_is_downloaded_with_its_shards(caches, tmp_path, monkeypatch):
+    snapshot = put_transformers_in_cache(caches / "made", shards=True)
+    handler = type("Served", (Repository,), {"folder": snapshot})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        address = f"http://127.0.0.1:{running.server_address[1]}"
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        template = address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        told: list[str] = []
+        model = load_model("hf-hub:somebody/pets", device="cpu", progress=lambda what, _: told.append(what))
+        running.shutdown()
+        thread.join()
+    assert model.weights == "pretrained, downloaded"
+    assert model.data.mean == (0.1, 0.2, 0.3)
+    assert model.labels == ("cat", "dog")
+    assert any(what.startswith("Downloading hf-hub:somebody/pets") for what in told)
+    # The server is gone: everything is in the cache now.
+    assert load_model("hf-hub:somebody/pets", device="cpu").weights == "pretrained, from the local cache"

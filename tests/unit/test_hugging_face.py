@@ -134,6 +134,11 @@ def test_a_folder_opens_with_the_answers_of_its_class(tmp_path: Path, name: str,
         "yes" if report.exact else str(report.reason),
     ]
     table.append("| " + " | ".join(row) + " |")
+    alone = tmp_path / "alone" / "pytorch_model.bin"
+    alone.parent.mkdir()
+    torch.save(source.state_dict(), alone)
+    with pytest.raises(ModelError, match=r"is a Hugging Face .* without its config; open the folder"):
+        load_model(alone, device="cpu")
     assert difference <= 1e-6
     assert model.input_size == (64, 64)
     assert model.labels == (("cat", "dog", "owl") if "ForImageClassification" in name else ())

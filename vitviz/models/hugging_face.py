@@ -88,7 +88,8 @@ KINDS: dict[str, Kind] = {
 
 # What a state dict of each kind has in its names; the most particular first.
 _NAMES = (
-    (r"^vision_model\.encoder\.layers\..*|^vision_model\.embeddings\.", "CLIP or SigLIP"),
+    (r"(^|\.)vision_model\.(encoder\.layers|embeddings)\.", "CLIP or SigLIP"),
+    (r"(^|\.)embeddings\.(class_embedding$|patch_embedding\.)", "CLIP or SigLIP"),
     (r"(^|\.)decoder\.decoder_layers\.", "ViT-MAE"),
     (r"(^|\.)embeddings\.register_tokens$", "DINOv2 or DINOv3"),
     (r"(^|\.)continuous_position_bias_mlp\.", "Swin V2"),
