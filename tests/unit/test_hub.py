@@ -112,28 +112,30 @@ def test_a_folder_with_config_and_weights(tmp_path, offline, tiny):
         assert model.name == f"{BARE} (mine)"
 
 
-def test_folders_that_are_no_timm_models(tmp_path):
+def test_folders_without_config_or_weights(tmp_path):
     with pytest.raises(ModelError, match=r"has no config\.json"):
         load_model(tmp_path)
     (tmp_path / "config.json").write_text(
         '{"model_type": "vit", "architectures": ["ViTForImageClassification"]}'
     )
-    with pytest.raises(ModelError, match=r"Hugging Face transformers, not of timm; load it there"):
+    with pytest.raises(ModelError, match=r"has a config\.json and no weights beside it"):
         load_model(tmp_path)
     (tmp_path / "config.json").write_text('{"architecture": "vit_tiny_patch16_224"}')
-    with pytest.raises(ModelError, match="cannot be loaded as"):
+    with pytest.raises(ModelError, match=r"has a config\.json and no weights beside it"):
         load_model(tmp_path)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ModelError, match="cannot be read"):
+    with pytest.raises(ModelError, match="is not valid JSON"):
         load_model(tmp_path)
 
 
-def test_weights_that_leave_a_part_of_the_model_empty(tmp_path, tiny):
+def test_weights_of_other_classes_than_the_config_says(tmp_path, tiny):
     config = {"architecture": BARE, "num_classes": 1000, "model_args": {"num_classes": 7}}
     config["pretrained_cfg"] = {"num_classes": 1000, "classifier": "head"}
     (tmp_path / "config.json").write_text(json.dumps(config))
     save_file(tiny.state_dict(), tmp_path / "model.safetensors")
-    with pytest.raises(ModelError, match=r"lack 2 of the model's tensors, the first is head\.weight"):
+    with pytest.raises(
+        ModelError, match=r"does not fit vit_tiny_patch16_224: head\.weight is 1000×192, not 7×192"
+    ):
         load_model(tmp_path)
 
 
@@ -295,3 +297,115 @@ def test_looking_into_the_cache_is_quick(caches, offline):
     for _ in range(100):
         is_cached(NAME)
     assert time.perf_counter() - began < 2
+
+
+def put_transformers_in_cache(root: Path, shards: bool = False) -> Path:
+    """A small ViT of transformers, as the hub's cache has it: links to blobs. Returns its snapshot."""
+    transformers = pytest.importorskip("transformers")
+    shape = {"hidden_size": 48, "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 96}
+    config = transformers.ViTConfig(image_size=32, **shape, id2label={0: "cat", 1: "dog"})
+    snapshot = put_in_cache(root, "somebody/pets", {})
+    made = root / "made"
+    transformers.ViTForImageClassification(config).save_pretrained(
+        made, max_shard_size="60KB" if shards else "1GB"
+    )
+    (made / "preprocessor_config.json").write_text(
+        json.dumps({"size": {"height": 32, "width": 32}, "image_mean": [0.1, 0.2, 0.3]})
+    )
+    blobs = snapshot.parents[1] / "blobs"
+    blobs.mkdir()
+    for index, path in enumerate(sorted(made.iterdir())):
+        path.rename(blobs / f"blob{index}")
+        (snapshot / path.name).symlink_to(blobs / f"blob{index}")
+    return snapshot
+
+
+@pytest.mark.parametrize("shards", [False, True])
+def test_a_repository_of_transformers_is_loaded_from_the_cache(caches, offline, shards):
+    put_transformers_in_cache(caches, shards)
+    model = load_model("hf-hub:somebody/pets", device="cpu")
+    assert model.labels == ("cat", "dog")
+    assert model.input_size == (32, 32)
+    assert model.data.mean == (0.1, 0.2, 0.3)
+    assert (model.name, model.weights) == ("somebody/pets", "pretrained, from the local cache")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "model.safetensors is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is only a Git LFS pointer"),
+        (None, "model.safetensors is cut off"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["timm", "transformers"])
+def test_damaged_weights_leave_the_cache_so_that_they_are_downloaded_again(
+    caches, offline, tiny, kind, content, said
+):
+    if kind == "timm":
+        snapshot, name = put_in_cache(caches, f"timm/{NAME}", {"model.safetensors": tiny}), NAME
+    else:
+        snapshot, name = put_transformers_in_cache(caches), "hf-hub:somebody/pets"
+    path = snapshot / "model.safetensors"
+    blob = path.resolve()
+    blob.write_bytes(blob.read_bytes()[:-5] if content is None else content)
+    with pytest.raises(ModelError, match=rf"In the local cache, .*{said}.*load it again to download it\."):
+        load_model(name, device="cpu")
+    assert not path.is_symlink()
+    assert not blob.exists()
+    with pytest.raises(ModelError, match="offline and not cached"):
+        load_model(name, device="cpu")
+
+
+def test_an_adapter_on_the_hub_is_named(caches, offline):
+    put_in_cache(caches, "somebody/lora", {"adapter_config.json": {"base_model_name_or_path": "x/y"}})
+    with pytest.raises(ModelError, match="somebody/lora is an adapter"):
+        load_model("hf-hub:somebody/lora", device="cpu")
+
+
+class Repository(http.server.BaseHTTPRequestHandler):
+    """A repository of the hub: the files of a folder, and 404 for others."""
+
+    folder = Path()
+
+    def do_HEAD(self) -> None:
+        path = self.folder / self.path.rpartition("/")[2]
+        found = path.is_file()
+        self.send_response(200 if found else 404)
+        self.send_header("X-Repo-Commit", "b" * 40)
+        if not found:
+            self.send_header("X-Error-Code", "EntryNotFound")
+        self.send_header("ETag", f'"{path.name}"')
+        self.send_header("Content-Length", str(path.stat().st_size if found else 0))
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        path = self.folder / self.path.rpartition("/")[2]
+        if path.is_file():
+            self.wfile.write(path.read_bytes())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_repository_of_transformers_is_downloaded_with_its_shards(caches, tmp_path, monkeypatch):
+    snapshot = put_transformers_in_cache(caches / "made", shards=True)
+    handler = type("Served", (Repository,), {"folder": snapshot})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        address = f"http://127.0.0.1:{running.server_address[1]}"
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        template = address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        told: list[str] = []
+        model = load_model("hf-hub:somebody/pets", device="cpu", progress=lambda what, _: told.append(what))
+        running.shutdown()
+        thread.join()
+    assert model.weights == "pretrained, downloaded"
+    assert model.data.mean == (0.1, 0.2, 0.3)
+    assert model.labels == ("cat", "dog")
+    assert any(what.startswith("Downloading hf-hub:somebody/pets") for what in told)
+    # The server is gone: everything is in the cache now.
+    assert load_model("hf-hub:somebody/pets", device="cpu").weights == "pretrained, from the local cache"

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -77,7 +78,7 @@ def test_bad_labels_files_are_told_with_their_name(tmp_path):
     with pytest.raises(ModelError, match=r"no labels file .*missing\.txt"):
         labels_for(2, tmp_path / "missing.txt")
     (tmp_path / "picture.txt").write_bytes(b"\xff\xd8\xff\xe0")
-    with pytest.raises(ModelError, match=r"picture\.txt cannot be read as text"):
+    with pytest.raises(ModelError, match=r"picture\.txt cannot be read: it is not text \(UTF-8\)"):
         labels_for(2, tmp_path / "picture.txt")
     (tmp_path / "broken.json").write_text('["cat",\n')
     with pytest.raises(ModelError, match=r"broken\.json is not valid JSON \(line 2\)"):
@@ -110,3 +111,17 @@ def test_a_class_is_found_by_label_word_code_or_part_of_its_label():
     assert 207 in classes_called(names, "retriev", part=True)
     assert classes_called(["tabby, tabby cat", "dog"], "tabby cat") == [0]
     assert classes_called(["n1", "dog"], "n02123045", part=True) == []  # codes are ImageNet's alone
+
+
+def test_labels_files_that_would_fill_the_memory_or_wait_for_ever(tmp_path):
+    with (tmp_path / "huge.txt").open("wb") as file:
+        file.truncate(1 << 40)  # a sparse file: a terabyte of zeros
+    with pytest.raises(ModelError, match=r"huge\.txt cannot be read: it is larger than 17 MB"):
+        labels_for(2, tmp_path / "huge.txt")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(ModelError, match=r"deep\.json is nested too deeply"):
+        labels_for(2, tmp_path / "deep.json")
+    os.mkfifo(tmp_path / "pipe.txt")
+    for path in (tmp_path / "pipe.txt", "/dev/zero"):
+        with pytest.raises(ModelError, match="cannot be read: it is a pipe or a device, not a file"):
+            labels_for(2, path)

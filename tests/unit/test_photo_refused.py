@@ -99,7 +99,7 @@ def test_what_may_not_be_read_is_refused() -> None:
         (b"", "the file is empty"),
         (b"Dear diary, no picture today.\n" * 50, "not a picture that vitviz reads"),
         (bytes(range(256)) * 20, "not a picture that vitviz reads"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EOF\n", "not a picture that vitviz reads"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EOF\n", "a PostScript document"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100), "a HEIC photo"),
         (b"\xff\xd8\xff", "damaged or cut short"),
         (b"\x89PNG\r\n\x1a\n", "damaged or cut short"),

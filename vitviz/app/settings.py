@@ -9,6 +9,8 @@ from pathlib import Path
 import platformdirs
 from PySide6.QtCore import QByteArray, QSettings
 
+from vitviz import files
+
 RECENT = 8
 REMEMBERED = (
     "colormap",
@@ -39,15 +41,21 @@ class Settings:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or default_path()
         self.message = ""
+        if files.refusal(self.path) == files.PIPE_OR_DEVICE:
+            self._rename("no file")
         self._store = QSettings(str(self.path), QSettings.Format.IniFormat)
         if self._store.status() == QSettings.Status.FormatError or _is_garbage(self.path):
-            renamed = self.path.with_suffix(".damaged.ini")
-            with suppress(OSError):
-                self.path.replace(renamed)
-            self.message = (
-                f"The settings file was damaged and renamed to {renamed.name}. The default settings are used."
-            )
+            self._rename("damaged")
             self._store = QSettings(str(self.path), QSettings.Format.IniFormat)
+
+    def _rename(self, fault: str) -> None:
+        """Put what is in the place of the settings file under another name, and say so."""
+        renamed = self.path.with_suffix(".damaged.ini")
+        with suppress(OSError):
+            self.path.replace(renamed)
+        self.message = (
+            f"The settings file was {fault} and renamed to {renamed.name}. The default settings are used."
+        )
 
     def text(self, key: str, default: str = "") -> str:
         """A text setting."""
@@ -126,6 +134,7 @@ def _checksum(content: QByteArray) -> str:
 def _is_garbage(path: Path) -> bool:
     """Whether the file is binary data, which QSettings reads as an empty file without an error."""
     try:
-        return b"\0" in path.read_bytes()[:4096]
+        with path.open("rb") as file:
+            return b"\0" in file.read(4096)
     except OSError:
         return False

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from vitviz import files
 from vitviz.errors import ExportError
 from vitviz.render.export import write_whole
 
@@ -102,6 +103,8 @@ class ScoreTable:
         self.rows |= {row.key: row for row in rows}
 
     def _read(self) -> None:
+        if files.refusal(self.path) == files.PIPE_OR_DEVICE:
+            raise ExportError(f"{self.path} is a pipe or a device, not a file; choose another --out.")
         try:
             text = self.path.read_bytes().decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:

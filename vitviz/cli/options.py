@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vitviz.models.model import Model
 
 SOURCE = (
-    "a timm name (deit_tiny_patch16_224), hf-hub:user/repository, a weight file (.safetensors, .pth), a model "
+    "a timm name (deit_tiny_patch16_224), hf-hub:user/repository, a weight file (.safetensors, .pth, .npz), a model "
     "folder, or demo/vit, demo/deit, demo/swin"
 )
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vitviz import files
 from vitviz.errors import VitvizError
 from vitviz.images.framing import DataConfig, Framing, PatchGrid
 from vitviz.images.photo import Photo
@@ -151,6 +152,8 @@ def read_raw(path: str | Path, photo: Photo) -> Heatmap:
 
     Raises VitvizError for a file of another kind, and for a photo of another size than the map was made for.
     """
+    if files.refusal(path) == files.PIPE_OR_DEVICE:
+        raise VitvizError(f"{path} is a pipe or a device, not a file with a heatmap.")
     try:
         with np.load(path) as raw:
             words = {word: str(raw[word]) for word in ("method", "title", "unit", "model_name")}

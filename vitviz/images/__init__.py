@@ -1,6 +1,7 @@
 """Photos, and how a photo becomes a model's input and back. Pillow and numpy only; no torch, no Qt.
 
 `photo` opens a file, an array or a Pillow image as a `Photo`: upright sRGB pixels of the whole picture.
+`tiff` reads what Pillow misreads of TIFF, and `kinds` names the files that are no photos.
 `colors` holds the conversions behind it (alpha, palettes, 16 bits, CMYK, colour profiles, EXIF orientation).
 `framing` says how a photo is resized, cropped or padded into the model's input, and maps patches back to
 polygons in the photo's own pixels.

@@ -77,7 +77,7 @@ def _to_8_bit(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         table = (np.minimum(np.arange(65536), white) * 255 + white // 2) // white
         pixels = table.astype(np.uint8)[values]
     else:
-        pixels = _stretch(values)
+        pixels = stretched(values)
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         pixels = 255 - pixels  # Pillow inverts these only up to 8 bits
     transparent = image.info.get("transparency")
@@ -87,7 +87,7 @@ def _to_8_bit(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     return Image.fromarray(pixels), Image.fromarray(alpha)
 
 
-def _stretch(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+def stretched(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Values of unstated range → 0…255: by the smallest of 1, 255, 65535 that holds them, else min to max."""
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)

@@ -45,7 +45,8 @@ def frame(photo_size: tuple[int, int], config: "DataConfig", mode: FramingMode =
         resized = _timm_resized(photo_size, config)
     else:
         raise VitvizError(f"There is no framing “{mode}”; choose one of {', '.join(get_args(FramingMode))}.")
-    offset = (_centre(resized[0], config.input_size[0]), _centre(resized[1], config.input_size[1]))
+    height, width = config.input_size
+    offset = _centre(resized[0], height, config.crop_down), _centre(resized[1], width, config.crop_down)
     return Framing(mode, photo_size, resized, offset, config.input_size, config)
 
 
@@ -107,8 +108,10 @@ def _inside(photo_size: tuple[int, int], input_size: tuple[int, int]) -> tuple[i
     )
 
 
-def _centre(resized: int, wanted: int) -> int:
-    """Where the window starts along an axis, rounded as torchvision's CenterCrop does."""
+def _centre(resized: int, wanted: int, down: bool) -> int:
+    """Where the window starts along an axis, rounded as torchvision's CenterCrop does, or down."""
+    if down:
+        return (resized - wanted) // 2
     return -((wanted - resized) // 2) if wanted > resized else round((resized - wanted) / 2)
 
 
@@ -140,7 +143,8 @@ class DataConfig:
     """What a model expects of its input, as in timm's data config.
 
     `input_size`: (height, width); `mean`, `std`: of RGB in 0…1; `interpolation`: a Pillow filter ("bicubic", …);
-    `crop_pct`: input size ÷ resized size; `crop_mode`: "center", "squash" or "border" (timm's); `multiple`: granularity
+    `crop_pct`: input size ÷ resized size; `crop_mode`: "center", "squash" or "border" (timm's); `crop_down`: whether the
+    window starts nearer to the top and left where it is not in the middle exactly (transformers'); `multiple`: granularity
     of the input sizes the model takes in "fit". Raises `ModelError` for invalid values.
     """
 
@@ -151,6 +155,7 @@ class DataConfig:
     crop_pct: float = 0.875
     crop_mode: str = "center"
     multiple: int = 16
+    crop_down: bool = False
 
     def __post_init__(self) -> None:
         for name, sound, wanted in (

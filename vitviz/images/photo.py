@@ -1,21 +1,23 @@
 """The user's picture, whole and upright, from a file, an array or a Pillow image."""
 
-import errno
+import io
 import os
-import stat
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
+from vitviz import files
 from vitviz.errors import PhotoError
-from vitviz.images.colors import to_upright_rgb
+from vitviz.images import kinds, tiff
+from vitviz.images.colors import stretched, to_upright_rgb
 
 PIXEL_LIMIT = 160_000_000
 """The most pixels a file may unpack to: above any camera's, below where Pillow refuses (178,956,970)."""
@@ -42,8 +44,9 @@ SUFFIXES = (
 _KNOWN = "JPEG, PNG, WebP, AVIF, TIFF, BMP or GIF"
 _DAMAGED = "the file is damaged or cut short"
 _NO_MEMORY = "there is not enough memory for its pixels"
-_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"BM")
+_HEAD = 512
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", *tiff.SIGNATURES, b"BM")
+_JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 
 
 def open_image(path: str | os.PathLike[str]) -> "Photo":
@@ -55,20 +58,85 @@ def open_image(path: str | os.PathLike[str]) -> "Photo":
     """
     where = Path(path)
     shown = str(where)
-    _refuse_unless_file(where)
+    reason = files.refusal(where)
+    if reason is not None:
+        raise _refusal(shown, "it is a folder, not a photo" if reason == "it is a folder" else reason)
     try:
         with where.open("rb") as file:
-            head = file.read(32)
+            head = file.read(_HEAD)
             if not head:
                 raise _refusal(shown, "the file is empty")
-            with _decoding(shown, head):
-                image = Image.open(file, formats=FORMATS)
-            _refuse_size(shown, image)
-            with _decoding(shown, head):
-                image.load()
+            other = kinds.other_kind(head)
+            if other is not None:
+                raise _refusal(shown, f"it is {other}")
+            if head[:4] in tiff.SIGNATURES:
+                return Photo(_tiff_pixels(file, shown, head), where, where.name)
+            file.seek(0)
+            return Photo(_pixels(_decoded(file, shown, head), shown), where, where.name)
     except OSError as error:
-        raise _refusal(shown, _reason(error), error) from error
-    return Photo(_pixels(image, shown), where, where.name)
+        raise _refusal(shown, files.reason_of(error), error) from error
+    except MemoryError as error:
+        raise _refusal(shown, _NO_MEMORY, error) from error
+
+
+def _decoded(file: IO[bytes], shown: str, head: bytes) -> Image.Image:
+    """The loaded image of a file that Pillow reads; a JPEG may lack its last marker where its pixels are whole."""
+    with _decoding(shown, head):
+        image = Image.open(file, formats=FORMATS)
+    _refuse_size(shown, image)
+    # Each block of 8 × 8 pixels takes a bit at least; a few bytes that claim many pixels would be filled with gray.
+    blocks = -(-image.width // 8) * -(-image.height // 8)
+    if head.startswith(_JPEG) and os.fstat(file.fileno()).st_size * 8 < blocks:
+        raise _refusal(shown, _DAMAGED)
+    try:
+        with _decoding(shown, head):
+            image.load()
+    except PhotoError:
+        if not head.startswith(_JPEG):
+            raise
+        file.seek(0)
+        with _decoding(shown, head):
+            whole = _whole_jpeg(file.read())
+        if whole is None:
+            raise
+        return whole
+    return image
+
+
+def _whole_jpeg(content: bytes) -> Image.Image | None:
+    """The image of a JPEG without its last marker, if all of its pixels are there.
+
+    Where some were missing, the decoder would take what follows for them: it is tried with two different endings.
+    """
+    endings = (b"", b"\x5a\xa5\x3c" * 40)
+    images = [Image.open(io.BytesIO(content + ending + _JPEG_END), formats=("JPEG",)) for ending in endings]
+    for image in images:
+        image.load()
+    return images[0] if images[0].tobytes() == images[1].tobytes() else None
+
+
+def _tiff_pixels(file: IO[bytes], shown: str, head: bytes) -> NDArray[np.uint8]:
+    """The pixels of a TIFF: by Pillow where it reads them rightly, else by `tiff`."""
+    tiff.silence_libtiff()
+    tags = tiff.read_tags(file)
+    try:
+        tiff.require_no_raw(tags)
+        if not tiff.is_misread(tags):
+            file.seek(0)
+            try:
+                return _pixels(_decoded(file, shown, head), shown)
+            except PhotoError as error:
+                reason = tiff.refusal_of(tags) if error.message.endswith(f"{_DAMAGED}.") else None
+                raise (error if reason is None else _refusal(shown, reason, error)) from error
+        _refuse_area(shown, *tiff.size_of(tags))
+        values = tiff.read_plain(file, tags)
+    except tiff.UnreadTiffError as error:
+        raise _refusal(shown, str(error)) from error
+    except (ValueError, TypeError, zlib.error, OverflowError) as error:
+        raise _refusal(shown, _DAMAGED, error) from error
+    image = Image.fromarray(stretched(values))
+    image.getexif()[ExifTags.Base.Orientation] = tiff.orientation_of(tags)
+    return _pixels(image, shown)
 
 
 def photo_from_image(image: Image.Image, name: str) -> "Photo":
@@ -120,38 +188,25 @@ def photo_from_array(array: NDArray[Any], name: str = "array") -> "Photo":
 def _pixels(image: Image.Image, name: str) -> NDArray[np.uint8]:
     try:
         with _without_warnings():
-            upright = to_upright_rgb(image)
+            return np.asarray(to_upright_rgb(image))
     except MemoryError as error:
         raise _refusal(name, _NO_MEMORY, error) from error
     except ValueError as error:
         reason = f"its colours are stored in a way vitviz does not read ({image.mode})"
         raise _refusal(name, reason, error) from error
-    return np.asarray(upright)
-
-
-def _refuse_unless_file(where: Path) -> None:
-    """Check what kind of file it is before opening it: opening a pipe would wait for a writer."""
-    try:
-        status = where.stat()
-    except (OSError, ValueError) as error:
-        if isinstance(error, FileNotFoundError) and where.is_symlink():
-            raise _refusal(
-                str(where), f"it is a link to {os.readlink(where)}, which does not exist"
-            ) from error
-        raise _refusal(str(where), _reason(error), error) from error
-    if stat.S_ISDIR(status.st_mode):
-        raise _refusal(str(where), "it is a folder, not a photo")
-    if not stat.S_ISREG(status.st_mode):
-        raise _refusal(str(where), "it is a pipe or a device, not a file")
 
 
 def _refuse_size(shown: str, image: Image.Image) -> None:
-    if 0 in image.size:
+    _refuse_area(shown, image.width, image.height)
+
+
+def _refuse_area(shown: str, width: int, height: int) -> None:
+    if width <= 0 or height <= 0:
         raise _refusal(shown, "it has no pixels")
-    if image.width * image.height > PIXEL_LIMIT:
+    if width * height > PIXEL_LIMIT:
         raise _refusal(
             shown,
-            f"it has {image.width} × {image.height} pixels, more than the {PIXEL_LIMIT // 1_000_000} million "
+            f"it has {width} × {height} pixels, more than the {PIXEL_LIMIT // 1_000_000} million "
             "vitviz opens; make it smaller first",
         )
 
@@ -173,7 +228,7 @@ def _decoding(shown: str, head: bytes) -> Iterator[None]:
     except Exception as error:
         # Decoders raise SyntaxError, ValueError, struct.error, IndexError and more; the disk, numbered OSErrors.
         from_disk = isinstance(error, OSError) and error.errno is not None
-        raise _refusal(shown, _reason(error) if from_disk else _DAMAGED, error) from error
+        raise _refusal(shown, files.reason_of(error) if from_disk else _DAMAGED, error) from error
 
 
 @contextmanager
@@ -185,28 +240,11 @@ def _without_warnings() -> Iterator[None]:
 
 
 def _unidentified(head: bytes) -> str:
-    boxed = head[4:8] == b"ftyp"
-    if boxed and head[8:12] in _HEIC_BRANDS:
-        return "it is a HEIC photo, which vitviz does not read; save it as JPEG or PNG first"
     riff = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-    if riff or (boxed and head[8:12] in (b"avif", b"avis")) or head.startswith(_SIGNATURES):
+    boxed = head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis")
+    if riff or boxed or head.startswith(_SIGNATURES):
         return _DAMAGED
     return f"it is not a picture that vitviz reads ({_KNOWN})"
-
-
-def _reason(error: Exception) -> str:
-    code = error.errno if isinstance(error, OSError) else None
-    known = {
-        errno.ENOENT: "there is no such file",
-        errno.ENOTDIR: "there is no such file",
-        errno.EACCES: "you have no permission to read it",
-        errno.EPERM: "you have no permission to read it",
-        errno.ELOOP: "it is a link that leads back to itself",
-        errno.ENAMETOOLONG: "its name is too long",
-    }
-    if code is None:
-        return "this cannot be the name of a file"
-    return known.get(code, f"the system says “{os.strerror(code)}”")
 
 
 def _refusal(shown: str, reason: str, error: Exception | None = None) -> PhotoError:

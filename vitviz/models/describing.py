@@ -12,10 +12,10 @@ from vitviz.errors import ModelError, VitvizError, first_line
 from vitviz.images.framing import DataConfig
 from vitviz.models.answering import answer_in
 from vitviz.models.devices import memory_guard
-from vitviz.models.hugging_face import is_hugging_faces
 from vitviz.models.labels import Labels
 from vitviz.models.outputs import Outputs, heads_of, kind_of
 from vitviz.models.pass_lock import lock_of
+from vitviz.models.vision_part import is_hugging_faces
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
@@ -79,6 +79,7 @@ def data_from_config(config: Mapping[str, Any], size: tuple[int, int] | None, mu
         crop_pct=float(resolved["crop_pct"]),
         crop_mode=resolved["crop_mode"],
         multiple=multiple,
+        crop_down=bool(config.get("crop_down")),
     )
 
 

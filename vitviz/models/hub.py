@@ -9,11 +9,13 @@ import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from vitviz.errors import ModelError
+from vitviz.models.checkpoint import DamagedFileError, shard_names
 
 Progress = Callable[[str, float | None], None]
 
@@ -81,10 +83,10 @@ def fetch_file(name: str, hub_id: str, filenames: tuple[str, ...], progress: Pro
     )
 
     repo, _, revision = hub_id.partition("@")
+    cached = next((path for filename in filenames if (path := cached_file(hub_id, filename))), None)
+    if cached is not None:
+        return cached
     for filename in filenames:
-        cached = cached_file(hub_id, filename)
-        if cached is not None:
-            return cached
         if progress:
             progress(f"Asking the Hugging Face hub for {name}", None)
         _require_hub(name, repo)
@@ -111,6 +113,48 @@ def fetch_file(name: str, hub_id: str, filenames: tuple[str, ...], progress: Pro
                 f"The download of {name} from the Hugging Face hub failed; try again.", str(error)
             ) from error
     raise ModelError(f"The Hugging Face repository {repo} has none of {', '.join(filenames)} (for {name}).")
+
+
+def fetch_optional(
+    name: str, hub_id: str, filenames: tuple[str, ...], progress: Progress | None = None
+) -> Path | None:
+    """The first of some files that a repository may lack; None where it has none, and offline where none is cached."""
+    wanted = tuple(filename for filename in filenames if not _known_missing(hub_id, filename))
+    try:
+        return fetch_file(name, hub_id, wanted, progress) if wanted else None
+    except ModelError:
+        return None
+
+
+def _known_missing(hub_id: str, filename: str) -> bool:
+    """Whether the hub has said before that a repository has no such file."""
+    from huggingface_hub import _CACHED_NO_EXIST, try_to_load_from_cache
+
+    repo, _, revision = hub_id.partition("@")
+    return try_to_load_from_cache(repo, filename, revision=revision or None) is _CACHED_NO_EXIST
+
+
+def fetch_shards(name: str, hub_id: str, index: Path, progress: Progress | None = None) -> None:
+    """All weight files that the index of a repository names, into its folder of the cache."""
+    for filename in shard_names(index):
+        fetch_file(name, hub_id, (filename,), progress)
+
+
+@contextmanager
+def discarding_damaged(path: Path) -> Iterator[None]:
+    """Where cached weights turn out to be damaged, take them out of the cache, so that loading downloads them again."""
+    try:
+        yield
+    except DamagedFileError as error:
+        broken = error.path or path
+        try:
+            target = broken.resolve()
+            broken.unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
+            done = "It was taken out of the cache: load it again to download it."
+        except OSError:
+            done = f"Delete {broken} and load it again to download it."
+        raise ModelError(f"In the local cache, {error.message} {done}", error.details) from error
 
 
 def _require_hub(name: str, repo: str) -> None:

@@ -8,11 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from vitviz import files
 from vitviz.errors import ModelError
 
 Labels = str | Path | Sequence[str] | Mapping[int, str] | Mapping[str, str]
 
 # timm's list for the 21k subset of the winter 2021 release, which its own table of subsets leaves out.
+_LIMIT = 16 << 20
+"""Bytes of a labels file: ImageNet-21k's names with their definitions take 3 MB."""
 _EXTRA_SUBSETS = {10450: "imagenet21k_miil_w21_synsets.txt"}
 
 
@@ -114,18 +117,19 @@ def _distinct(lemmas: list[str], detailed: list[str]) -> list[str]:
 def _read(path: Path) -> Sequence[str] | Mapping[str, str]:
     """The names in a labels file, in order or by index."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ModelError(f"There is no labels file {path}.") from None
-    except (OSError, UnicodeDecodeError) as error:
+        text = files.small_text(path, _LIMIT)
+    except ValueError as error:
+        if str(error) == "there is no such file":
+            raise ModelError(f"There is no labels file {path}.") from None
         raise ModelError(
-            f"The labels file {path} cannot be read as text; give a .txt, .json or .csv file.", str(error)
+            f"The labels file {path} cannot be read: {error}. Give a .txt, .json or .csv file.",
+            str(error.__cause__ or ""),
         ) from error
     suffix = path.suffix.lower()
     if suffix == ".json":
         return _read_json(path, text)
     if suffix in (".csv", ".tsv"):
-        return _read_table(text, "\t" if suffix == ".tsv" else ",")
+        return _read_table(path, text, "\t" if suffix == ".tsv" else ",")
     return [line.strip() for line in text.strip().splitlines()]
 
 
@@ -135,6 +139,10 @@ def _read_json(path: Path, text: str) -> Sequence[str] | Mapping[str, str]:
     except json.JSONDecodeError as error:
         raise ModelError(
             f"The labels file {path.name} is not valid JSON (line {error.lineno}).", str(error)
+        ) from error
+    except (RecursionError, ValueError) as error:
+        raise ModelError(
+            f"The labels file {path.name} is nested too deeply or holds a number too long."
         ) from error
     if isinstance(found, dict) and isinstance(found.get("id2label"), dict):
         found = found["id2label"]
@@ -148,10 +156,15 @@ def _read_json(path: Path, text: str) -> Sequence[str] | Mapping[str, str]:
     raise ModelError(f"The labels file {path.name} must hold a list of names or an object of index and name.")
 
 
-def _read_table(text: str, delimiter: str) -> Sequence[str] | Mapping[str, str]:
-    rows = [
-        [cell.strip() for cell in row] for row in csv.reader(text.splitlines(), delimiter=delimiter) if row
-    ]
+def _read_table(path: Path, text: str, delimiter: str) -> Sequence[str] | Mapping[str, str]:
+    try:
+        rows = [
+            [cell.strip() for cell in row]
+            for row in csv.reader(text.splitlines(), delimiter=delimiter)
+            if row
+        ]
+    except csv.Error as error:
+        raise ModelError(f"The labels file {path.name} cannot be read as a table: {error}.") from error
     numbered = [row for row in rows if len(row) > 1 and row[0].isdigit()]
     # One row may be a heading; more rows without a number mean that the file is a plain list of names.
     if numbered and len(numbered) >= len(rows) - 1:

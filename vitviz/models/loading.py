@@ -5,11 +5,10 @@ the search for the file and the recognition of an unknown file are vitviz's own.
 rejected, because it would have to follow timm's.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,18 @@ from torch.overrides import TorchFunctionMode
 
 from vitviz.errors import ModelError
 from vitviz.images.framing import DataConfig
-from vitviz.models import hub, sizes
-from vitviz.models.architectures import require_known
-from vitviz.models.checkpoint import SUFFIXES, WeightFile, read_weight_file
+from vitviz.models import cards, hub, hugging_face, sizes, torchvision_files
+from vitviz.models.architectures import bare_module, require_known
+from vitviz.models.checkpoint import SUFFIXES, read_weight_file, require_kind
 from vitviz.models.describing import Description, data_from_config, describe
 from vitviz.models.devices import memory_guard, pick_device
 from vitviz.models.finite import not_finite
-from vitviz.models.hugging_face import vision_part
 from vitviz.models.labels import Labels, labels_for
 from vitviz.models.model import Model
 from vitviz.models.outputs import KINDS, Outputs, names_of
 from vitviz.models.recognition import recognise
 from vitviz.models.unwrapping import require_observable, unwrapped
+from vitviz.models.vision_part import vision_part
 from vitviz.resources_path import resource
 
 Progress = Callable[[str, float | None], None]
@@ -53,8 +52,8 @@ def load_model(
 
     - a timm name, with or without tag ("deit_tiny_patch16_224", "vit_base_patch16_224.augreg_in21k"), or
       "hf-hub:user/repo": pretrained, from the local cache or downloaded;
-    - a weight file (.safetensors, .pth, .pt, .bin, .ckpt), whose architecture is found from its tensors, or a folder
-      with timm's config.json and weights ("local-dir:" before it is allowed);
+    - a weight file (.safetensors, .pth, .pt, .bin, .ckpt, .npz, or an index of shards), whose architecture is found from its
+      tensors, or a folder with config.json (timm's or transformers') and weights ("local-dir:" before it is allowed);
     - "demo/vit", "demo/deit" or "demo/swin": the small models that come with vitviz;
     - an nn.Module. It is put into eval mode and moved to the device, in place. What torch.compile, DataParallel or
       DistributedDataParallel wrap is taken out of them; of Hugging Face's models of text and pictures the vision part.
@@ -69,24 +68,27 @@ def load_model(
     Raises ModelError (a sentence that says what to do) and DeviceMemoryError.
     """
     picked = pick_device(device)
-    card: Mapping[str, Any] = {}
+    square = (image_size, image_size) if isinstance(image_size, int) else image_size
     if not isinstance(source, str | os.PathLike):
         require_observable(source)
         whole = unwrapped(source)
-        module, name = vision_part(whole), None
-        weights = "as given" if module is whole else f"as given, the vision part of {type(whole).__name__}"
+        module = vision_part(whole)
+        built = _Built(
+            module, "as given" if module is whole else f"as given, the vision part of {type(whole).__name__}"
+        )
     else:
-        module, weights, name, card = _build(os.fspath(source), architecture, progress)
-    if data is None and card.get("data"):
-        base = {**getattr(module, "pretrained_cfg", {}), **card["data"]}
+        built = _build(os.fspath(source), architecture, square, progress)
+    module = built.module
+    if data is None and (built.data or built.size):
+        base = {**getattr(module, "pretrained_cfg", {}), **built.data}
         told = describe(module).data
-        data = data_from_config(base, told.input_size, told.multiple)
-    model = from_module(
-        module, weights, name=name, labels=labels or card.get("labels"), data=data, outputs=outputs
-    )
-    if image_size is not None:
-        size = (image_size, image_size) if isinstance(image_size, int) else image_size
-        model = sizes.at_size(model, (size[0], size[1]))
+        base = {**_plainly(told), **base}
+        data = data_from_config(base, built.size or told.input_size, told.multiple)
+    given = labels if labels is not None else built.labels
+    model = from_module(module, built.weights, name=built.name, labels=given, data=data, outputs=outputs)
+    model = model if built.named else replace(model, architecture=None)
+    if square is not None:
+        model = sizes.at_size(model, (square[0], square[1]))
     if progress and picked.type != "cpu":
         progress(f"Moving {model.name} to {picked}", None)
     with memory_guard(model.name, picked):
@@ -144,11 +146,38 @@ def _outputs(
     return kind, labels_for(count, labels) if labels is not None else names_of(count)
 
 
-_Built = tuple[nn.Module, str, str | None, Mapping[str, Any]]
+@dataclass(frozen=True)
+class _Built:
+    """A module on the CPU and what the file or folder says of it."""
+
+    module: nn.Module
+    weights: str
+    """Where the weights came from, as a part of a sentence."""
+    name: str | None = None
+    """The model's name, if not the module's own."""
+    labels: Labels | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the preprocessing that replace the module's own, as in timm's data config."""
+    size: tuple[int, int] | None = None
+    """The input size (height, width) that the preprocessing gives, if other than the module's own."""
+    named: bool = True
+    """Whether the architecture that timm gives the module is what it is, with no other depth or width."""
 
 
-def _build(source: str, architecture: str | None, progress: Progress | None) -> _Built:
-    """A module on the CPU, where its weights came from, its name if not its own, and its card."""
+def _plainly(data: DataConfig) -> dict[str, Any]:
+    """A DataConfig as timm's data config has it, for a module without one."""
+    return {
+        "mean": data.mean,
+        "std": data.std,
+        "interpolation": data.interpolation,
+        "crop_pct": data.crop_pct,
+        "crop_mode": data.crop_mode,
+    }
+
+
+def _build(
+    source: str, architecture: str | None, image_size: tuple[int, int] | None, progress: Progress | None
+) -> _Built:
     if source.startswith("demo/"):
         return _from_demo(source)
     if source.startswith("local-dir:"):
@@ -160,8 +189,8 @@ def _build(source: str, architecture: str | None, progress: Progress | None) -> 
         raise ModelError(f"architecture={architecture} is for a weight file, and {source} is none.")
     if path.is_dir():
         return _from_folder(path, None, "local folder")
-    if path.suffix.lower() in SUFFIXES or path.is_file():
-        return _from_file(path, architecture, progress)
+    if path.suffix.lower() in SUFFIXES or path.exists():
+        return _from_file(path, architecture, image_size, progress)
     if "/" in source or "\\" in source:
         raise ModelError(
             f"There is no file or folder {source}. For a Hugging Face repository, write hf-hub:{source}."
@@ -177,10 +206,12 @@ def _from_name(name: str, progress: Progress | None) -> _Built:
     if progress:
         progress(f"Loading {name}", None)
     overlay = {"file": str(path), "custom_load": path.suffix == ".npz"}
-    with _loading(name, path), without_initialising() as filling:
-        module: Any = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
+    with hub.discarding_damaged(path):
+        require_kind(path)
+        with _loading(name, path), without_initialising() as filling:
+            module: Any = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
     filling.require_all(module, name)
-    return module, weights, name, {}
+    return _Built(module, weights, name)
 
 
 def _pretrained_config(name: str) -> dict[str, Any]:
@@ -209,44 +240,81 @@ def _pretrained_config(name: str) -> dict[str, Any]:
 
 
 def _from_repository(hub_id: str, progress: Progress | None) -> _Built:
-    config = hub.fetch_file(f"hf-hub:{hub_id}", hub_id, ("config.json",), progress)
-    before = hub.cached_file(hub_id, hub.WEIGHT_FILES[0]) or hub.cached_file(hub_id, hub.WEIGHT_FILES[1])
-    _read_timm_config(config, hub_id)
-    hub.fetch_file(f"hf-hub:{hub_id}", hub_id, hub.WEIGHT_FILES, progress)
+    called = f"hf-hub:{hub_id}"
+    config = hub.fetch_file(called, hub_id, ("config.json", hugging_face.ADAPTER), progress)
+    hugging_face.require_no_adapter(config.parent, hub_id)
+    content = cards.json_of(config, f"The config.json of {hub_id}")
+    theirs = hugging_face.is_config(content)
+    if not theirs:
+        _timm_config(content, hub_id)
+    names = hugging_face.WEIGHT_FILES if theirs else hub.WEIGHT_FILES
+    before = any(hub.cached_file(hub_id, name) for name in names)
+    if theirs:
+        hub.fetch_optional(called, hub_id, hugging_face.PREPROCESSING, progress)
+    found = hub.fetch_file(called, hub_id, names, progress)
     weights = "pretrained, from the local cache" if before else "pretrained, downloaded"
-    return _from_folder(config.parent, hub_id, weights)
+    with hub.discarding_damaged(found):
+        if found.suffix == ".json":
+            hub.fetch_shards(called, hub_id, found, progress)
+        return _from_folder(config.parent, hub_id, weights)
 
 
 def _from_folder(folder: Path, name: str | None, weights: str) -> _Built:
-    """timm's own layout of a folder: config.json with the architecture, and the weights beside it."""
-    import timm
-
+    """A folder with config.json and weights: timm's, or Hugging Face's of a model that transformers opens."""
     config = folder / "config.json"
-    if not config.is_file():
+    hugging_face.require_no_adapter(folder, name or str(folder))
+    if not config.exists():
         raise ModelError(
-            f"The folder {folder} has no config.json; give a timm model folder or a weight file in it."
+            f"The folder {folder} has no config.json; give a model folder of timm or transformers, or a weight file in it."
         )
-    architecture = _read_timm_config(config, str(folder))
-    with _loading(name or folder.name, folder), without_initialising() as filling:
-        module: Any = timm.create_model(f"local-dir:{folder}", pretrained=True)
-    filling.require_all(module, name or folder.name)
-    return module, weights, name or f"{architecture} ({folder.name})", {}
+    where = name or str(folder)
+    content = cards.json_of(config, f"The config.json of {where}")
+    if not hugging_face.is_config(content):
+        return _from_timm_folder(folder, content, name, weights)
+    module, data, size = hugging_face.load_folder(folder, where)
+    if not data:
+        weights = f"{weights}, without preprocessor_config.json: prepared as usual for its kind"
+    return _Built(module, weights, name or f"{content.get('model_type')} ({folder.name})", None, data, size)
 
 
-def _read_timm_config(config: Path, where: str) -> str:
-    try:
-        content = json.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"The config.json of {where} cannot be read.", str(error)) from error
-    architecture = content.get("architecture") if isinstance(content, dict) else None
-    if isinstance(architecture, str):
-        return architecture
-    if isinstance(content, dict) and ("model_type" in content or "architectures" in content):
+def _from_timm_folder(folder: Path, content: Any, name: str | None, weights: str) -> _Built:
+    where = name or str(folder)
+    architecture, options, data, overlay = _timm_config(content, where)
+    files = [folder / one for one in (*hub.WEIGHT_FILES, f"{hub.WEIGHT_FILES[0]}.index.json")]
+    path = next((one for one in files if one.exists()), None)
+    if path is None:
         raise ModelError(
-            f"{where} is a model of Hugging Face transformers, not of timm; "
-            "load it there with from_pretrained() and pass the module to load_model."
+            f"{where} has a config.json and no weights beside it ({' or '.join(hub.WEIGHT_FILES)}); "
+            "download them into the same folder."
         )
-    raise ModelError(f"The config.json of {where} names no timm architecture.")
+    file = read_weight_file(path)
+    with _loading(architecture, path):
+        match = recognise(file, architecture, options=options)
+    module = _filled(
+        match.architecture, {**match.options, "pretrained_cfg_overlay": overlay}, match.tensors, path
+    )
+    return _Built(module, weights, name or f"{architecture} ({folder.name})", None, data)
+
+
+def _timm_config(content: Any, where: str) -> tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """What timm's config.json says, checked: architecture, options, preprocessing, and names of classes."""
+    what = f"The config.json of {where}"
+    if not isinstance(content, dict) or not isinstance(content.get("architecture"), str):
+        raise ModelError(f"{what} names no timm architecture.")
+    architecture = cards.architecture_name(content["architecture"], what)
+    config = content.get("pretrained_cfg", content)
+    if not isinstance(config, dict):
+        raise ModelError(f"{what} holds a pretrained_cfg that is no object.")
+    options = cards.options_of(content.get("model_args") or {}, what)
+    classes = content.get("num_classes", config.get("num_classes"))
+    if classes is not None:
+        options.setdefault("num_classes", cards.options_of({"num_classes": classes}, what)["num_classes"])
+    overlay: dict[str, Any] = {}
+    for key in ("label_names", "label_descriptions"):
+        told = content.get(key, config.get(key))
+        if told is not None:
+            overlay[key] = cards.label_list(told, what)
+    return architecture, options, cards.data_settings(config, what), overlay
 
 
 def _from_demo(source: str) -> _Built:
@@ -255,27 +323,41 @@ def _from_demo(source: str) -> _Built:
     if not path.is_file():
         have = sorted(f"demo/{one.stem}" for one in resource("models").glob("*.safetensors"))
         raise ModelError(f"There is no demo model “{source}”; there is {', '.join(have) or 'none'}.")
-    module, _, _, card = _from_file(path, None, None)
-    return module, "trained for the demo", source, card
+    return replace(_from_file(path, None, None, None), weights="trained for the demo", name=source)
 
 
-def _from_file(path: Path, architecture: str | None, progress: Progress | None) -> _Built:
+def _from_file(
+    path: Path, architecture: str | None, image_size: tuple[int, int] | None, progress: Progress | None
+) -> _Built:
     if progress:
         progress(f"Reading {path.name}", None)
     file = read_weight_file(path)
-    weights = f"{path.name} ({file.part})" if file.part.endswith("ema") else path.name
     if file.card:
-        return _from_card(file), path.name, file.card.get("name"), file.card
-    match = recognise(file, architecture)
+        card = file.card
+        named, options = card["timm"]["architecture"], card["timm"]["kwargs"]
+        with _loading(named, path):
+            empty = bare_module(named, **options)
+            cards.require_size(sum(part.numel() for part in empty.parameters()), path.name)
+        module = _filled(named, options, file.tensors, path)
+        return _Built(module, path.name, card.get("name"), card.get("labels"), card.get("data", {}))
+    weights = f"{path.name} ({file.part})" if "ema" in file.part else path.name
+    notes = [file.note] if file.note else []
+    if torchvision_files.is_torchvision(file.tensors):
+        module, note = torchvision_files.build(file, image_size)
+        module = _filled_with(module, "torchvision's model", file.tensors, path)
+        return _Built(module, ", ".join([weights, *notes, *([note] if note else [])]))
+    family = hugging_face.family_of(file.tensors)
+    if family is not None:
+        raise ModelError(
+            f"{path.name} is a Hugging Face {family} without its config; open the folder that has its config.json, "
+            "or load it with from_pretrained() and pass the module to load_model.",
+            ", ".join(list(file.tensors)[:8]),
+        )
+    match = recognise(file, architecture, image_size)
     module = _filled(match.architecture, match.options, match.tensors, path)
-    return module, f"{weights}, {match.note}" if match.note else weights, None, {}
-
-
-def _from_card(file: WeightFile) -> nn.Module:
-    told = file.card["timm"]
-    if not isinstance(told.get("architecture"), str) or not isinstance(told.get("kwargs", {}), dict):
-        raise ModelError(f"The card beside {file.path.name} names no timm architecture.")
-    return _filled(told["architecture"], told.get("kwargs", {}), file.tensors, file.path)
+    notes += [match.note] if match.note else []
+    name = None if match.named else path.stem
+    return _Built(module, ", ".join([weights, *notes]), name, data=match.data, named=match.named)
 
 
 def _filled(
@@ -291,12 +373,24 @@ def _filled(
     return module
 
 
+def _filled_with(empty: nn.Module, name: str, tensors: Mapping[str, torch.Tensor], path: Path) -> nn.Module:
+    """A module that was made without memory, with these tensors as its parameters and buffers, in float32."""
+    with _loading(name, path):
+        told = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+        empty.load_state_dict(told, strict=True, assign=True)
+    return empty
+
+
 @contextmanager
 def _loading(name: str, path: Path) -> Iterator[None]:
     """Turn timm's and torch's errors about weights that do not fit into a sentence."""
     try:
         yield
-    except (RuntimeError, OSError, ValueError, TypeError, KeyError, AssertionError) as error:
+    except MemoryError as error:
+        raise ModelError(f"There is not enough memory for {name}.") from error
+    except (
+        RuntimeError, OSError, ValueError, TypeError, KeyError, AssertionError, IndexError, AttributeError, ArithmeticError
+    ) as error:  # fmt: skip
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(
             f"The weights in {path.name} cannot be loaded as {name}: {lines[0].rstrip(':')}.", str(error)

@@ -2,7 +2,7 @@
 
 All architectures in scope are ranked against the shipped index (milliseconds); the best few are built without
 memory at the file's own number of classes and input size and compared tensor by tensor, as they are and after
-timm's own conversion of older namings.
+timm's own conversion of older namings. What fits none of them is built from what the tensors say (`plain_vit`).
 
 Architectures may share every tensor. Then decide, in this order: the caller; a name in the file's header; the longest
 name within the file's name; the shortest name, if all compute the same (noted in `weights` where their preprocessing
@@ -14,9 +14,9 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
@@ -32,14 +32,21 @@ from vitviz.models.architectures import (
     signature,
 )
 from vitviz.models.checkpoint import WeightFile
+from vitviz.models.describing import IMAGENET_MEAN, IMAGENET_STD, timm_file
+from vitviz.models.plain_vit import SWIN, VIT, stated_size, swin_options, swin_size, vit_options
 
 _HEADS = ("head", "head_dist")
 _TRIED = 6
+_NEAR = 0.8
+"""The part of its tensors that a file shares at least with the architecture it is of, tables of other sizes included."""
 _FLEXIBLE = re.compile(r"(^|\.)(pos_embed|relative_position_bias_table)$")
 # Tensors that training leaves in a file besides the network.
 _EXTRA = re.compile(
-    r"^(mask_token$|decoder|text|logit_scale|logit_bias|criterion|loss|predictor|projector|queue|head\.(mlp|last_layer))"
+    r"^(mask_token$|decoder|text|logit_scale|logit_bias|criterion|loss|predictor|projector|queue|head\.(mlp|last_layer)|"
+    r"dino_head|ibot_head|n_averaged$|initted$|step$|pre_logits)"
 )
+# Luma of BT.601, as Pillow makes a photo gray.
+_LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,10 @@ class Match:
     options: Mapping[str, Any]
     tensors: Mapping[str, torch.Tensor]
     note: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the preprocessing that replace the architecture's own."""
+    named: bool = True
+    """Whether it is the named architecture as it is, not one built with other options."""
 
 
 @dataclass(frozen=True)
@@ -73,21 +84,50 @@ class Difference:
         return lines
 
 
-def recognise(file: WeightFile, architecture: str | None = None) -> Match:
+def recognise(
+    file: WeightFile,
+    architecture: str | None = None,
+    image_size: tuple[int, int] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Match:
     """The architecture whose tensors these are; `architecture` (a timm name) is used instead of searching, and checked.
 
-    Raises ModelError where nothing fits, naming the closest and the first tensors that differ, and where
-    several fit that compute differently.
+    `image_size` (height, width) is only used where the tensors leave open how many patches are in a row; `options` of the
+    architecture given replace those that the tensors say. Raises ModelError where nothing fits, naming the closest and the
+    first tensors that differ, and where several fit that compute differently.
     """
+    gray = _is_gray(file.tensors)
+    if gray:
+        file = replace(file, tensors=_for_rgb(file.tensors))
+    match = _recognise(file, architecture, image_size, options or {})
+    if not gray:
+        return match
+    said = "takes gray: red, green and blue are weighed 0.299, 0.587 and 0.114, and normalised alike"
+    mean, std, *_ = _preparation(match.architecture)
+    mean, std = match.data.get("mean", mean), match.data.get("std", std)
+    # One mean and std for all three, so that weighing and normalising may change places.
+    data = {"mean": (sum(mean) / 3,) * 3, "std": (sum(std) / 3,) * 3}
+    return replace(match, note=f"{match.note}, {said}" if match.note else said, data=data)
+
+
+def _recognise(
+    file: WeightFile,
+    architecture: str | None,
+    image_size: tuple[int, int] | None,
+    given: Mapping[str, Any],
+) -> Match:
     if architecture is not None:
         require_known(architecture)
-        found = _fit(architecture, file)
+        found = _fit(architecture, file, image_size, given)
         if isinstance(found, Match):
             return found
         raise ModelError(
             f"{file.path.name} does not fit {architecture}: {found.first(1)[0]}.", "\n".join(found.first(12))
         )
     ranked = rank(file.tensors)
+    # Of another depth or width than all of them: nothing needs to be compared tensor by tensor.
+    if ranked[0][0] < _NEAR and (built := _built(file, image_size)):
+        return built
     mine = _signature_of(file.tensors)
     rivals: list[Architecture] = []
     fits: dict[str, Match] = {}
@@ -96,7 +136,7 @@ def recognise(file: WeightFile, architecture: str | None = None) -> Match:
         # Once something fits, only an architecture of the very same shapes, otherwise named, can fit as well.
         if fits and _alike(mine, candidate.signature) < 1:
             continue
-        found = _fit(candidate.name, file)
+        found = _fit(candidate.name, file, image_size)
         if isinstance(found, Difference):
             failed.append((score, candidate, found))
             continue
@@ -105,9 +145,9 @@ def recognise(file: WeightFile, architecture: str | None = None) -> Match:
             one for _, one in ranked if one.signature == candidate.signature and one.file in _kin(candidate)
         ]
     if not fits:
-        raise _no_match(file, failed)
+        return _built(file, image_size) or _raise(_no_match(file, failed))
     chosen, note = _choose(rivals, file)
-    match = fits.get(chosen) or _fit(chosen, file)
+    match = fits.get(chosen) or _fit(chosen, file, image_size)
     if isinstance(match, Difference):
         raise _no_match(file, [(1.0, rivals[0], match)])
     return Match(chosen, match.options, match.tensors, note)
@@ -167,15 +207,81 @@ def _kin(one: Architecture) -> tuple[str, ...]:
     return ("vision_transformer", "deit") if one.file in ("vision_transformer", "deit") else (one.file,)
 
 
-def _fit(name: str, file: WeightFile) -> Match | Difference:
-    """Compare a file with an architecture at the file's own number of classes and input size."""
+def _built(file: WeightFile, image_size: tuple[int, int] | None) -> Match | None:
+    """A timm VisionTransformer or SwinTransformer with what the tensors say; None where they say something else."""
     tensors = {key: value for key, value in file.tensors.items() if not _EXTRA.match(key)}
-    options: dict[str, Any] = {"num_classes": _classes(tensors)}
+    base, options, note = SWIN, swin_options(file, tensors), ""
+    if options is None:
+        found = vit_options(file, tensors, image_size)
+        if found is None:
+            return None
+        base, (options, note) = VIT, found
+    options["num_classes"] = _classes(tensors)
+    module = bare_module(base, **options)
+    tensors = _head_named(tensors, module)
+    if compare(tensors, module.state_dict()).count:
+        return None
+    kind = "SwinTransformer" if base == SWIN else "VisionTransformer"
+    notes = [f"built as timm's {kind} from its tensors", *([note] if note else [])]
+    # The original JAX weights were all trained with timm's default for them; of others nothing is known.
+    data: dict[str, Any] = {}
+    if file.path.suffix.lower() != ".npz":
+        data = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+        notes.append("normalised with ImageNet's mean and std (data= sets others)")
+    return Match(base, options, _only(tensors, module), ", ".join(notes), data, named=False)
+
+
+def _raise(error: ModelError) -> NoReturn:
+    raise error
+
+
+def _is_gray(tensors: Mapping[str, torch.Tensor]) -> bool:
+    first = tensors.get("patch_embed.proj.weight")
+    return first is not None and first.ndim == 4 and first.shape[1] == 1
+
+
+def _for_rgb(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The patch embedding of a network for gray pictures as one for colours, which weighs them into gray first."""
+    first = tensors["patch_embed.proj.weight"]
+    luma = torch.tensor(_LUMA, dtype=torch.float64).view(1, 3, 1, 1)
+    return {**tensors, "patch_embed.proj.weight": (first.double() * luma).to(first.dtype)}
+
+
+def _head_named(tensors: Mapping[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors with the classifier named as the module names it: `head` or `head.fc`."""
+    own = module.state_dict()
+    if "head.fc.weight" in own and "head.weight" in tensors and "head.weight" not in own:
+        return {
+            f"head.fc.{key.removeprefix('head.')}" if key in ("head.weight", "head.bias") else key: value
+            for key, value in tensors.items()
+        }
+    return dict(tensors)
+
+
+def _fit(
+    name: str,
+    file: WeightFile,
+    image_size: tuple[int, int] | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> Match | Difference:
+    """Compare a file with an architecture at the file's own number of classes and input size, or as `given` says."""
+    tensors = {key: value for key, value in file.tensors.items() if not _EXTRA.match(key)}
+    options: dict[str, Any] = {"num_classes": _classes(tensors), **(given or {})}
     module: Any = bare_module(name, **options)
-    size = _size_of(module, tensors)
+    # Fine-tuning code that reads the mean of the patches normalises it after the mean, as timm does with this option.
+    if "fc_norm.weight" in tensors and isinstance(getattr(module, "fc_norm", None), nn.Identity):
+        options.setdefault("global_pool", "avg")
+    size = _size_of(module, tensors, file, image_size)
     if size is not None:
-        options["img_size"] = size
+        options.setdefault("img_size", size)
+    if len(options) > 1:
         module = bare_module(name, **options)
+    told = file.settings.get("num_heads")
+    first = next(iter(getattr(module, "blocks", ())), None)
+    own = getattr(getattr(first, "attn", None), "num_heads", None)
+    if isinstance(told, int) and isinstance(own, int) and told != own:
+        return Difference((), (), (("num_heads", (told,), (own,)),))
+    tensors = _head_named(tensors, module)
     direct = compare(tensors, module.state_dict())
     if not direct.count:
         return Match(name, options, _only(tensors, module))
@@ -212,17 +318,35 @@ def _classes(tensors: Mapping[str, torch.Tensor]) -> int:
     for key in ("head.fc.weight", "head.weight"):
         if key in tensors and tensors[key].ndim == 2:
             return int(tensors[key].shape[0])
+    if "visual.proj" in tensors:
+        return int(tensors["visual.proj"].shape[1])
     return 0
 
 
-def _size_of(module: Any, tensors: Mapping[str, torch.Tensor]) -> tuple[int, int] | None:
-    """The input size a file's position table was made for, if it is another than the module's and a square."""
+def _size_of(
+    module: Any, tensors: Mapping[str, torch.Tensor], file: WeightFile, image_size: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """The input size a file was made for, if it is another than the module's: told by its position table, by its
+    settings, by Swin's masks, or by `image_size` where the positions are no square.
+    """
     embed: Any = getattr(module, "patch_embed", None)
     grid = getattr(embed, "grid_size", None)
     if grid is None:
         return None
     own, table = getattr(module, "pos_embed", None), tensors.get("pos_embed")
     side: float | None = None
+    if timm_file(module) in ("swin_transformer", "swin_transformer_v2"):
+        window = next((int(block.window_size[0]) for stage in module.layers for block in stage.blocks), 0)
+        size = swin_size(file, tensors, max(embed.patch_size), window)
+        return None if size == tuple(embed.img_size) else size
+    if own is not None and table is not None and own.ndim == table.ndim == 3:
+        cell = embed.feat_ratio(as_scalar=False)
+        rows, cols = (cell, cell) if isinstance(cell, int) else cell
+        extra = own.shape[1] - grid[0] * grid[1]
+        for wanted in (stated_size(file), image_size):
+            fits = wanted is not None and wanted[0] // rows * (wanted[1] // cols) + extra == table.shape[1]
+            if fits and wanted != tuple(embed.img_size):
+                return wanted
     if own is not None and table is not None and own.ndim == table.ndim and own.shape != table.shape:
         if own.ndim == 4:
             stride, patch = embed.conv.stride[0], embed.conv.kernel_size[0]
@@ -303,7 +427,7 @@ def _with_tag(name: str, path: Path) -> str:
     return next((full for full in get_arch_pretrained_cfgs(name) if full != name and full in path.name), name)
 
 
-def _preparation(name: str) -> tuple[object, ...]:
+def _preparation(name: str) -> tuple[Any, ...]:
     from timm.models import get_pretrained_cfg
 
     config = get_pretrained_cfg(name).to_dict()
@@ -318,9 +442,6 @@ def _no_match(file: WeightFile, failed: Sequence[tuple[float, Architecture, Diff
     details = "\n".join(
         f"{one.name}: {gap.count} tensors differ\n  " + "\n  ".join(gap.first(4)) for _, one, gap in nearest
     )
-    foreign = next((how for sign, how in _FOREIGN if any(sign in key for key in file.tensors)), None)
-    if foreign:
-        return ModelError(f"{file.path.name} names its tensors as {foreign}.", details)
     if score < 0.3:
         return ModelError(
             f"{file.path.name} is of no architecture that vitviz knows; its first tensor is {next(iter(file.tensors))}.",
@@ -332,18 +453,6 @@ def _no_match(file: WeightFile, failed: Sequence[tuple[float, Architecture, Diff
         f"against {best.name}, {'; '.join(difference.first(1))}.",
         details,
     )
-
-
-_FOREIGN = (
-    (
-        ".attention.attention.query.weight",
-        "Hugging Face transformers does; load it there with from_pretrained() and pass the module to load_model",
-    ),
-    (
-        "encoder.layers.encoder_layer_",
-        "torchvision does; load it there with load_state_dict() and pass the module to load_model",
-    ),
-)
 
 
 def _times(shape: Shape) -> str:

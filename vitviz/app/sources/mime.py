@@ -6,7 +6,7 @@ from PySide6.QtCore import QMimeData
 from PySide6.QtGui import QImage, QPixmap
 
 # A copy of `vitviz.models.checkpoint.SUFFIXES`, whose import would import torch; a test compares them.
-WEIGHTS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
+WEIGHTS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar", ".npz")
 
 
 def local_file(data: QMimeData) -> Path | None:
