@@ -15,10 +15,10 @@ import vitviz
 from vitviz import __version__
 from vitviz.batch.export import sample_photo, targets
 from vitviz.cli import display, main
-from vitviz.cli.check import random_module, shallow
 from vitviz.cli.models import count
 from vitviz.cli.options import number_or_name, pair, query, size
 from vitviz.errors import ExportError
+from vitviz.models.random_weights import random_module, shallow
 
 PACKAGE = Path(vitviz.__file__).resolve().parent
 MODEL = "vit_tiny_patch16_224"

@@ -13,8 +13,8 @@ from torch.overrides import TorchFunctionMode
 
 import vitviz
 from vitviz.attention.model_check import CheckReport, check_model
-from vitviz.cli.check import random_module
 from vitviz.models.catalog import SCOPE
+from vitviz.models.random_weights import random_module
 
 KINDS = [
     "vit_tiny_patch16_224",

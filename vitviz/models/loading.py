@@ -23,9 +23,11 @@ from vitviz.models import hub, sizes
 from vitviz.models.architectures import require_known
 from vitviz.models.checkpoint import SUFFIXES, WeightFile, read_weight_file
 from vitviz.models.describing import data_from_config, describe
-from vitviz.models.devices import memory_guard, pick_device
+from vitviz.models.devices import memory_guard, pick_device, pick_precision
 from vitviz.models.labels import Labels, labels_for
+from vitviz.models.listing import RANDOM, refusal_of
 from vitviz.models.model import Model
+from vitviz.models.random_weights import random_module
 from vitviz.models.recognition import recognise
 from vitviz.resources_path import resource
 
@@ -40,6 +42,7 @@ def load_model(
     labels: Labels | None = None,
     data: DataConfig | None = None,
     architecture: str | None = None,
+    precision: str | None = None,
     progress: Progress | None = None,
 ) -> Model:
     """Load a model to show its attention.
@@ -51,17 +54,20 @@ def load_model(
     - a weight file (.safetensors, .pth, .pt, .bin, .ckpt), whose architecture is found from its tensors, or a folder
       with timm's config.json and weights ("local-dir:" before it is allowed);
     - "demo/vit", "demo/deit" or "demo/swin": the small models that come with vitviz;
+    - "random/" and a timm name: the architecture with random weights, always the same ones;
     - an nn.Module. It is put into eval mode and moved to the device, in place.
 
     `device`: "auto" (CUDA, else MPS, else CPU), "cpu", "cuda", "cuda:1", "mps". `image_size`: pixels of a square or
     (height, width), if other than the model's own. `labels`: see `vitviz.models.labels.labels_for`. `data`: the
     preprocessing, if other than the model's own. `architecture`: the timm name of a weight file's model, where its
-    tensors fit several. `progress(what, part)` is called with what is being done and which part of it (0 … 1, or None)
+    tensors fit several. `precision`: "float32", "bfloat16" or, on a GPU, "float16"; None is float32, and for a
+    module its own. `progress(what, part)` is called with what is being done and which part of it (0 … 1, or None)
     is done.
 
     Raises ModelError (a sentence that says what to do) and DeviceMemoryError.
     """
     picked = pick_device(device)
+    dtype = pick_precision(precision, picked)
     card: Mapping[str, Any] = {}
     if isinstance(source, nn.Module):
         module, weights, name = source, "as given", None
@@ -78,7 +84,7 @@ def load_model(
     if progress and picked.type != "cpu":
         progress(f"Moving {model.name} to {picked}", None)
     with memory_guard(model.name, picked):
-        return replace(model, module=model.module.to(picked), device=picked)
+        return replace(model, module=model.module.to(device=picked, dtype=dtype), device=picked)
 
 
 def from_module(
@@ -112,6 +118,9 @@ def _build(source: str, architecture: str | None, progress: Progress | None) -> 
     """A module on the CPU, where its weights came from, its name if not its own, and its card."""
     if source.startswith("demo/"):
         return _from_demo(source)
+    if source.startswith(RANDOM):
+        name = source.removeprefix(RANDOM)
+        return random_module(name), "random weights, always the same", f"{name} (random weights)", {}
     if source.startswith("local-dir:"):
         return _from_folder(Path(source.removeprefix("local-dir:")), None, "local folder")
     if source.startswith(("hf-hub:", "hf_hub:")):
@@ -149,6 +158,9 @@ def _pretrained_config(name: str) -> dict[str, Any]:
     import timm
 
     require_known(name)
+    refusal = refusal_of(name)
+    if refusal:
+        raise ModelError(refusal)
     bare = name.split(".")[0]
     tagged = timm.list_models(f"{bare}.*", pretrained=True)
     try:
