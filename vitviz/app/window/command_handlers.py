@@ -8,7 +8,7 @@ from PySide6.QtGui import QAction, QGuiApplication
 from PySide6.QtWidgets import QLineEdit, QMainWindow
 
 from vitviz.app import commands
-from vitviz.app.dialogs.model_chooser import ModelChooser, choose_model
+from vitviz.app.dialogs.model_browser import ModelBrowser, choose_model
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import moved_head, moved_layer, moved_query
 from vitviz.app.settings import Settings
@@ -40,7 +40,7 @@ class CommandHandlers:
         opener: Opener,
         toast: Toast,
     ) -> None:
-        self.chooser: ModelChooser | None = None
+        self.chooser: ModelBrowser | None = None
         """The model dialog that was opened last."""
         self.shortcuts: ShortcutsSheet | None = None
         """The list of shortcuts that was opened last."""
@@ -77,7 +77,7 @@ class CommandHandlers:
             "close_photo": self._close_photo,
             "restore": self._switch_restoring,
             "quit": self._window.close,
-            "choose_model": self._choose_model,
+            "choose_model": self.choose_model,
             "open_weights": lambda: opener.ask_weights(stage.open_on_side),
             "cancel": self._cancel,
             "compare_photo": stage.with_photo,
@@ -146,13 +146,18 @@ class CommandHandlers:
     def _switch_restoring(self) -> None:
         self._settings.put(last_session.RESTORES, not self._settings.flag(last_session.RESTORES, True))
 
-    def _choose_model(self) -> None:
+    def choose_model(self, section: str = "recommended") -> None:
+        """Open the model browser at a section, or for "file" the dialog for weight files; for the active side."""
         open_on_side = self._stage.open_on_side
+        if section == "file":
+            self._opener.ask_weights(open_on_side)
+            return
         self.chooser = choose_model(
             self._stage.session,
             self._window,
             lambda name: open_on_side(model=name),
             lambda: self._opener.ask_weights(self._stage.open_on_side),
+            section,
         )
 
     def _cancel(self) -> None:

@@ -7,7 +7,7 @@ from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QMainWindow, QMenu, QMenuBar, QTabWidget, QVBoxLayout, QWidget
 
 from vitviz.app import commands
-from vitviz.app.dialogs.model_chooser import ModelChooser
+from vitviz.app.dialogs.model_browser import ModelBrowser
 from vitviz.app.session.session import Session
 from vitviz.app.settings import REMEMBERED, Settings
 from vitviz.app.sources import mime
@@ -141,6 +141,7 @@ class Window(QMainWindow):
         session, stage = self.session, self.stage
         session.failed.connect(self.show_failure)
         session.message.connect(self.toast.show_message)
+        session.models_asked.connect(self.handlers.choose_model)
         session.trace_changed.connect(self.notice.clear_after_success)
         session.model_changed.connect(self._remember_model)
         session.photo_opened.connect(self.remember_photo)
@@ -162,7 +163,7 @@ class Window(QMainWindow):
         return self.docks.dock(name).panel
 
     @property
-    def chooser(self) -> ModelChooser | None:
+    def chooser(self) -> ModelBrowser | None:
         """The model dialog that was opened last."""
         return self.handlers.chooser
 
@@ -219,6 +220,7 @@ class Window(QMainWindow):
 
     def _remember_model(self) -> None:
         source = self.session.model_source
+        self.session.memory.add_recent(str(Path(source).absolute()) if Path(source).is_file() else source)
         # Bundled models are not remembered: they recognise shapes only, which is of no use for the user's photos.
         if source and source not in MODELS:
             # The absolute path, because the next start may be in another folder.
