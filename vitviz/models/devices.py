@@ -45,6 +45,14 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     return picked
 
 
+def available_devices() -> list[str]:
+    """The devices of this machine that `pick_device` takes, without "auto"."""
+    gpus = (
+        [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    )
+    return ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
+
+
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 

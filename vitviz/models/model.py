@@ -33,6 +33,8 @@ class Model:
     """The position table as it was stored, before resizing to the input size; None where there is no such table."""
     stored_grid: tuple[int, int] | None = None
     """Rows and columns of `stored_position` if `at_size` has resized the table since; otherwise None."""
+    own_input_size: tuple[int, int] | None = None
+    """(height, width) in pixels that the weights were made for, if `at_size` has changed it since; otherwise None."""
     lock: RLock = field(default_factory=RLock, repr=False)
     """Held for each forward pass: while one thread records, its hooks must not record another thread's pass."""
 

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QLineEdit, QMainWindow
 
 from vitviz.app import commands
 from vitviz.app.dialogs.model_browser import ModelBrowser, choose_model
+from vitviz.app.dialogs.model_settings import ModelSettingsDialog
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import moved_head, moved_layer, moved_query
 from vitviz.app.settings import Settings
@@ -21,6 +22,7 @@ from vitviz.app.window import last_session, save_png
 from vitviz.app.window.docks import Docks, picture_of
 from vitviz.app.window.presentation import Presentation
 from vitviz.explain.registry import METHODS
+from vitviz.models.settings import ModelSettings
 
 Handler = Callable[[], object]
 
@@ -42,6 +44,8 @@ class CommandHandlers:
     ) -> None:
         self.chooser: ModelBrowser | None = None
         """The model dialog that was opened last."""
+        self.settings_dialog: ModelSettingsDialog | None = None
+        """The dialog of model settings that was opened last."""
         self.shortcuts: ShortcutsSheet | None = None
         """The list of shortcuts that was opened last."""
         self._window = window
@@ -79,6 +83,7 @@ class CommandHandlers:
             "quit": self._window.close,
             "choose_model": self.choose_model,
             "open_weights": lambda: opener.ask_weights(stage.open_on_side),
+            "model_settings": self._ask_settings,
             "cancel": self._cancel,
             "compare_photo": stage.with_photo,
             "compare_model": stage.with_model,
@@ -159,6 +164,20 @@ class CommandHandlers:
             lambda: self._opener.ask_weights(self._stage.open_on_side),
             section,
         )
+
+    def _ask_settings(self) -> None:
+        session, open_on_side = self._stage.session, self._stage.open_on_side
+        source = session.model_source
+        if not source:
+            return
+
+        def apply(chosen: ModelSettings) -> None:
+            session.memory.remember(source, chosen)
+            open_on_side(model=source, settings=chosen)
+
+        self.settings_dialog = ModelSettingsDialog(session, apply, self._window)
+        self.settings_dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.settings_dialog.open()
 
     def _cancel(self) -> None:
         """Cancel what the user waits for, or if there is nothing, the running job."""

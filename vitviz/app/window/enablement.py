@@ -36,6 +36,7 @@ class Enablement(QObject):
             session.busy_changed,
             session.trace_changed,
             session.photo_changed,
+            session.model_changed,
             session.view_changed,
             session.maps.late_changed,
             session.jobs.changed,
@@ -71,6 +72,7 @@ class Enablement(QObject):
         in_folder = active is not None and active.path is not None
         return {
             "save": self._has_map,
+            "model_settings": bool(stage.session.model_source),
             "cancel": stage.working or session.jobs.busy,
             "close_photo": photo,
             "compare_photo": photo,

@@ -1,5 +1,6 @@
 """The main window: builds the stage, the docks and the bars, and connects them to the session."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
@@ -8,6 +9,7 @@ from PySide6.QtWidgets import QApplication, QMainWindow, QMenu, QMenuBar, QTabWi
 
 from vitviz.app import commands
 from vitviz.app.dialogs.model_browser import ModelBrowser
+from vitviz.app.dialogs.model_settings import FRAMINGS, ModelSettingsDialog
 from vitviz.app.session.session import Session
 from vitviz.app.settings import REMEMBERED, Settings
 from vitviz.app.sources import mime
@@ -31,11 +33,6 @@ from vitviz.app.window.tool_bar import ToolBar
 from vitviz.app.window.welcome import WelcomeController
 from vitviz.app.work.failure import Failure
 
-_FRAMINGS = {
-    "crop": "As in training (crop)",
-    "squash": "Whole photo, aspect ratio changed",
-    "fit": "Whole photo, aspect ratio kept",
-}
 _THEMES = {"system": "System", "light": "Light", "dark": "Dark"}
 _LAYOUT = 2  # version of the stored layout; increase it when docks change
 
@@ -132,7 +129,7 @@ class Window(QMainWindow):
         made["&File"].insertMenu(self.commands["paste"], self.samples)
         made["&File"].insertSeparator(self.commands["quit"])
         # Stored, because a QActionGroup without a Python reference is deleted together with its actions.
-        self.framings = menus.choice(made["&View"], "F&raming", _FRAMINGS, "crop", self._set_framing)
+        self.framings = menus.choice(made["&View"], "F&raming", FRAMINGS, "crop", self._set_framing)
         chosen = self.settings.text("theme", "system")
         self.themes = menus.choice(made["&View"], "&Theme", _THEMES, chosen, self._set_theme)
         made["&View"].insertSeparator(self.commands["fit"])
@@ -168,6 +165,11 @@ class Window(QMainWindow):
         return self.handlers.chooser
 
     @property
+    def model_settings(self) -> ModelSettingsDialog | None:
+        """The dialog of model settings that was opened last."""
+        return self.handlers.settings_dialog
+
+    @property
     def shortcuts(self) -> ShortcutsSheet | None:
         """The list of shortcuts that was opened last."""
         return self.handlers.shortcuts
@@ -192,6 +194,9 @@ class Window(QMainWindow):
     # View.
 
     def _set_framing(self, key: str) -> None:
+        memory, source = self.session.memory, self.session.model_source
+        if source:
+            memory.remember(source, replace(memory.of(source), framing=key))
         self.session.open(framing=key)  # type: ignore[arg-type]
 
     def _check_framing(self) -> None:
