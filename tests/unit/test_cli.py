@@ -13,8 +13,9 @@ from PIL import Image
 
 import vitviz
 from vitviz import __version__
+from vitviz.app import display
 from vitviz.batch.export import sample_photo, targets
-from vitviz.cli import display, main
+from vitviz.cli import main
 from vitviz.cli.models import count
 from vitviz.cli.options import number_or_name, pair, query, size
 from vitviz.errors import ExportError

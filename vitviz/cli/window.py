@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from vitviz.cli import display
+from vitviz.app import display
 from vitviz.cli.options import SOURCE, add_framing, add_loading
 from vitviz.models.settings import ModelSettings
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,16 @@ class Heatmap:
 
     def save(self, path: str | Path, *, legend: bool = False, **style: Any) -> None:
         """Write the overlay as a PNG with what it shows in the file's text fields; `legend` adds a scale below it."""
+        save_png(self._picture(legend, style), path, self.described(**style))
+
+    def _repr_png_(self) -> bytes:
+        """How a notebook displays the map: on the photo, with its scale."""
+        content = BytesIO()
+        self._picture(True, {}).save(content, "PNG")
+        return content.getvalue()
+
+    def _picture(self, legend: bool, style: dict[str, Any]) -> Image.Image:
+        """The overlay, with a scale below it if `legend`."""
         image = self.overlay(**style)
         if legend:
             painted = self.values if style.get("field") is None else style["field"]
@@ -77,7 +88,7 @@ class Heatmap:
                 note=self.note,
                 **shown,
             )
-        save_png(image, path, self.described(**style))
+        return image
 
     def described(self, **style: Any) -> dict[str, str]:
         """What the map shows and on which scale, as the text fields of a PNG that is drawn in this style."""

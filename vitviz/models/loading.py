@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from vitviz import notebook
 from vitviz.errors import ModelError
 from vitviz.images.framing import DataConfig
 from vitviz.models import hub, sizes
@@ -62,10 +63,11 @@ def load_model(
     preprocessing, if other than the model's own. `architecture`: the timm name of a weight file's model, where its
     tensors fit several. `precision`: "float32", "bfloat16" or, on a GPU, "float16"; None is float32, and for a
     module its own. `progress(what, part)` is called with what is being done and which part of it (0 … 1, or None)
-    is done.
+    is done; without it, a notebook displays a bar.
 
     Raises ModelError (a sentence that says what to do) and DeviceMemoryError.
     """
+    progress = progress or notebook.progress()
     picked = pick_device(device)
     dtype = pick_precision(precision, picked)
     card: Mapping[str, Any] = {}

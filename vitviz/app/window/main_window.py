@@ -41,6 +41,7 @@ class Window(QMainWindow):
     """The main window, which shows one session."""
 
     first_painted = Signal()
+    closed = Signal()
 
     def __init__(self, session: Session, settings: Settings) -> None:
         super().__init__()
@@ -280,3 +281,4 @@ class Window(QMainWindow):
         self.docks.end()
         self.session.close()
         super().closeEvent(event)
+        self.closed.emit()
