@@ -1,6 +1,7 @@
 """The model browser by keys and clicks: sections, search, filters, refused names, random weights, downloads and deletion."""
 
 import time
+from shutil import copyfile
 
 import pytest
 import timm
@@ -9,12 +10,14 @@ import user_input
 from hub_server import HubServer
 from huggingface_hub import constants
 from PySide6.QtWidgets import QApplication, QMessageBox, QPushButton
+from steps import show
 
 from vitviz.app.dialogs.model_browser import ModelBrowser
 from vitviz.app.session import model_list
 from vitviz.app.session.model_list import ModelLists
 from vitviz.models.listing import RECOMMENDED, ListedModel
 from vitviz.models.model_table import known_models
+from vitviz.resources_path import resource
 
 VIT, SWIN, BASE = (RECOMMENDED[number].name for number in (0, 2, 3))
 
@@ -204,6 +207,30 @@ def test_random_weights_are_a_choice_and_need_no_download(window, qtbot, photo):
     assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
+def test_recent_models_are_listed_with_weight_files_and_those_that_are_gone(window, qtbot, photo, tmp_path):
+    weights = tmp_path / "mine.safetensors"
+    for ending in (".safetensors", ".json"):
+        copyfile(resource(f"models/vit{ending}"), weights.with_suffix(ending))
+    show(window, qtbot, photo, str(weights))
+    show(window, qtbot, photo, "random/pit_ti_224")
+    show(window, qtbot, photo, "demo/swin")  # always listed, so never among the recent ones
+    user_input.press(window, "Ctrl+M")
+    browser = window.chooser
+    user_input.choose(browser.sections, "recent")
+    qtbot.waitUntil(lambda: browser.view.model().rowCount() == 2, timeout=30_000)
+    assert column(browser, "Model") == ["random/pit_ti_224", "mine.safetensors"]
+    assert column(browser, "Where")[1] == "file, 1.0 MB"
+    user_input.press(window, "Esc")
+    weights.unlink()
+    user_input.press(window, "Ctrl+M")
+    browser = window.chooser
+    user_input.choose(browser.sections, "recent")
+    qtbot.waitUntil(lambda: column(browser, "Where")[1:] == ["no longer there"], timeout=30_000)
+    browser.view.selectRow(1)
+    assert not browser.load.isEnabled()
+    user_input.press(window, "Esc")
+
+
 def test_the_list_is_there_at_once_the_second_time_and_follows_what_came(window, qtbot, monkeypatch):
     opened(window, qtbot, monkeypatch)
     user_input.press(window, "Esc")
@@ -245,6 +272,7 @@ def test_a_download_is_cancelled_continued_and_its_weights_deleted(window, qtbot
     qtbot.waitUntil(lambda: session.busy is not None and "MB/s" in session.busy.text, timeout=30_000)
     assert f"Downloading {VIT}" in window.photo.progress.toolTip() + window.photo.progress.text.toolTip()
     user_input.press(window, "Ctrl+.")
+    assert "What is downloaded is kept" in window.toast.words.text()
     user_input.press(window, "Ctrl+M")
     user_input.choose(window.chooser.sections, "here")
     browser = window.chooser

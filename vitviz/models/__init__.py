@@ -5,7 +5,9 @@
 - `recognition`: which architecture a weight file is of; `architectures`: the shipped index it searches
 - `describing`: what a module states (preprocessing, classes); `labels`: names of classes
 - `sizes`: the same weights at another input size; `devices`: where a model runs, and the error when memory is not enough
-- `catalog`: what can be loaded by name (`vitviz models`)
+- `catalog`: what can be loaded by name (`vitviz models`); `model_table`: what is known of every name without torch and timm
+- `listing`: what the model browser lists, and where each model is; `settings`: how a model is loaded, as it is remembered
+- `transfer`: a download that continues; `random_weights`: architectures without trained weights
 
 Decisions, with what was rejected:
 

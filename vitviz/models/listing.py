@@ -66,7 +66,7 @@ RECOMMENDED = (
     Recommended(
         "vit_base_patch16_224.augreg2_in21k_ft_in1k",
         "ViT-B/16",
-        "the model of most papers",
+        "used in most papers",
         "The model of most papers: 1,000 classes of ImageNet, more accurate than the small ones",
     ),
 )

@@ -6,7 +6,6 @@ from PySide6.QtCore import QEvent, QItemSelectionModel, QObject, QSize, Qt, QTim
 from PySide6.QtGui import QKeyEvent, QPalette
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QCheckBox,
     QComboBox,
     QDialog,
     QHBoxLayout,
@@ -15,6 +14,7 @@ from PySide6.QtWidgets import (
     QMessageBox,
     QPushButton,
     QTableView,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -25,6 +25,7 @@ from vitviz.app.session.session import Session
 from vitviz.app.ui import theme
 from vitviz.app.ui.number_format import megabytes
 from vitviz.app.widgets.controls.segmented import Segmented
+from vitviz.app.widgets.controls.tool_button import tool
 from vitviz.app.work.failure import failure
 from vitviz.models.listing import BUNDLED, RANDOM
 from vitviz.models.model_table import FAMILIES
@@ -65,13 +66,13 @@ class ModelBrowser(QDialog):
         self.search.setClearButtonEnabled(True)
         self.sections = Segmented("Which models", SECTIONS)
         self.sections.set_current(section)
-        self.family, self.sizes, self.classes = QComboBox(), QComboBox(), QCheckBox("ImageNet classes")
+        self.family, self.sizes, self.classes = QComboBox(), QComboBox(), _toggle("ImageNet classes")
         self.status = QLabel("Reading the list of models…")
         self.view = QTableView()
         self.details = QLabel()
         self.file = QPushButton("Weights file…")
         self.delete = QPushButton("Delete weights…")
-        self.random = QCheckBox("Random weights")
+        self.random = _toggle("Random weights")
         self.load = QPushButton("Load")
         self.cancel = QPushButton("Cancel")
         self._table = ModelTable(self)
@@ -362,6 +363,13 @@ def choose_model(
     browser.file_requested.connect(open_file)
     browser.open()
     return browser
+
+
+def _toggle(text: str) -> QToolButton:
+    """A button that stays down; Fusion's check boxes can hardly be seen on a dark window."""
+    button = tool(text, checkable=True, text=text)
+    button.setAutoRaise(False)
+    return button
 
 
 def _line(*widgets: QWidget) -> QHBoxLayout:

@@ -247,6 +247,8 @@ class Session(QObject):
     def cancel(self) -> None:
         """Stop the running request or map; what is shown stays."""
         if self.busy is not None:
+            if self.busy.text.startswith("Downloading"):
+                self.message.emit("Cancelled. What is downloaded is kept: load the model again to continue.")
             self.opening.cancel()
             self._reset_request()
         elif self.maps.heat_late:
