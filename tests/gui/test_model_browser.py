@@ -84,9 +84,9 @@ def test_words_in_any_order_find_a_model_and_return_loads_it(window, qtbot, monk
 @pytest.mark.parametrize(
     ("typed", "chosen"),
     [
-        ("vit_base_patch16", "vit_base_patch16_224.augreg2_in21k_ft_in1k"),
+        ("vit_base_patch16", "vit_base_patch16_224.augreg_in1k"),
         ("vit_base_patch16_384", "vit_base_patch16_384.augreg_in21k_ft_in1k"),
-        ("base_patch16", "vit_base_patch16_224.augreg2_in21k_ft_in1k"),
+        ("base_patch16", "naflexvit_base_patch16_gap.e300_s576_in1k"),
         ("naflexvit_base_patch16", "naflexvit_base_patch16_gap.e300_s576_in1k"),
         ("resnet50", "resnet50"),
     ],
@@ -96,7 +96,7 @@ def test_the_exact_name_comes_first_then_names_that_begin_so(
 ):
     lists = listed(
         ("naflexvit_base_patch16_gap.e300_s576_in1k", "here"),
-        (BASE, "download"),
+        ("vit_base_patch16_224.augreg_in1k", "download"),
         ("vit_base_patch16_384.augreg_in21k_ft_in1k", "download"),
         ("resnet50", "refused"),
     )
