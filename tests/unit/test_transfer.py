@@ -136,3 +136,11 @@ def test_speed_is_that_of_the_last_seconds(monkeypatch):
     meter.add(500_000)
     text = told[-1][0]
     assert 1.0 <= float(text.split(", ")[1].removesuffix(" MB/s")) < 2.0
+
+
+def test_a_cache_that_cannot_be_written_is_named(served, tmp_path):
+    (tmp_path / "torch").write_text("a file where a folder is needed")
+    with pytest.raises(
+        ModelError, match=r"weights of vit cannot be written to .*checkpoints: Not a directory"
+    ):
+        hub.fetch_weights("vit", {"url": f"{served.address}/files/resolve/model.safetensors"})

@@ -145,9 +145,10 @@ def _into_cache(name: str, hub_id: str, filename: str, progress: Progress | None
             pointer.symlink_to(os.path.relpath(blob, pointer.parent))
         except OSError:  # a system or a disk without links
             blob.replace(pointer)
-    reference = folder / "refs" / (revision or "main")
-    reference.parent.mkdir(parents=True, exist_ok=True)
-    reference.write_text(about.commit_hash)
+    if revision != about.commit_hash:
+        reference = folder / "refs" / (revision or "main")
+        reference.parent.mkdir(parents=True, exist_ok=True)
+        reference.write_text(about.commit_hash)
     return pointer
 
 
@@ -287,6 +288,6 @@ def _download(name: str, url: str, progress: Progress | None) -> Path:
         transfer(url, target, name, progress, sha256=hash_in_name(target.name))
     except HfHubHTTPError as error:
         raise ModelError(f"The weights of {name} are no longer offered at {url}.", str(error)) from error
-    except (OSError, Unreachable) as error:
+    except Unreachable as error:
         raise offline_error(name, host, error) from error
     return target

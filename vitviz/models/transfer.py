@@ -49,7 +49,6 @@ def transfer(
     from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
 
     partial = partial_file(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
     before = partial.stat().st_size if partial.is_file() else 0
     if size is not None and before > size:
         before = 0
@@ -59,6 +58,7 @@ def transfer(
     answered = False
     whole = size
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         if size is None or before != size:
             stream = get_session().stream("GET", url, headers=asked, timeout=_TIMEOUT, follow_redirects=True)
             with stream as answer:
@@ -82,6 +82,10 @@ def transfer(
         if not answered:
             raise Unreachable(str(error)) from error
         raise _broken_off(name, partial, whole, str(error)) from error
+    except OSError as error:
+        raise ModelError(
+            f"The weights of {name} cannot be written to {target.parent}: {error.strerror}.", str(error)
+        ) from error
     if whole is not None and partial.stat().st_size != whole:
         raise _broken_off(name, partial, whole, "")
     if sha256 and not _digest(partial).startswith(sha256):
