@@ -1,9 +1,11 @@
 """What several test folders share: the settings of property tests, the mark `thorough`, and the real weights."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hub_server import HubServer, serving
 from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -42,3 +44,21 @@ def real() -> Path:
     if not (folder / "deit_tiny_patch16_224.safetensors").is_file():
         pytest.skip(f"needs real weights and photos, not found in {folder} (set VITVIZ_REAL)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def deit_tiny_weights() -> bytes:
+    """A safetensors file of DeiT-Tiny with random weights."""
+    import timm
+    import torch
+    from safetensors.torch import save
+
+    torch.manual_seed(0)
+    return save(timm.create_model("deit_tiny_patch16_224").state_dict())
+
+
+@pytest.fixture
+def hub_server(deit_tiny_weights: bytes) -> Iterator[HubServer]:
+    """A stand-in for the Hugging Face hub, which has DeiT-Tiny's weights in every repository."""
+    with serving(deit_tiny_weights) as hub:
+        yield hub

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vitviz.explain import explain as explain
 
 if TYPE_CHECKING:
+    from vitviz.app.show import show as show
     from vitviz.attention.trace import Trace as Trace
     from vitviz.attention.trace import trace as trace
     from vitviz.errors import VitvizError as VitvizError
@@ -46,6 +47,7 @@ _DEFINED_IN = {
     "open_image": "vitviz.images.photo",
     "plate": "vitviz.explain.plates.plates",
     "plates": "vitviz.explain.plates.plate_sets",
+    "show": "vitviz.app.show",
     "statistics": "vitviz.explain.measures.statistics",
     "trace": "vitviz.attention.trace",
 }

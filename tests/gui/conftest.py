@@ -10,6 +10,7 @@ from typing import Any
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import pytest
+from huggingface_hub import constants
 from PySide6.QtCore import QEvent, QPoint
 from PySide6.QtWidgets import QApplication, QMainWindow, QWidget
 from steps import picture, show
@@ -40,6 +41,12 @@ def _nothing_left(qapp: QApplication) -> Iterator[None]:
     assert not threads, f"threads still running: {threads}"
     widgets = [widget for widget in qapp.topLevelWidgets() if widget.isVisible()]
     assert not widgets, f"windows still open: {widgets}"
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test of the window reaches the real hub."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from steps import picture, show
 
 from vitviz.app.dialogs import files
 from vitviz.app.session import load, model_list
+from vitviz.app.session.model_list import ModelLists
 from vitviz.app.sources import mime
 from vitviz.app.ui.pixels import levels
 from vitviz.errors import RefusedError
@@ -126,10 +127,10 @@ def test_the_images_of_a_large_photo_are_made_off_the_gui_thread(window, qtbot, 
 def test_the_chooser_closes_without_waiting_for_its_list(window, qtbot, monkeypatch):
     go, begun = threading.Event(), threading.Event()
 
-    def slow(_):
+    def slow(*_):
         begun.set()
         go.wait(20)
-        return []
+        return ModelLists((), (), ())
 
     monkeypatch.setattr(model_list, "catalog", slow)
     window.commands["choose_model"].trigger()

@@ -10,7 +10,7 @@ from PySide6.QtGui import QColor, QDragEnterEvent, QDropEvent, QImage
 from PySide6.QtWidgets import QApplication, QFileDialog
 from steps import picture, show
 
-from vitviz.app.dialogs.model_chooser import ModelChooser
+from vitviz.app.dialogs.model_browser import ModelBrowser
 from vitviz.explain import explain
 
 LEFT = Qt.MouseButton.LeftButton
@@ -281,7 +281,7 @@ def test_a_model_that_the_second_side_lacks_is_chosen_for_that_side(shown, qtbot
     asked = []
     monkeypatch.setattr(second, "open", lambda **what: asked.append(what["model"]))
     qtbot.mouseClick(choose, LEFT)
-    chooser = side.findChild(ModelChooser)
+    chooser = side.findChild(ModelBrowser)
     chooser.search.setFocus()
     qtbot.keyClicks(chooser.search, "no such name at all")
     qtbot.keyClick(chooser.search, Qt.Key.Key_Return)

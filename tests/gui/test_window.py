@@ -1,7 +1,6 @@
 """The window as a whole: panels, commands, saving, settings, names for those who cannot see it."""
 
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,14 +15,12 @@ from steps import include, show
 
 from vitviz.app import commands
 from vitviz.app.main import make_window, remembered_view
-from vitviz.app.session import model_list
 from vitviz.app.settings import Settings
 from vitviz.app.ui import number_format, theme
 from vitviz.app.widgets.charts.bar_list import Bar, BarList
 from vitviz.app.window import save_png
 from vitviz.app.work.failure import catch_uncaught, failure
 from vitviz.batch.export import ExportOptions, export_photo
-from vitviz.models.catalog import Entry
 
 
 @pytest.fixture
@@ -199,83 +196,6 @@ def test_the_sheet_of_keys_lists_the_table(shown, qtbot):
         assert f"{what}: {keys}" in names
     assert {"Add a rectangle of patches: Shift+Drag", "Zoom photo or matrix: Wheel"} <= set(names)
     shown.shortcuts.reject()
-
-
-@pytest.fixture
-def listed(monkeypatch):
-    entries = [
-        Entry("deit_tiny_patch16_224", 5_717_416, (224, 224), 197, False),
-        Entry("swin_tiny_patch4_window7_224", 28_288_354, (224, 224), 3136, False),
-        Entry("vit_base_patch16_224", 86_567_656, (224, 224), 197, True),
-    ]
-    monkeypatch.setattr(model_list, "catalog", lambda _: entries)
-    return entries
-
-
-def test_the_chooser_searches_and_puts_what_is_here_first(window, qtbot, listed, monkeypatch):
-    asked = []
-    monkeypatch.setattr(window.session, "open", lambda **request: asked.append(request))
-    window.commands["choose_model"].trigger()
-    dialog = window.chooser
-    qtbot.waitUntil(lambda: dialog.view.model().rowCount() == 3)
-    assert dialog.view.model().index(0, 0).data() == "vit_base_patch16_224"
-    qtbot.keyClicks(dialog.search, "tiny SWIN")
-    assert dialog.view.model().rowCount() == 1
-    qtbot.keyClick(dialog.search, Qt.Key.Key_Return)
-    assert asked == [{"model": "swin_tiny_patch4_window7_224"}]
-    assert not dialog.isVisible()
-
-
-@pytest.mark.parametrize(
-    ("typed", "chosen"),
-    [
-        ("vit_large_patch16", "vit_large_patch16_224"),
-        ("vit_large_patch16_384", "vit_large_patch16_384"),
-        ("large_patch16", "naflexvit_large_patch16_224"),
-    ],
-)
-def test_the_chooser_prefers_names_that_begin_with_what_was_typed(window, qtbot, monkeypatch, typed, chosen):
-    names = {
-        "naflexvit_large_patch16_224": True,
-        "vit_large_patch16_224": False,
-        "vit_large_patch16_384": False,
-    }
-    entries = [Entry(name, 300_000_000, (224, 224), 197, local) for name, local in names.items()]
-    monkeypatch.setattr(model_list, "catalog", lambda _: entries)
-    user_input.press(window, "Ctrl+M")
-    dialog = window.chooser
-    qtbot.waitUntil(lambda: dialog.view.model().rowCount() == 3)
-    user_input.write(dialog, typed)
-    assert dialog.choice() == chosen
-    user_input.press(dialog, "Esc")
-
-
-def test_a_name_that_is_not_listed_can_be_tried(window, qtbot, listed, monkeypatch):
-    asked = []
-    monkeypatch.setattr(window.session, "open", lambda **request: asked.append(request))
-    window.commands["choose_model"].trigger()
-    dialog = window.chooser
-    qtbot.waitUntil(lambda: dialog.view.model().rowCount() == 3)
-    qtbot.keyClicks(dialog.search, "my_vit.tag")
-    qtbot.mouseClick(dialog.load, Qt.MouseButton.LeftButton)
-    assert asked == [{"model": "my_vit.tag"}]
-
-
-def test_the_list_of_models_is_there_at_once_the_second_time_and_follows_what_came(
-    window, qtbot, listed, monkeypatch
-):
-    user_input.press(window, "Ctrl+M")
-    qtbot.waitUntil(lambda: window.chooser.view.model().rowCount() == 3)
-    user_input.press(window, "Esc")
-    through = threading.Event()
-    more = [*listed, Entry("vit_tiny_patch16_224", 5_717_416, (224, 224), 197, True)]
-    monkeypatch.setattr(model_list, "catalog", lambda _: more if through.wait(20) else [])
-    user_input.press(window, "Ctrl+M")
-    dialog = window.chooser
-    assert dialog.view.model().rowCount() == 3
-    through.set()
-    qtbot.waitUntil(lambda: dialog.view.model().rowCount() == 4)
-    dialog.reject()
 
 
 def test_a_message_about_the_settings_is_shown_until_it_is_closed(qtbot, tmp_path, photo, model):

@@ -11,7 +11,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QFileDialog, QMessageBox, QPushButton
 
 from vitviz.app import commands
-from vitviz.app.dialogs.model_chooser import ModelChooser
+from vitviz.app.dialogs.model_browser import ModelBrowser
 from vitviz.app.work.worker import Worker
 from vitviz.resources_path import resource
 
@@ -286,7 +286,7 @@ class Walker:
         self.happened["cancelled"] += waited and not stage.working
 
     def choosers(self):
-        return [one for one in self.window.findChildren(ModelChooser) if one.isVisible()]
+        return [one for one in self.window.findChildren(ModelBrowser) if one.isVisible()]
 
     def choose_model(self, command=None, answer=None):
         """Open the model dialog, and load a model by keys or clicks, or cancel."""
@@ -295,7 +295,7 @@ class Walker:
             return
         chooser = self.choosers()[-1]
         if self.chance.random() < 0.7:  # otherwise the list may still be being read
-            self.until(lambda: chooser.view.model().sourceModel().rowCount() > 0)
+            self.until(lambda: chooser.view.model().rowCount() > 0)
         user_input.write(self.window, self.chance.choice(BUNDLED))
         answer = answer or next(self.answers)
         if answer == "Return":

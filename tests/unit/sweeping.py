@@ -16,9 +16,9 @@ from torch.overrides import TorchFunctionMode
 
 import vitviz
 from vitviz.attention.model_check import CheckReport, check_model
-from vitviz.cli.check import random_module
 from vitviz.errors import VitvizError
 from vitviz.models.catalog import SCOPE
+from vitviz.models.random_weights import random_module
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MEMORY = 8 << 30

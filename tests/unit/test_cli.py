@@ -1,5 +1,6 @@
 """The command line: what it imports, what it prints, its exit status."""
 
+import argparse
 import json
 import os
 import re
@@ -13,12 +14,13 @@ from PIL import Image
 
 import vitviz
 from vitviz import __version__
+from vitviz.app import display
 from vitviz.batch.export import sample_photo, targets
-from vitviz.cli import display, main
-from vitviz.cli.check import random_module, shallow
+from vitviz.cli import main
 from vitviz.cli.models import count
 from vitviz.cli.options import number_or_name, pair, query, size
 from vitviz.errors import ExportError
+from vitviz.models.random_weights import random_module, shallow
 
 PACKAGE = Path(vitviz.__file__).resolve().parent
 MODEL = "vit_tiny_patch16_224"
@@ -389,3 +391,37 @@ def test_words_become_values():
     for convert, text in ((size, "0"), (size, "1,2,3"), (pair, "1"), (query, "1,b")):
         with pytest.raises(ValueError, match=r"\w"):
             convert(text)
+
+
+def test_the_window_and_all_commands_that_load_a_model_take_its_settings():
+    from vitviz.cli import check, evaluate, export, statistics, window
+    from vitviz.models.settings import ModelSettings, settings_from
+
+    asked = [
+        "--image-size",
+        "256,208",
+        "--precision",
+        "bfloat16",
+        "--class-names",
+        "names.txt",
+        "--device",
+        "cpu",
+    ]
+    needed = {
+        check: ["vit"],
+        evaluate: ["--out", "a.csv"],
+        export: ["--out", "a.png"],
+        statistics: ["a", "--model", "vit"],
+    }
+    for command, words in needed.items():
+        parser = argparse.ArgumentParser()
+        command.add_arguments(parser)
+        found = parser.parse_args([*words, *asked])
+        assert (found.image_size, found.precision, found.class_names) == ((256, 208), "bfloat16", "names.txt")
+    parser = argparse.ArgumentParser()
+    window.add_arguments(parser)
+    chosen = window.settings_of(parser.parse_args([*asked, "--framing", "fit"]))
+    assert chosen == ModelSettings((256, 208), "fit", "bfloat16", "", "names.txt", "")
+    assert window.settings_of(parser.parse_args([])) == ModelSettings()
+    assert settings_from(chosen.stored()) == chosen
+    assert settings_from({"image_size": (0, 3), "framing": 7, "else": 1}) == ModelSettings()

@@ -252,7 +252,7 @@ def test_a_download_outside_the_hub_reports_its_bytes(caches, server):
     assert weights == "pretrained, downloaded"
     assert path == caches / "torch" / "hub" / "checkpoints" / "model.safetensors"
     assert told[-1] == 1.0
-    assert len(told) > 5
+    assert len(told) > 1
     assert hub.fetch_weights("vit", config) == (path, "pretrained, from the local cache")
     with pytest.raises(ModelError, match="no longer offered"):
         hub.fetch_weights("vit", {"url": f"{server}/gone.pth"})

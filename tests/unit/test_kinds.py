@@ -4,7 +4,7 @@ import pytest
 
 import vitviz
 from vitviz.attention.model_check import check_model
-from vitviz.cli.check import random_module
+from vitviz.models.random_weights import random_module
 
 KINDS = [
     "vit_tiny_patch16_224",

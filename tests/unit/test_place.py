@@ -203,7 +203,7 @@ def test_overlapping_patches_of_a_library_are_centred_on_their_cells(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from vitviz.attention import proof
-    from vitviz.cli.check import random_module
+    from vitviz.models.random_weights import random_module
 
     model = vitviz.load_model(random_module(name, 1), device="cpu")
     claim = vitviz.trace(model, noise(model.input_size)).check.claim("place")

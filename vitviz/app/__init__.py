@@ -8,11 +8,12 @@ Rooms, from the bottom up (imports run upwards only, which `lint-imports` checks
 - `session`: a `Session` owns the trace and one frozen `ViewState`. Panels read them, request changes and connect to its
   signals; nothing else holds state. `load` runs in the thread that opens photos and models: torch is first imported there,
   after the window's first paint. `compute` computes maps of a trace, `heatmaps` holds those that are shown.
-- `dialogs`: files to open and save, the choice of a model.
+- `dialogs`: files to open and save, the model browser, the settings of a model.
 - `stage`: the photo with its heat, one side or two, and every way in. `panels`: a folder for each panel, on one base;
   `panels.catalog` is the one table of them. No panel knows another.
 - `window`: the main window, its docks, menus and bars; what commands do (`command_handlers`) and when they can be used
   (`enablement`). `commands` is the one table of commands and keys.
+- `main` starts the program, `show` opens the window from Python; `display` says why no window can be opened.
 
 Decisions:
 
@@ -39,6 +40,8 @@ Decisions:
 - The first picture of a first start is stored with the program and shown until torch is imported (4 to 6 s later on two
   slow cores); a test compares it with what the bundled model gives. Rejected: an empty stage; importing only a part of
   torch, which torch does not allow.
+- The model browser lists what the shipped tables say, read in a thread without torch and timm, so that it opens at once.
+  The hub is asked about one model only: the selected one, if it is to be downloaded.
 - A comparison is a second session that `session.comparison` links to the first by place, depth and class. Rejected: one
   session with two traces, which every panel would have to handle.
 - The weights of all heads of a small trace are computed once and kept as NumPy arrays (`prefetch`), so that a pointer's

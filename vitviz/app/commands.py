@@ -82,6 +82,13 @@ _BEFORE_METHODS: tuple[Command, ...] = (
         ("Ctrl+Shift+O",),
         "Load a weights file, such as .safetensors or .pth",
     ),
+    Command(
+        "model_settings",
+        "&Model",
+        "Model &settings…",
+        ("Ctrl+,",),
+        "Input size, framing, precision, device and class names of the loaded model",
+    ),
     Command("cancel", "&Model", "C&ancel the running task", ("Ctrl+.",)),
 )
 _AFTER_METHODS: tuple[Command, ...] = (

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QIcon
@@ -14,8 +14,9 @@ from PySide6.QtWidgets import QApplication
 
 from vitviz.app import PYTHONS_IMPORT
 from vitviz.app.session.load import OpenedPhoto
+from vitviz.app.session.model_memory import ModelMemory
 from vitviz.app.session.session import Session
-from vitviz.app.session.view_state import ClassHead, ViewState, fitted, same_selection
+from vitviz.app.session.view_state import ClassHead, Framing, ViewState, fitted, same_selection
 from vitviz.app.settings import Settings
 from vitviz.app.sources.folder import Walk
 from vitviz.app.sources.samples import models, samples
@@ -29,15 +30,22 @@ from vitviz.errors import VitvizError
 from vitviz.explain.heatmap import read_raw
 from vitviz.explain.registry import METHODS
 from vitviz.images.photo import open_image
+from vitviz.models.settings import ModelSettings
 from vitviz.render.colors import COLORMAPS, DEFAULT_COLORMAP, STYLES
 from vitviz.resources_path import resource
 
 
-def run(photo: str | None, model: str | None, device: str, reset: bool = False) -> int:
+def run(
+    photo: str | None,
+    model: str | None,
+    device: str,
+    reset: bool = False,
+    chosen: ModelSettings | None = None,
+) -> int:
     """Open the window with a photo and a model (a name or a file), each optional; returns the exit status.
 
     Needs a display. `device` is "auto", "cpu", "cuda" or another torch device. Without photo and model, the first bundled
-    scene and model are shown. `reset` deletes all stored settings.
+    scene and model are shown. `reset` deletes all stored settings. `chosen`: how the model is loaded.
     """
     builtins.__import__ = PYTHONS_IMPORT  # PySide6's replacement makes importing torch slower.
     app = application()
@@ -46,7 +54,7 @@ def run(photo: str | None, model: str | None, device: str, reset: bool = False) 
         settings.reset()
     window = make_window(settings, device)
     restore_excepthook = catch_uncaught(window.show_failure)
-    window.first_painted.connect(lambda: start(window, photo, model))
+    window.first_painted.connect(lambda: start(window, photo, model, chosen))
     window.show()
     try:
         return app.exec()
@@ -73,7 +81,7 @@ def make_window(settings: Settings, device: str = "auto") -> Window:
     app = application()
     chosen = settings.text("theme", "system")
     theme.apply(app, chosen if chosen in theme.THEMES else "system")
-    session = Session(device, remembered_view(settings))
+    session = Session(device, remembered_view(settings), memory=ModelMemory(settings))
     window = Window(session, settings)
     session.setParent(window)
     app.styleHints().colorSchemeChanged.connect(window.follow_system)
@@ -104,7 +112,7 @@ def remembered_view(settings: Settings) -> ViewState:
     )
 
 
-def start(window: Window, photo: str | None, model: str | None) -> None:
+def start(window: Window, photo: str | None, model: str | None, chosen: ModelSettings | None = None) -> None:
     """Open the photo and the model of the command line, or without both what the last session showed.
 
     Call it once the window is on the screen. A photo without a model is shown with the model that was used last. A first
@@ -114,7 +122,11 @@ def start(window: Window, photo: str | None, model: str | None) -> None:
     if photo or model:
         wanted = model or window.settings.text("model") or None
         asked = None if not photo else Walk(Path(photo).absolute()) if Path(photo).is_dir() else Path(photo)
-        window.session.open(photo=asked, model=wanted)
+        settings = chosen if wanted and chosen != ModelSettings() else None
+        framing = chosen.framing if chosen is not None and chosen.framing else None
+        window.session.open(
+            photo=asked, model=wanted, framing=cast(Framing | None, framing), settings=settings
+        )
     elif not window.settings.flag(last_session.RESTORES, True):
         return
     elif last.photo or last.model or window.settings.text("model"):

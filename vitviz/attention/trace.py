@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vitviz.attention import trace_html
 from vitviz.attention.answers import answer_of, logits_of
 from vitviz.attention.families import FAMILIES, probed
 from vitviz.attention.families.base import Anatomy, PositionEmbedding
@@ -121,6 +122,22 @@ class Trace:
     def bytes(self) -> int:
         """Bytes kept for the attention of all layers."""
         return sum(layer.bytes for layer in self.layers)
+
+    def _repr_html_(self) -> str:
+        """How a notebook displays the trace: predictions, layers, and what was proved."""
+        prefix = f" + {', '.join(self.prefix)}" if self.prefix else ""
+        rest = (
+            f"on {self.photo.name}: {self.patches.rows}×{self.patches.cols} patches{prefix}, framing {self.framing.mode}, "
+            f"{self.model.device}, {self.milliseconds:.0f} ms"
+        )
+        best = [(one.index, one.label, one.probability) for one in self.predictions(5)]
+        parts = (
+            trace_html.heading(self.model.full_name, rest),
+            trace_html.predictions(best),
+            trace_html.layers(self.layers),
+            trace_html.claims(self.latest_check),
+        )
+        return f"<div>{''.join(parts)}</div>"
 
     def probabilities(self, head: str = "both") -> NDArray[np.float64]:
         """The softmax of the logits, one number per class; `head` as in `predictions`."""

@@ -5,11 +5,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from vitviz.cli.options import SOURCE, add_loading, clear_progress, load
-from vitviz.errors import ModelError, VitvizError
+from vitviz.errors import VitvizError
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from vitviz.attention.trace import Trace
 
 
@@ -41,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 def check_one(source: str, arguments: argparse.Namespace) -> bool:
     """Check one source and print the finding; whether it is exact."""
     from vitviz.attention.model_check import check_model
+    from vitviz.models.random_weights import random_module
 
     try:
         model = load(random_module(source, arguments.depth) if arguments.random else source, arguments)
@@ -99,35 +98,3 @@ def structure(trace: "Trace") -> str:
 def extremes(numbers: list[int]) -> tuple[int, int]:
     """The smallest and the largest."""
     return min(numbers), max(numbers)
-
-
-def random_module(name: str, depth: int | None = None) -> "nn.Module":
-    """A timm model with random weights, always the same ones, of at most `depth` blocks per stage."""
-    import timm
-    import torch
-
-    if not timm.is_model(name.split(".")[0]):
-        raise ModelError(f"timm has no model called “{name}”; `vitviz models` lists those in scope.")
-    options = {} if depth is None else shallow(name, depth)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module: nn.Module = timm.create_model(name, pretrained=False, **options)
-    return module
-
-
-def shallow(name: str, depth: int) -> dict[str, int | tuple[int, ...]]:
-    """The options that make timm build an architecture with at most `depth` blocks per stage, if it has such."""
-    from vitviz.models.architectures import bare_module
-
-    whole = bare_module(name)
-    for attribute, option in (("layers", "depths"), ("stages", "depths"), ("transformers", "depth")):
-        stages = getattr(whole, attribute, None)
-        if stages is not None:
-            return {option: tuple(min(depth, len(stage.blocks)) for stage in stages)}
-    blocks = getattr(whole, "blocks", None)
-    if (
-        blocks is not None and "sapiens2" in name
-    ):  # sets its key heads per block: one block of each kind is kept
-        grouped = [block.attn.num_kv_heads for block in blocks]
-        return {"depth": 2, "num_kv_heads": (max(grouped), min(grouped))}
-    return {} if blocks is None else {"depth": min(depth, len(blocks))}

@@ -75,9 +75,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_framing(model)
     add_loading(model)
     model.add_argument(
-        "--class-names", metavar="FILE", help="class names: .txt (one per line), .json or .csv"
-    )
-    model.add_argument(
         "--batch", type=int, metavar="N", help="inputs per forward pass (default: by device and input size)"
     )
 
@@ -92,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = arguments.methods.split(",") if arguments.methods else [method.name for method in METHODS]
     methods = list(dict.fromkeys(find(name.strip()).name for name in names))
     scenes = arguments.sample or arguments.scenes is not None
-    model = load(arguments.model or "demo/vit", arguments, arguments.class_names)
+    model = load(arguments.model or "demo/vit", arguments)
     if not model.labels:
         raise VitvizError(f"{model.name} has no classifier, so there is no output to follow.")
     if model.quantity == "logit":

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_model(group: argparse._ArgumentGroup) -> None:
     add_framing(group)
     add_loading(group)
-    group.add_argument("--labels", metavar="FILE", help="class names: .txt (one per line), .json or .csv")
+    group.add_argument("--labels", dest="class_names", metavar="FILE", help="the same as --class-names")
 
 
 def _add_look(group: argparse._ArgumentGroup) -> None:
@@ -113,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.raw:
         numbers = targets(photos, arguments.raw, arguments.method, ".npz")
 
-    model = load(source, arguments, arguments.labels)
+    model = load(source, arguments)
     asked = ExportOptions(
         arguments.method,
         choices_of(arguments),

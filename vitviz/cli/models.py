@@ -18,8 +18,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the table; 1 if nothing matches."""
     from vitviz.errors import ModelError
     from vitviz.models.catalog import entries
+    from vitviz.models.listing import refusal_of
 
     found = entries(arguments.pattern)
+    refused = refusal_of(arguments.pattern or "")
+    if not found and refused:
+        raise ModelError(refused)
     if not found:
         raise ModelError(f"No model in scope matches “{arguments.pattern}”; `vitviz models` lists them all.")
     rows = [("model", "parameters", "input", "tokens", "weights")]

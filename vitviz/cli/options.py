@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 SOURCE = (
     "a timm name (deit_tiny_patch16_224), hf-hub:user/repository, a weight file (.safetensors, .pth, .npz), a model "
-    "folder, or demo/vit, demo/deit, demo/swin"
+    "folder, demo/vit, demo/deit, demo/swin, or random/ and a timm name (random weights)"
 )
 
 
@@ -26,19 +26,19 @@ def add_device(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_framing(parser: argparse._ActionsContainer) -> None:
-    """--framing."""
+def add_framing(parser: argparse._ActionsContainer, default: str | None = "crop") -> None:
+    """--framing; a `default` of None keeps the framing in use."""
     parser.add_argument(
         "--framing",
         choices=("crop", "squash", "fit"),
-        default="crop",
+        default=default,
         help="crop: as in the model's evaluation; squash: the whole photo, aspect lost; fit: the whole photo, aspect "
         "kept (default: crop)",
     )
 
 
 def add_loading(parser: argparse._ActionsContainer) -> None:
-    """--image-size, --architecture, --outputs and --device: what `load` reads."""
+    """--image-size, --architecture, --outputs, --precision, --class-names and --device: what `load` reads."""
     parser.add_argument(
         "--image-size", type=size, metavar="N or H,W", help="the model's input in pixels, if not its own"
     )
@@ -53,18 +53,27 @@ def add_loading(parser: argparse._ActionsContainer) -> None:
         help="what the model's numbers are, if not what it states: classes have probabilities, values (a regression) and "
         "an embedding have none",
     )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16", "float16"),
+        help="compute in this precision; float16 needs a GPU (default: that of the weights, float32)",
+    )
+    parser.add_argument(
+        "--class-names", metavar="FILE", help="class names: .txt (one per line), .json or .csv"
+    )
     add_device(parser)
 
 
-def load(source: "str | nn.Module", arguments: argparse.Namespace, labels: str | None = None) -> "Model":
-    """The model, with a line that says what is happening meanwhile. `labels`: a file of class names."""
+def load(source: "str | nn.Module", arguments: argparse.Namespace) -> "Model":
+    """The model, with a line that says what is happening meanwhile."""
     from vitviz.models.loading import load_model
 
     model = load_model(
         source,
         device=arguments.device,
         image_size=arguments.image_size,
-        labels=labels,
+        labels=arguments.class_names,
+        precision=arguments.precision,
         architecture=arguments.architecture if isinstance(source, str) else None,
         outputs=arguments.outputs,
         progress=progress(),

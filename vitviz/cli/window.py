@@ -3,15 +3,17 @@
 import argparse
 import sys
 
-from vitviz.cli import display
-from vitviz.cli.options import SOURCE, add_device
+from vitviz.app import display
+from vitviz.cli.options import SOURCE, add_framing, add_loading
+from vitviz.models.settings import ModelSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """PHOTO, --model, --device and --reset-settings."""
+    """PHOTO, --model, how it is loaded, --framing and --reset-settings."""
     parser.add_argument("photo", nargs="?", metavar="PHOTO", help="a photo to open, or a folder of photos")
     parser.add_argument("--model", metavar="SOURCE", help=f"the model: {SOURCE}")
-    add_device(parser)
+    add_framing(parser, default=None)
+    add_loading(parser)
     parser.add_argument(
         "--reset-settings",
         action="store_true",
@@ -41,4 +43,18 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.verbose and probe.details:
             print(probe.details, file=sys.stderr)
         return 2
-    return open_window(arguments.photo, arguments.model, arguments.device, reset=arguments.reset_settings)
+    return open_window(
+        arguments.photo, arguments.model, arguments.device, arguments.reset_settings, settings_of(arguments)
+    )
+
+
+def settings_of(arguments: argparse.Namespace) -> ModelSettings:
+    """The settings of the model that the options give."""
+    size = arguments.image_size
+    return ModelSettings(
+        image_size=(size, size) if isinstance(size, int) else size,
+        framing=arguments.framing or "",
+        precision=arguments.precision or "",
+        labels=arguments.class_names or "",
+        architecture=arguments.architecture or "",
+    )

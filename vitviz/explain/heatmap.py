@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,18 @@ class Heatmap:
 
         `legend` adds a scale below it, with `note` in place of the map's own; the lines of `heading` stand above it.
         """
+        save_png(self._picture(legend, heading, note, style), path, self.described(**style))
+
+    def _repr_png_(self) -> bytes:
+        """How a notebook displays the map: on the photo, with its scale."""
+        content = BytesIO()
+        self._picture(True, (), None, {}).save(content, "PNG")
+        return content.getvalue()
+
+    def _picture(
+        self, legend: bool, heading: Sequence[str], note: str | None, style: dict[str, Any]
+    ) -> Image.Image:
+        """The overlay, with lines above it and, if `legend`, a scale below."""
         image = self.overlay(**style)
         if heading:
             image = paired([Side(image, tuple(heading))])
@@ -93,7 +106,7 @@ class Heatmap:
                 note=self.note if note is None else note,
                 **shown,
             )
-        save_png(image, path, self.described(**style))
+        return image
 
     def described(self, **style: Any) -> dict[str, str]:
         """What the map shows and on which scale, as the text fields of a PNG that is drawn in this style."""

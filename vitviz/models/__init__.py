@@ -11,7 +11,9 @@
 - `unwrapping`, `vision_part`: what is taken out of a module that the caller gives; `pass_lock`, `pass_hooks`, `passes`:
   forward passes that leave those of other threads alone
 - `sizes`: the same weights at another input size; `devices`: where a model runs, and the error when memory is not enough
-- `catalog`: what can be loaded by name (`vitviz models`)
+- `catalog`: what can be loaded by name (`vitviz models`); `model_table`: what is known of every name without torch and timm
+- `listing`: what the model browser lists, and where each model is; `settings`: how a model is loaded, as it is remembered
+- `transfer`: a download that continues; `random_weights`: architectures without trained weights
 
 Decisions, with what was rejected:
 

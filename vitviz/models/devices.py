@@ -45,6 +45,32 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     return picked
 
 
+def available_devices() -> list[str]:
+    """The devices of this machine that `pick_device` takes, without "auto"."""
+    gpus = (
+        [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    )
+    return ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
+
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+def pick_precision(precision: str | None, device: torch.device) -> torch.dtype | None:
+    """The precision asked for; None for None, which leaves a model as it is.
+
+    Raises ModelError for an unknown one, and for float16 on the CPU.
+    """
+    if precision is None:
+        return None
+    if precision not in PRECISIONS:
+        raise ModelError(f"There is no precision “{precision}”; choose {', '.join(PRECISIONS)}.")
+    if precision == "float16" and device.type == "cpu":
+        raise ModelError("float16 is for GPUs; on the CPU choose float32 or bfloat16.")
+    found: torch.dtype = getattr(torch, precision)
+    return found
+
+
 class memory_guard:  # noqa: N801 (a context manager, used like a function)
     """`with memory_guard(name, device):` turns running out of memory into a DeviceMemoryError that says what fits.
 

@@ -1,29 +1,32 @@
 """Pretrained weights: found in the local caches, else downloaded with progress, else a sentence that says why not.
 
 Decision: timm's own download is not used, because it reports progress only to a terminal and its errors are stack traces;
-the file is fetched here and handed to timm, which loads it as it always does.
+the file is fetched here (see `transfer`), into the cache where timm and the hub's tools find it, and handed to timm, which
+loads it as it always does.
 """
 
 import os
+import re
 import ssl
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitviz.errors import ModelError
 from vitviz.models.checkpoint import DamagedFileError, shard_names
-
-Progress = Callable[[str, float | None], None]
+from vitviz.models.transfer import PARTIAL, Progress, Unreachable, hash_in_name, partial_file, transfer
 
 # In timm's order of preference.
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-_TIMEOUT = 10.0  # seconds without a byte
+_TIMEOUT = 10.0  # seconds for the hub to say what a file is
 _PATIENCE = 5.0  # seconds for the hub to answer at all
-_CHUNK = 1 << 20
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def cached_weights(config: Mapping[str, Any]) -> Path | None:
@@ -71,7 +74,6 @@ def fetch_weights(name: str, config: Mapping[str, Any], progress: Progress | Non
 
 def fetch_file(name: str, hub_id: str, filenames: tuple[str, ...], progress: Progress | None = None) -> Path:
     """The first of `filenames` that a Hugging Face repository has, from the cache or downloaded."""
-    from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -82,7 +84,7 @@ def fetch_file(name: str, hub_id: str, filenames: tuple[str, ...], progress: Pro
         RevisionNotFoundError,
     )
 
-    repo, _, revision = hub_id.partition("@")
+    repo, _, _ = hub_id.partition("@")
     cached = next((path for filename in filenames if (path := cached_file(hub_id, filename))), None)
     if cached is not None:
         return cached
@@ -91,10 +93,8 @@ def fetch_file(name: str, hub_id: str, filenames: tuple[str, ...], progress: Pro
             progress(f"Asking the Hugging Face hub for {name}", None)
         _require_hub(name, repo)
         try:
-            return Path(
-                hf_hub_download(repo, filename, revision=revision or None, **_reporting(name, progress))
-            )
-        except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+            return _into_cache(name, hub_id, filename, progress)
+        except (LocalEntryNotFoundError, OfflineModeIsEnabled, Unreachable) as error:
             raise offline_error(name, f"the Hugging Face repository {repo}", error) from error
         except GatedRepoError as error:
             raise ModelError(
@@ -157,23 +157,144 @@ def discarding_damaged(path: Path) -> Iterator[None]:
         raise ModelError(f"In the local cache, {error.message} {done}", error.details) from error
 
 
-def _require_hub(name: str, repo: str) -> None:
-    """Raise at once where there is no network: the hub's own download would first retry for half a minute."""
+def _into_cache(name: str, hub_id: str, filename: str, progress: Progress | None) -> Path:
+    """Download one file of a repository into the hub's cache, in the hub's own layout: blobs, snapshots, refs."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore[attr-defined]
+
+    repo, _, revision = hub_id.partition("@")
+    url = hf_hub_url(repo, filename, revision=revision or None)
+    about = get_hf_file_metadata(url, timeout=_TIMEOUT)
+    if not about.etag or not about.commit_hash:
+        raise OSError(f"{url} names no version of the file")
+    folder = _repository_folder(repo)
+    blob = folder / "blobs" / about.etag
+    pointer = folder / "snapshots" / about.commit_hash / filename
+    lock = folder.parent / ".locks" / folder.name / f"{about.etag}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(lock):
+        if not blob.is_file():
+            transfer(
+                url,
+                blob,
+                name,
+                progress,
+                headers=build_hf_headers(),
+                size=about.size,
+                sha256=about.etag if _SHA256.fullmatch(about.etag) else "",
+            )
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        pointer.unlink(missing_ok=True)
+        try:
+            pointer.symlink_to(os.path.relpath(blob, pointer.parent))
+        except OSError:  # a system or a disk without links
+            blob.replace(pointer)
+    if revision != about.commit_hash:
+        reference = folder / "refs" / (revision or "main")
+        reference.parent.mkdir(parents=True, exist_ok=True)
+        reference.write_text(about.commit_hash)
+    return pointer
+
+
+def partial_bytes(config: Mapping[str, Any]) -> int:
+    """How many bytes of an interrupted download of these weights are kept; 0 for none."""
+    kept = [partial_file(_torch_hub_path(config["url"]))] if config.get("url") else []
+    if config.get("hf_hub_id"):
+        blobs = _repository_folder(config["hf_hub_id"].partition("@")[0]) / "blobs"
+        kept += blobs.glob(f"*{PARTIAL}")
+    return sum(path.stat().st_size for path in kept if path.is_file())
+
+
+def delete_weights(config: Mapping[str, Any]) -> int:
+    """Delete the cached weights of a timm pretrained config and an interrupted download; returns the bytes that were freed.
+
+    Other files of the same repository stay. Raises ModelError if the system refuses.
+    """
+    freed = partial_bytes(config)
+    doomed: list[Path] = []
+    if config.get("url"):
+        target = _torch_hub_path(config["url"])
+        doomed += [target, partial_file(target)]
+    if config.get("hf_hub_id"):
+        folder = _repository_folder(config["hf_hub_id"].partition("@")[0])
+        doomed += folder.joinpath("blobs").glob(f"*{PARTIAL}")
+        for filename in _filenames(config):
+            for pointer in folder.joinpath("snapshots").glob(f"*/{filename}"):
+                doomed += [pointer.resolve(), pointer]
+    try:
+        for path in dict.fromkeys(doomed):
+            if path.is_file() and not path.is_symlink() and not path.name.endswith(PARTIAL):
+                freed += path.stat().st_size
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ModelError(f"The weights cannot be deleted: {error.strerror}.", str(error)) from error
+    return freed
+
+
+def _repository_folder(repo: str) -> Path:
     from huggingface_hub import constants
 
-    where = f"the Hugging Face repository {repo}"
+    return Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
+
+
+@dataclass(frozen=True)
+class HubFacts:
+    """What the hub says of a repository: bytes of the weight file (0 if unknown), licence, and whether it is gated."""
+
+    size: int
+    licence: str
+    gated: bool
+
+
+def hub_facts(config: Mapping[str, Any]) -> HubFacts | None:
+    """Ask the hub about the repository of a timm pretrained config; None without an answer or without a repository."""
+    from huggingface_hub import HfApi
+
+    if not config.get("hf_hub_id") or not is_online():
+        return None
+    try:
+        found = HfApi().model_info(
+            config["hf_hub_id"].partition("@")[0], files_metadata=True, timeout=_PATIENCE
+        )
+    except Exception:  # whatever the client raises: without an answer, nothing is known
+        return None
+    sizes = {one.rfilename: one.size or 0 for one in found.siblings or ()}
+    card = found.card_data
+    return HubFacts(
+        size=next((sizes[name] for name in _filenames(config) if name in sizes), 0),
+        licence=str(card.get("license") or "") if card is not None else "",
+        gated=bool(found.gated),
+    )
+
+
+def is_online() -> bool:
+    """Whether the Hugging Face hub answers, within a few seconds."""
+    return _no_answer() is None
+
+
+def _require_hub(name: str, repo: str) -> None:
+    """Raise at once where there is no network."""
+    error = _no_answer()
+    if error is not None:
+        raise offline_error(name, f"the Hugging Face repository {repo}", error) from error
+
+
+def _no_answer() -> OSError | None:
+    """Why the hub does not answer; None if it does."""
+    from huggingface_hub import constants
+
     if constants.HF_HUB_OFFLINE:
-        raise offline_error(name, where, OSError("HF_HUB_OFFLINE is set"))
+        return OSError("HF_HUB_OFFLINE is set")
     try:
         urllib.request.urlopen(
             urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=_PATIENCE
         ).close()
     except urllib.error.HTTPError:
-        return  # an answer, if only a refusal
+        return None  # an answer, if only a refusal
     except OSError as error:
         # Python may lack the certificates that the hub's client brings along.
-        if not isinstance(getattr(error, "reason", None), ssl.SSLError):
-            raise offline_error(name, where, error) from error
+        return None if isinstance(getattr(error, "reason", None), ssl.SSLError) else error
+    return None
 
 
 def offline_error(name: str, where: str, error: BaseException) -> ModelError:
@@ -189,78 +310,28 @@ def _filenames(config: Mapping[str, Any]) -> tuple[str, ...]:
     return (config["hf_hub_filename"],) if config.get("hf_hub_filename") else WEIGHT_FILES
 
 
-def _reporting(name: str, progress: Progress | None) -> dict[str, Any]:
-    """Keyword arguments that make the hub's download report bytes to `progress` and nothing to the terminal."""
-    import inspect
-
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.utils.tqdm import tqdm
-
-    # Versions of the hub before 1.0 cannot hand a download's progress on.
-    if "tqdm_class" not in inspect.signature(hf_hub_download).parameters:
-        return {}
-
-    class Bar(tqdm):  # type: ignore[misc, unused-ignore]
-        """Counts bytes; a download in parts (Xet) reports what was transferred as well as what was written."""
-
-        def __init__(self, *args: Any, **options: Any) -> None:
-            self._whole = options.get("total")
-            self._written = options.get("initial") or 0
-            self._transferred = self._written
-            options.pop("name", None)
-            super().__init__(*args, **{**options, "disable": True})  # type: ignore[no-untyped-call]
-
-        def update(self, n: float | None = 1) -> bool | None:
-            self._written += n or 0
-            return self._report()
-
-        def update_transfer(self, n: float) -> bool | None:
-            self._transferred += n
-            return self._report()
-
-        def _report(self) -> bool | None:
-            if progress:
-                done = max(self._written, self._transferred)
-                progress(*_said(name, done, self._whole))
-            return None
-
-    return {"tqdm_class": Bar}
-
-
-def _said(name: str, done: float, whole: float | None) -> tuple[str, float | None]:
-    if not whole:
-        return f"Downloading {name}: {done / 1e6:.0f} MB", None
-    return f"Downloading {name}: {min(done, whole) / 1e6:.0f} of {whole / 1e6:.0f} MB", min(1.0, done / whole)
-
-
 def _torch_hub_path(url: str) -> Path:
-    from torch.hub import get_dir
+    """Where torch.hub keeps a file, without importing torch."""
+    if "torch" in sys.modules:
+        from torch.hub import get_dir
 
-    return Path(get_dir()) / "checkpoints" / os.path.basename(urllib.parse.urlparse(url).path)
+        folder = Path(get_dir())
+    else:
+        caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+        folder = Path(os.environ.get("TORCH_HOME", os.path.join(caches, "torch"))).expanduser() / "hub"
+    return folder / "checkpoints" / os.path.basename(urllib.parse.urlparse(url).path)
 
 
 def _download(name: str, url: str, progress: Progress | None) -> Path:
-    """Download to torch hub's cache; a broken download leaves no file behind."""
+    """Download to torch hub's cache."""
+    from huggingface_hub.errors import HfHubHTTPError
+
     target = _torch_hub_path(url)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     host = urllib.parse.urlparse(url).hostname or url
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer, partial.open("wb") as file:
-            whole = int(answer.headers.get("Content-Length") or 0) or None
-            done = 0
-            while chunk := answer.read(_CHUNK):
-                file.write(chunk)
-                done += len(chunk)
-                if progress:
-                    progress(*_said(name, done, whole))
-        if whole is not None and done != whole:
-            raise ModelError(f"The download of {name} from {host} broke off; try again.")
-        partial.replace(target)
-    except urllib.error.HTTPError as error:
+        transfer(url, target, name, progress, sha256=hash_in_name(target.name))
+    except HfHubHTTPError as error:
         raise ModelError(f"The weights of {name} are no longer offered at {url}.", str(error)) from error
-    except OSError as error:
+    except Unreachable as error:
         raise offline_error(name, host, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return target

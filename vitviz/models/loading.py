@@ -16,17 +16,20 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from vitviz import notebook
 from vitviz.errors import ModelError
 from vitviz.images.framing import DataConfig
 from vitviz.models import cards, hub, hugging_face, sizes, torchvision_files
 from vitviz.models.architectures import bare_module, require_known
 from vitviz.models.checkpoint import SUFFIXES, read_weight_file, require_kind
 from vitviz.models.describing import Description, data_from_config, describe
-from vitviz.models.devices import memory_guard, pick_device
+from vitviz.models.devices import memory_guard, pick_device, pick_precision
 from vitviz.models.finite import not_finite
 from vitviz.models.labels import Labels, labels_for
+from vitviz.models.listing import RANDOM, refusal_of
 from vitviz.models.model import Model
 from vitviz.models.outputs import KINDS, Outputs, names_of
+from vitviz.models.random_weights import random_module
 from vitviz.models.recognition import recognise
 from vitviz.models.unwrapping import require_observable, unwrapped
 from vitviz.models.vision_part import vision_part
@@ -44,6 +47,7 @@ def load_model(
     data: DataConfig | None = None,
     architecture: str | None = None,
     outputs: Outputs | None = None,
+    precision: str | None = None,
     progress: Progress | None = None,
 ) -> Model:
     """Load a model to show its attention.
@@ -55,6 +59,7 @@ def load_model(
     - a weight file (.safetensors, .pth, .pt, .bin, .ckpt, .npz, or an index of shards), whose architecture is found from its
       tensors, or a folder with config.json (timm's or transformers') and weights ("local-dir:" before it is allowed);
     - "demo/vit", "demo/deit" or "demo/swin": the small models that come with vitviz;
+    - "random/" and a timm name: the architecture with random weights, always the same ones;
     - an nn.Module. It is put into eval mode and moved to the device, in place. What torch.compile, DataParallel or
       DistributedDataParallel wrap is taken out of them; of Hugging Face's models of text and pictures the vision part.
 
@@ -62,12 +67,15 @@ def load_model(
     (height, width), if other than the model's own. `labels`: see `vitviz.models.labels.labels_for`. `data`: the
     preprocessing, if other than the model's own. `architecture`: the timm name of a weight file's model, where its
     tensors fit several. `outputs`: what the answer's numbers are, if not what the module states: "classes", "values" (a
-    regression), "embedding", or "unknown", which is shown like values. `progress(what, part)` is called with what is
-    being done and which part of it (0 … 1, or None) is done.
+    regression), "embedding", or "unknown", which is shown like values. `precision`: "float32", "bfloat16" or, on a GPU,
+    "float16"; None is float32, and for a module its own. `progress(what, part)` is called with what is being done and
+    which part of it (0 … 1, or None) is done; without it, a notebook displays a bar.
 
     Raises ModelError (a sentence that says what to do) and DeviceMemoryError.
     """
+    progress = progress or notebook.progress()
     picked = pick_device(device)
+    dtype = pick_precision(precision, picked)
     square = (image_size, image_size) if isinstance(image_size, int) else image_size
     if not isinstance(source, str | os.PathLike):
         require_observable(source)
@@ -92,7 +100,7 @@ def load_model(
     if progress and picked.type != "cpu":
         progress(f"Moving {model.name} to {picked}", None)
     with memory_guard(model.name, picked):
-        return replace(model, module=model.module.to(picked), device=picked)
+        return replace(model, module=model.module.to(device=picked, dtype=dtype), device=picked)
 
 
 def from_module(
@@ -180,6 +188,9 @@ def _build(
 ) -> _Built:
     if source.startswith("demo/"):
         return _from_demo(source)
+    if source.startswith(RANDOM):
+        name = source.removeprefix(RANDOM)
+        return _Built(random_module(name), "random weights, always the same", f"{name} (random weights)")
     if source.startswith("local-dir:"):
         return _from_folder(Path(source.removeprefix("local-dir:")), None, "local folder")
     if source.startswith(("hf-hub:", "hf_hub:")):
@@ -219,6 +230,9 @@ def _pretrained_config(name: str) -> dict[str, Any]:
     import timm
 
     require_known(name)
+    refusal = refusal_of(name)
+    if refusal:
+        raise ModelError(refusal)
     bare = name.split(".")[0]
     tagged = timm.list_models(f"{bare}.*", pretrained=True)
     try:

@@ -36,6 +36,8 @@ class Model:
     """The position table as it was stored, before resizing to the input size; None where there is no such table."""
     stored_grid: tuple[int, int] | None = None
     """Rows and columns of `stored_position` if `at_size` has resized the table since; otherwise None."""
+    own_input_size: tuple[int, int] | None = None
+    """(height, width) in pixels that the weights were made for, if `at_size` has changed it since; otherwise None."""
     lock: PassLock = field(init=False, repr=False)
     """Held for each forward pass of vitviz's own; all models of one module have the same, at every input size."""
     kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)

@@ -37,7 +37,27 @@ def at_size(model: Model, size: tuple[int, int]) -> Model:
     data = replace(model.data, input_size=(height, width))
     own_grid = getattr(getattr(model.module, "patch_embed", None), "grid_size", None)
     grid = model.stored_grid or (tuple(own_grid) if own_grid is not None else None)
-    return replace(model, module=module, data=data, stored_position=stored, stored_grid=grid)
+    return replace(
+        model,
+        module=module,
+        data=data,
+        stored_position=stored,
+        stored_grid=grid,
+        own_input_size=model.own_input_size or model.input_size,
+    )
+
+
+def size_step(model: Model) -> int | None:
+    """The step in pixels between the input sizes that a model takes; None if it takes only its own."""
+    module, kind = model.module, timm_file(model.module)
+    if kind == "naflexvit" or _is_foreign_swin(module):
+        return model.data.multiple
+    if kind == "pit":
+        convolution: Any = module.patch_embed.conv  # type: ignore[union-attr]
+        return int(max(convolution.stride))
+    if not kind or not (hasattr(module, "set_input_size") or kind == "cait"):
+        return None
+    return _finest(module, kind, model.data.multiple)
 
 
 def position_table(module: nn.Module) -> torch.Tensor | None:

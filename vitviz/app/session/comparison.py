@@ -97,7 +97,7 @@ class Comparison(QObject):
     def __init__(self, first: Session) -> None:
         super().__init__(first)
         self.first = first
-        self.second = Session(first.device, replace(first.view, layer=-1), self)
+        self.second = Session(first.device, replace(first.view, layer=-1), self, first.memory)
         # Which of "photo" and "model" the second side does not take from the first.
         self._own: set[str] = set()
         self._given = self._shared()

@@ -18,6 +18,7 @@ from vitviz.app.work.worker import Stopped, Ticket
 from vitviz.errors import DeviceMemoryError, ModelError, PhotoError, VitvizError
 from vitviz.explain.registry import find
 from vitviz.images.photo import Photo, open_image
+from vitviz.models.settings import ModelSettings
 
 if TYPE_CHECKING:
     from vitviz.attention.trace import Trace
@@ -37,11 +38,12 @@ class OpenedPhoto:
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A model, its source (a name or a file), and the `stamp` of the file when it was loaded."""
+    """A model, its source (a name or a file), the `stamp` of the file when it was loaded, and what it was loaded with."""
 
     model: "Model"
     source: str
     stamp: tuple[int, int] | None = None
+    settings: ModelSettings = field(default_factory=ModelSettings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +58,7 @@ class Request:
     model: "str | Loaded"
     device: str
     framing: Framing = "crop"
+    settings: ModelSettings = field(default_factory=ModelSettings)
     view: ViewState = field(default_factory=ViewState)
     shown: OpenedPhoto | None = None
     held: Loaded | None = None
@@ -145,8 +148,9 @@ def _model(request: Request, ticket: Ticket) -> Loaded | None:
 
     # Taken before loading, so that a file that changes during loading is loaded again next time.
     state = stamp(request.model)
-    model = load_model(request.model, device=request.device, progress=progress_of(ticket))
-    return Loaded(model, request.model, state)
+    options = request.settings.options(request.device)
+    model = load_model(request.model, **options, progress=progress_of(ticket))
+    return Loaded(model, request.model, state, request.settings)
 
 
 def _run(model: "Model", photo: Photo, request: Request, ticket: Ticket) -> "Trace":

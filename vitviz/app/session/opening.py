@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QImage
 
 from vitviz.app.session import load
 from vitviz.app.session.load import Loaded, OpenedPhoto, OpenResult, Request
+from vitviz.app.session.model_memory import ModelMemory
 from vitviz.app.session.view_state import Framing, ViewState
 from vitviz.app.sources.folder import Walk
 from vitviz.app.work.progress import Progress
 from vitviz.app.work.worker import Ticket, Worker
 from vitviz.images.photo import Photo
+from vitviz.models.settings import ModelSettings
 
 if TYPE_CHECKING:
     from vitviz.models.model import Model
@@ -40,9 +42,10 @@ class Opening(QObject):
     opened = Signal(object)  # OpenResult
     failed = Signal(object)  # BaseException
 
-    def __init__(self, device: str, parent: QObject | None = None) -> None:
+    def __init__(self, device: str, memory: ModelMemory, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.device = device
+        self.memory = memory
         self.busy: Progress | None = None
         self.wanted = Request(None, "", device)
         """The last request; if none is running, a request for what is shown."""
@@ -54,17 +57,24 @@ class Opening(QObject):
         photo: Path | Walk | Photo | QImage | None = None,
         model: "str | Model | None" = None,
         framing: Framing | None = None,
+        settings: ModelSettings | None = None,
     ) -> None:
-        """Request what is given; None keeps the last request. A weights file that has changed is loaded again."""
+        """Request what is given; None keeps the last request. A weights file that has changed is loaded again.
+
+        Without `settings`, a model is loaded with those that it was loaded with last.
+        """
         wanted = replace(self.wanted, view=current.view, shown=current.picture, held=current.loaded)
         if photo is not None:
             wanted = replace(wanted, photo=photo)
         if framing is not None:
             wanted = replace(wanted, framing=framing)
         if isinstance(model, str):
-            loaded = current.loaded
+            loaded, chosen = current.loaded, settings or self.memory.of(model)
             same = loaded is not None and (loaded.source, loaded.stamp) == (model, load.stamp(model))
-            wanted = replace(wanted, model=loaded if loaded is not None and same else model)
+            same = same and loaded is not None and _alike(loaded.settings, chosen)
+            wanted = replace(wanted, model=loaded if loaded is not None and same else model, settings=chosen)
+            if framing is None and chosen.framing in get_args(Framing):
+                wanted = replace(wanted, framing=cast(Framing, chosen.framing))
         elif model is not None:
             wanted = replace(wanted, model=Loaded(model, ""))
         self.wanted = wanted
@@ -109,3 +119,8 @@ class Opening(QObject):
         if busy != self.busy:
             self.busy = busy
             self.busy_changed.emit()
+
+
+def _alike(before: ModelSettings, now: ModelSettings) -> bool:
+    """Whether a model need not be loaded again: only the framing may differ."""
+    return replace(before, framing="") == replace(now, framing="")

@@ -15,6 +15,7 @@ from vitviz.app.session.heatmaps import Maps
 from vitviz.app.session.history import History, Step
 from vitviz.app.session.load import Loaded, OpenedPhoto, OpenResult
 from vitviz.app.session.model_list import ModelList
+from vitviz.app.session.model_memory import ModelMemory
 from vitviz.app.session.opening import Current, Opening
 from vitviz.app.session.proving import Proving
 from vitviz.app.session.view_state import (
@@ -41,6 +42,7 @@ from vitviz.app.work.progress import Progress
 from vitviz.app.work.thread_budget import budget
 from vitviz.explain.registry import find
 from vitviz.images.photo import Photo
+from vitviz.models.settings import ModelSettings
 
 if TYPE_CHECKING:
     from vitviz.attention.readout import Readout
@@ -69,12 +71,18 @@ class Session(QObject):
     message = Signal(str)  # a sentence for the user that is not an error
     head_refused = Signal(int, int)  # the layer and head that were chosen, of which the method has no map
     play_asked = Signal()  # start or stop playing through the layers
+    models_asked = Signal(str)  # open the model browser at this section, or "file" for a weights file
 
     def __init__(
-        self, device: str = "auto", view: ViewState | None = None, parent: QObject | None = None
+        self,
+        device: str = "auto",
+        view: ViewState | None = None,
+        parent: QObject | None = None,
+        memory: ModelMemory | None = None,
     ) -> None:
         super().__init__(parent)
         self.device = device
+        self.memory = memory or ModelMemory()
         self.view = view or ViewState()
         self.hover = Hover()
         self._selected = self.view, self.hover, selection(self.view, self.hover)
@@ -97,12 +105,12 @@ class Session(QObject):
         self.proving.changed.connect(self._on_proved)
         self.proving.refused.connect(self._withdraw)
         self.maps.heat_changed.connect(self.proving.resume)
-        self.opening = Opening(device, self)
+        self.opening = Opening(device, self.memory, self)
         self.opening.busy_changed.connect(self.busy_changed)
         self.opening.photo_ready.connect(self._show_first_photo)
         self.opening.opened.connect(self._on_opened)
         self.opening.failed.connect(self._on_failed)
-        self.model_list = ModelList(self)
+        self.model_list = ModelList(self.memory, self)
         self.jobs = JobQueue("jobs", self)
         self._writing = JobQueue("write", self, background=False)
         self.jobs.failed.connect(partial(self._fail, ""))
@@ -198,14 +206,16 @@ class Session(QObject):
         photo: Path | Walk | Photo | QImage | None = None,
         model: "str | Model | None" = None,
         framing: Framing | None = None,
+        settings: ModelSettings | None = None,
     ) -> None:
         """Request a photo, a model, a framing, or several of them; None keeps the last request.
 
         `model` is a source for `vitviz.load_model` or a loaded model. A weights file is loaded again if it has changed.
+        `settings` are how the model is loaded; None are those it was loaded with last.
         """
         self.proving.pause()
         current = Current(self.picture, self.loaded, portable(self.view, self.shape))
-        self.opening.ask(current, photo, model, framing)
+        self.opening.ask(current, photo, model, framing, settings)
 
     def walk(self, steps: int) -> None:
         """Request the next (1) or previous (-1) photo of the same folder; steps of a running request are added."""
@@ -241,6 +251,8 @@ class Session(QObject):
     def cancel(self) -> None:
         """Stop the running request or map; what is shown stays."""
         if self.busy is not None:
+            if self.busy.text.startswith("Downloading"):
+                self.message.emit("Cancelled. What is downloaded is kept: load the model again to continue.")
             self.opening.cancel()
             self._reset_request()
         elif self.maps.heat_late:
@@ -266,6 +278,8 @@ class Session(QObject):
     def _on_opened(self, result: OpenResult) -> None:
         if result.loaded is not None and result.loaded is not self.loaded:
             before, self.loaded = self.model, result.loaded
+            if result.loaded.source:
+                self.memory.remember(result.loaded.source, result.loaded.settings)
             if before is None or before.labels != result.loaded.model.labels:
                 # Another model numbers its classes differently.
                 self.view = replace(self.view, target=None)

@@ -5,9 +5,10 @@ from functools import cache
 from pathlib import Path
 
 from vitviz.demo.bundled import index
+from vitviz.models.listing import BUNDLED
 from vitviz.resources_path import resource
 
-MODELS = ("demo/vit", "demo/deit", "demo/swin")
+MODELS = BUNDLED
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from vitviz.app.dialogs import files
-from vitviz.app.dialogs.model_chooser import ModelChooser, choose_model
+from vitviz.app.dialogs.model_browser import ModelBrowser, choose_model
 from vitviz.app.session.comparison import Comparison
 from vitviz.app.session.session import Session
 from vitviz.app.sources import mime
@@ -205,7 +205,7 @@ def ask_photo(parent: QWidget, beside: Photo | None, open_on_side: Callable[...,
         open_on_side(photo=path)
 
 
-def ask_model(parent: QWidget, session: Session, open_on_side: Callable[..., object]) -> ModelChooser:
+def ask_model(parent: QWidget, session: Session, open_on_side: Callable[..., object]) -> ModelBrowser:
     """Ask for a model, by name or as a file, and load it; the dialog selects the model of `session`."""
     return choose_model(
         session, parent, lambda name: open_on_side(model=name), lambda: ask_weights(parent, open_on_side)

@@ -8,7 +8,7 @@ from PySide6.QtCore import QPoint, QPointF, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QPainter, QPalette, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QSplitter, QWidget
 
-from vitviz.app.dialogs.model_chooser import ModelChooser
+from vitviz.app.dialogs.model_browser import ModelBrowser
 from vitviz.app.session.comparison import Comparison
 from vitviz.app.session.session import Session
 from vitviz.app.stage.folder_strip import FolderStrip
@@ -233,7 +233,7 @@ class Stage(QWidget):
         """Ask for a photo and compare it with the shown one."""
         ask_photo(self, self._session.photo, self.compare)
 
-    def with_model(self) -> ModelChooser:
+    def with_model(self) -> ModelBrowser:
         """Ask for a model and compare it with the loaded one on the same photo."""
         return ask_model(self, self._session, self.compare)
 

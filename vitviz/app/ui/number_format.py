@@ -40,3 +40,10 @@ def compared(value: float, uniform: float | None) -> str:
     if ratio < 0.095:
         times = short(ratio, 1)  # not 0.0
     return f"{number(value)}, {times}× uniform"
+
+
+def megabytes(count: int) -> str:
+    """A number of bytes: "0.9 MB", "23 MB", "1.2 GB"."""
+    if count >= 999.5e6:
+        return f"{count / 1e9:.1f} GB"
+    return f"{count / 1e6:.0f} MB" if count >= 9.95e6 else f"{count / 1e6:.1f} MB"

@@ -8,7 +8,8 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QLineEdit, QMainWindow
 
 from vitviz.app import commands
-from vitviz.app.dialogs.model_chooser import ModelChooser, choose_model
+from vitviz.app.dialogs.model_browser import ModelBrowser, choose_model
+from vitviz.app.dialogs.model_settings import ModelSettingsDialog
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import moved_head, moved_layer, moved_query
 from vitviz.app.settings import Settings
@@ -20,6 +21,7 @@ from vitviz.app.window.docks import Docks
 from vitviz.app.window.panel_actions import PanelActions
 from vitviz.app.window.presentation import Presentation
 from vitviz.explain.registry import METHODS
+from vitviz.models.settings import ModelSettings
 
 THUMBNAILS = "thumbnails"
 """The setting: whether the thumbnails of the folder are shown."""
@@ -40,8 +42,10 @@ class CommandHandlers:
         opener: Opener,
         panels: PanelActions,
     ) -> None:
-        self.chooser: ModelChooser | None = None
+        self.chooser: ModelBrowser | None = None
         """The model dialog that was opened last."""
+        self.settings_dialog: ModelSettingsDialog | None = None
+        """The dialog of model settings that was opened last."""
         self.shortcuts: ShortcutsSheet | None = None
         """The list of shortcuts that was opened last."""
         self._window = window
@@ -83,8 +87,9 @@ class CommandHandlers:
             "close_photo": self._close_photo,
             "restore": self._switch_restoring,
             "quit": self._window.close,
-            "choose_model": self._choose_model,
+            "choose_model": self.choose_model,
             "open_weights": lambda: opener.ask_weights(stage.open_on_side),
+            "model_settings": self._ask_settings,
             "cancel": self._cancel,
             "compare_photo": stage.with_photo,
             "compare_model": stage.with_model,
@@ -148,14 +153,33 @@ class CommandHandlers:
         self._settings.put(THUMBNAILS, on)
         self._stage.strip.switch(on)
 
-    def _choose_model(self) -> None:
+    def choose_model(self, section: str = "recommended") -> None:
+        """Open the model browser at a section, or for "file" the dialog for weight files; for the current side."""
         open_on_side = self._stage.open_on_side
+        if section == "file":
+            self._opener.ask_weights(open_on_side)
+            return
         self.chooser = choose_model(
             self._stage.session,
             self._window,
             lambda name: open_on_side(model=name),
             lambda: self._opener.ask_weights(self._stage.open_on_side),
+            section,
         )
+
+    def _ask_settings(self) -> None:
+        session, open_on_side = self._stage.session, self._stage.open_on_side
+        source = session.model_source
+        if not source:
+            return
+
+        def apply(chosen: ModelSettings) -> None:
+            session.memory.remember(source, chosen)
+            open_on_side(model=source, settings=chosen)
+
+        self.settings_dialog = ModelSettingsDialog(session, apply, self._window)
+        self.settings_dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.settings_dialog.open()
 
     def _cancel(self) -> None:
         """Cancel what the user waits for, or if there is nothing, the running job."""

@@ -51,6 +51,7 @@ class Enablement(QObject):
             session.busy_changed,
             session.trace_changed,
             session.photo_changed,
+            session.model_changed,
             session.view_changed,
             session.maps.late_changed,
             session.jobs.changed,
@@ -82,6 +83,7 @@ class Enablement(QObject):
         jobs = any(one.jobs.busy for one in stage.sessions)
         return {
             "save": self._has_map,
+            "model_settings": bool(session.model_source),
             "cancel": stage.working or jobs,
             "close_photo": photo,
             "compare_photo": compared,

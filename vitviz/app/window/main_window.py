@@ -1,5 +1,6 @@
 """The main window: builds the stage, the docks and the bars, and connects them to the session."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QMainWindow, QMenu, QMenuBar, QTabWidget, QVBoxLayout, QWidget
 
 from vitviz.app import commands
-from vitviz.app.dialogs.model_chooser import ModelChooser
+from vitviz.app.dialogs.model_browser import ModelBrowser
+from vitviz.app.dialogs.model_settings import FRAMINGS, ModelSettingsDialog
 from vitviz.app.session.session import Session
 from vitviz.app.settings import REMEMBERED, Settings
 from vitviz.app.sources import mime
@@ -34,11 +36,6 @@ from vitviz.app.window.tool_bar import ToolBar
 from vitviz.app.window.welcome import WelcomeController
 from vitviz.app.work.failure import Failure
 
-_FRAMINGS = {
-    "crop": "As in training (crop)",
-    "squash": "Whole photo, aspect ratio changed",
-    "fit": "Whole photo, aspect ratio kept",
-}
 _THEMES = {"system": "System", "light": "Light", "dark": "Dark"}
 _LAYOUT = 2  # version of the stored layout; increase it when docks change
 
@@ -47,6 +44,7 @@ class Window(QMainWindow):
     """The main window, which shows one session."""
 
     first_painted = Signal()
+    closed = Signal()
 
     def __init__(self, session: Session, settings: Settings) -> None:
         super().__init__()
@@ -145,7 +143,7 @@ class Window(QMainWindow):
         made["&File"].insertMenu(self.commands["close_photo"], self.saved_parts)
         self.tools.set_save_menu(self.saved_parts)
         # Stored, because a QActionGroup without a Python reference is deleted together with its actions.
-        self.framings = menus.choice(made["&View"], "F&raming", _FRAMINGS, "crop", self._set_framing)
+        self.framings = menus.choice(made["&View"], "F&raming", FRAMINGS, "crop", self._set_framing)
         chosen = self.settings.text("theme", "system")
         self.themes = menus.choice(made["&View"], "&Theme", _THEMES, chosen, self._set_theme)
         made["&View"].insertSeparator(self.commands["fit"])
@@ -158,6 +156,7 @@ class Window(QMainWindow):
     def _connect(self) -> None:
         session, stage = self.session, self.stage
         session.message.connect(self.toast.show_message)
+        session.models_asked.connect(self.handlers.choose_model)
         session.model_changed.connect(self._remember_model)
         session.photo_opened.connect(self.remember_photo)
         session.photo_changed.connect(self._update_title)
@@ -178,9 +177,14 @@ class Window(QMainWindow):
         return self.docks.dock(name).panel
 
     @property
-    def chooser(self) -> ModelChooser | None:
+    def chooser(self) -> ModelBrowser | None:
         """The model dialog that was opened last."""
         return self.handlers.chooser
+
+    @property
+    def model_settings(self) -> ModelSettingsDialog | None:
+        """The dialog of model settings that was opened last."""
+        return self.handlers.settings_dialog
 
     @property
     def shortcuts(self) -> ShortcutsSheet | None:
@@ -207,6 +211,9 @@ class Window(QMainWindow):
     # View.
 
     def _set_framing(self, key: str) -> None:
+        memory, source = self.session.memory, self.session.model_source
+        if source:
+            memory.remember(source, replace(memory.of(source), framing=key))
         self.session.open(framing=key)  # type: ignore[arg-type]
 
     def _check_framing(self) -> None:
@@ -235,6 +242,7 @@ class Window(QMainWindow):
 
     def _remember_model(self) -> None:
         source = self.session.model_source
+        self.session.memory.add_recent(str(Path(source).absolute()) if Path(source).is_file() else source)
         # Bundled models are not remembered: they recognise shapes only, which is of no use for the user's photos.
         if source and source not in MODELS:
             # The absolute path, because the next start may be in another folder.
@@ -299,3 +307,4 @@ class Window(QMainWindow):
         self.docks.end()
         self.session.close()
         super().closeEvent(event)
+        self.closed.emit()

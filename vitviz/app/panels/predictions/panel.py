@@ -10,6 +10,7 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from vitviz.app.panels.base import Panel
+from vitviz.app.panels.predictions.demo_note import DemoNote
 from vitviz.app.session.facts import Facts, Shown, of_trace
 from vitviz.app.session.session import Session
 from vitviz.app.session.view_state import ViewState
@@ -67,6 +68,7 @@ class PredictionsPanel(Panel):
         self._labels: tuple[str, ...] = ()
         self._plain: tuple[str, ...] = ()  # labels as they are searched
         self._listed: list[int] = []
+        self.note = DemoNote(session)
         self.says = MutedLabel()
         self.heads = Segmented(
             "Which head of the model",
@@ -106,6 +108,7 @@ class PredictionsPanel(Panel):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 8)
         column.setSpacing(0)
+        column.addWidget(self.note)
         column.addLayout(line)
         column.addLayout(below)
         column.addWidget(self.list, 1)
@@ -131,6 +134,7 @@ class PredictionsPanel(Panel):
     def draw(self) -> None:
         """Show the shares of the trace, or of one of its heads."""
         trace, view = self.session.trace, self.session.view
+        self.note.follow(trace)
         distilled = trace is not None and len(trace.heads_logits) > 1
         self.heads.setVisible(distilled)
         self.heads.set_current(view.class_head)

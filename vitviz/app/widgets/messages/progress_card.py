@@ -5,6 +5,7 @@ from PySide6.QtGui import QPaintEvent, QPalette
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from vitviz.app.ui import theme
+from vitviz.app.widgets.base.title_bar import wrapped_lines
 
 _WIDTH = 420  # pixels
 
@@ -45,7 +46,7 @@ class ProgressCard(QWidget):
     def show_progress(self, text: str, done: float | None) -> None:
         """Show what is being done, and the fraction `done` (0 to 1); if it is None, the bar shows no value."""
         shown = f"{text} · {done:.0%}" if done is not None else text
-        self.text.setText(self.fontMetrics().elidedText(shown, Qt.TextElideMode.ElideMiddle, _WIDTH - 130))
+        self.text.setText("\n".join(wrapped_lines(shown, self.text.fontMetrics(), _WIDTH - 130, 2)))
         self.text.setToolTip(shown)
         self.bar.setRange(0, 0 if done is None else 1000)
         if done is not None:

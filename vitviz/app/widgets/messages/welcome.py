@@ -25,6 +25,8 @@ class Offer:
     about: str
     act: Callable[[], object]
     picture: Path | None = None
+    tip: str = ""
+    """More than `about`, for the tooltip."""
 
 
 class Welcome(EmptyState):
