@@ -276,7 +276,7 @@ class Audit:
             assert shown.caption.endswith(where)
         else:
             verb = "attends to" if chosen.direction == "to" else "is attended by"
-            name = describe.name_of(chosen.query, fresh.trace.readout.sentence)
+            name = describe.query_name(fresh.trace, chosen.query)
             said = " · ".join(filter(None, (f"What {name} {verb}", bent)))
             assert shown.caption in (said, f"{said} · measuring heads …")
 
