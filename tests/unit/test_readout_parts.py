@@ -155,7 +155,7 @@ def test_a_pool_of_four_queries_shows_each_or_says_that_it_shows_their_mean() ->
     trace = traced(hand(lambda x: x.flatten(1), 4 * DIM, Pool(4)))
     assert trace.check.proved
     claim = trace.check.claim("readout").sentence
-    assert claim == "The prediction is read from queries 1, 2, 3 and 4 of the 4 of the attention pool."
+    assert claim == "The prediction is read from all 4 queries of the attention pool."
     weights = truth(trace)
     pool = weights[-1].mean(0)
     assert np.abs(pool - pool.mean(0)).max() > 1e-3  # or the mean could pass for a query
@@ -206,6 +206,7 @@ def test_gradients_of_a_pool_are_those_of_the_query_that_was_chosen() -> None:
 def test_queries_of_a_pool_that_the_head_does_not_read_are_no_parts() -> None:
     trace = traced(hand(lambda x: x[:, [1, 3]].flatten(1), 2 * DIM, Pool(4)))
     assert trace.readout.names == ("query 2", "query 4")
+    assert trace.readout.all_read == "queries 2 and 4 of the attention pool"
     pool = truth(trace)[-1].mean(0)
     heat = vitviz.explain(trace, "attention")
     np.testing.assert_allclose(heat.values.reshape(-1), pool[[1, 3]].mean(0)[1:], atol=1e-6)
