@@ -168,7 +168,7 @@ def heads(panel, shown, fresh, at_rest):
         _marks(panel, shown, measured)
     tile = session.hover.tile
     if tile is None:
-        name = describe.name_of(chosen.query, trace.readout.sentence)
+        name = describe.query_name(trace, chosen.query)
         measuring = "measuring heads …" if choices.mark and measured is None else ""
         words = " · ".join(filter(None, (f"What {name} {describe_verb(chosen)}", bent, measuring)))
     else:

@@ -160,7 +160,7 @@ def test_a_stored_selection_that_makes_no_sense_is_the_default(tmp_path, nonsens
 def test_a_selection_is_stored_and_read_as_it_was(tmp_path):
     settings = Settings(tmp_path / "window.ini")
     chosen = LastSelection(
-        ((0, 1), (2, 3)), True, 4, 0, "by", (("rollout", 2),), 7, (("relevance", "own", True),)
+        ((0, 1), (2, 3)), True, 4, 0, "by", (("rollout", 2),), 7, (("relevance", "own", True),), "mean"
     )
     for query in (chosen.query, (5, 6), "cls", None):
         last = LastSession(

@@ -25,6 +25,8 @@ from torch import Tensor, nn
 import vitviz
 from vitviz.attention.model_check import noise
 from vitviz.attention.trace import Trace
+from vitviz.batch.export import sample_photo
+from vitviz.cli import main
 from vitviz.errors import MethodError
 
 PATCHES = GRID * GRID
@@ -153,7 +155,7 @@ def test_a_pool_of_four_queries_shows_each_or_says_that_it_shows_their_mean() ->
     trace = traced(hand(lambda x: x.flatten(1), 4 * DIM, Pool(4)))
     assert trace.check.proved
     claim = trace.check.claim("readout").sentence
-    assert claim == "The prediction is read from queries 1, 2, 3 and 4 of the 4 of the attention pool."
+    assert claim == "The prediction is read from all 4 queries of the attention pool."
     weights = truth(trace)
     pool = weights[-1].mean(0)
     assert np.abs(pool - pool.mean(0)).max() > 1e-3  # or the mean could pass for a query
@@ -204,6 +206,7 @@ def test_gradients_of_a_pool_are_those_of_the_query_that_was_chosen() -> None:
 def test_queries_of_a_pool_that_the_head_does_not_read_are_no_parts() -> None:
     trace = traced(hand(lambda x: x[:, [1, 3]].flatten(1), 2 * DIM, Pool(4)))
     assert trace.readout.names == ("query 2", "query 4")
+    assert trace.readout.all_read == "queries 2 and 4 of the attention pool"
     pool = truth(trace)[-1].mean(0)
     heat = vitviz.explain(trace, "attention")
     np.testing.assert_allclose(heat.values.reshape(-1), pool[[1, 3]].mean(0)[1:], atol=1e-6)
@@ -436,3 +439,55 @@ def test_a_distilled_model_without_its_teachers_head_reads_the_class_token() -> 
     trace = traced(hf.DeiTForImageClassification(config).eval())
     assert trace.readout.sentence == CLASS
     assert trace.heads_logits == {}
+
+
+def test_the_command_line_shows_a_part_of_the_readout(tmp_path, capsys) -> None:
+    """The bundled DeiT is distilled."""
+    out, raw = tmp_path / "map.png", tmp_path / "map.npz"
+    export = [
+        "export",
+        "--sample",
+        "--model",
+        "demo/deit",
+        "--device",
+        "cpu",
+        "--out",
+        str(out),
+        "--raw",
+        str(raw),
+    ]
+    assert main([*export, "--readout", "distillation"]) == 0
+    assert (
+        "Rollout of the distillation token (the head also reads the class token)" in capsys.readouterr().out
+    )
+    trace = vitviz.trace(vitviz.load_model("demo/deit", device="cpu"), vitviz.open_image(sample_photo()))
+    expected = vitviz.explain(trace, "rollout", query="distillation").values
+    with np.load(raw) as stored:
+        np.testing.assert_allclose(stored["values"], expected, atol=1e-6)
+        assert "query=distillation" in stored["options"].tolist()
+    assert main([*export, "--readout", "mean"]) == 1
+    assert "does not read 'mean'; it reads: class, distillation" in capsys.readouterr().err
+    assert main([*export, "--readout", "class", "--query", "1,1"]) == 1
+    assert "not both" in capsys.readouterr().err
+    assert main(["check", "demo/deit", "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "drawn: the mean of class and distillation; --readout also takes: class, distillation" in said
+    table = str(tmp_path / "scores.csv")
+    few = ["--methods", "rollout,gradcam", "--steps", "2", "--random", "2", "--device", "cpu"]
+    evaluate = ["evaluate", str(sample_photo()), "--model", "demo/deit", "--out", table, *few]
+    assert main([*evaluate, "--readout", "class"]) == 0
+    assert main(evaluate) == 1  # a table of another part
+    assert "readout class, not " in capsys.readouterr().err
+    plate = [
+        "plate",
+        "matrix",
+        str(sample_photo()),
+        "--model",
+        "demo/deit",
+        "--device",
+        "cpu",
+        "--out",
+        str(out),
+    ]
+    assert main([*plate, "--readout", "mean"]) == 1
+    assert "does not read 'mean'" in capsys.readouterr().err

@@ -14,7 +14,7 @@ class Readout:
     """The token or tokens the prediction is read from; of a head that reads several parts, the part that is drawn."""
 
     kind: str
-    """ "class", "class + distillation", "mean", "attention pool", "max" or "mean and max"."""
+    """ "class", "class + distillation", "mean", "attention pool", "max", "mean and max", "another" (pooling)."""
     prefix: tuple[str, ...] = ()
     """The prefix tokens that are read, each with the same weight; empty: all patches (and see `all_tokens`)."""
     all_tokens: bool = False
@@ -76,7 +76,9 @@ class Readout:
         rest = [part.subject for part in self.parts if not part.queries]
         if len(pool) > 1:
             named = listed([str(part.queries[0] + 1) for part in pool])
-            rest.insert(0, f"queries {named} of the {self.pool_size} of the attention pool")
+            everything = len(pool) == self.pool_size
+            which = f"all {self.pool_size} queries" if everything else f"queries {named}"
+            rest.insert(0, f"{which} of the attention pool")
         elif pool:
             rest.insert(0, pool[0].subject)
         return listed(rest) or self.subject

@@ -3,9 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
-from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +14,13 @@ from vitviz.attention import trace_html
 from vitviz.attention.answers import answer_of, logits_of
 from vitviz.attention.families import FAMILIES, probed
 from vitviz.attention.families.base import Anatomy, PositionEmbedding
+from vitviz.attention.forward_pass import forward, may_be_heads
 from vitviz.attention.layer import Layer
 from vitviz.attention.proof import is_library, prove
 from vitviz.attention.readout import Readout
-from vitviz.attention.recording.autograd_graph import Graph, hold, record
+from vitviz.attention.recording.autograd_graph import hold
 from vitviz.attention.recording.operations import Operation
-from vitviz.attention.recording.recorder import Cancelled, attending, forget, run, said_by_module
+from vitviz.attention.recording.recorder import Cancelled, attending, forget, said_by_module
 from vitviz.attention.self_check.claims import unproved
 from vitviz.attention.self_check.outputs import Check, check_layers
 from vitviz.attention.self_check.shares import check_shares
@@ -299,8 +298,8 @@ def trace(
                 model.kept.pop(name, None)
         inputs = torch.from_numpy(framed.apply(photo))[None].to(model.device, model.dtype)
         try:
-            heads = _may_be_heads(model, checking)
-            passed = _forward(model, inputs, heads, checking, gradients and not checking, cancel, progress)
+            heads = may_be_heads(model, checking)
+            passed = forward(model, inputs, heads, checking, gradients and not checking, cancel, progress)
         except Exception as error:
             said = said_by_module(error)
             raise ModelError(
@@ -466,77 +465,6 @@ def dissect(model: Model, operations: list[Operation]) -> Anatomy:
         if family is probed or is_library(model.module):
             raise
         return probed.anatomy(model, operations)  # a subclass with tokens of its own
-
-
-DISTILLED_HEADS = ("head", "head_dist", "cls_classifier", "distillation_classifier")
-"""How libraries call the heads of distilled models."""
-
-
-class _Pass(NamedTuple):
-    output: Any
-    operations: list[Operation]
-    heads: dict[str, Tensor]
-    """What modules that may be heads of a distilled model gave, 1×numbers each."""
-    milliseconds: float
-    graph: Graph | None
-
-
-def _forward(
-    model: Model,
-    inputs: Tensor,
-    may_be_heads: dict[str, nn.Module],
-    keep_outputs: bool,
-    gradients: bool,
-    cancel: Callable[[], bool] | None,
-    progress: Callable[[str, float | None], None] | None,
-) -> _Pass:
-    heads: dict[str, Tensor] = {}
-    done = 0
-
-    def on_block(name: str) -> None:
-        nonlocal done
-        if cancel is not None and cancel():
-            raise Cancelled
-        if progress is not None:
-            done += 1
-            progress(f"{model.name}: {name}", None)
-
-    asked = on_block if cancel is not None or progress is not None else None
-    graph = None
-    with PassHooks() as hooks:
-        for name, child in may_be_heads.items():
-            hooks.after(child, partial(_keep, heads, name))
-        start = perf_counter()
-        if gradients:
-            graph = record(model.module, inputs, model.kept["names"], asked)
-            output, operations = graph.output, graph.operations
-        else:
-            output, operations = run(model.module, inputs, keep_outputs=keep_outputs, on_block=asked)
-        if model.device.type == "cuda":
-            torch.cuda.synchronize(model.device)
-        return _Pass(output, operations, heads, (perf_counter() - start) * 1000, graph)
-
-
-def _keep(
-    heads: dict[str, Tensor], name: str, _args: tuple[Any, ...], _kwargs: dict[str, Any], output: Any
-) -> None:
-    if isinstance(output, Tensor) and output.ndim == 2 and len(output) == 1:
-        heads[name] = output.detach()
-
-
-def _may_be_heads(model: Model, checking: bool) -> dict[str, nn.Module]:
-    """The modules whose output is kept: the heads that were found; before that all linear maps.
-
-    Only while a library's model waits for its proof are they known by their usual names.
-    """
-    known: Check | None = model.kept.get("check")
-    if not checking and known is not None and known.heads is not None:
-        return {name: model.module.get_submodule(name) for name in known.heads.values()}
-    return {
-        name: child
-        for name, child in model.module.named_modules()
-        if isinstance(child, nn.Linear) and (checking or name.rpartition(".")[2] in DISTILLED_HEADS)
-    }
 
 
 def _floats(values: Tensor) -> Floats:

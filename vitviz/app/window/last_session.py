@@ -24,8 +24,8 @@ class LastSelection:
     direction: Direction = "to"
     layers: tuple[tuple[str, int], ...] = ()
     target: int | None = None
-    readout: str = ""
     choices: tuple[Choice, ...] = ()
+    readout: str = ""
 
 
 @dataclass(frozen=True)
