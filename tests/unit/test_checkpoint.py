@@ -362,3 +362,44 @@ def test_demo_models_come_from_the_resources(tmp_path, monkeypatch):
     )
     with pytest.raises(ModelError, match="no demo model “demo/swin”; there is demo/vit"):
         load_model("demo/swin")
+
+
+def test_nothing_is_resampled_without_a_word(tmp_path):
+    """timm's conversions fit tables of another size to the architecture that is tried; the file's own size is opened."""
+    swin = timm.create_model("swin_tiny_patch4_window7_224", num_classes=4, window_size=8, img_size=256)
+    with torch.no_grad():
+        for key, value in swin.named_parameters():
+            if key.endswith("relative_position_bias_table"):
+                value.normal_()
+    original = {}
+    for key, value in swin.state_dict().items():
+        parts = key.split(".")
+        if parts[0] == "layers" and parts[2] == "downsample":
+            parts[1] = str(int(parts[1]) - 1)
+        original[".".join(parts).replace("head.fc.", "head.")] = value
+    for name, state in (("timm", swin.state_dict()), ("original", original)):
+        model = load_model(saved(tmp_path / f"{name}.pth", {"model": state}), device="cpu")
+        assert model.input_size == (256, 256)
+        assert equal(model.module, swin)
+
+    vit = timm.create_model(VIT, num_classes=4, patch_size=8, img_size=64)
+    model = load_model(saved(tmp_path / "vit.pth", vit.state_dict()), device="cpu")
+    assert model.input_size == (64, 64)
+    assert equal(model.module, vit)
+
+    dinov2 = timm.create_model("vit_small_patch14_reg4_dinov2", num_classes=0, img_size=112)
+    native = {
+        {"reg_token": "register_tokens"}.get(key, key): value for key, value in dinov2.state_dict().items()
+    }
+    place = torch.randn(1, 1, 384)
+    native |= {"cls_token": native["cls_token"] - place, "mask_token": torch.zeros(1, 384)}
+    native["pos_embed"] = torch.cat([place, native["pos_embed"]], 1)
+    model = load_model(
+        saved(tmp_path / "dinov2.pth", {"teacher": prefixed_all(native, "backbone.")}), device="cpu"
+    )
+    assert model.input_size == (112, 112)
+    assert torch.equal(model.module.state_dict()["pos_embed"], dinov2.state_dict()["pos_embed"])
+
+
+def prefixed_all(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {prefix + key: value for key, value in state.items()}

@@ -124,6 +124,8 @@ NAMED: dict[str, tuple[bytes, str]] = {
     "TIFF, 5 bands": (tiff(np.dstack([COLOUR, GRAY, GRAY])), "it has 5 bands"),
     "TIFF, floats with alpha": (tiff(np.dstack([COLOUR, GRAY]).astype(np.float32), t262=2), "it has 4 bands of 32-bit floats"),
     "TIFF, floats in LZW": (tiff(GRAY.astype(np.float64), compression=5), "64-bit floats, compressed with LZW"),
+    "TIFF, 16-bit planes in LZW": (
+        tiff(COLOUR.astype(np.uint16), planar=True, compression=5), "16-bit numbers in separate planes, compressed with LZW"),
     "TIFF, WebP inside": (tiff(COLOUR, compression=50001), "compressed with WebP inside the TIFF"),
     "TIFF, JPEG XL inside": (tiff(COLOUR, compression=50002), "compressed with JPEG XL inside the TIFF"),
     "TIFF, LERC inside": (tiff(COLOUR, compression=34887), "compressed with LERC inside the TIFF"),

@@ -28,7 +28,8 @@ _COMPRESSIONS = {
     32946: "Deflate", 33003: "JPEG 2000", 33005: "JPEG 2000", 34712: "JPEG 2000", 34887: "LERC", 34925: "LZMA",
     50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL",
 }  # fmt: skip
-_SAVE = "save it as an 8- or 16-bit TIFF or as PNG"
+_SAVE = "save it as PNG"
+_SAVE_PLAIN = f"{_SAVE} or as a TIFF without compression"
 
 Tags = Mapping[int, Any]
 
@@ -98,7 +99,10 @@ def read_plain(file: IO[bytes], tags: Tags) -> NDArray[Any]:
             if compression == _NONE
             else f", compressed with {_COMPRESSIONS.get(compression, 'another method')}"
         )
-        raise UnreadTiffError(f"its pixels are {_numbers(tags)}{packed}, which vitviz does not read; {_SAVE}")
+        apart = " in separate planes" if tags.get(_PLANAR) == 2 and samples > 1 else ""
+        raise UnreadTiffError(
+            f"its pixels are {_numbers(tags)}{apart}{packed}, which vitviz does not read; {_SAVE_PLAIN}"
+        )
     file.seek(0)
     order = "<" if file.read(2) == b"II" else ">"
     kind = np.dtype(f"{order}{letter}{bits[0] // 8}")
@@ -130,11 +134,9 @@ def refusal_of(tags: Tags) -> str | None:
         return f"it has {samples} bands, and vitviz shows gray or colour; save one or three of them as TIFF or PNG"
     if compression in _COMPRESSIONS and not _is_configured(compression):
         name = _COMPRESSIONS[compression]
-        return f"its pixels are compressed with {name} inside the TIFF, which vitviz does not read; {_SAVE}"
+        return f"its pixels are compressed with {name} inside the TIFF, which vitviz does not read; {_SAVE_PLAIN}"
     if compression != _NONE and compression not in _COMPRESSIONS:
-        return (
-            f"its pixels are compressed by a method (number {compression}) that vitviz does not read; {_SAVE}"
-        )
+        return f"its pixels are compressed by a method (number {compression}) that vitviz does not read; {_SAVE_PLAIN}"
     if max(_each(tags, _BITS, 1)) not in (1, 2, 4, 8, 16):
         return f"its pixels are {_numbers(tags)}, which vitviz does not read; {_SAVE}"
     return None

@@ -210,6 +210,7 @@ def _kin(one: Architecture) -> tuple[str, ...]:
 def _built(file: WeightFile, image_size: tuple[int, int] | None) -> Match | None:
     """A timm VisionTransformer or SwinTransformer with what the tensors say; None where they say something else."""
     tensors = {key: value for key, value in file.tensors.items() if not _EXTRA.match(key)}
+    tensors = _swin_renamed(tensors)
     base, options, note = SWIN, swin_options(file, tensors), ""
     if options is None:
         found = vit_options(file, tensors, image_size)
@@ -229,6 +230,17 @@ def _built(file: WeightFile, image_size: tuple[int, int] | None) -> Match | None
         data = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
         notes.append("normalised with ImageNet's mean and std (data= sets others)")
     return Match(base, options, _only(tensors, module), ", ".join(notes), data, named=False)
+
+
+def _swin_renamed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of Swin's original code, which merges at the end of a stage, named as timm names them."""
+    if "layers.0.downsample.reduction.weight" not in tensors:
+        return tensors
+    merging = re.compile(r"^layers\.(\d+)\.downsample\.")
+    return {
+        merging.sub(lambda found: f"layers.{int(found[1]) + 1}.downsample.", key): value
+        for key, value in tensors.items()
+    }
 
 
 def _raise(error: ModelError) -> NoReturn:
@@ -334,6 +346,8 @@ def _size_of(
     if grid is None:
         return None
     own, table = getattr(module, "pos_embed", None), tensors.get("pos_embed")
+    if "visual.positional_embedding" in tensors:
+        table = tensors["visual.positional_embedding"][None]
     side: float | None = None
     if timm_file(module) in ("swin_transformer", "swin_transformer_v2"):
         window = next((int(block.window_size[0]) for stage in module.layers for block in stage.blocks), 0)
@@ -342,7 +356,7 @@ def _size_of(
     if own is not None and table is not None and own.ndim == table.ndim == 3:
         cell = embed.feat_ratio(as_scalar=False)
         rows, cols = (cell, cell) if isinstance(cell, int) else cell
-        extra = own.shape[1] - grid[0] * grid[1]
+        extra = _without_place(own, grid, tensors)
         for wanted in (stated_size(file), image_size):
             fits = wanted is not None and wanted[0] // rows * (wanted[1] // cols) + extra == table.shape[1]
             if fits and wanted != tuple(embed.img_size):
@@ -352,7 +366,7 @@ def _size_of(
             stride, patch = embed.conv.stride[0], embed.conv.kernel_size[0]
             height, width = table.shape[-2:]
             return (height - 1) * stride + patch, (width - 1) * stride + patch
-        side = math.sqrt(max(table.shape[1] - (own.shape[1] - grid[0] * grid[1]), 0))
+        side = math.sqrt(max(table.shape[1] - _without_place(own, grid, tensors), 0))
     elif own is None:
         key = next((key for key in module.state_dict() if key.endswith("relative_position_bias_table")), "")
         if (
@@ -369,6 +383,11 @@ def _size_of(
     return int(side) * rows, int(side) * cols
 
 
+def _without_place(own: torch.Tensor, grid: tuple[int, int], tensors: Mapping[str, torch.Tensor]) -> int:
+    """How many entries of a file's position table are of prefix tokens: as in the module, but one in DINOv2's own files."""
+    return 1 if "register_tokens" in tensors else int(own.shape[1] - grid[0] * grid[1])
+
+
 def _converted(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor] | None:
     """The tensors as timm's own conversion of older namings gives them; None where it does not know them."""
     home = importlib.import_module(type(module).__module__)
@@ -383,7 +402,21 @@ def _converted(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> Mappin
     except Exception:
         return None
     sound = isinstance(result, Mapping) and all(isinstance(value, torch.Tensor) for value in result.values())
-    return {**result} if sound and not any(value.is_meta for value in result.values()) else None
+    if not sound or any(value.is_meta for value in result.values()) or _is_resampled(result, tensors):
+        return None
+    return {**result}
+
+
+def _is_resampled(converted: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor]) -> bool:
+    """Whether the conversion made tables of positions or patches of another size than the file has."""
+    every = {value.numel() for value in tensors.values()}
+    for key, value in converted.items():
+        sizes = {tensors[key].numel()} if key in tensors else every
+        # DINOv2's own table has an entry for the class token, which timm adds to that token.
+        known = value.numel() in sizes or (key == "pos_embed" and value.numel() + value.shape[-1] in sizes)
+        if not known and (_FLEXIBLE.search(key) or key == "patch_embed.proj.weight"):
+            return True
+    return False
 
 
 def _choose(rivals: Sequence[Architecture], file: WeightFile) -> tuple[str, str]:
