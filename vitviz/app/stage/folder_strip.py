@@ -70,6 +70,10 @@ class FolderStrip(QWidget):
         """End the thread."""
         self._worker.close()
 
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Nothing: it gives way where a short window has no room for it."""
+        return QSize(0, 0)
+
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Tint the icon in the new palette."""
         if event.type() == QEvent.Type.PaletteChange:
