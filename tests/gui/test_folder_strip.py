@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import user_input
 from PIL import Image
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QSize, Qt, QTimer
 from steps import picture, show
 from test_compare_work import ready
 
@@ -195,6 +195,18 @@ def test_thumbnails_are_small_on_a_small_screen_and_the_wheel_scrolls_them(in_fo
     assert strip.visible_rows()[0] == 0
     user_input.turn(strip.viewport(), strip.viewport().rect().center(), -1200)
     assert strip.visible_rows()[0] == 10
+
+
+def test_on_a_short_screen_the_strip_gives_way_and_the_window_keeps_its_size(in_folder, qtbot, folder):
+    strip = in_folder.stage.strip
+    in_folder.resize(960, 504)
+    qtbot.waitUntil(lambda: not strip.isVisible())
+    in_folder.stage.compare(photo=folder / "img1.png")
+    qtbot.waitUntil(lambda: not in_folder.stage.working, timeout=20_000)
+    qtbot.wait(50)
+    assert in_folder.size() == QSize(960, 504)
+    in_folder.resize(1280, 900)
+    qtbot.waitUntil(lambda: strip.isVisible() and strip.list.height() >= 36)
 
 
 def test_a_folder_of_thousands_is_quick_and_only_what_is_seen_is_read(window, qtbot, model, tmp_path):

@@ -41,11 +41,11 @@ def at_rest(window, qtbot):
 
 def assert_nothing_is_stale(window):
     """What is drawn belongs to the current photo, model and selection; the map is computed again and compared."""
-    assert window.windowTitle().startswith(window.session.photo.name)
+    assert window.windowTitle().startswith(window.stage.session.photo.name)
     for session, panel in sides(window):
         if session.trace is not None:
             assert_side_holds(session, panel)
-    heads, chosen = window.panel("heads"), window.session.selection
+    heads, chosen = window.panel("heads"), window.stage.session.selection
     if heads.isVisible() and heads.shown().tiles is not None:
         assert (heads.shown().tiles.query, heads.shown().tiles.direction) == (chosen.query, chosen.direction)
 

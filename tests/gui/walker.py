@@ -15,7 +15,7 @@ from vitviz.app.dialogs.model_browser import ModelBrowser
 from vitviz.app.work.worker import Worker
 from vitviz.resources_path import resource
 
-# These open a dialog, for which there is an action below, or end the program.
+# These open a dialog, for which there is an action below, or a menu whose entries open one, or end the program.
 DIALOGS = {
     "open",
     "open_folder",
@@ -23,6 +23,7 @@ DIALOGS = {
     "save",
     "choose_model",
     "keys",
+    "panel_menu",
     "quit",
     "compare_photo",
     "compare_model",

@@ -12,9 +12,12 @@ from vitviz.app.ui import icons
 from vitviz.app.widgets.pictures.thumbnails import LARGE, Thumbnails
 from vitviz.app.work.worker import Worker
 
+_SMALL, _LEAST = 560, 340
+"""The heights of the stage in pixels below which thumbnails are small, and below which there are none."""
+
 
 class FolderStrip(QWidget):
-    """Shown where the folder has several photos, unless it is switched off. A click or Enter opens a photo.
+    """Shown where the folder has several photos, unless it is switched off or has no room. A click or Enter opens a photo.
 
     Only the thumbnails that can be seen are read, one at a time, in a thread.
     """
@@ -27,6 +30,7 @@ class FolderStrip(QWidget):
         self._index: FolderIndex | None = None
         self._folder: Path | None = None  # of the thumbnails
         self._on = self._bare = False
+        self._fits = True
         self._worker = Worker("thumbnails", self, background=True)
         self.list = Thumbnails()
         self.list.setAccessibleName("Photos of the folder")
@@ -61,6 +65,13 @@ class FolderStrip(QWidget):
         self._on = on
         self._show()
 
+    def set_room(self, height: int) -> None:
+        """Follow the height of the stage in pixels: small thumbnails on a small one, none where the photo needs the room."""
+        self.list.set_small(height < _SMALL)
+        if self._fits != (height >= _LEAST):
+            self._fits = height >= _LEAST
+            self._show()
+
     def set_bare(self, bare: bool) -> None:
         """Hide the strip for a presentation."""
         self._bare = bare
@@ -69,6 +80,10 @@ class FolderStrip(QWidget):
     def end(self) -> None:
         """End the thread."""
         self._worker.close()
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Nothing: it gives way where a short window has no room for it."""
+        return QSize(0, 0)
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Tint the icon in the new palette."""
@@ -86,7 +101,7 @@ class FolderStrip(QWidget):
             self._folder = index.folder
             self._worker.cancel()
             self.list.rows.pictures.clear()
-        self.setVisible(self._on and not self._bare and len(names) > 1)
+        self.setVisible(self._on and self._fits and not self._bare and len(names) > 1)
         place = None if index is None else index.place
         self.list.show_names(names, -1 if place is None else place)
 

@@ -25,9 +25,6 @@ from vitviz.app.stage.side import (
 )
 from vitviz.app.widgets.photo.canvas import Canvas
 
-_SHORT = 560
-"""The height of the stage in pixels below which the folder's thumbnails are small."""
-
 
 class Stage(QWidget):
     """The stage: one photo, or two side by side during a comparison, with one set of controls for both.
@@ -165,9 +162,9 @@ class Stage(QWidget):
                 side.photo.canvas.setAccessibleName(f"{name}, {CURRENT}" if current else name)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """Show small thumbnails where the photo would have little height."""
+        """Give the photo most of the height."""
         super().resizeEvent(event)
-        self.strip.list.set_small(event.size().height() < _SHORT)
+        self.strip.set_room(event.size().height())
 
     def set_bare(self, bare: bool) -> None:
         """Hide the controls of the display settings, as in a presentation, or show them again."""

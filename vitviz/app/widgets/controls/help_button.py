@@ -10,7 +10,7 @@ from vitviz.app.widgets.controls.popover import PopButton
 
 _WIDTH = 400  # pixels
 _HIGHEST = 440
-_SIZE = 22
+_SIZE = 20
 
 
 class HelpButton(PopButton):

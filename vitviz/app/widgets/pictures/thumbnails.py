@@ -144,6 +144,10 @@ class Thumbnails(QListView):
         self.clicked.connect(lambda index: self.picked.emit(index.row()))
         self.horizontalScrollBar().valueChanged.connect(self.wanted_changed)
 
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """The height of one row."""
+        return QSize(4 * self.cell.width(), self.maximumHeight())
+
     def set_small(self, small: bool) -> None:
         """Show small thumbnails without a scroll bar, or large ones with it. The wheel and the arrow keys scroll both."""
         cell = (SMALL if small else LARGE) + _GAP
@@ -152,7 +156,9 @@ class Thumbnails(QListView):
         self.cell = cell
         policy = Qt.ScrollBarPolicy
         self.setHorizontalScrollBarPolicy(policy.ScrollBarAlwaysOff if small else policy.ScrollBarAsNeeded)
-        self.setFixedHeight(cell.height() + (0 if small else self.horizontalScrollBar().sizeHint().height()))
+        height = cell.height() + (0 if small else self.horizontalScrollBar().sizeHint().height())
+        self.setMaximumHeight(height)
+        self.updateGeometry()
         self.scheduleDelayedItemsLayout()
         QTimer.singleShot(0, self, self._show_current)
 
