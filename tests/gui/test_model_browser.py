@@ -118,7 +118,7 @@ def test_a_name_that_is_not_listed_can_be_tried(window, qtbot, monkeypatch, aske
 def test_what_cannot_be_shown_says_why_and_cannot_be_loaded(window, qtbot, monkeypatch, asked):
     lists = listed((VIT, "here"), ("resnet50", "refused"))
     browser = opened(window, qtbot, monkeypatch, lists)
-    assert column(browser, "Where")[-1] == "cannot be shown: no attention"
+    assert column(browser, "Where")[-1] == "no attention"
     user_input.click(browser.search)
     user_input.write(window, "resnet")
     assert "resnet50 cannot be shown: it has no attention" in browser.details.text()

@@ -18,6 +18,7 @@ from vitviz.models.model_table import (
     known_models,
     measure_model,
     names_in_scope,
+    refused_models,
     table_version,
     top1,
     training_data,
@@ -137,3 +138,28 @@ def test_the_list_needs_neither_torch_nor_timm():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_refused_names_are_timms_and_outside_the_scope():
+    refused = refused_models()
+    assert {"resnet50", "convnext_tiny"} <= set(refused)
+    assert not set(refused) & set(timm.list_models(module=list(SCOPE)))
+    assert set(refused) <= set(timm.list_models())
+    assert all(one.reason and one.short for one in refused.values())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "convit_tiny", "edgenext_xx_small"])
+def test_a_softmax_is_seen_where_there_is_one(name):
+    from vitviz.batch.refused import has_softmax
+    from vitviz.models.architectures import bare_module
+
+    assert has_softmax(bare_module(name)) == (name != "resnet18")
+    assert (refused_models()[name].short == "no attention") == (name == "resnet18")
+
+
+def test_the_reasons_are_those_of_a_check():
+    from vitviz.batch.refused import refusal
+
+    assert refusal("resnet10t").startswith("resnet10t cannot be shown: it has no attention")
+    assert refusal("vit_tiny_patch16_224") == ""
+    assert refusal("convit_tiny")[1:] in refused_models()["convit_tiny"].reason

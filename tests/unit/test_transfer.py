@@ -144,3 +144,9 @@ def test_a_cache_that_cannot_be_written_is_named(served, tmp_path):
         ModelError, match=r"weights of vit cannot be written to .*checkpoints: Not a directory"
     ):
         hub.fetch_weights("vit", {"url": f"{served.address}/files/resolve/model.safetensors"})
+
+
+def test_names_that_cannot_be_shown_are_refused_without_asking_the_hub(served, monkeypatch):
+    with pytest.raises(ModelError, match=r"vitviz cannot show resnet50: it has no attention between tokens"):
+        load_model("resnet50")
+    assert served.asked == []

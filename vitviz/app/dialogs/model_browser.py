@@ -231,11 +231,13 @@ class ModelBrowser(QDialog):
     def _say_count(self, count: int) -> None:
         if self._lists is None:
             return
-        total = len(self._lists.all)
+        usable = [model for model in self._lists.all if model.state != "refused"]
+        refused = sum(row.model.state == "refused" for row in self._table.rows)
         local = sum(model.here for model in self._lists.all)
         if count:
-            shown = f"{count:,} of {total:,} models, {local} of them on this machine"
-            self.status.setText(f"{shown}; others are downloaded once from the Hugging Face hub")
+            shown = f"{count - refused:,} of {len(usable):,} models, {local} in all on this machine"
+            others = f", and {refused:,} that cannot be shown" if refused else ""
+            self.status.setText(f"{shown}{others}; a download is needed once, from the Hugging Face hub")
         elif self.search.text().strip():
             self.status.setText(
                 f"No model in the list matches; Load tries the name “{self.search.text().strip()}”"

@@ -44,7 +44,7 @@ class Row:
         """Where the weights are, or why the model cannot be loaded."""
         model = self.model
         if model.state == "refused":
-            return f"cannot be shown: {model.short}"
+            return model.short
         if model.state == "here" and not model.size:
             return "on this machine"
         return {
