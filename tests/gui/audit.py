@@ -123,7 +123,8 @@ class Audit:
         if maps[0].unit != maps[1].unit:
             return None
         view = window.session.view
-        ends = [colour_scale.own_scale(view, colour_scale.extent(one.values)) for one in maps]
+        painted = [colour_scale.painted(view, one) for one in maps]
+        ends = [colour_scale.own_scale(view, colour_scale.extent(one)) for one in painted]
         return min(low for low, _ in ends), max(high for _, high in ends)
 
     def _photo(self, session, shown, photo, at_rest, both):
@@ -158,7 +159,8 @@ class Audit:
         painted = colour_scale.painted(view, expected)
         fine, extent = painted is not expected.values, colour_scale.extent(painted)
         ends = colour_scale.scale(view, extent, shared)
-        same(shown.ends, ends, "photo's scale")
+        what = f"scale of {expected.method}, {view.scale}, {view.style}, pixels {view.pixels}, log {view.log}"
+        same(shown.ends, ends, f"{what}, given {session.shared_range}, both {both}, drawn {shown.ends}")
         sharers = "both sides" if both else "all layers and heads"
         unit = f"{expected.unit}, each pixel" if fine else expected.unit
         words = f"{unit} · {colour_scale.scale_words(view, extent, shared, sharers)}"

@@ -41,7 +41,7 @@ def opened(window: Window, qtbot, name: str):
     panel = window.panel(name)
     panel.resize(520, 520)
     qtbot.waitUntil(lambda: panel.isVisible())
-    qtbot.waitUntil(lambda: settled(panel))
+    qtbot.waitUntil(lambda: settled(panel), timeout=20_000)
     QApplication.processEvents()  # a caption of two lines has its room
     return panel
 

@@ -293,10 +293,11 @@ class StatisticsPanel(Panel):
     def _fill(self) -> None:
         """Draw the numbers that are known; what is drawn already is not drawn again."""
         numbers = self._numbers
-        self._offer_buttons()
         if numbers is None:
+            self._offer_buttons()
             self._wipe()
             return
+        self._show_parts(True)
         if self._found is not None:
             self._offer(max((layer.prefix_names for layer in self._found.layers), key=len))
         if self._drawn != (numbers, self._quantity):
