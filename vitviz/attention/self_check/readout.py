@@ -7,6 +7,7 @@ none of means (a maximum, say) from one that treats each place differently.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -59,7 +60,8 @@ def read_out(
     answer_of: Callable[[Any], Tensor | None],
     order: Order | None = None,
 ) -> Read:
-    """Find the parts. `followed`: a pass of `inputs`; of the last layer's `tokens` the first `prefix` have no place.
+    """Find the parts. `followed`: a pass of `inputs`, released here; of the last layer's `tokens` the first `prefix` have no
+    place.
 
     `order` tells which of the layer's tokens those behind it are; without it they are taken as they come.
     """
@@ -85,8 +87,9 @@ def read_out(
     matters = tuple(sorted(own[token] for token in _along(gradient, axes)))
     if not len(matters):
         return Read(constant=True)
-    where = np.argsort(own)
-    tail = _TailTrial(module, inputs, len(followed.given), place, axes, where, answer_of, answer.detach())
+    where, count, known = np.argsort(own), len(followed.given), answer.detach()
+    followed.release()
+    tail = _TailTrial(module, inputs, count, place, axes, where, answer_of, known)
     return Read(_parts(matters, prefix, tokens, tail))
 
 
@@ -130,7 +133,7 @@ def _last_tokens(followed: Followed, tokens: int) -> tuple[int, tuple[int, ...],
     """
     assert followed.answer is not None
     for place in range(len(followed.tail) - 1, -1, -1):
-        axes = _axes(followed.tail[place], tokens)
+        axes = _axes(followed.tail[place].shape, tokens)
         if axes is not None and followed.tail[place].requires_grad:
             (gradient,) = followed.gradients([followed.answer], [followed.tail[place]])
             if gradient is not None:
@@ -138,9 +141,8 @@ def _last_tokens(followed: Followed, tokens: int) -> tuple[int, tuple[int, ...],
     return -1, (), None
 
 
-def _axes(tensor: Tensor, tokens: int) -> tuple[int, ...] | None:
-    shape = tuple(tensor.shape)
-    if tensor.numel() <= tokens:
+def _axes(shape: tuple[int, ...], tokens: int) -> tuple[int, ...] | None:
+    if prod(shape) <= tokens:
         return None
     for axis, length in enumerate(shape):
         if length == tokens:
