@@ -324,11 +324,12 @@ def trace(
             model.kept["names"] = tuple(layer.name for layer in anatomy.layers)
             if checking:
                 model.kept["checked"], model.kept["proof"] = check_layers(anatomy.layers, inputs), None
+            passed = passed._replace(operations=[])  # so that outputs are freed before anything is proved
+            if checking or passed.graph is not None:
+                anatomy = _without_outputs(anatomy)
             if checking or (model.kept["proof"] is None and not defer):
                 known = _proved(model, anatomy, is_library(model.module), defer, asked)
                 model.kept["state"] = state
-        if checking or passed.graph is not None:
-            anatomy = _without_outputs(anatomy)
     assert known is not None
     if refuse:
         _require_claims(model, known)

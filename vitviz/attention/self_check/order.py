@@ -25,7 +25,7 @@ def check_order(followed: Followed, steps: Steps, names: Sequence[str]) -> Claim
         return unproved(
             "order", "The model lets no gradient through, so the order of its layers cannot be proved."
         )
-    reached = followed.reaches_answer()
+    reached: NDArray[np.bool_] | None = None
     silent: set[int] = set()
     for index, step in enumerate(steps):
         # First the step before, so that what is named is the nearest.
@@ -43,6 +43,7 @@ def check_order(followed: Followed, steps: Steps, names: Sequence[str]) -> Claim
                 )
             for other in before:
                 if not depends[other]:
+                    reached = followed.reaches_answer() if reached is None else reached
                     if not reached[other] and _leads_nowhere(followed, other, steps):
                         silent.add(other)
                         continue

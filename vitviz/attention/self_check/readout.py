@@ -7,7 +7,8 @@ none of means (a maximum, say) from one that treats each place differently.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from vitviz.attention.self_check.follow import Followed, follow
 from vitviz.attention.self_check.silence import Silence
+from vitviz.models.pass_hooks import PassHooks
 
 Order = Callable[[int, tuple[int, ...]], tuple[int, ...] | None]
 """(number of a tensor behind the last operation, its axes of tokens) → which of the layer's tokens they are; or None."""
@@ -63,7 +65,8 @@ def read_out(
     order: Order | None = None,
     attending: tuple[int, ...] | None = None,
 ) -> Read:
-    """Find the parts. `followed`: a pass of `inputs`; of the last layer's `tokens` the first `prefix` have no place.
+    """Find the parts. `followed`: a pass of `inputs`, released here; of the last layer's `tokens` the first `prefix` have no
+    place.
 
     `order` tells which of the layer's tokens those behind it are; without it they are taken as they come. `attending`: the
     tokens of the last layer's queries, where not all tokens attend.
@@ -91,8 +94,9 @@ def read_out(
     matters = tuple(sorted(own[token] for token in _along(gradient, axes)))
     if not len(matters):
         return Read(constant=True)
-    where = np.argsort(own)
-    tail = _TailTrial(module, inputs, len(followed.given), place, axes, where, answer_of)
+    where, count = np.argsort(own), len(followed.given)
+    followed.release()
+    tail = _TailTrial(module, inputs, count, place, axes, where, answer_of)
     return Read(_parts(matters, prefix, tokens, tail))
 
 
@@ -125,16 +129,11 @@ def two_heads(
     `count`: the number of operations; the last layer has `tokens` tokens. One silenced pass.
     """
     given: dict[str, Tensor] = {}
-    handles = [
-        part.register_forward_hook(_kept(given, name))
-        for name, part in module.named_modules()
-        if isinstance(part, nn.Linear)
-    ]
-    try:
+    with PassHooks() as hooks:
+        for name, part in module.named_modules():
+            if isinstance(part, nn.Linear):
+                hooks.after(part, partial(_keep, given, name))
         followed = follow(module, inputs, count, answer_of)
-    finally:
-        for handle in handles:
-            handle.remove()
     place, axes, gradient = _last_tokens(followed, tokens)
     answer = followed.answer
     if answer is None or gradient is None:
@@ -153,12 +152,11 @@ def two_heads(
     return (names[0], names[1]) if same else None
 
 
-def _kept(given: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Any], None]:
-    def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        if isinstance(output, Tensor):
-            given[name] = output
-
-    return keep
+def _keep(
+    given: dict[str, Tensor], name: str, _args: tuple[Any, ...], _kwargs: dict[str, Any], output: Any
+) -> None:
+    if isinstance(output, Tensor):
+        given[name] = output
 
 
 def _queries_read(followed: Followed) -> tuple[int, ...]:
@@ -208,7 +206,7 @@ def _last_tokens(followed: Followed, tokens: int) -> tuple[int, tuple[int, ...],
     """
     assert followed.answer is not None
     for place in range(len(followed.tail) - 1, -1, -1):
-        axes = _axes(followed.tail[place], tokens)
+        axes = _axes(followed.tail[place].shape, tokens)
         if axes is not None and followed.tail[place].requires_grad:
             (gradient,) = followed.gradients([followed.answer], [followed.tail[place]])
             if gradient is not None:
@@ -216,9 +214,8 @@ def _last_tokens(followed: Followed, tokens: int) -> tuple[int, tuple[int, ...],
     return -1, (), None
 
 
-def _axes(tensor: Tensor, tokens: int) -> tuple[int, ...] | None:
-    shape = tuple(tensor.shape)
-    if tensor.numel() <= tokens:
+def _axes(shape: tuple[int, ...], tokens: int) -> tuple[int, ...] | None:
+    if prod(shape) <= tokens:
         return None
     for axis, length in enumerate(shape):
         if length == tokens:

@@ -83,6 +83,7 @@ class Silence(TorchFunctionMode):
                 self._softmaxed = None
                 # Without factors to read, the keys are known by the values that they weigh.
                 query, key = self._factors or (result[..., :0], args[1])
+                self._factors = None
                 return self._answered(query, key, args[1], tuple(result.shape))
             self._products = [*self._products[-1:], (args[0], args[1].transpose(-2, -1), result)]
         elif func is torch.einsum and result.ndim >= 3:
@@ -90,6 +91,7 @@ class Silence(TorchFunctionMode):
             if weighted is not None:
                 self._softmaxed = None
                 query, key = self._factors or (weighted.output[..., :0], weighted.value)
+                self._factors = None
                 answer = self._answered(query, key, weighted.value, tuple(weighted.output.shape))
                 return answer.permute(weighted.back)
             factors = einsum.factors(args, result)
