@@ -18,6 +18,7 @@ from vitviz.attention.self_check.follow import Followed, follow
 from vitviz.attention.self_check.order import check_order, dependence, in_steps, streams
 from vitviz.attention.self_check.pictures import unchanged
 from vitviz.attention.self_check.place import Reading
+from vitviz.attention.self_check.prefix_mixing import prefix_mixing
 from vitviz.attention.self_check.reader import ends_of, read
 from vitviz.attention.self_check.readout import HOW as HOW_READ
 from vitviz.attention.self_check.readout import Order, Part, Read, read_out
@@ -31,6 +32,7 @@ WHAT_TO_DO = (
     "tokens lie."
 )
 HOW_CENTRES = "by the centre of the field that each token depends on while all recorded attention is silent; fields overlap"
+HOW_APART = "by noise in what attention gives to tokens without a place: no other token may change"
 HOW_PLACE = (
     "by coded pictures: each patch changed in its own set of pictures while all recorded attention was silent"
 )
@@ -59,6 +61,8 @@ def prove(model: Model, anatomy: Anatomy, on_pass: Callable[[], None] = lambda: 
         reading, located, wrong = _prove_place(model, anatomy.layers, on_pass)
     on_pass()
     ordered, readout, read = _prove_order_and_readout(model, anatomy, reading)
+    if ordered.holds and located.holds:
+        ordered = _prove_prefix_apart(model, anatomy.layers, ordered, on_pass)
     return Proof((check_shares(anatomy.layers), located, ordered, read), readout, wrong)
 
 
@@ -86,6 +90,19 @@ def _prove_place(
     if place.overlap(layers[0], reading):
         return None, *_prove_centres(model, layers)
     return reading, fails("place", f"{sentence} {WHAT_TO_DO}", HOW_PLACE), wrong
+
+
+def _prove_prefix_apart(
+    model: Model, layers: tuple[Layer, ...], ordered: Claim, on_pass: Callable[[], None]
+) -> Claim:
+    """The claim of order, if no token without a place meets another outside attention."""
+    try:
+        sentence = prefix_mixing(model.module, layers, model.input_size, on_pass)
+    except TROUBLE as error:
+        return unproved(
+            "order", f"The model could not be run with its attention silenced: {_first_line(error)}"
+        )
+    return fails("order", sentence, HOW_APART) if sentence else ordered
 
 
 def _prove_centres(model: Model, layers: tuple[Layer, ...]) -> tuple[Claim, tuple[str, ...]]:
