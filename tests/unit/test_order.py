@@ -181,6 +181,16 @@ def test_separate_streams_are_named_and_not_composed(kind: str) -> None:
         assert layer.heads == 3
 
 
+def test_two_crops_are_no_map_of_the_photo() -> None:
+    def crop(x: Tensor) -> Tensor:
+        return nn.functional.interpolate(x[..., 8:-8, 8:-8], x.shape[-2:], mode="bilinear", antialias=True)
+
+    with pytest.raises(
+        RefusedError, match=r"tokens of second\.blocks\.0\.attn hold parts of several of the 7×7 patches"
+    ):
+        traced(Ensemble(HandWritten(), HandWritten(), crop))
+
+
 def test_a_chain_without_residual_connections_is_told() -> None:
     trace = traced(HandWritten(*(Block(residual=False) for _ in range(3))))
     claim = trace.check.claim("order")

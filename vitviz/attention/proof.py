@@ -91,7 +91,7 @@ def _prove_place(
         return None, unproved("place", reason), ()
     if not wrong:
         return reading, holds("place", HOW_PLACE), ()
-    if place.overlap(layers[0], reading):
+    if _overlaps_by_design(model.module) and place.overlap(layers[0], reading):
         return None, *_prove_centres(model, layers, on_pass)
     return reading, fails("place", f"{sentence} {WHAT_TO_DO}", HOW_PLACE), wrong
 
