@@ -1,5 +1,6 @@
 """Composition needs layers that follow one another on one stream; branches of one layer count as one layer."""
 
+import re
 from collections.abc import Callable
 from copy import deepcopy
 
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 import vitviz
 from vitviz.attention.model_check import noise
 from vitviz.attention.trace import Trace
-from vitviz.errors import MethodError
+from vitviz.errors import MethodError, RefusedError
 
 
 def traced(module: nn.Module) -> Trace:
@@ -180,16 +181,134 @@ def test_separate_streams_are_named_and_not_composed(kind: str) -> None:
         assert layer.heads == 3
 
 
+def test_two_crops_are_no_map_of_the_photo() -> None:
+    def crop(x: Tensor) -> Tensor:
+        return nn.functional.interpolate(x[..., 8:-8, 8:-8], x.shape[-2:], mode="bilinear", antialias=True)
+
+    with pytest.raises(
+        RefusedError, match=r"tokens of second\.blocks\.0\.attn hold parts of several of the 7×7 patches"
+    ):
+        traced(Ensemble(HandWritten(), HandWritten(), crop))
+
+
 def test_a_chain_without_residual_connections_is_told() -> None:
     trace = traced(HandWritten(*(Block(residual=False) for _ in range(3))))
     claim = trace.check.claim("order")
     assert claim.fails
     assert "blocks.2.attn reads nothing of what blocks.0.attn gave" in claim.sentence
-    assert "no residual connection" in claim.sentence
+    assert (
+        "no residual connection between them, so the identity that rollout adds has no ground"
+        in claim.sentence
+    )
     with pytest.raises(MethodError, match="no residual connection"):
         vitviz.explain(trace, "rollout")
     for layer, weights in zip(trace.layers, weights_of(trace), strict=True):
         np.testing.assert_allclose(layer.attention(), weights, atol=1e-5)
+
+
+class Between(nn.Module):
+    """What happens to tokens between two blocks."""
+
+    def __init__(self, change: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.change = change
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.change(x)
+
+
+def class_to_all(x: Tensor) -> Tensor:
+    """Each token gets something of the class token."""
+    return x + x[:, :1]
+
+
+def class_to_one(x: Tensor) -> Tensor:
+    return torch.cat([x[:, :9], x[:, 9:10] + x[:, :1], x[:, 10:]], 1)
+
+
+def exchanged(x: Tensor) -> Tensor:
+    """The class token and a register change places."""
+    return x[:, [1, 0, *range(2, x.shape[1])]]
+
+
+APART: dict[str, tuple[Callable[[Tensor], Tensor], int, str]] = {
+    "class to all": (class_to_all, 1, r"token 1 \(patch \(0, 0\)\) gets something of another \(class\)"),
+    "class to one": (class_to_one, 1, r"token 9 \(patch \(1, 1\)\) gets something of another \(class\)"),
+    "class to register": (lambda x: torch.cat([x[:, :1], x[:, 1:2] + x[:, :1], x[:, 2:]], 1), 2, "token 1 "),
+    "exchanged": (exchanged, 3, "token 1 "),
+}
+
+
+@pytest.mark.parametrize("kind", APART)
+@pytest.mark.parametrize("behind", [0, 1])
+def test_tokens_without_a_place_that_meet_others_outside_attention_are_found(kind: str, behind: int) -> None:
+    change, prefix, said = APART[kind]
+    blocks: list[nn.Module] = [Block(), Block(), Block()]
+    blocks.insert(behind + 1, Between(change))
+    trace = traced(HandWritten(*blocks, prefix=prefix))
+    claim = trace.check.claim("order")
+    assert claim.fails
+    before, after = f"blocks.{behind}.attn", f"blocks.{behind + 2}.attn"
+    assert re.search(f"Between {before} and {after} .*{said}", claim.sentence), claim.sentence
+    with pytest.raises(MethodError, match="cannot be composed"):
+        vitviz.explain(trace, "rollout")
+    for layer, weights in zip(trace.layers, weights_of(trace), strict=True):
+        np.testing.assert_allclose(layer.attention(), weights, atol=1e-5)
+
+
+@pytest.mark.parametrize("prefix", [1, 2, 5])
+def test_tokens_without_a_place_that_stay_apart_are_no_fault(prefix: int) -> None:
+    module = HandWritten(prefix=prefix, read=lambda x: x[:, -1])
+    assert traced(module).check.claim("order").holds
+
+
+class Around(nn.Module):
+    """Some blocks with a long connection round them, on which tokens are changed."""
+
+    def __init__(self, *blocks: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.blocks, self.change = nn.Sequential(*blocks), change
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(x) + self.change(x)
+
+
+class Leaning(Block):
+    """A block whose residual connection, and nothing else, brings tokens together."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (x + x.roll(1, 1)) / 2 + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+def blurred(x: Tensor) -> Tensor:
+    """The mean of each token and its neighbour."""
+    return (x + x.roll(1, 1)) / 2
+
+
+LONG: dict[str, Callable[[], list[nn.Module]]] = {
+    "round two layers": lambda: [Block(), Around(Block(), Block(), change=blurred), Block()],
+    "round all but the last": lambda: [Around(Block(), Block(), Block(), change=blurred), Block()],
+    "round all": lambda: [Around(Block(), Block(), change=blurred)],
+    "on the skip only": lambda: [Block(), Leaning(), Block()],
+    "on the last skip": lambda: [Block(), Block(), Leaning()],
+}
+
+
+@pytest.mark.parametrize("kind", LONG)
+@pytest.mark.parametrize("read", ["class", "mean"])
+def test_mixing_on_long_connections_is_found(kind: str, read: str) -> None:
+    def tokens(x: Tensor) -> Tensor:
+        return x[:, 0] if read == "class" else x[:, 1:].mean(1)
+
+    with pytest.raises(RefusedError, match="in a way that vitviz does not record"):
+        traced(HandWritten(*LONG[kind](), read=tokens))
+
+
+def test_a_long_connection_without_mixing_is_no_fault() -> None:
+    module = HandWritten(Block(), Around(Block(), Block(), change=lambda x: x * 0.5), Block())
+    trace = traced(module)
+    assert trace.check.claim("order").holds
 
 
 class Gated(nn.Module):

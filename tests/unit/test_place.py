@@ -8,6 +8,7 @@ import torch
 from proof_models import (
     DATA,
     GRID,
+    PATCH,
     SIZE,
     Attention,
     Block,
@@ -95,11 +96,11 @@ MISPLACED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "cropped and resized": (
         lambda: timm_vit(resized(VisionTransformer)),
-        "where its tokens lie could not be proved",
+        "query 1 comes from several patches at once",
     ),
     "cropped and resized, torchvision": (
         lambda: torchvision_vit(resized(TorchvisionViT)),
-        "where its tokens lie could not be proved",
+        "query 1 comes from several patches at once",
     ),
     "permuted inside the attention": (
         lambda: permuted("attention"),
@@ -184,6 +185,37 @@ def test_each_set_of_pictures_names_one_patch(rows: int, cols: int, levels: int)
     assert len(patterns) == whole
 
 
+def padded(pixels: int) -> nn.Module:
+    """A ViT of library classes only, whose photo is moved to the right by padding."""
+    module = timm_vit()
+    module.patch_embed.proj = nn.Sequential(nn.ZeroPad2d((pixels, -pixels, 0, 0)), module.patch_embed.proj)
+    return module
+
+
+def rolled(pixels: int) -> nn.Module:
+    module = timm_vit()
+    module.register_forward_pre_hook(lambda _m, given: (given[0].roll(pixels, -1),))
+    return module
+
+
+@pytest.mark.parametrize("make", [padded, rolled])
+@pytest.mark.parametrize("pixels", [4, 8, 12])
+def test_a_photo_that_is_moved_by_part_of_a_patch_is_refused(
+    make: Callable[[int], nn.Module], pixels: int
+) -> None:
+    with pytest.raises(
+        RefusedError, match=r"in blocks\.0\.attn query [12] comes from several patches at once"
+    ):
+        traced(make(pixels))
+
+
+def test_a_photo_that_is_moved_by_a_whole_patch_is_named() -> None:
+    with pytest.raises(
+        RefusedError, match=r"query 1 comes from patch \(0, 6\), where .* expect patch \(0, 0\)"
+    ):
+        traced(rolled(PATCH))
+
+
 def test_a_coded_picture_keeps_the_statistics_of_the_whole() -> None:
     grid = PatchGrid(GRID, GRID, (16.0, 16.0))
     base = unchanged((SIZE, SIZE))
@@ -198,7 +230,7 @@ def test_a_coded_picture_keeps_the_statistics_of_the_whole() -> None:
         np.testing.assert_array_equal(changed, code.words[number])
 
 
-@pytest.mark.parametrize("name", ["vit_tiny_r_s16_p8_224", "pit_ti_distilled_224"])
+@pytest.mark.parametrize("name", ["vit_tiny_r_s16_p8_224", "vit_base_r50_s16_224", "pit_ti_distilled_224"])
 def test_overlapping_patches_of_a_library_are_centred_on_their_cells(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

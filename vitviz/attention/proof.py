@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from timm.models.pit import PoolingVisionTransformer
 from torch import nn
 
 from vitviz.attention.answers import answer_of
@@ -20,6 +21,7 @@ from vitviz.attention.self_check.follow import Followed, follow
 from vitviz.attention.self_check.order import check_order, dependence, in_steps, streams
 from vitviz.attention.self_check.pictures import unchanged
 from vitviz.attention.self_check.place import Reading
+from vitviz.attention.self_check.prefix_mixing import prefix_mixing
 from vitviz.attention.self_check.reader import ends_of, read
 from vitviz.attention.self_check.readout import HOW as HOW_READ
 from vitviz.attention.self_check.readout import Order, Part, Read, read_beside, read_out, two_heads
@@ -31,7 +33,11 @@ WHAT_TO_DO = (
     "Take away what was changed in the module, or wrap it in an nn.Module of your own: then vitviz reads off it where its "
     "tokens lie."
 )
-HOW_CENTRES = "by the centre of the field that each token depends on while all recorded attention is silent; fields overlap"
+HOW_CENTRES = (
+    "to within a cell, by the centre of the field that each token depends on while all recorded attention is silent; fields "
+    "overlap"
+)
+HOW_APART = "by noise in what attention gives to tokens without a place: no other token may change"
 DISTILLED = ("class", "distillation")
 CHOOSE = "choose a patch or a token to see what it attends to."
 HOW_PLACE = (
@@ -64,6 +70,8 @@ def prove(model: Model, anatomy: Anatomy, on_pass: Callable[[], None] = lambda: 
         reading, located, wrong = _prove_place(model, anatomy.layers, on_pass)
     on_pass()
     ordered, readout, read = _prove_order_and_readout(model, anatomy, reading)
+    if ordered.holds and located.holds:
+        ordered = _prove_prefix_apart(model, anatomy.layers, ordered, on_pass)
     heads = anatomy.classifiers
     if read.holds and readout.prefix == DISTILLED and not readout.also:
         heads = _prove_heads(model, anatomy.layers)
@@ -75,7 +83,7 @@ def _prove_place(
 ) -> tuple[Reading | None, Claim, tuple[str, ...]]:
     code = place.code_of(layers)
     if code is None:
-        return None, *_prove_centres(model, layers)
+        return None, *_prove_centres(model, layers, on_pass)
     levels = [place.level_of(layer, code) for layer in layers for _ in layer.modules]
     count, ends = len(levels), ends_of(code, levels)
     try:
@@ -91,21 +99,40 @@ def _prove_place(
         return None, unproved("place", reason), ()
     if not wrong:
         return reading, holds("place", HOW_PLACE), ()
-    if place.overlap(layers[0], reading):
-        return None, *_prove_centres(model, layers)
+    if _overlaps_by_design(model.module) and place.overlap(layers[0], reading):
+        return None, *_prove_centres(model, layers, on_pass)
     return reading, fails("place", f"{sentence} {WHAT_TO_DO}", HOW_PLACE), wrong
 
 
-def _prove_centres(model: Model, layers: tuple[Layer, ...]) -> tuple[Claim, tuple[str, ...]]:
+def _prove_prefix_apart(
+    model: Model, layers: tuple[Layer, ...], ordered: Claim, on_pass: Callable[[], None]
+) -> Claim:
+    """The claim of order, if no token without a place meets another outside attention."""
+    try:
+        sentence = prefix_mixing(model.module, layers, model.input_size, on_pass)
+    except Exception as error:
+        return unproved(
+            "order", f"The model could not be run with its attention silenced: {said_by_module(error)}"
+        )
+    return fails("order", sentence, HOW_APART) if sentence else ordered
+
+
+def _prove_centres(
+    model: Model, layers: tuple[Layer, ...], on_pass: Callable[[], None]
+) -> tuple[Claim, tuple[str, ...]]:
     """Place where patches overlap, for classes that are known to have such: a field may be centred and still be another."""
-    if not is_library(model.module) or model.dtype in (
+    if not _overlaps_by_design(model.module) or model.dtype in (
         torch.float16,
         torch.bfloat16,
     ):  # which round small changes
         return unproved("place", OVERLAP), ()
-    count = sum(len(layer.modules) for layer in layers)
+    count, sentence = sum(len(layer.modules) for layer in layers), ""
     try:
-        sentence = displaced(layers, centres(model.module, model.input_size, count))
+        for found in centres(model.module, model.input_size, count):
+            on_pass()
+            sentence = displaced(layers, found)
+            if not sentence:
+                break
     except Exception as error:
         return unproved(
             "place", f"The model could not be run with its attention silenced: {said_by_module(error)}"
@@ -113,6 +140,13 @@ def _prove_centres(model: Model, layers: tuple[Layer, ...]) -> tuple[Claim, tupl
     if sentence:
         return fails("place", sentence, HOW_CENTRES), tuple(layer.name for layer in layers)
     return holds("place", HOW_CENTRES), ()
+
+
+def _overlaps_by_design(module: Any) -> bool:
+    """Whether a library's own class is known to have patches that overlap: a stem of convolutions, or PiT's pooling."""
+    embed = getattr(module, "patch_embed", None)
+    overlaps = hasattr(embed, "backbone") or isinstance(module, PoolingVisionTransformer)
+    return overlaps and is_library(module)
 
 
 def _prove_order_and_readout(

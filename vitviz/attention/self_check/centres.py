@@ -4,7 +4,8 @@ A little noise is added to a picture: once everywhere, once multiplied by each p
 recorded attention silent, the share of a token's first change that the second makes is the mean row of what it depends on.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -20,8 +21,14 @@ from vitviz.attention.self_check.silence import Given, Silence
 STEP = 0.02
 """How much noise is added, as a share of the picture's own; small enough for a model to answer in proportion."""
 
-TOLERANCE, CUT = 0.75, 1.25
-"""How far from the middle of its cell, in cells, a token's field may be centred; how far inwards where an edge cuts it."""
+DRAWS = 8
+"""How many times noise is drawn until a field counts as displaced."""
+
+TOLERANCE = 1.0
+"""How far a token's field may be centred, in cells, from where it is due by those of all tokens together."""
+
+SHIFT, SLOPES = 0.75, (0.8, 1.2)
+"""How far the centres of all tokens together may be shifted, in cells, and by which factor they may be drawn together."""
 
 Places = NDArray[np.float64]
 
@@ -34,45 +41,94 @@ class Centres(NamedTuple):
     value: Places
 
 
-def centres(module: nn.Module, size: tuple[int, int], count: int) -> list[Centres]:
-    """Per operation the centres of what its tokens depend on, in four passes without attention."""
+def centres(module: nn.Module, size: tuple[int, int], count: int) -> Iterator[list[Centres]]:
+    """Per operation the centres of what its tokens depend on: an estimate, and better ones as more noise is drawn.
+
+    The first takes four passes without attention and each further one three. Wide fields need several: what pixels of one
+    field do to a token together is noise that falls with the number of draws.
+    """
     weight = next(module.parameters())
     base = unchanged(size)
-    noise = torch.randn(base.shape, generator=torch.Generator().manual_seed(21)) * STEP
     down, across = (torch.linspace(0.5 / length, 1 - 0.5 / length, length) for length in size)
-    reader = _Reader()
-    for factor in (torch.zeros(1), torch.ones(1), down[:, None], across[None]):
-        with torch.no_grad(), Silence(reader.see, count):
-            module((base + noise * factor).to(weight.device, weight.dtype))
-        reader.passes += 1
-    return [Centres(*(_centres(part, size) for part in operation)) for operation in reader.seen]
+    generator = torch.Generator().manual_seed(21)
+    before = _given(module, base.to(weight), count)
+    sums = [[_Sums.none() for _ in operation] for operation in before]
+    for _ in range(DRAWS):
+        noise = torch.randn(base.shape, generator=generator) * STEP
+        whole, by_row, by_col = (
+            _changes(before, _given(module, (base + noise * factor).to(weight), count))
+            for factor in (torch.ones(1), down[:, None], across[None])
+        )
+        for number, operation in enumerate(sums):
+            for role, sum_ in enumerate(operation):
+                sum_.add(
+                    before[number][role], whole[number][role], by_row[number][role], by_col[number][role]
+                )
+        yield [_centres(operation, size) for operation in sums]
+
+
+Parts = list[list[Tensor]]
+"""Per operation what it was given: query, key and value."""
+
+
+def _given(module: nn.Module, picture: Tensor, count: int) -> Parts:
+    seen: Parts = []
+
+    def see(given: Given, _shape: tuple[int, ...]) -> None:
+        seen.append([four_dimensional(part.detach()).float() for part in given[1:]])
+
+    with torch.no_grad(), Silence(see, count):
+        module(picture)
+    return seen
+
+
+def _changes(before: Parts, after: Parts) -> Parts:
+    return [[new - old for new, old in zip(*each, strict=True)] for each in zip(after, before, strict=True)]
 
 
 @dataclass(eq=False)
-class _Reader:
-    """Keeps what operations were given in each pass."""
+class _Sums:
+    """Over draws of noise, groups×tokens each."""
 
-    seen: list[tuple[list[Tensor], list[Tensor], list[Tensor]]] = field(default_factory=list)
-    passes: int = 0
+    strength: Tensor
+    by_row: Tensor
+    by_col: Tensor
+    own: float = 0.0
+    """The largest square of what the operation is given without noise."""
 
-    def see(self, given: Given, _shape: tuple[int, ...]) -> None:
-        if self.passes == 0:
-            self.seen.append(([], [], []))
-        for kept, part in zip(self.seen[given.number], given[1:], strict=True):
-            kept.append(four_dimensional(part.detach()).float())
+    @classmethod
+    def none(cls) -> "_Sums":
+        return cls(torch.zeros(()), torch.zeros(()), torch.zeros(()))
+
+    def add(self, before: Tensor, whole: Tensor, by_row: Tensor, by_col: Tensor) -> None:
+        self.strength = self.strength + (whole * whole).sum((1, 3))
+        self.by_row = self.by_row + (by_row * whole).sum((1, 3))
+        self.by_col = self.by_col + (by_col * whole).sum((1, 3))
+        self.own += float((before * before).sum((1, 3)).amax()) if before.numel() else 0.0
 
 
-def _centres(parts: list[Tensor], size: tuple[int, int]) -> Places:
-    base, everywhere, down, across = parts
-    whole = everywhere - base
-    strength = (whole * whole).sum((1, 3))
-    found = [
-        ((each - base) * whole).sum((1, 3)) / strength * length
-        for each, length in zip((down, across), size, strict=True)
-    ]
-    untouched = strength <= 1e-10 * (base * base).sum((1, 3)).amax()
-    place = torch.stack(found, -1).masked_fill(untouched[..., None], float("nan"))
-    return place.double().cpu().numpy()
+def _centres(roles: list[_Sums], size: tuple[int, int]) -> Centres:
+    """Of tokens that are queries, keys and values at once all three are taken together."""
+    query, key, value = roles
+    alike = [each for each in (key, value, query) if each.strength.shape == key.strength.shape]
+    together = _places(alike, size)
+    return Centres(
+        together if query.strength.shape == key.strength.shape else _places([query], size),
+        together,
+        together if value.strength.shape == key.strength.shape else _places([value], size),
+    )
+
+
+def _places(parts: list[_Sums], size: tuple[int, int]) -> Places:
+    # Each role counts as much as the others, whatever the size of its numbers.
+    scales = [1 / max(each.own, 1e-30) for each in parts]
+    strength, by_row, by_col = (
+        torch.stack([getattr(each, name) * scale for each, scale in zip(parts, scales, strict=True)]).sum(0)
+        for name in ("strength", "by_row", "by_col")
+    )
+    found = torch.stack([by_row / strength * size[0], by_col / strength * size[1]], -1)
+    untouched = strength <= 1e-10 * len(parts)
+    return found.masked_fill(untouched[..., None], float("nan")).double().cpu().numpy()
 
 
 def displaced(layers: tuple[Layer, ...], found: list[Centres]) -> str:
@@ -100,13 +156,23 @@ def displaced(layers: tuple[Layer, ...], found: list[Centres]) -> str:
 
 
 def _away(layer: Layer, seen: Places, wanted: Places) -> NDArray[np.bool_]:
-    """Whether a field is centred too far from the middle of its cell, along each axis."""
-    grid = layer.layout.patches
-    cell, origin, size = np.array(grid.cell), np.array(grid.origin), np.array([grid.rows, grid.cols])
-    first, last = origin + cell, origin + (size - 1) * cell
-    inwards = np.where(wanted < first, 1, 0) - np.where(wanted > last, 1, 0)
-    away = (seen - wanted) / cell
-    too_far: NDArray[np.bool_] = (np.abs(away) > TOLERANCE) & ((away * inwards <= 0) | (np.abs(away) > CUT))
+    """Whether a field is centred too far from the middle of its cell, along each axis.
+
+    Edges and normalisations over the whole photo pull wide fields towards its middle in proportion to the distance.
+    """
+    cell = np.array(layer.layout.patches.cell)
+    too_far = np.zeros(wanted.shape, bool)
+    real = ~np.isnan(seen).any(-1) & ~np.isnan(wanted).any(-1)
+    for axis in (0, 1):
+        due, found = wanted[..., axis][real] / cell[axis], seen[..., axis][real] / cell[axis]
+        if not len(due):
+            continue
+        apart, middle = due - due.mean(), float(found.mean() - due.mean())
+        spread = float((apart * apart).sum())
+        slope = float((apart * found).sum()) / spread if spread > 0 else 1.0
+        rest = np.abs(found - found.mean() - slope * apart)
+        whole = abs(middle) > SHIFT or not SLOPES[0] <= slope <= SLOPES[1]
+        too_far[..., axis][real] = (rest > TOLERANCE) | (whole & (np.abs(found - due) > SHIFT / 2))
     return too_far
 
 

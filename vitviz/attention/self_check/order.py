@@ -76,7 +76,8 @@ def _broken(
     if index >= 2 and other in steps[index - 2]:
         return (
             f"{names[number]} reads nothing of what {names[other]} gave beside what {names[steps[index - 1][0]]} passed on: "
-            "there is no residual connection between them. Maps of single layers are right; layers cannot be composed."
+            "there is no residual connection between them, so the identity that rollout adds has no ground. "
+            "Maps of single layers are right; layers cannot be composed."
         )
     return (
         f"{names[number]} does not read what {names[other]} gives, so the layers do not follow one another. "

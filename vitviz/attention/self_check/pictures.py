@@ -59,14 +59,14 @@ def code_for(grid: PatchGrid, levels: int = 0) -> Code:
     """The code of a grid whose cells are merged `levels` times."""
     rows, cols = (-(-length >> levels) for length in (grid.rows, grid.cols))
     row, col = np.indices((grid.rows, grid.cols))
-    coarse = _constant_weight(rows * cols)[(row >> levels) * cols + (col >> levels)].transpose(2, 0, 1)
+    coarse = constant_weight(rows * cols)[(row >> levels) * cols + (col >> levels)].transpose(2, 0, 1)
     fine = [
         bit == ((places >> level) & 1) for level in range(levels) for places in (row, col) for bit in (1, 0)
     ]
     return Code(grid, levels, np.concatenate([coarse, np.array(fine, bool).reshape(-1, *row.shape)]))
 
 
-def _constant_weight(count: int) -> Bits:
+def constant_weight(count: int) -> Bits:
     """count×m words of which each has the same number of ones, m as small as can be (Sperner 1928)."""
     length = next(m for m in range(2, 64) if comb(m, m // 2) >= count)
     words = np.zeros((count, length), bool)
