@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import timm
@@ -367,8 +368,10 @@ class Repository(http.server.BaseHTTPRequestHandler):
     """A repository of the hub: the files of a folder, and 404 for others."""
 
     folder = Path()
+    asked: ClassVar[list[str]] = []
 
     def do_HEAD(self) -> None:
+        self.asked.append(self.path)
         path = self.folder / self.path.rpartition("/")[2]
         found = path.is_file()
         self.send_response(200 if found else 404)
@@ -389,23 +392,51 @@ class Repository(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_a_repository_of_transformers_is_downloaded_with_its_shards(caches, tmp_path, monkeypatch):
-    snapshot = put_transformers_in_cache(caches / "made", shards=True)
-    handler = type("Served", (Repository,), {"folder": snapshot})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
+@pytest.fixture
+def serve(monkeypatch):
+    """Serve a folder as every repository of the hub; returns the paths that are asked for."""
+    running = []
+
+    def start(folder):
+        asked = []
+        handler = type("Served", (Repository,), {"folder": folder, "asked": asked})
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        address = f"http://127.0.0.1:{running.server_address[1]}"
+        running.append((server, thread))
+        address = f"http://127.0.0.1:{server.server_address[1]}"
         monkeypatch.setattr(constants, "ENDPOINT", address)
         template = address + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        told: list[str] = []
-        model = load_model("hf-hub:somebody/pets", device="cpu", progress=lambda what, _: told.append(what))
-        running.shutdown()
+        return asked
+
+    yield start
+    for server, thread in running:
+        server.shutdown()
         thread.join()
+        server.server_close()
+
+
+def test_a_repository_of_transformers_is_downloaded_with_its_shards(caches, serve):
+    asked = serve(put_transformers_in_cache(caches / "made", shards=True))
+    told: list[str] = []
+    model = load_model("hf-hub:somebody/pets", device="cpu", progress=lambda what, _: told.append(what))
     assert model.weights == "pretrained, downloaded"
     assert model.data.mean == (0.1, 0.2, 0.3)
     assert model.labels == ("cat", "dog")
     assert any(what.startswith("Downloading hf-hub:somebody/pets") for what in told)
-    # The server is gone: everything is in the cache now.
+    asked.clear()
     assert load_model("hf-hub:somebody/pets", device="cpu").weights == "pretrained, from the local cache"
+    assert asked == []
+
+
+def test_a_file_that_a_repository_lacks_is_asked_for_once(caches, serve):
+    made = put_transformers_in_cache(caches / "made")
+    (made / "preprocessor_config.json").unlink()
+    asked = serve(made)
+    load_model("hf-hub:somebody/pets", device="cpu")
+    assert any(path.endswith("preprocessor_config.json") for path in asked)
+    asked.clear()
+    again = load_model("hf-hub:somebody/pets", device="cpu")
+    assert again.weights.startswith("pretrained, from the local cache, without preprocessor_config.json")
+    assert asked == []

@@ -113,11 +113,22 @@ def find_refused(report: Callable[[str], object] = print) -> list[dict[str, Any]
     return [{"short": "no attention", "reason": NO_ATTENTION, "names": sorted(without)}, *groups]
 
 
+_SHORT = (
+    ("A softmax", "cannot be recorded"),
+    ("is not followed by a product", "cannot be recorded"),
+    ("overlap", "patches overlap"),
+    ("depends on the whole photo", "tokens see the whole photo"),
+    ("are pooled", "keys are pooled"),
+    ("over channels", "attends over channels"),
+    ("does not record", "tokens mix elsewhere"),
+    ("cannot say which", "tokens have no place"),
+)
+"""What a reason says → the same in a few words, for a column of a table."""
+
+
 def _short(reason: str) -> str:
     """A reason in a few words."""
-    if reason.startswith("A softmax"):
-        return "cannot be recorded"
-    return "tokens have no place" if "cannot say which" in reason else "cannot be proved"
+    return next((short for said, short in _SHORT if said in reason), "cannot be proved")
 
 
 def _told(smallest: str, file: str, reason: str) -> str:

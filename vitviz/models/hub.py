@@ -13,7 +13,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,8 +106,8 @@ def fetch_file(name: str, hub_id: str, filenames: tuple[str, ...], progress: Pro
             raise ModelError(
                 f"The Hugging Face hub has no repository {hub_id} that you may read (for {name}).", str(error)
             ) from error
-        except EntryNotFoundError:
-            continue
+        except EntryNotFoundError as error:
+            _remember_missing(repo, filename, error)
         except (HfHubHTTPError, OSError) as error:
             raise ModelError(
                 f"The download of {name} from the Hugging Face hub failed; try again.", str(error)
@@ -132,6 +132,17 @@ def _known_missing(hub_id: str, filename: str) -> bool:
 
     repo, _, revision = hub_id.partition("@")
     return try_to_load_from_cache(repo, filename, revision=revision or None) is _CACHED_NO_EXIST
+
+
+def _remember_missing(repo: str, filename: str, error: Exception) -> None:
+    """Note in the cache, in the hub's own layout, that a repository has no such file, so that it is not asked again."""
+    response = getattr(error, "response", None)
+    commit = "" if response is None else response.headers.get("X-Repo-Commit", "")
+    if re.fullmatch("[0-9a-f]{40}", commit):
+        note = _repository_folder(repo) / ".no_exist" / commit / filename
+        with suppress(OSError):  # a cache that cannot be written is asked again
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.touch()
 
 
 def fetch_shards(name: str, hub_id: str, index: Path, progress: Progress | None = None) -> None:
