@@ -76,7 +76,7 @@ def test_a_method_that_one_model_lacks_is_reported_and_stays_with_the_other(show
     shown.commands["method_relevance"].trigger()
     assert (first.view.method, second.view.method) == ("relevance", "attention")
     told = shown.toast.words.text()
-    assert told.startswith(f"{headless.name} shows attention: Relevance does not apply, because it has no")
+    assert told.startswith(f"{headless.name} shows attention: Relevance does not apply, because it gives")
     # A click on the side that lacks it selects a place there, and takes nothing from the other.
     panel = shown.stage.second.photo
     qtbot.mouseClick(panel.canvas, LEFT, pos=middle(panel, second.trace, 6, 1))

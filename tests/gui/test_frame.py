@@ -10,7 +10,7 @@ from test_open import drop, files
 from vitviz.app.sources import mime
 from vitviz.app.sources.folder import FolderEnd, Walk, natural, photos_in, walk
 from vitviz.app.ui import theme
-from vitviz.app.window import docks
+from vitviz.app.window import panel_actions
 from vitviz.errors import PhotoError
 
 ALT, CONTROL, SHIFT = (
@@ -230,7 +230,7 @@ def test_copy_takes_the_panel_that_has_the_focus(shown, qtbot):
     )
     heads = shown.panel("heads")
     heads.view.setFocus()
-    expected = docks.picture_of(heads).toImage()
+    expected = panel_actions.picture_of(heads).toImage()
     qtbot.keyClick(heads.view, Qt.Key.Key_C, CONTROL)
     copied = QGuiApplication.clipboard().image()
     assert "Heads" in shown.toast.words.text()

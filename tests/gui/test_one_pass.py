@@ -4,7 +4,7 @@ import torch
 from PySide6.QtCore import Qt
 from steps import picture, show
 
-from vitviz.attention import trace as tracing
+from vitviz.attention import forward_pass
 
 
 def relevance(window, qtbot) -> None:
@@ -44,7 +44,7 @@ def test_where_memory_is_short_the_photo_opens_at_least(window, qtbot, model, ph
     def too_much(*_):
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(tracing, "record", too_much)
+    monkeypatch.setattr(forward_pass, "record", too_much)
     next_photo(window, qtbot, photo.parent)
     assert window.session.photo.size == (70, 70)
     qtbot.waitUntil(lambda: window.session.maps.shown.heatmap.photo is window.session.photo)

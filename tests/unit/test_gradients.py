@@ -230,9 +230,12 @@ def test_a_model_that_lets_no_gradient_through_is_refused(
 def test_without_a_classifier_there_is_no_class_to_explain(photo: Photo) -> None:
     trace = traced(photo, num_classes=0)
     reasons = vitviz.methods(trace)
-    sentence = "does not apply, because it has no classifier, so there is no class to explain"
+    what = "it gives an embedding of 48 numbers and has no classifier"
+    sentence = f"does not apply, because {what}, so there is no class to explain"
     assert {name: reason for name, reason in reasons.items() if reason} == dict.fromkeys(GRADIENT, sentence)
-    with pytest.raises(MethodError, match=r"Relevance does not apply to .*, because it has no classifier"):
+    with pytest.raises(
+        MethodError, match=r"Relevance does not apply to .*, because it gives an embedding of 48 numbers"
+    ):
         vitviz.explain(trace, "relevance")
 
 

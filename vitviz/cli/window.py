@@ -3,7 +3,6 @@
 import argparse
 import sys
 
-from vitviz.app import display
 from vitviz.cli.options import SOURCE, add_framing, add_loading
 from vitviz.models.settings import ModelSettings
 
@@ -23,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The window's exit status, or 2 if no window can be opened."""
+    from vitviz.app import display
+
     probe = display.Probe()
     try:
         # Qt and the window are imported while the probe runs in another process.

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from vitviz.errors import ModelError
-from vitviz.models.checkpoint import DamagedFileError, shard_names
 from vitviz.models.transfer import PARTIAL, Progress, Unreachable, hash_in_name, partial_file, transfer
 
 # In timm's order of preference.
@@ -147,6 +146,8 @@ def _remember_missing(repo: str, filename: str, error: Exception) -> None:
 
 def fetch_shards(name: str, hub_id: str, index: Path, progress: Progress | None = None) -> None:
     """All weight files that the index of a repository names, into its folder of the cache."""
+    from vitviz.models.checkpoint import shard_names  # imports torch, which the list of models does without
+
     for filename in shard_names(index):
         fetch_file(name, hub_id, (filename,), progress)
 
@@ -154,6 +155,8 @@ def fetch_shards(name: str, hub_id: str, index: Path, progress: Progress | None 
 @contextmanager
 def discarding_damaged(path: Path) -> Iterator[None]:
     """Where cached weights turn out to be damaged, take them out of the cache, so that loading downloads them again."""
+    from vitviz.models.checkpoint import DamagedFileError
+
     try:
         yield
     except DamagedFileError as error:

@@ -71,6 +71,7 @@ def transfer(
                 length = int(answer.headers.get("Content-Length") or 0)
                 whole = size or (before + length if length else None)
                 meter = Meter(name, progress, before, whole)
+                meter.tell()
                 with partial.open("ab" if before else "wb") as file:
                     for chunk in answer.iter_raw():
                         file.write(chunk)

@@ -314,5 +314,5 @@ PLACES: dict[str, tuple[str, ...]] = {
 
 
 def explained(place: str) -> list[tuple[str, str]]:
-    """The terms of the photo or of a panel, each with its explanation. Raises KeyError for another name."""
-    return [(term, TERMS[term]) for term in PLACES[place]]
+    """The terms of the photo or of a panel, each with its explanation; none for a panel that lists none."""
+    return [(term, TERMS[term]) for term in PLACES.get(place, ())]

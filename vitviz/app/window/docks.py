@@ -72,8 +72,10 @@ class PanelDock(QDockWidget):
         bar.float_button.clicked.connect(self.toggle_floating)
         bar.double_clicked.connect(self.toggle_floating)
         bar.maximize_button.clicked.connect(self.toggle_maximized)
-        self.help = HelpButton(kind.title, terms.explained(kind.name))
-        bar.add_button(self.help)
+        explained = terms.explained(kind.name)
+        self.help = HelpButton(kind.title, explained)
+        if explained:
+            bar.add_button(self.help)
         self.setTitleBarWidget(bar)
         self.topLevelChanged.connect(self._on_floating_changed)
         self._restored = QRect()  # the geometry before it was maximized; empty if it is not
