@@ -270,7 +270,7 @@ def test_a_download_is_cancelled_continued_and_its_weights_deleted(window, qtbot
     session.open(photo=photo)
     user_input.press(window, "Return")
     qtbot.waitUntil(lambda: session.busy is not None and "MB/s" in session.busy.text, timeout=30_000)
-    assert f"Downloading {VIT}" in window.photo.progress.toolTip() + window.photo.progress.text.toolTip()
+    qtbot.waitUntil(lambda: f"Downloading {VIT}" in window.photo.progress.text.toolTip(), timeout=5_000)
     user_input.press(window, "Ctrl+.")
     assert "What is downloaded is kept" in window.toast.words.text()
     user_input.press(window, "Ctrl+M")

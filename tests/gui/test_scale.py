@@ -265,6 +265,7 @@ def test_two_photo_panels_in_one_window_share_nothing_but_the_actions(shown, qtb
     other.pin((1, 1))
     assert shown.session.view.query is None
     assert shown.photo.title.whole != panel.title.whole
+    panel.folder.end()
     other.close()
 
 

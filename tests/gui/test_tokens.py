@@ -44,6 +44,7 @@ def settle(panel, qtbot) -> None:
 
 def choose(panel, qtbot, entry: int) -> None:
     """Choose a window by keys: entry 0 is the query's own, 1 is window 0."""
+    panel.windows.setFocus()  # elsewhere the arrow keys move the query
     qtbot.keyClick(panel.windows, Qt.Key.Key_Home)
     for _ in range(entry):
         qtbot.keyClick(panel.windows, Qt.Key.Key_Down)

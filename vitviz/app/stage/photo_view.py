@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 _BENT = {"logarithmic": "log"}  # short, for beside the bar
 _PATIENCE = 300  # milliseconds
+_LOW = 240  # pixels of height below which the heading has as few lines as possible
 _SCALE = 24  # characters that the sentence of the scale has room for beside the numbers
 _REST = 60  # milliseconds after the last step of zooming or resizing
 
@@ -170,7 +171,7 @@ class PhotoView(QWidget):
         self.place.setAccessibleName(f"Place in the folder: {self.folder.text}" if self.folder.text else "")
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """Put the numbers below the scale where they would leave it no room."""
+        """Put the numbers below the scale where they would leave it no room; on a low stage the photo needs the height."""
         super().resizeEvent(event)
         self._stack()
 
@@ -181,9 +182,11 @@ class PhotoView(QWidget):
             self._stack()
 
     def _stack(self) -> None:
+        low = self.height() < _LOW
+        self.title.set_lines(1 if low else 2)
         numbers = self.chips.sizeHint().width() + self.sums.sizeHint().width()
         room = self.width() - numbers - 32
-        narrow = numbers > 0 and room < _SCALE * self.scale.fontMetrics().averageCharWidth()
+        narrow = not low and numbers > 0 and room < _SCALE * self.scale.fontMetrics().averageCharWidth()
         direction = QBoxLayout.Direction
         self._line.setDirection(direction.TopToBottom if narrow else direction.LeftToRight)
 

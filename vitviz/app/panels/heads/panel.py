@@ -128,7 +128,7 @@ class HeadsPanel(Panel):
             self.marks.addItem(text, choice)
         # Shown where a head was clicked of which the method has no map.
         self.no_map = MutedLabel()
-        self.show_attention = QPushButton()
+        self.show_attention = QPushButton("Show attention")  # of which head is added
         self.no_map.hide()
         self.show_attention.hide()
         self._refused: tuple[int, int] | None = None  # the layer and head that were clicked

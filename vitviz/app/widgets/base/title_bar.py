@@ -76,6 +76,15 @@ class ElidedLabel(QLabel):
             self._reserve_lines(len(self.lines()))
             self.update()
 
+    def set_lines(self, lines: int) -> None:
+        """Change the number of lines that the label may have."""
+        if lines != self._usual:
+            self._most = lines if self._most == self._usual else max(lines, self._most)
+            self._usual = lines
+            self._cached_lines = None
+            self._reserve_lines(len(self.lines()))
+            self.update()
+
     @property
     def whole(self) -> str:
         """The whole text, not elided."""
