@@ -61,7 +61,7 @@ OTHERS = {
     "mvitv2_small_cls": POOLED,
     "mvitv2_tiny": POOLED,
     "nest_tiny": MIXED,
-    "nextvit_small": OVERLAP,
+    "nextvit_small": POOLED,
     "pvt_v2_b0": POOLED,
     "resnet50_clip": WHOLE,
     "samvit_base_patch16_224": "",

@@ -27,7 +27,7 @@ DRAWS = 8
 TOLERANCE = 1.0
 """How far a token's field may be centred, in cells, from where it is due by those of all tokens together."""
 
-SHIFT, SLOPES = 0.75, (0.8, 1.2)
+SHIFT, SLOPES = 0.75, (0.65, 1.2)
 """How far the centres of all tokens together may be shifted, in cells, and by which factor they may be drawn together."""
 
 Places = NDArray[np.float64]
