@@ -78,6 +78,21 @@ def test_precision_and_class_names(on_demo, qtbot, tmp_path):
     assert session.model.labels[3] == "figure 3"
 
 
+def test_what_the_numbers_are_is_chosen_and_remembered(on_demo, qtbot):
+    window, session = on_demo, on_demo.session
+    dialog = opened(window)
+    dialog.outputs.setCurrentIndex(dialog.outputs.findData("values"))
+    apply(window, qtbot, dialog)
+    assert session.model.outputs == "values"
+    assert session.loaded.settings.outputs == "values"
+    assert session.memory.of(NAME).outputs == "values"
+    dialog = opened(window)
+    assert dialog.outputs.currentData() == "values"
+    user_input.click(dialog.defaults)
+    apply(window, qtbot, dialog)
+    assert session.model.outputs == "classes"
+
+
 def test_the_framing_is_remembered_with_the_model(on_demo, qtbot, photo):
     window, session = on_demo, on_demo.session
     dialog = opened(window)

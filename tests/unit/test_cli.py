@@ -406,6 +406,8 @@ def test_the_window_and_all_commands_that_load_a_model_take_its_settings():
         "names.txt",
         "--device",
         "cpu",
+        "--outputs",
+        "values",
     ]
     needed = {
         check: ["vit"],
@@ -418,10 +420,11 @@ def test_the_window_and_all_commands_that_load_a_model_take_its_settings():
         command.add_arguments(parser)
         found = parser.parse_args([*words, *asked])
         assert (found.image_size, found.precision, found.class_names) == ((256, 208), "bfloat16", "names.txt")
+        assert found.outputs == "values"
     parser = argparse.ArgumentParser()
     window.add_arguments(parser)
     chosen = window.settings_of(parser.parse_args([*asked, "--framing", "fit"]))
-    assert chosen == ModelSettings((256, 208), "fit", "bfloat16", "", "names.txt", "")
+    assert chosen == ModelSettings((256, 208), "fit", "bfloat16", "", "names.txt", "", "values")
     assert window.settings_of(parser.parse_args([])) == ModelSettings()
     assert settings_from(chosen.stored()) == chosen
     assert settings_from({"image_size": (0, 3), "framing": 7, "else": 1}) == ModelSettings()

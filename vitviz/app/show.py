@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vitviz.images.photo import Photo
     from vitviz.models.labels import Labels
     from vitviz.models.model import Model
+    from vitviz.models.outputs import Outputs
 
 _KEPT = "vitviz_window"
 """The attribute of the QApplication that keeps the window from being collected."""
@@ -34,6 +35,7 @@ def show(
     device: str | None = None,
     labels: "Labels | None" = None,
     architecture: str | None = None,
+    outputs: "Outputs | None" = None,
     data: "DataConfig | None" = None,
 ) -> None:
     """Open the window on a model and a photo; a second call shows them in the window that is open.
@@ -50,10 +52,12 @@ def show(
         raise VitvizError("vitviz.show opens a window, which only the main thread of a program can do.")
     _require_display()
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    opened = _loaded(model, size, precision, device, labels, architecture, data)
+    opened = _loaded(model, size, precision, device, labels, architecture, outputs, data)
     window = _window(device)
     asked = (
-        _settings(size, framing, precision, device, labels, architecture) if isinstance(opened, str) else None
+        _settings(size, framing, precision, device, labels, architecture, outputs)
+        if isinstance(opened, str)
+        else None
     )
     if opened is not None or photo is not None or framing is not None:
         window.session.open(photo=_photo(photo), model=opened, framing=framing, settings=asked)
@@ -92,6 +96,7 @@ def _loaded(
     device: str | None,
     labels: "Labels | None",
     architecture: str | None,
+    outputs: "Outputs | None",
     data: "DataConfig | None",
 ) -> "str | Model | None":
     """A source as it is, which the window loads in a thread; a module as a Model; a Model at the size asked for."""
@@ -102,7 +107,7 @@ def _loaded(
     from vitviz.models.sizes import at_size
 
     if isinstance(model, Model):
-        given = {"precision": precision, "device": device, "labels": labels, "data": data}
+        given = {"precision": precision, "device": device, "labels": labels, "outputs": outputs, "data": data}
         refused = [name for name, value in given.items() if value is not None]
         if refused:
             raise VitvizError(f"{', '.join(refused)}: give it to load_model; this model is loaded already.")
@@ -117,6 +122,7 @@ def _loaded(
         data=data,
         precision=precision,
         architecture=architecture,
+        outputs=outputs,
     )
 
 
@@ -127,6 +133,7 @@ def _settings(
     device: str | None,
     labels: "Labels | None",
     architecture: str | None,
+    outputs: "Outputs | None",
 ) -> Any:
     """The settings of a source; None if there are none, so that those of last time are used."""
     from vitviz.models.settings import ModelSettings
@@ -142,6 +149,7 @@ def _settings(
         device or "",
         os.fspath(labels) if labels else "",
         architecture or "",
+        outputs or "",
     )
     return None if found == ModelSettings() else found
 

@@ -58,4 +58,5 @@ def settings_of(arguments: argparse.Namespace) -> ModelSettings:
         precision=arguments.precision or "",
         labels=arguments.class_names or "",
         architecture=arguments.architecture or "",
+        outputs=arguments.outputs or "",
     )

@@ -21,6 +21,8 @@ class ModelSettings:
     """A file of class names."""
     architecture: str = ""
     """The timm name of a weight file's model, where its tensors fit several."""
+    outputs: str = ""
+    """What the model's numbers are: "classes", "values" or "embedding"; empty for what it states itself."""
 
     def options(self, device: str) -> dict[str, Any]:
         """Keyword arguments of `load_model`; `device` is the program's."""
@@ -30,6 +32,7 @@ class ModelSettings:
             "device": self.device or device,
             "labels": self.labels or None,
             "architecture": self.architecture or None,
+            "outputs": self.outputs or None,
         }
 
     def stored(self) -> dict[str, object]:
@@ -42,7 +45,7 @@ def settings_from(stored: Mapping[str, object]) -> ModelSettings:
     """Settings from what `stored` gave; values that make no sense are left out."""
     found: dict[str, Any] = {
         name: stored[name]
-        for name in ("framing", "precision", "device", "labels", "architecture")
+        for name in ("framing", "precision", "device", "labels", "architecture", "outputs")
         if isinstance(stored.get(name), str)
     }
     size = stored.get("image_size")

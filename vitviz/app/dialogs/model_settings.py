@@ -1,4 +1,4 @@
-"""The settings of the loaded model: input size with an estimate, framing, precision, device and class names."""
+"""The settings of the loaded model: input size with an estimate, framing, precision, device, outputs and class names."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,6 +31,12 @@ FRAMINGS = {
     "squash": "Whole photo, aspect ratio changed",
     "fit": "Whole photo, aspect ratio kept",
 }
+_OUTPUTS = {
+    "": "As the model states them",
+    "classes": "Classes, with probabilities",
+    "values": "Values (a regression)",
+    "embedding": "An embedding",
+}
 _LARGEST = 4096  # pixels
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -55,6 +61,7 @@ class ModelSettingsDialog(QDialog):
         self.own_size = QPushButton("Own size")
         self.estimate = QLabel()
         self.framing, self.precision, self.device = QComboBox(), QComboBox(), QComboBox()
+        self.outputs = QComboBox()
         self.labels = QLineEdit(self._before.labels)
         self.browse = QPushButton("Browse…")
         self.defaults = QPushButton("Restore defaults")
@@ -94,12 +101,19 @@ class ModelSettingsDialog(QDialog):
         for name in available_devices():
             self.device.addItem(name, name)
         self.device.setCurrentIndex(max(0, self.device.findData(self._before.device)))
+        for key, text in _OUTPUTS.items():
+            self.outputs.addItem(text, key)
+        self.outputs.setCurrentIndex(max(0, self.outputs.findData(self._before.outputs)))
+        self.outputs.setToolTip(
+            "Classes have probabilities; values (a regression) and an embedding have none"
+        )
         self.labels.setPlaceholderText("The model's own")
         self.labels.setToolTip("A file of class names: .txt with one a line, .json or .csv")
         for widget, name in (
             (self.framing, "Framing"),
             (self.precision, "Precision"),
             (self.device, "Device"),
+            (self.outputs, "What the model's numbers are"),
             (self.labels, "File of class names"),
         ):
             widget.setAccessibleName(name)
@@ -120,6 +134,7 @@ class ModelSettingsDialog(QDialog):
         form.addRow("Framing", self.framing)
         form.addRow("Precision", self.precision)
         form.addRow("Device", self.device)
+        form.addRow("Outputs", self.outputs)
         form.addRow("Class names", _line(self.labels, self.browse))
         title = QLabel(self._model.name)
         title.setFont(theme.body(strong=True))
@@ -164,6 +179,7 @@ class ModelSettingsDialog(QDialog):
             precision="" if self.precision.currentData() == "float32" else self.precision.currentData(),
             device=self.device.currentData(),
             labels=self.labels.text().strip(),
+            outputs=self.outputs.currentData(),
         )
 
     def _size(self) -> tuple[int, int]:
@@ -232,6 +248,7 @@ class ModelSettingsDialog(QDialog):
         self.framing.setCurrentIndex(0)
         self.precision.setCurrentText("float32")
         self.device.setCurrentIndex(0)
+        self.outputs.setCurrentIndex(0)
         self.labels.clear()
 
     def _accept(self) -> None:
