@@ -25,6 +25,7 @@ from vitviz.attention.self_check.prefix_mixing import prefix_mixing
 from vitviz.attention.self_check.reader import ends_of, read
 from vitviz.attention.self_check.readout import HOW as HOW_READ
 from vitviz.attention.self_check.readout import Order, Part, Read, read_beside, read_out, two_heads
+from vitviz.attention.self_check.repeat import differing
 from vitviz.attention.self_check.shares import check_shares
 from vitviz.models.model import Model
 
@@ -86,10 +87,14 @@ def _prove_place(
     if code is None:
         return None, *_prove_centres(model, layers, on_pass)
     levels = [place.level_of(layer, code) for layer in layers for _ in layer.modules]
+    names = [layer.name for layer in layers for _ in layer.modules]
     count, ends = len(levels), ends_of(code, levels)
     try:
         reading = read(model.module, code, model.input_size, count, ends, on_pass=on_pass)
         wrong, sentence = place.misplaced(layers, reading)
+        random = differing(model.module, model.input_size, names) if wrong else ""
+        if random:
+            return reading, fails("place", random, HOW_PLACE), wrong
         if wrong and not place.overlap(
             layers[0], reading
         ):  # a module may have several pictures in an order of its own
