@@ -8,20 +8,26 @@ import numpy as np
 import pytest
 import torch
 from proof_models import (
+    CLASSES,
     DATA,
+    DIM,
     GRID,
     Attention,
     Block,
+    ClassQuery,
     Ensemble,
     HandWritten,
     Loop,
     PerHead,
     Two,
+    exponentials,
     fused,
     plain,
+    strong,
     timm_vit,
     weighing,
 )
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 import vitviz
@@ -254,6 +260,159 @@ def test_tokens_without_a_place_that_meet_others_outside_attention_are_found(kin
         vitviz.explain(trace, "rollout")
     for layer, weights in zip(trace.layers, weights_of(trace), strict=True):
         np.testing.assert_allclose(layer.attention(), weights, atol=1e-5)
+
+
+class OtherQueries(Attention):
+    """An attention whose queries get something of the class token's query."""
+
+    def forward(self, x: Tensor, **_: object) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return self.proj(self.attend(q + q[..., :1, :], k, v).transpose(1, 2).flatten(2))
+
+
+def mean_of_patches(x: Tensor) -> Tensor:
+    return x[:, 1:].mean(1)
+
+
+def test_queries_that_hold_something_of_the_class_token_are_found() -> None:
+    claim = traced(HandWritten(Block(), Block(OtherQueries()), Block())).check.claim("order")
+    assert re.search(r"Between blocks\.0\.attn and blocks\.1\.attn .*\(class\)", claim.sentence), (
+        claim.sentence
+    )
+
+
+class TimmLeak(VisionTransformer):
+    """A subclass whose class token is added to all patches behind the last block."""
+
+    def forward_features(self, x: Tensor, **more: object) -> Tensor:
+        return class_to_all(super().forward_features(x, **more))
+
+
+def hugging_face_leak() -> nn.Module:
+    import transformers as hf
+
+    small = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 96}
+    config = hf.Dinov2Config(**small, image_size=112, patch_size=16, num_labels=CLASSES)
+    module = strong(hf.Dinov2ForImageClassification(config))
+    module.dinov2.layernorm = nn.Sequential(module.dinov2.layernorm, Between(class_to_all))
+    return module
+
+
+LAST: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "class to all, mean": (
+        lambda: HandWritten(Block(), Block(), Between(class_to_all), read=mean_of_patches),
+        "blocks.1.attn",
+    ),
+    "class to all, class": (lambda: HandWritten(Block(), Block(), Between(class_to_all)), "blocks.1.attn"),
+    "class to one": (
+        lambda: HandWritten(Block(), Block(), Between(class_to_one), read=mean_of_patches),
+        "blocks.1.attn",
+    ),
+    "register to class": (
+        lambda: HandWritten(
+            Block(), Between(lambda x: torch.cat([x[:, :1] + x[:, 2:3], x[:, 1:]], 1)), prefix=3
+        ),
+        "blocks.0.attn",
+    ),
+    "class behind the patches": (
+        lambda: HandWritten(
+            Block(), Block(), Between(lambda x: x + x[:, -1:]), read=lambda x: x[:, :-1].mean(1), last=True
+        ),
+        "blocks.1.attn",
+    ),
+    "class and register exchanged": (
+        lambda: HandWritten(Block(), Block(), Between(exchanged), prefix=3),
+        "blocks.1.attn",
+    ),
+    "only some queries, then a leak": (
+        lambda: HandWritten(
+            Block(),
+            ClassAlone(),
+            Between(class_to_all),
+            read=mean_of_patches,
+        ),
+        "blocks.1.inner",
+    ),
+    "timm, a subclass": (lambda: timm_vit(TimmLeak, global_pool="avg"), "blocks.2.attn"),
+    "Hugging Face, its norm replaced": (hugging_face_leak, "dinov2.encoder.layer.1.attention"),
+}
+
+
+class ClassAlone(nn.Module):
+    """CaiT's last blocks: the class token attends, the patches stay as they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = ClassQuery()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.inner(x), x[:, 1:]], 1)
+
+
+@pytest.mark.parametrize("kind", LAST)
+def test_tokens_without_a_place_that_meet_others_behind_the_last_attention_are_found(kind: str) -> None:
+    make, last = LAST[kind]
+    trace = traced(make())
+    for name in ("order", "readout"):
+        claim = trace.check.claim(name)
+        assert claim.fails, name
+        assert f"Behind {last}" in claim.sentence
+        assert re.search(r"token \d+ gets something of a token without a place", claim.sentence)
+    for method in ("attention", "rollout"):
+        with pytest.raises(MethodError, match="influence each other"):
+            vitviz.explain(trace, method)
+    assert vitviz.explain(trace, "attention", layer=0, query=(1, 5)).total > 0
+    if hasattr(trace.model.module, "embed"):
+        for layer, weights in zip(trace.layers, weights_of(trace), strict=True):
+            order = np.arange(layer.layout.tokens)
+            if "behind" in kind:
+                order = np.r_[order[-1], order[:-1]]
+            token = layer.layout.token(1, 5)
+            if layer.queries is None:
+                np.testing.assert_allclose(layer.row(token), weights[:, order[token], order], atol=1e-5)
+
+
+MIXERS: dict[str, Callable[[], nn.Module]] = {
+    "a linear map over tokens": lambda: OverTokens(nn.Linear(1 + GRID * GRID, 1 + GRID * GRID)),
+    "a convolution over tokens": lambda: OverTokens(nn.Conv1d(DIM, DIM, 3, padding=1)),
+    "attention by exponentials": lambda: Block(Attention(exponentials)),
+    "the mean added": lambda: Between(lambda x: x + x.mean(1, keepdim=True)),
+    "a gate by the mean": lambda: Between(lambda x: x * x.mean(1, keepdim=True).sigmoid()),
+    "to the class token only": lambda: Between(
+        lambda x: torch.cat([x[:, :1] + x[:, 1:].amax(1, keepdim=True), x[:, 1:]], 1)
+    ),
+    "Fourier": lambda: Between(lambda x: x + torch.fft.fft(x, dim=1).real),
+}
+
+
+class OverTokens(nn.Module):
+    """A module that is given features×tokens, beside a skip."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.inner(x.transpose(1, 2)).transpose(1, 2)
+
+
+@pytest.mark.parametrize("kind", MIXERS)
+@pytest.mark.parametrize("read", ["class", "mean"])
+def test_a_mixer_of_tokens_behind_the_last_attention_is_refused(kind: str, read: str) -> None:
+    module = HandWritten(
+        Block(), Block(), MIXERS[kind](), read=mean_of_patches if read == "mean" else lambda x: x[:, 0]
+    )
+    with pytest.raises(
+        RefusedError, match=r"behind blocks\.1\.attn its tokens influence each other.*not recorded"
+    ):
+        traced(module)
+
+
+def test_what_the_head_does_with_what_it_reads_is_no_mixing() -> None:
+    """A head that adds the class token to the patches that it pools reads both, each by itself."""
+    trace = traced(HandWritten(Block(), Block(), read=lambda x: (x[:, 1:] + x[:, :1]).mean(1)))
+    assert trace.check.proved, [claim.sentence for claim in trace.check.claims]
+    assert trace.readout.names == ("class", "mean")
 
 
 @pytest.mark.parametrize("prefix", [1, 2, 5])

@@ -25,6 +25,7 @@ from vitviz.attention.self_check.prefix_mixing import prefix_mixing
 from vitviz.attention.self_check.reader import ends_of, read
 from vitviz.attention.self_check.readout import HOW as HOW_READ
 from vitviz.attention.self_check.readout import Order, Part, Read, read_beside, read_out, two_heads
+from vitviz.attention.self_check.repeat import differing
 from vitviz.attention.self_check.shares import check_shares
 from vitviz.models.model import Model
 
@@ -39,6 +40,7 @@ HOW_CENTRES = (
 )
 HOW_APART = "by noise in what attention gives to tokens without a place: no other token may change"
 DISTILLED = ("class", "distillation")
+SINGLE = "Maps of single layers are right; layers cannot be composed."
 CHOOSE = "choose a patch or a token to see what it attends to."
 HOW_PLACE = (
     "by coded pictures: each patch changed in its own set of pictures while all recorded attention was silent"
@@ -70,8 +72,8 @@ def prove(model: Model, anatomy: Anatomy, on_pass: Callable[[], None] = lambda: 
         reading, located, wrong = _prove_place(model, anatomy.layers, on_pass)
     on_pass()
     ordered, readout, read = _prove_order_and_readout(model, anatomy, reading)
-    if ordered.holds and located.holds:
-        ordered = _prove_prefix_apart(model, anatomy.layers, ordered, on_pass)
+    if located.holds:
+        ordered, read = _prove_prefix_apart(model, anatomy.layers, ordered, read, on_pass)
     heads = anatomy.classifiers
     if read.holds and readout.prefix == DISTILLED and not readout.also:
         heads = _prove_heads(model, anatomy.layers)
@@ -85,10 +87,14 @@ def _prove_place(
     if code is None:
         return None, *_prove_centres(model, layers, on_pass)
     levels = [place.level_of(layer, code) for layer in layers for _ in layer.modules]
+    names = [layer.name for layer in layers for _ in layer.modules]
     count, ends = len(levels), ends_of(code, levels)
     try:
         reading = read(model.module, code, model.input_size, count, ends, on_pass=on_pass)
         wrong, sentence = place.misplaced(layers, reading)
+        random = differing(model.module, model.input_size, names) if wrong else ""
+        if random:
+            return reading, fails("place", random, HOW_PLACE), wrong
         if wrong and not place.overlap(
             layers[0], reading
         ):  # a module may have several pictures in an order of its own
@@ -105,16 +111,20 @@ def _prove_place(
 
 
 def _prove_prefix_apart(
-    model: Model, layers: tuple[Layer, ...], ordered: Claim, on_pass: Callable[[], None]
-) -> Claim:
-    """The claim of order, if no token without a place meets another outside attention."""
+    model: Model, layers: tuple[Layer, ...], ordered: Claim, read: Claim, on_pass: Callable[[], None]
+) -> tuple[Claim, Claim]:
+    """The claims of order and readout, if no token without a place meets another outside attention."""
     try:
-        sentence = prefix_mixing(model.module, layers, model.input_size, on_pass)
+        found = prefix_mixing(model.module, layers, model.input_size, on_pass)
     except Exception as error:
-        return unproved(
-            "order", f"The model could not be run with its attention silenced: {said_by_module(error)}"
-        )
-    return fails("order", sentence, HOW_APART) if sentence else ordered
+        reason = f"The model could not be run with its attention silenced: {said_by_module(error)}"
+        return (unproved("order", reason) if ordered.holds else ordered), read
+    if found.sentence and ordered.holds:
+        ordered = fails("order", f"{found.sentence} {SINGLE}", HOW_APART)
+    if found.sentence and found.behind and read.holds:
+        reason = f"{found.sentence} So it is not what the last attention gave that the prediction is read from; {CHOOSE}"
+        read = fails("readout", reason, HOW_APART)
+    return ordered, read
 
 
 def _prove_centres(

@@ -411,12 +411,16 @@ def _asking(module: nn.Module, cancel: Callable[[], bool] | None) -> Iterator[No
 
 
 def _require_usable(model: Model) -> None:
-    """Refuse a model in train mode, and one whose weights are not all finite."""
+    """Refuse a model in train mode, one made in inference mode, and one whose weights are not all finite."""
     name = training(model.module)
     if name is not None:
         raise RefusedError(
             f"{model.name} is in train mode{f' ({name})' if name else ''}, so that it answers differently each time; call "
             "its eval()."
+        )
+    if any(parameter.is_inference() for parameter in model.module.parameters()):
+        raise RefusedError(
+            f"{model.name} was made in torch.inference_mode(), so that no gradient can go through it; make it outside."
         )
     name = not_finite(model.module)
     if name is not None:

@@ -27,9 +27,10 @@ from vitviz.attention.recording.recorder import said_by_module
 from vitviz.attention.self_check.follow import Followed, follow
 from vitviz.attention.self_check.order import check_order, dependence, in_steps, is_chain, streams
 from vitviz.attention.self_check.outputs import mask_agrees
-from vitviz.attention.self_check.pictures import unchanged
+from vitviz.attention.self_check.pictures import Bits, unchanged
 from vitviz.attention.self_check.place import NOWHERE, SEVERAL, Reading
 from vitviz.attention.self_check.reader import BATCH
+from vitviz.attention.self_check.repeat import differing
 from vitviz.attention.windows import Windows
 from vitviz.errors import RefusedError
 from vitviz.models.model import Model
@@ -74,7 +75,11 @@ def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
         try:
             try:
                 known = model.kept["probed"] = _probed(model, operations, BATCH)
-            except RefusedError:  # a module may have several pictures in an order of its own
+            except RefusedError:
+                random = differing(model.module, model.input_size, [each.module for each in operations])
+                if random:
+                    raise RefusedError(f"{type(model.module).__name__} cannot be shown: {random}") from None
+                # A module may have several pictures in an order of its own.
                 known = model.kept["probed"] = _probed(model, operations, 1)
         except Exception as error:
             said = said_by_module(error)
@@ -163,7 +168,9 @@ def _one(
         raise RefusedError(
             f"{name} cannot be shown: nothing of the photo reaches {where} but through attention."
         )
-    if (keys[..., 1] == SEVERAL).any():
+    several = keys[..., 1] == SEVERAL
+    if several.any():
+        first_key = f"; {_first(several, keys.shape, 'key')} comes from several patches at once"
         if before and followed.depends(number, range(number)).any():
             why = (
                 f"between {before[-1].name} and {where} its tokens influence each other in a way that vitviz does not "
@@ -177,9 +184,12 @@ def _one(
                 f"tokens of {where} hold parts of several of the {down}×{across} patches, so vitviz cannot say which key is "
                 "which patch"
             )
-        raise RefusedError(f"{name} cannot be shown: {why}.")
+        raise RefusedError(f"{name} cannot be shown: {why}{first_key}.")
     if keys.shape != values.shape or (keys != values).any():
-        raise RefusedError(f"{name} cannot be shown: keys and values of {where} come from different patches.")
+        raise RefusedError(
+            f"{name} cannot be shown: keys and values of {where} come from different patches"
+            f"{_unlike(reading, found.key, found.value, 'value')}."
+        )
     groups = folded(found.key, operation.shape)
     first = groups[:, 0]
     level, blocks = level_of(keys[first], where, name), keys[first][..., 1]
@@ -214,6 +224,24 @@ def _one(
     return probed
 
 
+def _first(wrong: NDArray[np.bool_], shape: tuple[int, ...], role: str) -> str:
+    """The first of groups×tokens that is wrong, in words."""
+    group, token = (int(part) for part in np.argwhere(wrong)[0])
+    return f"{role} {token}" + (f" of group {group}" if shape[0] > 1 else "")
+
+
+def _unlike(reading: Reading, key: Bits, other: Bits, role: str) -> str:
+    """The first token whose key and whose query or value name different patches, as the end of a sentence."""
+    if key.shape != other.shape:
+        return ""
+    wrong = (reading.places(key) != reading.places(other)).any(-1)
+    group, token = (int(part) for part in np.argwhere(wrong)[0])
+    return (
+        f"; {_first(wrong, key.shape, role)} comes from {reading.name(other[group, token])}, its key from "
+        f"{reading.name(key[group, token])}"
+    )
+
+
 def _queries(
     number: int,
     reading: Reading,
@@ -232,7 +260,8 @@ def _queries(
         if (places == reading.places(found.key)).all():
             return None, False, order
         raise RefusedError(
-            f"{name} cannot be shown: queries and keys of {where} come from different patches."
+            f"{name} cannot be shown: queries and keys of {where} come from different patches"
+            f"{_unlike(reading, found.key, found.query, 'query')}."
         )
     count = found.query.shape[1]
     own = np.arange(count)[None]

@@ -55,7 +55,7 @@ def laid(
     if len(real) != count or len(np.unique(real)) != count:
         raise RefusedError(
             f"{name} cannot be shown: {where} attends over {len(np.unique(real))} of the {count} patches, or over some of "
-            "them more than once, so vitviz cannot lay it on the photo."
+            f"them more than once ({_odd(real, patches)}), so vitviz cannot lay it on the photo."
         )
     if len(blocks) == 1:
         prefix = np.nonzero(blocks[0] == NOWHERE)[0]
@@ -72,6 +72,14 @@ def laid(
         f"{name} cannot be shown: the {len(blocks)} groups of {blocks.shape[1]} tokens in {where} are not windows of "
         f"{patches.rows}×{patches.cols} patches."
     )
+
+
+def _odd(blocks: Indices, patches: PatchGrid) -> str:
+    """The first patch that is not there once."""
+    times = np.bincount(blocks, minlength=patches.rows * patches.cols)
+    first = int(np.argmax(times != 1))
+    row, col = divmod(first, patches.cols)
+    return f"patch ({row}, {col}) {'is not among them' if not times[first] else f'is there {times[first]} times'}"
 
 
 def _cuts(

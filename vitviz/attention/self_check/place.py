@@ -55,7 +55,7 @@ class Reading:
     tails: tuple["Tail | None", ...] = ()
     """What each function behind the last operation gave, in order; None where it did not give tokens."""
     mixed: str = ""
-    """Behind the last operation: the function that gave tokens of several patches each; empty if none did."""
+    """Behind the last operation: the function that gave tokens of several patches each, and the first; empty if none did."""
 
     @cached_property
     def _blocks(self) -> dict[bytes, tuple[int, int]]:

@@ -200,7 +200,9 @@ class _Reader:
         )
         tails = tuple(tail if tail is None else tail.read(self.code) for tail in self.after)
         reading = Reading(self.code, operations, tails)
-        mixed = next((tail.function for tail in tails if tail is not None and _mixes(tail, reading)), "")
+        mixed = next(
+            (_where(tail, reading) for tail in tails if tail is not None and _mixes(tail, reading)), ""
+        )
         return replace(reading, mixed=mixed)
 
 
@@ -237,6 +239,15 @@ class _Tail:
 def _mixes(tail: Tail, reading: Reading) -> bool:
     """Whether, whatever axis its features lie along, some place in it came from several patches."""
     return not any(reading.separate(places) for places in tail.places)
+
+
+def _where(tail: Tail, reading: Reading) -> str:
+    """The function that mixed tokens, and the first token that came from several patches if one did."""
+    for patterns in tail.tokens.values():
+        for token, pattern in enumerate(patterns):
+            if not reading.separate(pattern):
+                return f"{tail.function}, token {token} comes from {reading.name(pattern)}"
+    return tail.function
 
 
 def by_itself(given: Given, shape: tuple[int, ...]) -> Tensor | None:
