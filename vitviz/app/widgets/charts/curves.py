@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, Qt
-from PySide6.QtGui import QColor, QImage, QPalette, QPixmap, QResizeEvent
+from PySide6.QtGui import QColor, QImage, QPaintEvent, QPalette, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
 from vitviz.app.ui import theme
@@ -43,11 +43,14 @@ class Card(QFrame):
         for label in (self.picture, self.words):
             column.addWidget(label)
         column.setContentsMargins(8, 8, 8, 8)
-        self.setFrameShape(QFrame.Shape.StyledPanel)
         self.setBackgroundRole(QPalette.ColorRole.Button)
         self.setAutoFillBackground(True)
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.hide()
+
+    def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
+        """Draw the outline."""
+        theme.draw_outline(self)
 
     def fill(self, words: Sequence[str], thumb: QImage) -> None:
         """Set text and picture, and resize to them."""
