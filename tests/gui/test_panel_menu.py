@@ -15,6 +15,8 @@ from steps import dock_of, settled
 from vitviz.app.panels import catalog
 from vitviz.app.panels.windows.panel import WindowsPanel
 from vitviz.app.session.numbers import numbers_of
+from vitviz.explain.internals import patches, positions
+from vitviz.explain.internals.matrix import matrix as attention_matrix
 
 NAMES = [kind.name for kind in catalog.PANELS]
 
@@ -244,3 +246,37 @@ def test_keys_go_to_an_open_menu_or_help_and_not_to_what_lies_below(shown, qtbot
     assert shown.session.view == before, "Esc closes the menu and leaves the pinned query"
     user_input.press(shown, "2")
     assert shown.session.view.method == "rollout"
+
+
+def test_positions_patches_and_tokens_export_the_values_of_the_api(shown, qtbot):
+    trace = shown.session.trace
+
+    def exported(name, mode=""):
+        panel = opened(shown, qtbot, name).panel
+        if mode:
+            user_input.choose(panel.mode, mode)
+        qtbot.waitUntil(lambda: panel.shown().facts is not None and not panel.busy, timeout=20_000)
+        numbers = numbers_of(panel.shown())
+        assert not any(array.dtype == np.uint8 for array in numbers.values()), "colours"
+        return numbers
+
+    for mode, quantity, expected in (
+        ("similarity", "cosine", positions.similarity(trace)),
+        ("components", "components", positions.components(trace).colors),
+        ("norm", "length", positions.norm(trace)),
+    ):
+        numbers = exported("positions", mode)
+        np.testing.assert_array_equal(numbers[f"values.as used: {quantity}"], expected)
+    split = exported("positions", "split")
+    if "split.content" in split:
+        parts = split["split.content"] + split["split.position"] + split["split.mask"]
+        np.testing.assert_allclose(parts, split["split.logits"], atol=1e-5)
+    for mode, quantity, expected in (
+        ("patches", "normalised pixels", patches.pictures(trace)),
+        ("filters", "filters", patches.filters(trace.model).images),
+        ("embedding", "length", patches.embedding(trace).norms),
+    ):
+        np.testing.assert_array_equal(exported("patches", mode)[f"values.{quantity}"], expected)
+    chosen = shown.session.selection
+    whole = attention_matrix(trace.layers[chosen.layer], chosen.head, chosen.fusion)
+    np.testing.assert_array_equal(exported("tokens")["picture.matrix.values"], whole)

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 import user_input
-from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QRectF, QSize
+from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QRectF, QSize, Qt
 from PySide6.QtGui import QFont, QFontInfo, QFontMetricsF
 from PySide6.QtSvg import QSvgGenerator
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
@@ -206,6 +206,17 @@ def test_the_line_follows_the_next_photo(presented, qtbot, tmp_path):
     assert "wide.png" not in presented.presentation.caption.whole
 
 
+def test_long_names_are_wrapped_at_their_joints(qtbot):
+    label = ElidedLabel()
+    qtbot.addWidget(label)
+    label.show_whole(True)
+    label.set_text("swin_tiny_patch4_window7_224")
+    label.resize(label.fontMetrics().horizontalAdvance("swin_tiny_patch4_w"), 100)
+    assert label.lines() == ["swin_tiny_patch4_", "window7_224"]
+    label.resize(4, 100)
+    assert label.lines() == [label.fontMetrics().elidedText(label.whole, Qt.TextElideMode.ElideRight, 4)]
+
+
 def test_in_a_comparison_each_photo_keeps_its_caption(presented, qtbot, tmp_path):
     presented.stage.compare(photo=picture(tmp_path / "second.png", (90, 60)))
     qtbot.waitUntil(lambda: not presented.stage.working, timeout=20_000)
@@ -300,3 +311,73 @@ def test_the_keys_are_in_the_menu_and_in_the_list_of_shortcuts(shown, qtbot):
     user_input.press(shown, "Esc")
     assert user_input.pick(shown.menu_bar, ["Panels", "Go to", "Layers"])
     qtbot.waitUntil(lambda: shown.docks.focused() is shown.docks.dock("layers"))
+
+
+@pytest.fixture
+def compared(presented, qtbot, tmp_path):
+    """A comparison of two photos that began in the presentation."""
+    presented.stage.compare(photo=picture(tmp_path / "second.png", (90, 60)))
+    qtbot.waitUntil(lambda: not presented.stage.working, timeout=20_000)
+    return presented
+
+
+def test_the_line_is_of_the_current_side(compared, qtbot):
+    heads = press_key_of(compared, qtbot, "heads")
+    line = compared.presentation.caption
+    for name in ("second.png", "wide.png", "second.png"):
+        user_input.press(compared, "Ctrl+E")
+        other, heads = heads, compared.panel("heads")
+        assert heads is not other
+        qtbot.waitUntil(lambda heads=heads: heads.shown().caption != "", timeout=20_000)
+        facts = heads.shown().facts
+        assert facts.photo == name
+        assert line.whole == f"{facts.model} · {name} · Heads · {heads.shown().caption}"
+        assert heads.isVisible()
+        assert not heads.says.isVisible()
+        assert not other.isVisible()
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_the_panels_of_both_sides_have_the_same_controls(compared, qtbot, large):
+    if large:
+        press_key_of(compared, qtbot, "heads")
+    seen = []
+    for _ in range(3):
+        panel = compared.panel("heads")
+        assert panel.isVisible()
+        seen += [choices.isVisible() for choices in panel.findChildren(QWidget, "choices")]
+        user_input.press(compared, "Ctrl+E")
+    assert seen == [large] * 3
+    user_input.press(compared, "F11")
+    for _ in range(2):
+        panel = compared.panel("heads")
+        assert all(choices.isVisible() for choices in panel.findChildren(QWidget, "choices"))
+        user_input.press(compared, "Ctrl+E")
+
+
+def test_no_side_has_buttons_in_a_presentation(compared):
+    sides = compared.stage.first, compared.stage.second
+    buttons = [*compared.stage.second.buttons.values(), *(side.photo.help for side in sides)]
+    assert not any(button.isVisible() for button in buttons)
+    user_input.press(compared, "F11")
+    assert all(button.isVisible() for button in buttons)
+    user_input.press(compared, "F11")
+    assert not any(button.isVisible() for button in buttons)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_in_a_comparison_every_text_is_whole_and_apart(compared, qtbot, size):
+    user_input.press(compared, "F11")
+    panel = compared.docks.reveal("faithfulness")
+    user_input.press(compared, "F11")
+    compared.resize(*size)
+    qtbot.waitUntil(lambda: panel.isVisible() and not panel.busy, timeout=20_000)
+    qtbot.waitUntil(lambda: not cut(compared))
+    for view in views_of(panel):
+        assert not overprinted(drawn(view)), "beside the photos"
+    for name in ("", *(kind.name for kind in catalog.PANELS)):
+        panel = press_key_of(compared, qtbot, name) if name else compared.photo
+        assert compared.size() == QSize(*size), name
+        qtbot.waitUntil(lambda: not cut(compared))
+        for view in views_of(panel):
+            assert not overprinted(drawn(view)), name

@@ -3,11 +3,13 @@
 import pytest
 import user_input
 from PySide6.QtCore import QSize
-from PySide6.QtWidgets import QApplication, QScrollArea
+from PySide6.QtGui import QFontMetrics
+from PySide6.QtWidgets import QApplication, QScrollArea, QStyleOptionViewItem
 from steps import dock_of, show
 
 from vitviz.app.main import start
 from vitviz.app.panels import catalog
+from vitviz.app.widgets.charts.score_list import ScoreList
 
 SIZES = [(1024, 700), (1280, 720), (960, 504)]
 """In logical pixels; the last is a screen of 1920×1080 at 200 %, less a title bar."""
@@ -130,3 +132,22 @@ def test_a_row_of_choices_gives_room_beside_its_labels_away_and_no_letter(shown,
         labels = [mode.fontMetrics().horizontalAdvance(word) for word in ("similarity", "length")]
         assert cells[0].width() >= labels[0]
         assert cells[2].width() >= labels[1]
+
+
+def test_the_names_of_methods_are_whole_in_faithfulness(window, qtbot, photo, model):
+    window.resize(1024, 700)
+    show(window, qtbot, photo, model)
+    panel = window.docks.reveal("faithfulness")
+    qtbot.waitUntil(lambda: panel.isVisible() and not panel.busy, timeout=20_000)
+    QApplication.processEvents()
+    scores = panel.findChild(ScoreList)
+    option = QStyleOptionViewItem()
+    option.initFrom(scores)
+    option.decorationSize = scores.iconSize()
+    for row in range(scores.topLevelItemCount()):
+        needed = scores.itemDelegate().sizeHint(option, scores.model().index(row, 0)).width()
+        assert needed <= scores.columnWidth(0), scores.topLevelItem(row).text(0)
+        for column in (1, 2):
+            text = scores.topLevelItem(row).text(column)
+            metrics = QFontMetrics(scores.topLevelItem(row).font(column))
+            assert metrics.horizontalAdvance(text) < scores.columnWidth(column), text

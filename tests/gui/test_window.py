@@ -10,7 +10,20 @@ import user_input
 from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPalette
-from PySide6.QtWidgets import QAbstractButton, QComboBox, QFileDialog, QLineEdit, QSlider, QTableView, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QRadioButton,
+    QSlider,
+    QSpinBox,
+    QTableView,
+    QWidget,
+)
 from steps import include, show
 
 from vitviz.app import commands
@@ -18,6 +31,7 @@ from vitviz.app.main import make_window, remembered_view
 from vitviz.app.settings import Settings
 from vitviz.app.ui import number_format, theme
 from vitviz.app.widgets.charts.bar_list import Bar, BarList
+from vitviz.app.widgets.controls.popover import Popover
 from vitviz.app.window import save_png
 from vitviz.app.work.failure import catch_uncaught, failure
 from vitviz.batch.export import ExportOptions, export_photo
@@ -251,24 +265,53 @@ def test_the_theme_switches_live(shown, qtbot):
     assert shown.settings.text("theme") == "dark"
 
 
-@pytest.mark.parametrize("scheme", [theme.LIGHT, theme.DARK], ids=["light", "dark"])
-def test_text_stands_out_from_what_it_is_written_on(scheme):
-    """At least 4.5 : 1, as WCAG 2.2 asks for."""
+def contrast(one: str | QColor, other: str | QColor) -> float:
+    """The contrast of two colours, as WCAG 2.2 defines it."""
 
-    def luminance(color: str) -> float:
+    def luminance(color: str | QColor) -> float:
         parts = [QColor(color).redF(), QColor(color).greenF(), QColor(color).blueF()]
         linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [theme.LIGHT, theme.DARK], ids=["light", "dark"])
+def test_text_stands_out_from_what_it_is_written_on(scheme):
+    """At least 4.5 : 1, as WCAG 2.2 asks for."""
     written = [(scheme.on_accent, scheme.accent), (scheme.text, scheme.line)]
     written += [
         (ink, paper)
         for ink in (scheme.text, scheme.muted)
-        for paper in (scheme.window, scheme.base, scheme.raised)
+        for paper in (scheme.window, scheme.base, scheme.raised, scheme.popup)
     ]
     for ink, paper in written:
-        dark, light = sorted((luminance(ink), luminance(paper)))
-        assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, paper)
+        assert contrast(ink, paper) >= 4.5, (ink, paper)
+
+
+def _menu() -> QMenu:
+    menu = QMenu()
+    menu.addAction("words")
+    return menu
+
+
+OUTLINED = [QCheckBox, QRadioButton, QLineEdit, QSpinBox]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_controls_and_popups_can_be_seen_on_the_window(qtbot, qapp, scheme):
+    theme.apply(qapp, scheme)
+    ground = qapp.palette().color(QPalette.ColorRole.Window)
+    made = [(make(), 1.6) for make in OUTLINED] + [(_menu(), 1.3 if scheme == "dark" else 1.05)]
+    owner = QWidget()
+    made.append((Popover(owner, QLabel("words")), 1.6))
+    for widget, least in made:
+        qtbot.addWidget(widget)
+        image = widget.grab().toImage()
+        left = [image.pixelColor(x, image.height() // 2) for x in range(12)]
+        assert max(contrast(color, ground) for color in left) >= least, widget
+    theme.apply(qapp, "light")
 
 
 def test_no_widget_of_any_panel_keeps_the_theme_before(shown, qtbot):

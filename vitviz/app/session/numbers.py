@@ -20,7 +20,7 @@ _LEFT_OUT = ("trace", "photo", "framing", "facts")
 def numbers_of(shown: Shown) -> dict[str, NDArray[Any]]:
     """All numbers and texts of what is drawn, by name, and the facts they were computed for.
 
-    A field inside another is named "outer.inner", an item of a list "name.3". Pictures and functions are left out.
+    A field inside another is named "outer.inner", an item of a list "name.3". Colours (uint8) and functions are left out.
     """
     facts = {} if shown.facts is None else words_of(shown.facts)
     return {name: np.asarray(text) for name, text in facts.items()} | dict(_arrays("", shown))
@@ -54,16 +54,15 @@ def write_npz(path: Path, numbers: Mapping[str, NDArray[Any]]) -> None:
 
 
 def write_csv(path: Path, numbers: Mapping[str, NDArray[Any]]) -> None:
-    """Write a line for each number: its name, its indices and its value; colours are left out.
+    """Write a line for each number: its name, its indices and its value.
 
     ExportError names the path and the reason.
     """
-    chosen = {name: array for name, array in numbers.items() if array.dtype != np.uint8}
-    depth = max((array.ndim for array in chosen.values()), default=0)
+    depth = max((array.ndim for array in numbers.values()), default=0)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["name", *(f"index {axis}" for axis in range(depth)), "value"])
-    for name, array in chosen.items():
+    for name, array in numbers.items():
         for index in np.ndindex(array.shape):
             table.writerow([name, *index, *[""] * (depth - array.ndim), array[index]])
     write_whole(path, lambda file: file.write(text.getvalue().encode()))
@@ -71,7 +70,8 @@ def write_csv(path: Path, numbers: Mapping[str, NDArray[Any]]) -> None:
 
 def _arrays(name: str, value: object) -> Iterator[tuple[str, NDArray[Any]]]:
     if isinstance(value, np.ndarray):
-        yield name, value
+        if value.dtype != np.uint8:
+            yield name, value
     elif isinstance(value, bool | int | float | np.generic) or (isinstance(value, str) and value):
         yield name, np.asarray(value)
     elif is_dataclass(value):

@@ -1,7 +1,7 @@
 """What the colours stand for: a button that says it, and the card that it opens."""
 
 from PySide6.QtCore import QEvent, QLocale, QPoint, Qt
-from PySide6.QtGui import QDoubleValidator, QGuiApplication, QPalette
+from PySide6.QtGui import QDoubleValidator, QGuiApplication, QPaintEvent, QPalette
 from PySide6.QtWidgets import (
     QButtonGroup,
     QFrame,
@@ -39,7 +39,6 @@ class ScalePopup(QFrame):
     def __init__(self, session: Session, parent: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
         self._session = session
-        self.setFrameShape(QFrame.Shape.StyledPanel)
         self.setAccessibleName("Colour scale")
         heading = QLabel("Colour scale")
         heading.setFont(theme.body(strong=True))
@@ -65,6 +64,10 @@ class ScalePopup(QFrame):
             field.editingFinished.connect(self._fix)
         session.view_changed.connect(lambda _before, _now: self._follow() if self.isVisible() else None)
         self._apply_palette()
+
+    def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
+        """Draw the outline."""
+        theme.draw_outline(self)
 
     def _lay_out(self, heading: QLabel) -> None:
         rows = QGridLayout()

@@ -63,7 +63,7 @@ class Caption(QWidget):
         self.current.setToolTip(_CURRENT_TIP)
         self.current.setAccessibleDescription(_CURRENT_TIP)
         self.current.hide()
-        self._marked = False
+        self._marked = self._bare = False
         self._words = words = QVBoxLayout()
         words.setSpacing(0)
         words.addWidget(self.name)
@@ -87,8 +87,13 @@ class Caption(QWidget):
     def mark(self, current: bool) -> None:
         """Show whether this side is the current one."""
         self._marked = current
-        self.current.setVisible(current)
+        self.current.setVisible(current and not self._bare)
         self.update()
+
+    def set_bare(self, bare: bool) -> None:
+        """Leave the room of the words "current side" to the names, as in a presentation; the mark stays."""
+        self._bare = bare
+        self.mark(self._marked)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Paint the mark of the current side."""
@@ -116,6 +121,11 @@ class Side(QWidget):
         column = column_of(self)
         column.addWidget(caption)
         column.addWidget(photo, 1)
+
+    def set_bare(self, bare: bool) -> None:
+        """Hide the buttons of this side, as in a presentation, or show them again."""
+        self.caption.set_bare(bare)
+        self.photo.help.setVisible(not bare)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Emit `clicked` for a click beside the photo."""
@@ -170,6 +180,12 @@ class SecondSide(Side):
         self.buttons["model"].clicked.connect(own["choose_model"])
         self.buttons["close"].clicked.connect(comparison.end)
         self._tint_icons()
+
+    def set_bare(self, bare: bool) -> None:
+        """Hide the buttons of this side, as in a presentation, or show them again."""
+        super().set_bare(bare)
+        for button in self.buttons.values():
+            button.setVisible(not bare)
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Tint the icons in the new palette."""

@@ -85,6 +85,7 @@ class Stage(QWidget):
             second.maps.late_changed.connect(self.changed)
             self.second.clicked.connect(lambda: self._on_clicked(second=True))
             self.second.menu_asked.connect(self.menu_asked)
+            self.second.set_bare(self._bare)
             self.sides.addWidget(self.second)
             self._foot.addWidget(self._photo.controls)
             self._foot.addStretch(1)
@@ -167,10 +168,12 @@ class Stage(QWidget):
         self.strip.set_room(event.size().height())
 
     def set_bare(self, bare: bool) -> None:
-        """Hide the controls of the display settings, as in a presentation, or show them again."""
+        """Hide all controls, as in a presentation, or show them again."""
         self._bare = bare
         self._photo.controls.setVisible(not bare)
-        self._photo.help.setVisible(not bare)
+        for side in (self.first, self.second):
+            if side is not None:
+                side.set_bare(bare)
         self.strip.set_bare(bare)
 
     def picture(self) -> QPixmap:

@@ -9,6 +9,18 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 THEMES = ("system", "light", "dark")
 
+_OUTLINED = (
+    "QMenu",
+    "QCheckBox",
+    "QRadioButton",
+    "QLineEdit",
+    "QAbstractSpinBox",
+    "QComboBoxPrivateContainer",
+)
+"""Classes whose outlines Fusion draws darker than their `Window` colour, which they use for nothing else. With that of the
+dark theme they could not be seen."""
+_DARKER = 140  # percent, as in Fusion
+
 _Group = QPalette.ColorGroup
 _Role = QPalette.ColorRole
 
@@ -21,14 +33,38 @@ class Colors:
     base: str
     raised: str
     line: str
+    outline: str
+    popup: str
     text: str
     muted: str
     accent: str
     on_accent: str
 
 
-DARK = Colors("#17181b", "#101113", "#26282d", "#34373d", "#e9eaec", "#9a9fa8", "#ff8f2b", "#2b1400")
-LIGHT = Colors("#f6f6f7", "#ffffff", "#e8e9ec", "#d3d5da", "#1b1d21", "#5d636d", "#bf4d00", "#ffffff")
+DARK = Colors(
+    "#17181b",
+    "#101113",
+    "#26282d",
+    "#34373d",
+    "#5b606a",
+    "#2e3138",
+    "#e9eaec",
+    "#9a9fa8",
+    "#ff8f2b",
+    "#2b1400",
+)
+LIGHT = Colors(
+    "#f6f6f7",
+    "#ffffff",
+    "#e8e9ec",
+    "#d3d5da",
+    "#aeb2ba",
+    "#ffffff",
+    "#1b1d21",
+    "#5d636d",
+    "#bf4d00",
+    "#ffffff",
+)
 
 
 def is_dark(palette: QPalette) -> bool:
@@ -87,7 +123,30 @@ def apply(app: QApplication, theme: str) -> None:
     dark = theme == "dark"
     if theme == "system":
         dark = app.styleHints().colorScheme() == Qt.ColorScheme.Dark
-    app.setPalette(palette(DARK if dark else LIGHT))
+    scheme = DARK if dark else LIGHT
+    app.setPalette(palette(scheme))
+    for kind in _OUTLINED:
+        _set_palette(app, _outlined(scheme), kind)
+    _set_palette(app, _raised(scheme), "QMenu")  # lists of combo boxes have it too
+
+
+def _set_palette(app: QApplication, made: QPalette, kind: str) -> None:
+    app.setPalette(made, kind)  # type: ignore[arg-type]  # the stub says bytes, which PySide6 refuses
+
+
+def _raised(scheme: Colors) -> QPalette:
+    """The palette of menus, whose ground sets them apart in the dark theme, where Fusion's outline cannot be seen."""
+    made = palette(scheme)
+    for role in (_Role.Window, _Role.Base):
+        made.setColor(role, QColor(scheme.popup))
+    return made
+
+
+def _outlined(scheme: Colors) -> QPalette:
+    """The palette of widgets whose outline has to be seen."""
+    made = palette(scheme)
+    made.setColor(_Role.Window, QColor(scheme.outline).lighter(_DARKER))
+    return made
 
 
 def mute_accent(widget: QWidget) -> None:
@@ -114,6 +173,13 @@ def paint_card(widget: QWidget) -> None:
     painter.setPen(QPen(QColor(scheme.line), 1))
     painter.setBrush(QColor(scheme.raised))
     painter.drawRoundedRect(widget.rect().adjusted(0, 0, -1, -1), 8, 8)
+
+
+def draw_outline(widget: QWidget) -> None:
+    """Draw the outline of a popup; for `paintEvent`."""
+    painter = QPainter(widget)
+    painter.setPen(QColor(colors(widget.palette()).outline))
+    painter.drawRect(widget.rect().adjusted(0, 0, -1, -1))
 
 
 def _tabular(font: QFont) -> QFont:

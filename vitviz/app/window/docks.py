@@ -84,6 +84,7 @@ class PanelDock(QDockWidget):
         self._seen = False
         self._is_awaited = False  # to get the focus
         self._deferred = not kind.shown  # until the window's first paint
+        self._shows_choices = True
         container = QWidget()
         self._column = _Column(container)
         self._column.setContentsMargins(0, 0, 0, 0)
@@ -169,6 +170,7 @@ class PanelDock(QDockWidget):
             panel = self._panels[session] = self._build(session)
             self._column.addWidget(panel)  # first: without a parent it would be a window of its own
             panel.setVisible(self._seen)
+            self._apply_choices(panel)
         return self._panels[session]
 
     @property
@@ -216,6 +218,16 @@ class PanelDock(QDockWidget):
             self.panel.setVisible(seen)
         if seen and self._is_awaited:
             self.focus_when_seen()
+
+    def show_choices(self, shown: bool) -> None:
+        """Show or hide the controls named "choices" of the panels of all sides, also of those that are built later."""
+        self._shows_choices = shown
+        for panel in self._panels.values():
+            self._apply_choices(panel)
+
+    def _apply_choices(self, panel: QWidget) -> None:
+        for choices in panel.findChildren(QWidget, "choices"):
+            choices.setVisible(self._shows_choices)
 
     def focus_when_seen(self) -> None:
         """Give the panel the keyboard focus, as soon as its tab is in front."""

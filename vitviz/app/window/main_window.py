@@ -261,6 +261,7 @@ class Window(QMainWindow):
         self.tools.set_session(current)
         self.status.set_session(current)
         self.docks.follow(current, sessions)
+        self.presentation.follow_side()
         self.jobs.set_queues([session.jobs for session in sessions])
         self._update_title()
 

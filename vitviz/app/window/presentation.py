@@ -82,7 +82,6 @@ class Presentation(QObject):
         self.line.hide()
         self._restoring = QTimer(self, interval=_RESTORE_TIME, singleShot=True)
         self._restoring.timeout.connect(self._end_restoring)
-        stage.changed.connect(self._caption_again)
 
     @property
     def on(self) -> bool:
@@ -211,29 +210,35 @@ class Presentation(QObject):
             dock.setVisible(large or beside)
             if large:
                 self._move_beside_photo(dock)
-            if dock.built:
-                # Beside the photo, controls with large text would leave no room for the picture.
-                for choices in dock.panel.findChildren(QWidget, "choices"):
-                    choices.setVisible(large)
+            # Beside the photo, controls with large text would leave no room for the picture.
+            dock.show_choices(large)
         for dock in (self._large,) if self._large is not None else before.front:
             if not dock.isHidden():
                 dock.raise_()
+        self._fit()
+        self.follow_side()
+        self.changed.emit()
+
+    def follow_side(self) -> None:
+        """Show what is new in the window as in a presentation, and the caption of the current side.
+
+        To be called once the docks show the panels of the current side.
+        """
+        if not self.on:
+            return
         for label in self._window.findChildren(ElidedLabel):
             label.show_whole(True)
         for button in self._window.findChildren(QAbstractButton):
             self._icons.setdefault(button, button.iconSize())
-        self._fit()
         self._resize_icons()
         self._caption_again()
-        self.changed.emit()
 
     def _set_bare(self, dock: PanelDock, bare: bool) -> None:
         bar = dock.titleBarWidget()
         if bar is not None:
             bar.setVisible(not bare)
-        if not bare and dock.built:
-            for choices in dock.panel.findChildren(QWidget, "choices"):
-                choices.show()
+        if not bare:
+            dock.show_choices(True)
 
     def _float_again(self, dock: PanelDock, before: _Before) -> None:
         """Float a dock that was docked to have the photo's place."""

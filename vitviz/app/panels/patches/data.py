@@ -19,6 +19,8 @@ class PatchData:
 
     tiles: NDArray[np.uint8] | None
     """rows×cols×h×w×3, normalised and shown on one scale."""
+    normalised: NDArray[np.float32] | None
+    """The same as the model is given them; NaN where a patch has no pixels."""
     ends: tuple[float, float]
     """The least and greatest normalised value."""
     filters: "Filters | None"
@@ -52,4 +54,15 @@ def patch_data(trace: "Trace") -> PatchData:
         )
     elif embedding is None:
         reasons["stem"] = reasons["embedding"]
-    return PatchData(tiles, ends, filters, embedding, reasons)
+    return PatchData(tiles, pictures, ends, filters, embedding, reasons)
+
+
+def values_of(data: PatchData, mode: str) -> dict[str, NDArray[np.float32]]:
+    """The numbers that the pictures of a mode show, by name; empty where there are none."""
+    if mode == "patches" and data.normalised is not None:
+        return {"normalised pixels": data.normalised}
+    if mode == "filters" and data.filters is not None:
+        return {"filters": data.filters.images, "share of variance": data.filters.shares}
+    found = data.embedding
+    lengths = None if found is None else found.stem if mode == "stem" else found.norms
+    return {} if lengths is None else {"length": lengths}

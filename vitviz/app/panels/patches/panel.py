@@ -1,12 +1,15 @@
 """The patches as the model sees them, the filters that embed them, and the lengths of their embeddings."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtGui import QAction, QColor
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from vitviz.app.panels.patches.data import PatchData, patch_data
+from vitviz.app.panels.patches.data import PatchData, patch_data, values_of
 from vitviz.app.panels.plate_panel import Plate, PlatePanel, row, show_scale
 from vitviz.app.session.facts import Facts, Shown, of_attention
 from vitviz.app.session.session import Session
@@ -49,6 +52,8 @@ class PatchesShown(Shown):
 
     mode: str
     pictures: tuple[GalleryPicture, ...]
+    values: Mapping[str, NDArray[np.float32]]
+    """The numbers that the pictures show."""
 
 
 class PatchesPanel(PlatePanel[PatchesView]):
@@ -62,6 +67,7 @@ class PatchesPanel(PlatePanel[PatchesView]):
         self._trace: Trace | None = None
         self._data: PatchData | None = None
         self._pictures: list[GalleryPicture] = []  # without the chosen patch
+        self._values: dict[str, NDArray[np.float32]] = {}  # the numbers of these pictures
         self._mode = ""  # of these pictures
         self._drawn: tuple[object, ...] | None = None  # what they depend on
         self._facts: Facts | None = None  # what pictures and sentence are of
@@ -89,7 +95,9 @@ class PatchesPanel(PlatePanel[PatchesView]):
     def shown(self) -> PatchesShown:
         """What is drawn now."""
         pictures = tuple(self.view.pictures)
-        return PatchesShown(self.says.whole, self.view.dimmed, self._mode, pictures, facts=self._facts)
+        return PatchesShown(
+            self.says.whole, self.view.dimmed, self._mode, pictures, self._values, facts=self._facts
+        )
 
     def plate(self) -> Plate | None:
         """What is shown, as a plate."""
@@ -135,7 +143,7 @@ class PatchesPanel(PlatePanel[PatchesView]):
         self.follow()
 
     def _clear(self, headline: str, hint: str) -> None:
-        self._pictures, self._facts = [], None
+        self._pictures, self._values, self._facts = [], {}, None
         self.view.set_pictures([])
         self.says.set_text("")
         self.legend.setText("")
@@ -159,6 +167,7 @@ class PatchesPanel(PlatePanel[PatchesView]):
         values = f" Normalised values from {low:.1f} to {high:.1f}.".replace("-", "−")
         self.legend.setText(_LEGEND["hybrid" if hybrid else mode] + (values if mode == "patches" else ""))
         self._pictures = {"patches": self._patches, "filters": self._filters}.get(mode, self._lengths)(data)
+        self._values = values_of(data, mode)
         self.view.set_pictures(self._pictures)
 
     def _patches(self, data: PatchData) -> list[GalleryPicture]:

@@ -1,5 +1,6 @@
 """What the Positions panel shows, computed in its thread: torch is imported only there."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,23 @@ def tables(trace: "Trace") -> PositionTables:
         )
 
     return PositionTables(one(False), one(True), changed)
+
+
+def values_of(
+    mode: str, chosen: Sequence[tuple[str, PositionTable]], change: "Change | None"
+) -> dict[str, Floats]:
+    """The numbers that the pictures of a mode show, by table and quantity; with `change`, the likeness of both tables."""
+    values: dict[str, Floats] = {}
+    for name, table in chosen:
+        if mode == "similarity":
+            values[f"{name}: cosine"] = table.similarity
+            values[f"{name}: cosine of prefix tokens"] = table.prefix.patches
+        elif mode == "components":
+            values[f"{name}: components"] = table.components.colors
+            values[f"{name}: share of variance"] = np.array(table.components.shares, np.float32)
+        else:
+            values[f"{name}: length"] = table.norm
+    return values if change is None else {**values, "likeness": change.nearest}
 
 
 def split_reason(trace: "Trace", layer: int) -> str:

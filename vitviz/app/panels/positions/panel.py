@@ -1,8 +1,11 @@
 """Positions: a table's similarity, components and norm, stored and as used; a query's logits as content and position."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
@@ -67,6 +70,8 @@ class PositionsShown(Shown):
     mode: str
     table: str
     pictures: tuple[GalleryPicture, ...]
+    values: Mapping[str, NDArray[np.float32]]
+    """The numbers of the pictures, where they show tables, by the name of the table."""
     split: "Split | None"
     """The numbers of the pictures, where they show logits."""
     note: str
@@ -100,6 +105,7 @@ class PositionsPanel(PlatePanel[PositionsView]):
         self._drawn: _Asked | None = None
         self._facts: Facts | None = None  # what the drawn pictures are of
         self._maps: list[GalleryPicture] = []
+        self._values: dict[str, NDArray[np.float32]] = {}  # the numbers of tables that are drawn
         self._logits: compute.LogitPictures | None = None  # where they are drawn
         self.which = Segmented("Which table", [("used", "as used"), ("stored", "stored"), ("both", "both")])
         self.view = Gallery()
@@ -139,6 +145,7 @@ class PositionsPanel(PlatePanel[PositionsView]):
             mode,
             table,
             pictures,
+            self._values,
             split,
             self.changed.text(),
             facts=self._facts,
@@ -169,6 +176,7 @@ class PositionsPanel(PlatePanel[PositionsView]):
         self.settle()
         if self.session.trace is None or not self.isVisible():
             self._facts = self._drawn = self._logits = None
+            self._values = {}
 
     def draw(self) -> None:
         """Draw what the session asks for now."""
@@ -205,6 +213,7 @@ class PositionsPanel(PlatePanel[PositionsView]):
 
     def _clear(self, headline: str, hint: str) -> None:
         self._asked = self._drawn = self._logits = self._facts = None
+        self._values = {}
         self.worker.cancel()  # what was asked for before
         self.settle()
         self.view.set_pictures([])
@@ -254,6 +263,7 @@ class PositionsPanel(PlatePanel[PositionsView]):
             ]
             if compared:
                 self._maps.append(changed(change, colormap))
+            self._values = compute.values_of(mode, chosen, change if compared else None)
             self.view.set_pictures(self._maps)
         patch = self._patch()
         self._facts = of_attention(
@@ -319,7 +329,7 @@ class PositionsPanel(PlatePanel[PositionsView]):
             self.fail(problem)
 
     def _show_logits(self, trace: "Trace", asked: _Asked, made: compute.LogitPictures) -> None:
-        self._drawn, self._logits = asked, made
+        self._drawn, self._logits, self._values = asked, made, {}
         of = Selection(asked.query, asked.layer, made.head, "mean", "to", "attention")
         self._facts = of_attention(trace, of, part=asked.mode)
         self.settle()

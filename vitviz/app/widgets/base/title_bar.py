@@ -6,21 +6,28 @@ from PySide6.QtWidgets import QDockWidget, QHBoxLayout, QLabel, QSizePolicy, QTo
 
 from vitviz.app.ui import icons, theme
 
+_JOINTS = "_-/"
 _WHOLE = 5  # lines of a label that is shown whole
 
 
 def wrapped_lines(text: str, metrics: QFontMetrics, width: int, most: int) -> list[str]:
     """The lines of a text wrapped at spaces to `width` pixels; a text that needs more than `most` lines is elided.
 
-    A line ends after a separating dot or a comma if the rest then fits into the next line. A separating dot at the end of
-    a line is removed.
+    A word that is wider than a line is wrapped after a "_", "-" or "/", as in names of models. A line ends after a
+    separating dot or a comma if the rest then fits into the next line. A separating dot at the end of a line is removed.
     """
     lines: list[str] = []
     while len(lines) < most - 1 and metrics.horizontalAdvance(text) > width:
         spaces = [place for place, letter in enumerate(text) if letter == " " and not _enclosed(text[:place])]
         fitting = [place for place in spaces if metrics.horizontalAdvance(text[:place]) <= width]
         if not fitting:
-            break
+            joints = [place for place, letter in enumerate(text, start=1) if letter in _JOINTS]
+            joints = [place for place in joints if metrics.horizontalAdvance(text[:place]) <= width]
+            if not joints:
+                break
+            lines.append(text[: joints[-1]])
+            text = text[joints[-1] :]
+            continue
         pauses = [
             place
             for place in fitting

@@ -64,7 +64,7 @@ class ChartView(HoverView):
             chart.title = QGraphicsSimpleTextItem(
                 chart
             )  # pyqtgraph's title makes its chart as wide as itself
-            chart.title.setPos(0, 1)
+            chart.title.setPos(4, 3)  # inside the focus ring
             chart.showAxis("right")
             for name in _AXES:
                 axis = chart.getAxis(name)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QPointF, Qt
-from PySide6.QtGui import QColor, QImage, QPalette, QPixmap, QResizeEvent
+from PySide6.QtGui import QColor, QImage, QPaintEvent, QPalette, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
 from vitviz.app.ui import theme
@@ -15,6 +15,7 @@ from vitviz.app.widgets.charts.chart import ChartView
 from vitviz.render.plot import Chart, Line, axis
 
 _THUMB = 88  # side of the picture at the pointer
+_NARROWEST, _LOWEST = 180, 140  # a chart with its titles, at the usual size of the text
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,14 @@ class Card(QFrame):
         for label in (self.picture, self.words):
             column.addWidget(label)
         column.setContentsMargins(8, 8, 8, 8)
-        self.setFrameShape(QFrame.Shape.StyledPanel)
         self.setBackgroundRole(QPalette.ColorRole.Button)
         self.setAutoFillBackground(True)
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.hide()
+
+    def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
+        """Draw the outline."""
+        theme.draw_outline(self)
 
     def fill(self, words: Sequence[str], thumb: QImage) -> None:
         """Set text and picture, and resize to them."""
@@ -113,6 +117,7 @@ class CurvesView(ChartView):
 
     def draw(self) -> None:
         """Draw the bands first and the selected curve last."""
+        self._arrange()  # the size of the text may have changed
         self.view.setVisible(bool(self.plots))
         for plot, chart in zip(self.plots, self.charts, strict=False):
             chart.title.setText(plot.title)
@@ -154,9 +159,16 @@ class CurvesView(ChartView):
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Put the charts side by side where there is room, else one above the other."""
-        wide = self.width() >= 1.15 * self.height() or self.height() < 300
+        self._arrange()
+        super().resizeEvent(event)
+
+    def _arrange(self) -> None:
+        """Side by side only if both titles fit; one above the other the charts need twice the height."""
+        fits = self.width() >= 2 * theme.scaled(_NARROWEST)
+        low = self.height() < 1.15 * self.width() or self.height() < 300
+        self.setMinimumHeight(theme.scaled(_LOWEST if fits else 2 * _LOWEST))
+        wide = fits and low
         if wide != self._wide:
             self._wide = wide
             self.view.ci.removeItem(self.charts[1])
             self.view.ci.addItem(self.charts[1], *((0, 1) if wide else (1, 0)))
-        super().resizeEvent(event)

@@ -18,6 +18,7 @@ from vitviz.app.ui import theme
 from vitviz.app.widgets.charts.chart import curve_pen
 
 _SWATCH = QSize(28, 14)
+_SHORTEST = 8  # characters of the names that always have room
 _KEY = Qt.ItemDataRole.UserRole
 
 
@@ -44,7 +45,9 @@ class _Heads(QHeaderView):
         painter.setPen(QColor(theme.colors(self.palette()).muted))
         side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
         words = str(self.model().headerData(column, self.orientation()))
-        painter.drawText(rect.adjusted(3, 0, -3, 0), side | Qt.AlignmentFlag.AlignVCenter, words)
+        room = rect.adjusted(3, 0, -3, 0)
+        words = painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, room.width())
+        painter.drawText(room, side | Qt.AlignmentFlag.AlignVCenter, words)
 
 
 class ScoreList(QTreeWidget):
@@ -117,15 +120,20 @@ class ScoreList(QTreeWidget):
         """Columns, swatches and rows of the size of the text."""
         self._swatches.clear()
         self.setIconSize(_SWATCH * theme.scale())
-        widest = QFontMetrics(theme.body(strong=True)).horizontalAdvance("0.000 ± 0.000")
         for column in range(1, self.columnCount()):
-            self.header().resizeSection(column, widest + 8)
+            self.header().resizeSection(column, self._number_width)
         rows, self._rows = self._rows, ()
         self.set_rows(rows)
 
+    @property
+    def _number_width(self) -> int:
+        return QFontMetrics(theme.small()).horizontalAdvance("0.000 ± 0.000") + 8
+
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Room for four rows; the others are reached by scrolling."""
-        return QSize(200, self._height(4))
+        """Room for four rows and for a part of the names; the other rows are reached by scrolling."""
+        mark = self.iconSize().width() + self.fontMetrics().height() + 16
+        name = self.fontMetrics().averageCharWidth() * _SHORTEST
+        return QSize(mark + name + self._number_width * (self.columnCount() - 1), self._height(4))
 
     def _apply_palette(self) -> None:
         # Fusion draws the frame of a check box darker than the window, so it cannot be seen in a dark one.
@@ -151,7 +159,9 @@ class ScoreList(QTreeWidget):
         item.setIcon(0, self._swatch(row.stroke, row.strong))
         for column, words in enumerate((row.name, *row.numbers)):
             item.setText(column, words)
-            item.setFont(column, theme.body(strong=row.strong))
+            item.setFont(
+                column, theme.small() if column and not row.strong else theme.body(strong=row.strong)
+            )
             item.setToolTip(column, row.disabled or row.tip)
             if column:
                 item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)

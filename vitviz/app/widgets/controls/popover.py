@@ -1,7 +1,7 @@
 """A button that opens a popover: a small window with controls below the button."""
 
 from PySide6.QtCore import QEvent, QPoint, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QKeyEvent, QPaintEvent
 from PySide6.QtWidgets import QFrame, QToolButton, QVBoxLayout, QWidget
 
 from vitviz.app.ui import icons, theme
@@ -13,11 +13,14 @@ class Popover(QFrame):
     def __init__(self, parent: QWidget, content: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setFrameShape(QFrame.Shape.StyledPanel)
         self.content = content
         column = QVBoxLayout(self)
         column.setContentsMargins(1, 1, 1, 1)
         column.addWidget(content)
+
+    def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
+        """Draw the outline."""
+        theme.draw_outline(self)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         """Close on Esc."""
