@@ -28,7 +28,7 @@ from vitviz.attention.self_check.follow import Followed, follow
 from vitviz.attention.self_check.order import check_order, dependence, in_steps, is_chain, streams
 from vitviz.attention.self_check.outputs import mask_agrees
 from vitviz.attention.self_check.pictures import Bits, unchanged
-from vitviz.attention.self_check.place import NOWHERE, SEVERAL, Reading
+from vitviz.attention.self_check.place import NOWHERE, SEVERAL, Reading, without_queries
 from vitviz.attention.self_check.reader import BATCH
 from vitviz.attention.self_check.repeat import differing
 from vitviz.attention.windows import Windows
@@ -259,6 +259,8 @@ def _queries(
         places = reading.places(found.query)
         if (places == reading.places(found.key)).all():
             return None, False, order
+        if not found.query.any():
+            raise RefusedError(f"{name} cannot be shown: {without_queries(where)}.")
         raise RefusedError(
             f"{name} cannot be shown: queries and keys of {where} come from different patches"
             f"{_unlike(reading, found.key, found.query, 'query')}."

@@ -18,7 +18,7 @@ from vitviz.models.model import Model
 TRIED = 4
 """How many grids of patches are tried against the first operation."""
 
-PADDED, EXTRA = 1.6, 16
+PADDED, EXTRA = 4.0, 16
 """How many times as many tokens as patches the first operation may have (whole windows), or how many more (prefixes)."""
 
 WHOLE = 0.9
@@ -85,7 +85,7 @@ def read_patches(model: Model, operations: list[Operation], name: str, batch: in
 
 def _why_not(operation: Operation, fields: Fields, size: tuple[int, int]) -> str:
     """What the first operation's tokens are instead of patches."""
-    where, (groups, _, queries, keys) = operation.module, operation.shape
+    where, (groups, _, queries, keys) = operation.module or "the model", operation.shape
     if not fields.known:
         return f"no gradient leads from {where} to the photo, so vitviz cannot say which token is which part of it"
     if not fields.tokens:

@@ -174,11 +174,21 @@ def _difference(layer: Layer, role: str, due: Bits, seen: Bits, reading: Reading
     wrong = np.argwhere((seen != due).any(-1))
     if not len(wrong):
         return ""
+    if role == "query" and not seen.any():
+        return f"{without_queries(layer.name)}."
     group, token = (int(part) for part in wrong[0])
     where = f" of group {group}" if len(due) > 1 else ""
     return (
         f"in {layer.name} {role} {token}{where} comes from {reading.name(seen[group, token])}, where the model's class "
         f"lets one expect {reading.name(due[group, token])}."
+    )
+
+
+def without_queries(where: str) -> str:
+    """Why the queries of an operation, as many as its keys, cannot be laid on the photo: none was found in them."""
+    return (
+        f"in {where} nothing of the photo was found in the queries, while there is one for each key: they are learned, or "
+        "its scores are not made by a product of queries and keys that vitviz recognises (@, matmul, bmm, baddbmm, einsum)"
     )
 
 

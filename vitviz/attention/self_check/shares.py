@@ -21,7 +21,7 @@ def not_shares(layer: Layer) -> str:
     """Why a layer's rows are not shares."""
     if len(layer.operations) > 1:
         return f"in {layer.name} one attention map is subtracted from another, so its rows are not shares"
-    if layer.operations[0].mixed:
+    if is_mixed(layer):
         return (
             f"rows of {layer.name} are not shares: its heads are mixed with signed weights after the softmax"
         )
@@ -35,8 +35,18 @@ def not_shares(layer: Layer) -> str:
 
 
 def is_mixed(layer: Layer) -> bool:
-    """Whether a layer's weights are shares that were mixed: heads after the softmax, or one map subtracted from another."""
-    return len(layer.operations) > 1 or layer.operations[0].mixed
+    """Whether a layer's weights are shares that were mixed with signed weights: heads mixed, or one map subtracted.
+
+    Shares that were scaled, or left out in part, are none of these: no weight is below 0.
+    """
+    if len(layer.operations) > 1:
+        return True
+    weights = layer.operations[0].weights
+    if weights is None or not layer.operations[0].mixed:
+        return False
+    if "signed" not in layer.kept:
+        layer.kept["signed"] = bool((weights < 0).any())
+    return bool(layer.kept["signed"])
 
 
 def _measured(operation: Operation) -> tuple[float, float]:

@@ -15,6 +15,9 @@ from torch.overrides import TorchFunctionMode
 from vitviz.attention.recording import einsum
 from vitviz.attention.recording.recorder import PRODUCTS, SOFTMAXES, weighs
 
+ADDED_PRODUCTS = frozenset({torch.baddbmm, Tensor.baddbmm})
+"""Products to which something is added, a bias say: scores may be made by them."""
+
 
 class Given(NamedTuple):
     """What an operation was given, each …×heads×tokens×d, or …×tokens×d where heads are folded away."""
@@ -86,6 +89,8 @@ class Silence(TorchFunctionMode):
                 self._factors = None
                 return self._answered(query, key, args[1], tuple(result.shape))
             self._products = [*self._products[-1:], (args[0], args[1].transpose(-2, -1), result)]
+        elif func in ADDED_PRODUCTS:
+            self._products = [*self._products[-1:], (args[1], args[2].transpose(-2, -1), result)]
         elif func is torch.einsum and result.ndim >= 3:
             weighted = None if self._softmaxed is None else einsum.weighted(args, result, self._softmaxed)
             if weighted is not None:
