@@ -9,7 +9,7 @@ import user_input
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QRectF, QSize, Qt
 from PySide6.QtGui import QFont, QFontInfo, QFontMetricsF
 from PySide6.QtSvg import QSvgGenerator
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLabel, QWidget
 from steps import picture, show
 
 from vitviz.app.panels import catalog
@@ -381,3 +381,25 @@ def test_in_a_comparison_every_text_is_whole_and_apart(compared, qtbot, size):
         qtbot.waitUntil(lambda: not cut(compared))
         for view in views_of(panel):
             assert not overprinted(drawn(view)), name
+
+
+def test_a_panel_that_is_large_does_not_repeat_the_line(presented, qtbot):
+    for kind in catalog.PANELS:
+        panel = press_key_of(presented, qtbot, kind.name)
+        if panel.shown().caption:
+            assert not panel.says.isVisible(), kind.name
+
+
+def test_controls_that_are_built_in_a_presentation_have_their_usual_size_after_it(compared, window, qtbot):
+    user_input.press(compared, "Ctrl+E")  # which builds panels
+    user_input.press(compared, "F11")
+    qtbot.wait(50)
+    boxes = {}
+    for _ in range(2):
+        found = {
+            box.accessibleName(): box.width() for box in window.findChildren(QComboBox) if box.isVisible()
+        }
+        for name, width in found.items():
+            assert boxes.setdefault(name, width) == width, name
+        user_input.press(compared, "Ctrl+E")
+        qtbot.wait(50)

@@ -134,7 +134,7 @@ def test_the_badge_says_exact_only_if_all_five_claims_hold():
     assert "–&nbsp;<b>order</b>" in details
     assert "Not yet." in details
     assert (
-        f"Proved by comparison, at {weights.when:%H:%M:%S}. Largest relative error 3e-7, allowed 1e-05"
+        f"Proved by comparison, at {weights.when:%H:%M:%S}. Largest relative error 3e-7, allowed 1e-5"
         in details
     )
     assert status_bar.badge_text(replace(check, errors={"blocks.0": 1.0})) == "not exact, 1e+00"

@@ -7,6 +7,7 @@ from PySide6.QtGui import QFontInfo, QGuiApplication
 from PySide6.QtWidgets import (
     QAbstractButton,
     QApplication,
+    QComboBox,
     QDockWidget,
     QMainWindow,
     QTabBar,
@@ -378,3 +379,9 @@ class Presentation(QObject):
         for widget in window.findChildren(QWidget):
             widget.updateGeometry()
             widget.update()
+        QTimer.singleShot(0, self, self._resize_boxes)  # when they have the font
+
+    def _resize_boxes(self) -> None:
+        """Qt keeps the smallest width of a combo box for another font, but not for another style."""
+        for box in self._window.findChildren(QComboBox):
+            QApplication.sendEvent(box, QEvent(QEvent.Type.StyleChange))

@@ -190,7 +190,7 @@ def _row(check: "Check", claim: "Claim", muted: str) -> str:
     if claim.how and claim.when is not None:
         how = f"{'Found' if claim.fails else 'Proved'} {claim.how}, at {claim.when:%H:%M:%S}"
         if claim.name == "weights":
-            how += f". Largest relative error {_error(check.worst)}, allowed {check.tolerance:.0e} ({check.precision})"
+            how += f". Largest relative error {_error(check.worst)}, allowed {_error(check.tolerance)} ({check.precision})"
         style = f" style='color: {muted}'" if muted else ""
         told = f"<br><small><span{style}>{escape(how)}.</span></small>"
     name = f"{mark}&nbsp;<b>{claim.name}</b>"

@@ -225,8 +225,8 @@ class StatisticsPanel(Panel):
         self.empty.show_message(headline, hint)
 
     def _show_parts(self, shown: bool) -> None:
-        """Show or hide all but the chart, so that an empty panel has room for its message."""
-        for part in (self.says, self.quantity, self.alike, self.matrix, self.over, self.export):
+        """Show or hide all but the chart and its sentence, so that an empty panel has room for its message."""
+        for part in (self.quantity, self.alike, self.matrix, self.over, self.export):
             part.setVisible(shown)
         self._offer_buttons()
 
