@@ -29,7 +29,6 @@ from vitviz.attention.self_check.order import check_order, dependence, in_steps,
 from vitviz.attention.self_check.outputs import mask_agrees
 from vitviz.attention.self_check.pictures import unchanged
 from vitviz.attention.self_check.place import NOWHERE, SEVERAL, Reading
-from vitviz.attention.self_check.reader import BATCH
 from vitviz.attention.windows import Windows
 from vitviz.errors import RefusedError
 from vitviz.models.model import Model
@@ -72,10 +71,7 @@ def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
     known: tuple[Probed, ...] = model.kept.get("probed", ())
     if [(each.name, each.shape) for each in known] != [(each.module, each.shape) for each in operations]:
         try:
-            try:
-                known = model.kept["probed"] = _probed(model, operations, BATCH)
-            except RefusedError:  # a module may have several pictures in an order of its own
-                known = model.kept["probed"] = _probed(model, operations, 1)
+            known = model.kept["probed"] = _probed(model, operations)
         except Exception as error:
             said = said_by_module(error)
             raise RefusedError(
@@ -92,10 +88,10 @@ def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
     return Anatomy(layers, readout, _position(model.module, known[0]), reading=model.kept["reading"])
 
 
-def _probed(model: Model, operations: list[Operation], batch: int) -> tuple[Probed, ...]:
+def _probed(model: Model, operations: list[Operation]) -> tuple[Probed, ...]:
     name = type(model.module).__name__
     _require_tokens(name, operations)
-    reading = model.kept["reading"] = read_patches(model, operations, name, batch)
+    reading = model.kept["reading"] = read_patches(model, operations, name)
     inputs = unchanged(model.input_size).to(model.device, model.dtype)
     followed = follow(model.module, inputs, len(operations), answer_of)
     steps = _steps(followed, operations)

@@ -6,15 +6,17 @@ is added to what attention gives to some of them: from then on these tokens may 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import combinations
+from math import comb
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vitviz.attention.layer import Layer
-from vitviz.attention.recording.operations import four_dimensional
-from vitviz.attention.self_check.pictures import Bits, constant_weight, unchanged
-from vitviz.attention.self_check.reader import TOLERANCES, by_itself
+from vitviz.attention.self_check.digests import Digest, by_tokens, digest, sums_over
+from vitviz.attention.self_check.pictures import Bits, unchanged
+from vitviz.attention.self_check.reader import by_itself
 from vitviz.attention.self_check.silence import Given, Silence
 
 
@@ -34,8 +36,8 @@ def prefix_mixing(
     weight = next(module.parameters())
     inputs = unchanged(size).to(weight.device, weight.dtype)
     operations = [layer for layer in layers for _ in layer.modules]
-    words = constant_weight(len(names))
-    reader = _Reader(operations, names, TOLERANCES.get(weight.dtype, 1e-5))
+    words = _constant_weight(len(names))
+    reader = _Reader(operations, names)
     for noisy in [np.zeros(len(names), bool), *(word for word in words.T if word.any())]:
         on_pass()
         reader.noisy = noisy
@@ -44,14 +46,22 @@ def prefix_mixing(
     return reader.sentence
 
 
+def _constant_weight(count: int) -> Bits:
+    """count×m words of which each has the same number of ones, m as small as can be (Sperner 1928)."""
+    length = next(m for m in range(2, 64) if comb(m, m // 2) >= count)
+    words = np.zeros((count, length), bool)
+    for word, chosen in zip(words, combinations(range(length), length // 2), strict=False):
+        word[list(chosen)] = True
+    return words
+
+
 @dataclass(eq=False)
 class _Reader:
     """Compares what operations are given with the first pass, in which no noise is added."""
 
     operations: list[Layer]
     names: tuple[str, ...]
-    tolerance: float
-    base: list[tuple[Tensor, ...]] = field(default_factory=list)
+    base: list[list[Digest]] = field(default_factory=list)
     noisy: Bits = field(default_factory=lambda: np.zeros(0, bool))
     """Which of the tokens get noise in this pass."""
     sentence: str = ""
@@ -61,13 +71,13 @@ class _Reader:
         if given.number >= len(self.operations):
             return answer
         layer = self.operations[given.number]
-        parts = tuple(four_dimensional(part.detach()) for part in given[1:])
+        parts = [by_tokens(part) for part in given[2:]]  # queries are tokens' as the keys are
         chosen = self._chosen(layer)
         if not self.noisy.any():
-            self.base.append(parts)
+            self.base.append([digest(part, 2) for part in parts])
         elif not self.sentence and given.number < len(self.base):
             self._compare(given.number, parts, chosen)
-        if answer is None or not len(chosen) or answer.shape[-2] != parts[1].shape[-2]:
+        if answer is None or not len(chosen) or answer.shape[-2] != given.key.shape[-2]:
             return answer
         generator = torch.Generator().manual_seed(24)
         noise = torch.randn(answer[..., chosen, :].shape, generator=generator).to(answer)
@@ -84,16 +94,12 @@ class _Reader:
         ]
         return tokens if layer.arrangement is None else layer.arrangement.keys[0, tokens].tolist()
 
-    def _compare(self, number: int, parts: tuple[Tensor, ...], chosen: list[int]) -> None:
-        for part, before in zip(
-            parts[1:], self.base[number][1:], strict=True
-        ):  # queries are tokens' as the keys are
-            if part.shape != before.shape or not part.numel():
-                continue
-            changed = (part - before).abs().amax((0, 1, 3)) > self.tolerance * before.abs().max()
-            changed[chosen] = False
-            if bool(changed.any()):
-                token = int(changed.nonzero()[0])
+    def _compare(self, number: int, parts: list[Tensor], chosen: list[int]) -> None:
+        for part, before in zip(parts, self.base[number], strict=True):
+            found = before.differs(sums_over(part, 2)).any(0)
+            found[chosen] = False
+            if bool(found.any()):
+                token = int(found.nonzero()[0])
                 self.sentence = self._said(number, token)
                 return
 
