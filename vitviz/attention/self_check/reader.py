@@ -22,6 +22,7 @@ def read(
     count: int,
     ends: Sequence[int] | None = None,
     on_pass: Callable[[], None] = lambda: None,
+    every: bool = False,
 ) -> Reading:
     """Run the coded pictures through the module one by one, each token attending to itself alone.
 
@@ -35,14 +36,17 @@ def read(
     base = unchanged(size).to(weight.device, weight.dtype)
     other = rearranged(base, code.grid)
     ends = [count + 1] * code.pictures if ends is None else ends
-    reader = _Reader(code, count)
+    reader = _Reader(code, count, every)
     for cells in (np.zeros, np.ones):  # the two references
         on_pass()
         reader.run(module, coded(cells(code.words.shape[1:], bool), code, size, base, other), None, max(ends))
     for number in range(code.pictures):
         on_pass()
         reader.run(module, coded(code.words[2 * number], code, size, base, other), number, ends[number])
-    return reader.reading()
+    found = reader.reading()
+    if found.mixed and not every:  # perhaps features lie along an axis as long as there are tokens
+        return read(module, code, size, count, ends, on_pass, every=True)
+    return found
 
 
 def ends_of(code: Code, levels: Sequence[int]) -> list[int]:
@@ -133,6 +137,8 @@ class _Reader:
 
     code: Code
     count: int
+    every: bool
+    """Whether features may lie along axes that are as long as there are tokens."""
     given: list[list[_Watched]] = field(default_factory=list)
     """Per operation its query, key and value."""
     after: list[_Tail | None] = field(default_factory=list)
@@ -164,7 +170,7 @@ class _Reader:
             return result
         if self.first:
             _, groups, tokens = self.given[-1][1].references[0].sums.shape
-            self.after.append(_tail(func, result, groups, tokens, self.code))
+            self.after.append(_tail(func, result, groups, tokens, self))
         if self.step < len(self.after):
             tail = self.after[self.step]
             if tail is not None:
@@ -199,8 +205,8 @@ def by_itself(given: Given, shape: tuple[int, ...]) -> Tensor | None:
     return value.expand(shape).clone() if value.shape == shape or 1 in value.shape[:-2] else None
 
 
-def _tail(func: Any, result: Tensor, groups: int, tokens: int, code: Code) -> _Tail | None:
-    shape = tuple(result.shape)
+def _tail(func: Any, result: Tensor, groups: int, tokens: int, reader: _Reader) -> _Tail | None:
+    shape, code = tuple(result.shape), reader.code
     if groups * tokens == 1:
         return None
     grids = [code.size(level) for level in range(code.levels + 1)] + [(groups, tokens)]
@@ -211,7 +217,7 @@ def _tail(func: Any, result: Tensor, groups: int, tokens: int, code: Code) -> _T
     if not axes:
         return None
     name = getattr(func, "__name__", str(func))
-    tokens_only = set(axes[0]).intersection(*axes)
+    tokens_only = set[int]() if reader.every else set(axes[0]).intersection(*axes)
     last = result.ndim - 1
     features = sorted(({last, 1, min(2, last)} - tokens_only) or {0}, reverse=True)
     summed = [*features, *(axis for axis in range(result.ndim) if axis not in features)]
