@@ -90,16 +90,11 @@ def _prove_place(
     names = [layer.name for layer in layers for _ in layer.modules]
     count, ends = len(levels), ends_of(code, levels)
     try:
-        reading = read(model.module, code, model.input_size, count, ends, on_pass=on_pass)
+        reading = read(model.module, code, model.input_size, count, ends, on_pass)
         wrong, sentence = place.misplaced(layers, reading)
         random = differing(model.module, model.input_size, names) if wrong else ""
         if random:
             return reading, fails("place", random, HOW_PLACE), wrong
-        if wrong and not place.overlap(
-            layers[0], reading
-        ):  # a module may have several pictures in an order of its own
-            reading = read(model.module, code, model.input_size, count, batch=1, on_pass=on_pass)
-            wrong, sentence = place.misplaced(layers, reading)
     except Exception as error:
         reason = f"The model could not be run with its attention silenced: {said_by_module(error)}"
         return None, unproved("place", reason), ()

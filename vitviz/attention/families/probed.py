@@ -29,7 +29,6 @@ from vitviz.attention.self_check.order import check_order, dependence, in_steps,
 from vitviz.attention.self_check.outputs import mask_agrees
 from vitviz.attention.self_check.pictures import Bits, unchanged
 from vitviz.attention.self_check.place import NOWHERE, SEVERAL, Reading, without_queries
-from vitviz.attention.self_check.reader import BATCH
 from vitviz.attention.self_check.repeat import differing
 from vitviz.attention.windows import Windows
 from vitviz.errors import RefusedError
@@ -74,13 +73,12 @@ def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
     if [(each.name, each.shape) for each in known] != [(each.module, each.shape) for each in operations]:
         try:
             try:
-                known = model.kept["probed"] = _probed(model, operations, BATCH)
+                known = model.kept["probed"] = _probed(model, operations)
             except RefusedError:
                 random = differing(model.module, model.input_size, [each.module for each in operations])
                 if random:
                     raise RefusedError(f"{type(model.module).__name__} cannot be shown: {random}") from None
-                # A module may have several pictures in an order of its own.
-                known = model.kept["probed"] = _probed(model, operations, 1)
+                raise
         except Exception as error:
             said = said_by_module(error)
             raise RefusedError(
@@ -97,10 +95,10 @@ def anatomy(model: Model, operations: list[Operation]) -> Anatomy:
     return Anatomy(layers, readout, _position(model.module, known[0]), reading=model.kept["reading"])
 
 
-def _probed(model: Model, operations: list[Operation], batch: int) -> tuple[Probed, ...]:
+def _probed(model: Model, operations: list[Operation]) -> tuple[Probed, ...]:
     name = type(model.module).__name__
     _require_tokens(name, operations)
-    reading = model.kept["reading"] = read_patches(model, operations, name, batch)
+    reading = model.kept["reading"] = read_patches(model, operations, name)
     inputs = unchanged(model.input_size).to(model.device, model.dtype)
     followed = follow(model.module, inputs, len(operations), answer_of)
     steps = _steps(followed, operations)

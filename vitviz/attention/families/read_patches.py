@@ -63,7 +63,7 @@ def _candidates(size: tuple[int, int], shape: tuple[int, int, int, int]) -> list
     return sorted(found)
 
 
-def read_patches(model: Model, operations: list[Operation], name: str, batch: int) -> Reading:
+def read_patches(model: Model, operations: list[Operation], name: str) -> Reading:
     """The reading with the first grid that the first operation's tokens turn out to be."""
     module, size = model.module, model.input_size
     fields = first_fields(module, unchanged(size).to(model.device, model.dtype))
@@ -73,13 +73,11 @@ def read_patches(model: Model, operations: list[Operation], name: str, batch: in
         if all(field.in_one_cell(candidate.grid) for field in fields.tokens)
     ]
     for candidate in likely[:TRIED]:
-        first = read(
-            module, code_for(candidate.grid), size, 1, [1] * code_for(candidate.grid).pictures, batch=1
-        )
+        first = read(module, code_for(candidate.grid), size, 1, [1] * code_for(candidate.grid).pictures)
         if _fits(first):
             levels = _levels(operations, candidate)
             code, count = code_for(candidate.grid, levels), len(operations)
-            return read(module, code, size, count, batch=batch)
+            return read(module, code, size, count)
     raise RefusedError(f"{name} cannot be shown: {_why_not(operations[0], fields, size)}.")
 
 

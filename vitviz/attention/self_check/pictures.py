@@ -1,13 +1,12 @@
 """Coded pictures: each patch is changed in its own set of pictures, so that what changes in a model names the patch.
 
-The coarsest grid's cells have words of constant weight: no word is the union of others, so that a token which depends on
-several cells is never taken for one cell. Each finer grid adds four pictures: lower row, upper row, right and left column of
-a 2×2 block. A token that was merged from a block changes in all four.
+A picture asks one bit of each cell's number: the cells whose bit is 1 have other content. What differs from the unchanged
+picture tells where the bit is 1; what differs from the picture that is changed everywhere tells where it is 0. A token of
+several cells differs from both in some bit, so it is never taken for one cell. The coarsest grid's cells are numbered; each
+finer grid adds the row and the column in a 2×2 block. A token that was merged from a block differs from both in these.
 """
 
 from dataclasses import dataclass
-from itertools import combinations
-from math import comb
 
 import numpy as np
 import torch
@@ -28,17 +27,24 @@ class Code:
     levels: int
     """How many times 2×2 cells are merged."""
     words: Bits
-    """pictures×rows×cols: True where the picture changes the cell; four for each level at the end, finest first."""
+    """bits×rows×cols, two for each picture: where it changes the cell, and where it does not. The last two pictures for each
+    level, finest first, tell the quarters of a merged block.
+    """
+
+    @property
+    def bits(self) -> int:
+        """How many bits a word has."""
+        return len(self.words)
 
     @property
     def pictures(self) -> int:
-        """How many pictures there are beside the unchanged one."""
-        return len(self.words)
+        """How many pictures there are beside the unchanged one and the one that is changed everywhere."""
+        return len(self.words) // 2
 
     @property
     def tells(self) -> tuple[int, ...]:
         """Per picture the coarsest grid whose cells it tells apart by more than their being touched."""
-        fine = [level for level in range(self.levels) for _ in range(4)]
+        fine = [level for level in range(self.levels) for _ in range(2)]
         return (*[self.levels] * (self.pictures - len(fine)), *fine)
 
     def size(self, level: int) -> tuple[int, int]:
@@ -47,7 +53,7 @@ class Code:
         return -(-rows >> level), -(-cols >> level)
 
     def merged(self, level: int) -> Bits:
-        """(rows·cols)×pictures: where a token changes that depends on all cells of its 2^level × 2^level block."""
+        """(rows·cols)×bits: the word of a token that depends on all cells of its 2^level × 2^level block."""
         rows, cols = self.size(level)
         side = 1 << level
         padding = ((0, 0), (0, rows * side - self.grid.rows), (0, cols * side - self.grid.cols))
@@ -59,20 +65,10 @@ def code_for(grid: PatchGrid, levels: int = 0) -> Code:
     """The code of a grid whose cells are merged `levels` times."""
     rows, cols = (-(-length >> levels) for length in (grid.rows, grid.cols))
     row, col = np.indices((grid.rows, grid.cols))
-    coarse = constant_weight(rows * cols)[(row >> levels) * cols + (col >> levels)].transpose(2, 0, 1)
-    fine = [
-        bit == ((places >> level) & 1) for level in range(levels) for places in (row, col) for bit in (1, 0)
-    ]
-    return Code(grid, levels, np.concatenate([coarse, np.array(fine, bool).reshape(-1, *row.shape)]))
-
-
-def constant_weight(count: int) -> Bits:
-    """count×m words of which each has the same number of ones, m as small as can be (Sperner 1928)."""
-    length = next(m for m in range(2, 64) if comb(m, m // 2) >= count)
-    words = np.zeros((count, length), bool)
-    for word, chosen in zip(words, combinations(range(length), length // 2), strict=False):
-        word[list(chosen)] = True
-    return words
+    number = (row >> levels) * cols + (col >> levels)
+    asked = [number >> place for place in range(max(1, (rows * cols - 1).bit_length()))]
+    asked += [places >> level for level in range(levels) for places in (row, col)]
+    return Code(grid, levels, np.array([each & 1 == bit for each in asked for bit in (1, 0)], bool))
 
 
 def unchanged(size: tuple[int, int], channels: int = 3) -> Tensor:
@@ -101,10 +97,8 @@ def _within_cells(grid: PatchGrid, axis: int, length: int, generator: np.random.
     return torch.from_numpy(order)
 
 
-def coded(code: Code, size: tuple[int, int], base: Tensor, other: Tensor, number: int) -> Tensor:
-    """Picture `number` of a code: `other` in the cells that it changes, `base` elsewhere."""
+def coded(cells: Bits, code: Code, size: tuple[int, int], base: Tensor, other: Tensor) -> Tensor:
+    """`other` in the rows×cols cells that are True, `base` elsewhere."""
     patch = torch.from_numpy(code.grid.of_pixels(size))
-    word = torch.from_numpy(
-        np.append(code.words[number].reshape(-1), False)
-    )  # the last for pixels in no cell
-    return torch.where(word[patch].to(base.device), other, base)
+    changes = torch.from_numpy(np.append(cells.reshape(-1), False))  # the last for pixels in no cell
+    return torch.where(changes[patch].to(base.device), other, base)

@@ -28,7 +28,7 @@ NOWHERE, SEVERAL = -1, -2
 
 
 class Found(NamedTuple):
-    """What an operation was given: groups×tokens×pictures each, True where the token changed with the picture."""
+    """What an operation was given: groups×tokens×bits each: the words of the tokens."""
 
     query: Bits
     key: Bits
@@ -41,9 +41,9 @@ class Tail:
 
     function: str
     tokens: dict[tuple[int, ...], Bits]
-    """Such axes → tokens×pictures, True where the token changed with the picture."""
+    """Such axes → tokens×bits, their words."""
     places: tuple[Bits, ...]
-    """For each axis that features may lie along, places×pictures: where the tensor changed but for that axis."""
+    """For each axis that features may lie along, places×bits: the words of all other axes' places."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +59,8 @@ class Reading:
 
     @cached_property
     def _blocks(self) -> dict[bytes, tuple[int, int]]:
-        """Pattern of pictures → (level, block of that level's grid); of equal patterns the finest."""
-        found = {b"\0" * self.code.pictures: (0, NOWHERE)}
+        """Word → (level, block of that level's grid); of equal patterns the finest."""
+        found = {b"\0" * self.code.bits: (0, NOWHERE)}
         for level in range(self.code.levels + 1):
             for block, pattern in enumerate(self.code.merged(level)):
                 found.setdefault(pattern.tobytes(), (level, block))
@@ -81,13 +81,13 @@ class Reading:
         return f"patch ({row}, {col})" + (f" of the grid merged {level} times" if level else "")
 
     def separate(self, patterns: Bits) -> bool:
-        """Whether each of …×pictures patterns names one patch, one merged block or none."""
-        distinct = {pattern.tobytes() for pattern in patterns.reshape(-1, self.code.pictures)}
+        """Whether each of …×bits patterns names one patch, one merged block or none."""
+        distinct = {pattern.tobytes() for pattern in patterns.reshape(-1, self.code.bits)}
         return distinct <= self._blocks.keys()
 
     def places(self, patterns: Bits) -> NDArray[np.int64]:
-        """…×pictures → …×2: level and block of each."""
-        flat = [self.block(pattern) for pattern in patterns.reshape(-1, self.code.pictures)]
+        """…×bits → …×2: level and block of each."""
+        flat = [self.block(pattern) for pattern in patterns.reshape(-1, self.code.bits)]
         return np.array(flat, np.int64).reshape(*patterns.shape[:-1], 2)
 
 
@@ -121,7 +121,7 @@ def level_of(layer: Layer, code: Code) -> int:
 def expected(layer: Layer, code: Code) -> Found:
     """What the reading of a layer's operation must be if its layout is true."""
     level = level_of(layer, code)
-    prefix = np.zeros((len(layer.layout.prefix), code.pictures), bool)
+    prefix = np.zeros((len(layer.layout.prefix), code.bits), bool)
     tokens = np.concatenate([prefix, code.merged(level)])
     windows = layer.layout.windows
     keys = tokens[None]
@@ -129,7 +129,7 @@ def expected(layer: Layer, code: Code) -> Found:
         keys = np.where((windows.index >= 0)[..., None], tokens[windows.index.clip(0)], False)
     queries = keys
     if layer.pooling:
-        queries = np.zeros((1, layer.operations[0].shape[2], code.pictures), bool)
+        queries = np.zeros((1, layer.operations[0].shape[2], code.bits), bool)
     elif layer.queries is not None:
         queries = keys[:, list(layer.queries)]
     return Found(queries, keys, keys)

@@ -6,6 +6,8 @@ is added to what attention gives to some of them: from then on these tokens may 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import combinations
+from math import comb
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from vitviz.attention.layer import Layer
-from vitviz.attention.recording.operations import four_dimensional
-from vitviz.attention.self_check.pictures import Bits, constant_weight, unchanged
-from vitviz.attention.self_check.reader import TOLERANCES, by_itself
+from vitviz.attention.self_check.digests import TOLERANCES, Digest, by_tokens, digest, sums_over
+from vitviz.attention.self_check.pictures import Bits, unchanged
+from vitviz.attention.self_check.reader import by_itself
 from vitviz.attention.self_check.silence import Given, Silence
 
 
@@ -44,8 +46,8 @@ def prefix_mixing(
     weight = next(module.parameters())
     inputs = unchanged(size).to(weight.device, weight.dtype)
     operations = [layer for layer in layers for _ in layer.modules]
-    words = constant_weight(len(names))
-    reader = _Reader(operations, names, TOLERANCES.get(weight.dtype, 1e-5))
+    words = _constant_weight(len(names))
+    reader = _Reader(operations, names)
     for noisy in [np.zeros(len(names), bool), *(word for word in words.T if word.any())]:
         on_pass()
         reader.noisy, reader.step = noisy, 0
@@ -54,14 +56,22 @@ def prefix_mixing(
     return Mixing(reader.sentence) if reader.sentence else Mixing(reader.behind(), True)
 
 
+def _constant_weight(count: int) -> Bits:
+    """count×m words of which each has the same number of ones, m as small as can be (Sperner 1928)."""
+    length = next(m for m in range(2, 64) if comb(m, m // 2) >= count)
+    words = np.zeros((count, length), bool)
+    for word, chosen in zip(words, combinations(range(length), length // 2), strict=False):
+        word[list(chosen)] = True
+    return words
+
+
 @dataclass(eq=False)
 class _Reader:
     """Compares what operations are given, and what is behind the last, with the first pass, in which no noise is added."""
 
     operations: list[Layer]
     names: tuple[str, ...]
-    tolerance: float
-    base: list[tuple[Tensor, ...]] = field(default_factory=list)
+    base: list[list[Digest]] = field(default_factory=list)
     after: list["_Tail | None"] = field(default_factory=list)
     noisy: Bits = field(default_factory=lambda: np.zeros(0, bool))
     """Which of the tokens get noise in this pass."""
@@ -73,9 +83,9 @@ class _Reader:
         if given.number >= len(self.operations):
             return answer
         layer = self.operations[given.number]
-        parts = tuple(four_dimensional(part.detach()) for part in given[1:])
+        parts = [by_tokens(part) for part in given[1:]]
         if not self.noisy.any():
-            self.base.append(parts)
+            self.base.append([digest(part, 2) for part in parts])
         elif not self.sentence and given.number < len(self.base):
             self._compare(given.number, parts)
         rows = self._rows(layer)
@@ -96,7 +106,7 @@ class _Reader:
         elif self.step < len(self.after):
             tail = self.after[self.step]
             if tail is not None and tail.base.shape == result.shape:
-                tail.compare(result.detach(), self._noisy_in(self.operations[-1]), self.tolerance)
+                tail.compare(result.detach(), self._noisy_in(self.operations[-1]))
         self.step += 1
         return result
 
@@ -133,16 +143,16 @@ class _Reader:
             return self._keys(layer)
         return [layer.queries.index(token) for token in self._noisy_in(layer) if token in layer.queries]
 
-    def _compare(self, number: int, parts: tuple[Tensor, ...]) -> None:
+    def _compare(self, number: int, parts: list[Tensor]) -> None:
         chosen = self._keys(self.operations[number])
         for part, before in zip(parts, self.base[number], strict=True):
             # Fewer queries than keys are a pool's own, or those of some tokens.
-            if part.shape != before.shape or not part.numel() or part.shape[-2] != parts[1].shape[-2]:
+            if part.shape[1] != parts[1].shape[1]:
                 continue
-            changed = (part - before).abs().amax((0, 1, 3)) > self.tolerance * before.abs().max()
-            changed[chosen] = False
-            if bool(changed.any()):
-                token = int(changed.nonzero()[0])
+            found = before.differs(sums_over(part, 2)).any(0)
+            found[chosen] = False
+            if bool(found.any()):
+                token = int(found.nonzero()[0])
                 self.sentence = self._said(number, token)
                 return
 
@@ -169,7 +179,8 @@ class _Tail:
     changed: list[tuple[list[int], list[set[int]]]] = field(default_factory=list)
     """For each pass the tokens with noise, and along each axis where the tensor changed."""
 
-    def compare(self, tensor: Tensor, tokens: list[int], tolerance: float) -> None:
+    def compare(self, tensor: Tensor, tokens: list[int]) -> None:
+        tolerance = TOLERANCES.get(tensor.dtype, 1e-5)
         differs = (tensor - self.base).abs() > tolerance * self.base.abs().max()
         places = [
             set(differs.movedim(axis, 0).flatten(1).any(1).nonzero().flatten().tolist()) for axis in self.axes

@@ -3,27 +3,16 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vitviz.attention.recording.operations import four_dimensional
-from vitviz.attention.recording.recorder import Cancelled
+from vitviz.attention.self_check.digests import Digest, by_tokens, digest, sums_over
 from vitviz.attention.self_check.pictures import Bits, Code, coded, rearranged, unchanged
 from vitviz.attention.self_check.place import Found, Reading, Tail
 from vitviz.attention.self_check.silence import Given, Silence
-from vitviz.errors import VitvizError
-
-TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-5, torch.float16: 5e-3, torch.bfloat16: 2e-2}
-"""A change counts from this share of the tensor's largest activation."""
-
-BATCHED = 10.0
-"""How many times as large a change must be among several pictures at a time: products of other sizes round otherwise."""
-
-BATCH = 4
-"""How many pictures are run at a time where the module allows it; more would take more memory than a trace."""
 
 
 def read(
@@ -32,191 +21,80 @@ def read(
     size: tuple[int, int],
     count: int,
     ends: Sequence[int] | None = None,
-    batch: int = BATCH,
     on_pass: Callable[[], None] = lambda: None,
+    every: bool = False,
 ) -> Reading:
-    """Run the coded pictures through the module, `batch` at a time, each token attending to itself alone.
+    """Run the coded pictures through the module one by one, each token attending to itself alone.
 
-    So no token meets another, and what an operation gives must come back to its own token. Where the module does not take
-    several pictures at a time, or has them in another order than the batch first, they are run one by one, and so in half
-    precision, where rounding depends on the batch. `count`: of the recorded operations; `size`: of the input in pixels;
-    `ends`: after how many operations each picture's pass may end (None: none may); `on_pass` is called before each and may
-    raise. Takes `code.pictures` + 1 forward passes without attention, or parts of them, and the memory of one trace.
+    So no token meets another, and what an operation gives must come back to its own token. One by one, as several at a time
+    would take more memory than a trace, round otherwise, and are not what every module takes. `count`: of the recorded
+    operations; `size`: of the input in pixels; `ends`: after how many operations each picture's pass may end (None: none
+    may); `on_pass` is called before each and may raise. Takes `code.pictures` + 2 forward passes without attention, or parts
+    of them, and less memory than a trace.
     """
     weight = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
-    batch = batch if weight.dtype == torch.float32 else 1
     base = unchanged(size).to(weight.device, weight.dtype)
     other = rearranged(base, code.grid)
-    tolerance = TOLERANCES.get(weight.dtype, 1e-5) * (BATCHED if batch > 1 else 1)
     ends = [count + 1] * code.pictures if ends is None else ends
-    reader = _Reader(code, count, tolerance)
-    reader.run(module, base, [], max(ends))
-    if batch > 1:
-        try:
-            for numbers in _batches(ends, batch):
-                on_pass()
-                pictures = [coded(code, size, base, other, number) for number in numbers]
-                reader.run(module, torch.cat(pictures), numbers, ends[numbers[0]])
-            return reader.reading()
-        except Exception as error:  # also of a module that takes one picture only, or where memory runs out
-            if isinstance(error, VitvizError | Cancelled):
-                raise
-            reader.forget(tolerance / BATCHED)
+    reader = _Reader(code, count, every)
+    for cells in (np.zeros, np.ones):  # the two references
+        on_pass()
+        reader.run(module, coded(cells(code.words.shape[1:], bool), code, size, base, other), None, max(ends))
     for number in range(code.pictures):
         on_pass()
-        reader.run(module, coded(code, size, base, other, number), [number], ends[number])
-    return reader.reading()
-
-
-def _batches(ends: Sequence[int], batch: int) -> list[list[int]]:
-    """The pictures in groups of at most `batch` whose passes end together."""
-    return [
-        group[first : first + batch]
-        for end in sorted(set(ends))
-        for group in [[number for number, each in enumerate(ends) if each == end]]
-        for first in range(0, len(group), batch)
-    ]
+        reader.run(module, coded(code.words[2 * number], code, size, base, other), number, ends[number])
+    found = reader.reading()
+    if found.mixed and not every:  # perhaps features lie along an axis as long as there are tokens
+        return read(module, code, size, count, ends, on_pass, every=True)
+    return found
 
 
 def ends_of(code: Code, levels: Sequence[int]) -> list[int]:
     """For each picture after how many operations its pass may end, given how often each operation's patches are merged.
 
     A picture that tells halves of a merged block apart has shown all it can when the first operation has the merged block:
-    from then on the tokens only have to stay apart, which the other pictures show.
+    from then on the tokens only have to stay apart, which the other pictures show. Not so where an odd edge makes blocks of
+    one half: that picture goes on changing all other blocks and not those.
     """
+    never = len(levels) + 1
     first = [
-        next((n + 1 for n, level in enumerate(levels) if level > told), len(levels) + 1)
+        never
+        if any(length % 2 for length in code.size(told))
+        else next((n + 1 for n, level in enumerate(levels) if level > told), never)
         for told in range(code.levels)
     ]
-    return [first[told] if told < code.levels else len(levels) + 1 for told in code.tells]
+    return [first[told] if told < code.levels else never for told in code.tells]
 
 
 class _SeenError(Exception):
     """All operations have been seen: the rest of the pass is not needed."""
 
 
-class _UnbatchedError(Exception):
-    """The module does not have several pictures one after the other in its tensors."""
-
-
-class _Known(NamedTuple):
-    """A tensor of the unchanged picture."""
-
-    tensor: Tensor
-    largest: float
-
-
 @dataclass(eq=False)
-class _Reader:
-    """Compares each operation as it is seen with that of the unchanged picture, and keeps bits only."""
+class _Watched:
+    """A tensor of the pass, summed over its features."""
 
-    code: Code
-    count: int
-    tolerance: float
-    base: list[list[_Known]] = field(default_factory=list)
-    after: list["_Tail | None"] = field(default_factory=list)
-    changed: list[list[dict[int, Bits]]] = field(default_factory=list)
-    """Per operation and role the pictures and where they changed it."""
-    numbers: Sequence[int] = ()
-    end: int = 0
-    step: int = 0
+    references: list[Digest] = field(default_factory=list)
+    """Of the unchanged picture, and of the one that is changed everywhere."""
+    words: dict[int, Bits] = field(default_factory=dict)
+    """Bit of the code → where it is set."""
 
-    def run(self, module: nn.Module, pictures: Tensor, numbers: Sequence[int], end: int) -> None:
-        """Run pictures, the unchanged one if there are no `numbers`, until `end` operations have been seen."""
-        self.numbers, self.end, self.step = numbers, end, 0
-        with torch.no_grad(), suppress(_SeenError), Silence(self.see, self.count, self.see_after):
-            module(pictures)
+    def see(self, tensor: Tensor, axis: int, number: int | None) -> None:
+        """Keep a reference, or compare picture `number` with both; features lie along `axis`."""
+        if number is None:
+            self.references.append(digest(tensor, axis))
+            return
+        sums = sums_over(tensor, axis)
+        for which, reference in enumerate(self.references):
+            self.words[2 * number + which] = reference.differs(sums).cpu().numpy()
 
-    def forget(self, tolerance: float) -> None:
-        """Begin again with the first coded picture."""
-        self.tolerance = tolerance
-        self.changed = [[{}, {}, {}] for _ in self.changed]
-        for tail in self.after:
-            if tail is not None:
-                tail.changed = {axes: {} for axes in tail.changed}
-                tail.places = {axis: {} for axis in tail.places}
-
-    def see(self, given: Given, shape: tuple[int, ...]) -> Tensor | None:
-        parts = [four_dimensional(part.detach()) for part in given[1:]]
-        if not self.numbers:
-            self.base.append([_known(part) for part in parts])
-            self.changed.append([{}, {}, {}])
-        elif given.number < len(self.base):
-            for role, (part, known) in enumerate(zip(parts, self.base[given.number], strict=True)):
-                self.changed[given.number][role].update(self._differs(part, known, (1, 3)))
-        if given.number == self.end - 1:
-            raise _SeenError
-        return by_itself(given, shape)
-
-    def see_after(self, func: Any, result: Tensor) -> Tensor:
-        if result.ndim < 3 or not result.is_floating_point():
-            return result
-        if not self.numbers:
-            self.after.append(_tail(func, result, self.base[-1][1].tensor, self.code))
-        elif self.step < len(self.after):
-            tail = self.after[self.step]
-            if tail is not None:
-                self._compare(result.detach(), tail)
-        self.step += 1
-        return result
-
-    def _compare(self, result: Tensor, tail: "_Tail") -> None:
-        difference = self._difference(result, tail.known)
-        for axes, bits in tail.changed.items():
-            over = tuple(axis for axis in range(result.ndim) if axis not in axes)
-            bits.update(self._where(difference, tail.known, over))
-        for axis, bits in tail.places.items():
-            bits.update(self._where(difference, tail.known, (axis,)))
-
-    def _differs(self, part: Tensor, known: _Known, over: tuple[int, ...]) -> dict[int, Bits]:
-        """For each picture where its tensor differs along the axes that are not in `over`."""
-        if not part.numel():
-            shape = [length for axis, length in enumerate(known.tensor.shape) if axis not in over]
-            return {number: np.zeros(shape, bool) for number in self.numbers}
-        found = self._where(self._difference(part, known), known, over)
-        shape = [length for axis, length in enumerate(known.tensor.shape) if axis not in over]
-        return {number: bits.reshape(shape) for number, bits in found.items()}
-
-    def _difference(self, part: Tensor, known: _Known) -> Tensor:
-        """pictures×…: how far each picture's tensor is from that of the unchanged one."""
-        before, count = known.tensor, len(self.numbers)
-        if part.shape[1:] != before.shape[1:] or len(part) not in (count * len(before), len(before)):
-            raise _UnbatchedError
-        several = part.reshape(count, *before.shape) if len(part) != len(before) else part[None]
-        return (several - before).abs_().expand(count, *before.shape)
-
-    def _where(self, difference: Tensor, known: _Known, over: tuple[int, ...]) -> dict[int, Bits]:
-        """The pictures and where their tensor differs, flat along the axes that are not in `over`."""
-        largest = difference.amax([axis + 1 for axis in over])
-        differs: Bits = (largest > self.tolerance * known.largest).cpu().numpy()
-        return {number: bits.reshape(-1) for number, bits in zip(self.numbers, differs, strict=True)}
-
-    def reading(self) -> Reading:
-        """What all pictures have shown."""
-        operations = tuple(
-            Found(*(_stacked(pictures, self.code) for pictures in roles))
-            for roles in self.changed
-            if roles[0]
-        )
-        tails = tuple(tail if tail is None else tail.read(self.code) for tail in self.after)
-        reading = Reading(self.code, operations, tails)
-        mixed = next(
-            (_where(tail, reading) for tail in tails if tail is not None and _mixes(tail, reading)), ""
-        )
-        return replace(reading, mixed=mixed)
-
-
-def _stacked(pictures: dict[int, Bits], code: Code) -> Bits:
-    """…×pictures. Of what a picture showed at the first operation with a merged block the later ones have the same: it
-    changes every token that comes from the photo.
-    """
-    touched: Bits = np.any(list(pictures.values()), 0)
-    whole: dict[int, Bits] = dict.fromkeys(range(code.pictures), touched) | pictures
-    return np.stack([whole[number] for number in range(code.pictures)], -1)
-
-
-def _known(tensor: Tensor) -> _Known:
-    return _Known(tensor, float(tensor.abs().max()) if tensor.numel() else 0.0)
+    def read(self, code: Code) -> Bits:
+        """…×bits. At operations that a picture's pass did not reach, each token holds cells that it changes and others that
+        it does not: both bits are set in every token that comes from the photo.
+        """
+        touched: Bits = np.any(list(self.words.values()), 0)
+        whole: dict[int, Bits] = dict.fromkeys(range(code.bits), touched) | self.words
+        return np.stack([whole[bit] for bit in range(code.bits)], -1)
 
 
 @dataclass(eq=False)
@@ -224,16 +102,92 @@ class _Tail:
     """A `Tail` as it is read."""
 
     name: str
-    known: _Known
-    changed: dict[tuple[int, ...], dict[int, Bits]]
-    """Axes of tokens → the pictures and which tokens they changed."""
-    places: dict[int, dict[int, Bits]]
-    """Axis that features may lie along → the pictures and which places they changed."""
+    axes: list[tuple[int, ...]]
+    """The axes, or pairs of them, that tokens may lie along."""
+    features: list[int]
+    """The axes that features may lie along."""
+    watched: dict[int, _Watched]
+    """Axis that is summed over → the rest."""
+
+    def see(self, result: Tensor, number: int | None) -> None:
+        """Keep a reference, or compare picture `number` with both."""
+        for axis, watched in self.watched.items():
+            watched.see(result, axis, number)
 
     def read(self, code: Code) -> Tail | None:
-        whole = {axes: _stacked(bits, code) for axes, bits in self.changed.items() if bits}
-        places = tuple(_stacked(bits, code) for bits in self.places.values() if bits)
-        return Tail(self.name, whole, places) if whole else None
+        if not any(watched.words for watched in self.watched.values()):
+            return None
+        words = {axis: watched.read(code) for axis, watched in self.watched.items()}
+        tokens = {axes: _along(axes, words) for axes in self.axes}
+        return Tail(self.name, tokens, tuple(words[axis] for axis in self.features))
+
+
+def _along(axes: tuple[int, ...], words: dict[int, Bits]) -> Bits:
+    """tokens×bits: the words along some axes, of whatever the other axes hold."""
+    summed = next(axis for axis in words if axis not in axes)
+    found = words[summed]
+    left = [axis for axis in range(found.ndim) if axis != summed]
+    over = tuple(place for place, axis in enumerate(left) if axis not in axes)
+    return found.any(over).reshape(-1, found.shape[-1])
+
+
+@dataclass(eq=False)
+class _Reader:
+    """Compares each operation as it is seen with those of the two references, and keeps bits only."""
+
+    code: Code
+    count: int
+    every: bool
+    """Whether features may lie along axes that are as long as there are tokens."""
+    given: list[list[_Watched]] = field(default_factory=list)
+    """Per operation its query, key and value."""
+    after: list[_Tail | None] = field(default_factory=list)
+    """Per function behind the last operation; None where it gives no tokens."""
+    number: int | None = None
+    end: int = 0
+    step: int = 0
+    first: bool = True
+    """Whether this is the first pass, which tells what there is to compare."""
+
+    def run(self, module: nn.Module, picture: Tensor, number: int | None, end: int) -> None:
+        """Run a picture, a reference if it has no `number`, until `end` operations have been seen."""
+        self.number, self.end, self.step, self.first = number, end, 0, not self.given
+        with torch.no_grad(), suppress(_SeenError), Silence(self.see, self.count, self.see_after):
+            module(picture)
+
+    def see(self, given: Given, shape: tuple[int, ...]) -> Tensor | None:
+        if self.first:
+            self.given.append([_Watched(), _Watched(), _Watched()])
+        if given.number < len(self.given):
+            for part, watched in zip(given[1:], self.given[given.number], strict=True):
+                watched.see(by_tokens(part), 2, self.number)
+        if given.number == self.end - 1:
+            raise _SeenError
+        return by_itself(given, shape)
+
+    def see_after(self, func: Any, result: Tensor) -> Tensor:
+        if result.ndim < 3 or not result.is_floating_point():
+            return result
+        if self.first:
+            _, groups, tokens = self.given[-1][1].references[0].sums.shape
+            self.after.append(_tail(func, result, groups, tokens, self))
+        if self.step < len(self.after):
+            tail = self.after[self.step]
+            if tail is not None:
+                tail.see(result, self.number)
+        self.step += 1
+        return result
+
+    def reading(self) -> Reading:
+        """What all pictures have shown."""
+        seen = [roles for roles in self.given if roles[0].words]
+        operations = tuple(Found(*(watched.read(self.code) for watched in roles)) for roles in seen)
+        tails = tuple(tail if tail is None else tail.read(self.code) for tail in self.after)
+        reading = Reading(self.code, operations, tails)
+        mixed = next(
+            (_where(tail, reading) for tail in tails if tail is not None and _mixes(tail, reading)), ""
+        )
+        return replace(reading, mixed=mixed)
 
 
 def _mixes(tail: Tail, reading: Reading) -> bool:
@@ -262,9 +216,8 @@ def by_itself(given: Given, shape: tuple[int, ...]) -> Tensor | None:
     return value.expand(shape).clone() if value.shape == shape or 1 in value.shape[:-2] else None
 
 
-def _tail(func: Any, result: Tensor, key: Tensor, code: Code) -> _Tail | None:
-    groups, _, tokens, _ = key.shape
-    shape = tuple(result.shape)
+def _tail(func: Any, result: Tensor, groups: int, tokens: int, reader: _Reader) -> _Tail | None:
+    shape, code = tuple(result.shape), reader.code
     if groups * tokens == 1:
         return None
     grids = [code.size(level) for level in range(code.levels + 1)] + [(groups, tokens)]
@@ -275,7 +228,10 @@ def _tail(func: Any, result: Tensor, key: Tensor, code: Code) -> _Tail | None:
     if not axes:
         return None
     name = getattr(func, "__name__", str(func))
-    features = {result.ndim - 1, 1, min(2, result.ndim - 1)}
-    return _Tail(
-        name, _known(result.detach()), {each: {} for each in axes}, {axis: {} for axis in sorted(features)}
-    )
+    tokens_only = set[int]() if reader.every else set(axes[0]).intersection(*axes)
+    last = result.ndim - 1
+    features = sorted(({last, 1, min(2, last)} - tokens_only) or {0}, reverse=True)
+    summed = [*features, *(axis for axis in range(result.ndim) if axis not in features)]
+    needed = {next(axis for axis in summed if axis not in each) for each in axes}
+    watched = {axis: _Watched() for axis in summed if axis in features or axis in needed}
+    return _Tail(name, axes, features, watched)

@@ -155,7 +155,9 @@ def two_heads(
 def _keep(
     given: dict[str, Tensor], name: str, _args: tuple[Any, ...], _kwargs: dict[str, Any], output: Any
 ) -> None:
-    if isinstance(output, Tensor):
+    if (
+        isinstance(output, Tensor) and output.ndim <= 2
+    ):  # an answer's shape: those of tokens would take too much memory
         given[name] = output
 
 

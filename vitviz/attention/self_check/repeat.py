@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from vitviz.attention.recording.operations import four_dimensional
+from vitviz.attention.self_check.digests import TOLERANCES
 from vitviz.attention.self_check.pictures import unchanged
-from vitviz.attention.self_check.reader import TOLERANCES, by_itself
+from vitviz.attention.self_check.reader import by_itself
 from vitviz.attention.self_check.silence import Given, Silence
 
 
