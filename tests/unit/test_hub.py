@@ -143,17 +143,17 @@ def test_weights_of_other_classes_than_the_config_says(tmp_path, tiny):
 def test_offline_and_not_cached_is_a_sentence(caches, offline):
     assert not is_cached(NAME)
     with pytest.raises(
-        ModelError, match=r"^offline and not cached: the weights of .*augreg.*weight file"
+        ModelError, match=r"^Offline and not cached: the weights of .*augreg.*weight file"
     ) as caught:
         load_model(NAME)
     assert NAME in caught.value.message
-    with pytest.raises(ModelError, match="offline and not cached: the weights of hf-hub:somebody/pets"):
+    with pytest.raises(ModelError, match="Offline and not cached: the weights of hf-hub:somebody/pets"):
         load_model("hf-hub:somebody/pets")
 
 
 def test_offline_for_weights_outside_the_hub(caches, offline):
     with pytest.raises(
-        ModelError, match=r"offline and not cached.*dl\.fbaipublicfiles\.com cannot be reached"
+        ModelError, match=r"Offline and not cached.*dl\.fbaipublicfiles\.com cannot be reached"
     ):
         load_model("vit_giant_patch16_gap_224.in22k_ijepa")
     assert not list((caches / "torch").rglob("*.partial"))
@@ -161,7 +161,7 @@ def test_offline_for_weights_outside_the_hub(caches, offline):
 
 def test_the_hubs_own_switch_for_offline_work(caches, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelError, match="offline and not cached") as caught:
+    with pytest.raises(ModelError, match="Offline and not cached") as caught:
         load_model(NAME)
     assert "HF_HUB_OFFLINE is set" in caught.value.details
 
@@ -191,7 +191,7 @@ def test_a_refused_connection_is_told_quickly(tmp_path):
         check=True,
     )
     sentence, seconds = done.stdout.strip().splitlines()
-    assert sentence.startswith("offline and not cached: the weights of vit_tiny")
+    assert sentence.startswith("Offline and not cached: the weights of vit_tiny")
     assert float(seconds) < 10
 
 
@@ -354,7 +354,7 @@ def test_damaged_weights_leave_the_cache_so_that_they_are_downloaded_again(
         load_model(name, device="cpu")
     assert not path.is_symlink()
     assert not blob.exists()
-    with pytest.raises(ModelError, match="offline and not cached"):
+    with pytest.raises(ModelError, match="Offline and not cached"):
         load_model(name, device="cpu")
 
 

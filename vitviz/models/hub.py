@@ -314,7 +314,7 @@ def _no_answer() -> OSError | None:
 def offline_error(name: str, where: str, error: BaseException) -> ModelError:
     """The error for weights that are neither cached nor reachable."""
     return ModelError(
-        f"offline and not cached: the weights of {name} are not on this machine, and {where} cannot be reached. "
+        f"Offline and not cached: the weights of {name} are not on this machine, and {where} cannot be reached. "
         "Connect once to download them, or load a weight file (.safetensors, .pth) that you have.",
         f"{type(error).__name__}: {error}",
     )
