@@ -175,7 +175,7 @@ def test_in_a_comparison_the_strip_is_of_the_current_side(in_folder, qtbot, fold
     click(in_folder, 2)
     qtbot.waitUntil(lambda: second.photo.name == "other2.png" and ready(second), timeout=20_000)
     assert in_folder.session.photo.name == "img2.png"
-    assert in_folder.stage.second.photo.place.text() == "3 of 3"
+    qtbot.waitUntil(lambda: in_folder.stage.second.photo.place.text() == "3 of 3")
     user_input.press(in_folder, "Ctrl+Shift+E")
     assert strip.rows.names[0] == "img1.png"
 

@@ -45,7 +45,8 @@ def same_as_the_api(window, readout: str | None) -> bool:
     if session.heatmap is None or session.maps.heat_late or session.maps.busy:
         return False
     expected = vitviz.explain(session.trace, session.view.method, readout=readout)
-    return bool(np.array_equal(session.heatmap.values, expected.values))
+    # Torch rounds otherwise with another number of threads, of which the window gives its work fewer.
+    return bool(np.allclose(session.heatmap.values, expected.values, rtol=1e-5, atol=0))
 
 
 def test_a_part_is_chosen_named_undone_and_kept(window, qtbot, two_parts, photo):
