@@ -14,17 +14,62 @@ from itertools import accumulate
 import numpy as np
 import timm
 import torch
+from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 import vitviz
 from vitviz.images.photo import photo_from_array
 
+HAND_WRITTEN = "a hand-written ViT-Tiny/16"
 MODELS = (
     ("deit_tiny_patch16_224", 224),
     ("vit_base_patch16_224", 224),
     ("swin_tiny_patch4_window7_224", 224),
     ("vit_base_patch14_reg4_dinov2", 518),
+    (HAND_WRITTEN, 224),
 )
+
+
+class HandWritten(nn.Module):
+    """A ViT-Tiny that no family knows: its layout is read off it."""
+
+    def __init__(self, width: int = 192, depth: int = 12, classes: int = 1000) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, width, 16, 16)
+        self.first = nn.Parameter(torch.randn(1, 1, width) * 0.02)
+        self.places = nn.Parameter(torch.randn(1, 197, width) * 0.02)
+        self.blocks = nn.Sequential(*(HandWrittenBlock(width) for _ in range(depth)))
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, classes)
+        self.num_classes = classes
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.first.expand(len(x), -1, -1), x], 1) + self.places
+        return self.head(self.norm(self.blocks(x))[:, 0])
+
+
+class HandWrittenBlock(nn.Module):
+    """Attention with 3 heads, written out, and an MLP."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.one, self.two = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(self.one(x)).unflatten(2, (3, 3, -1)).permute(2, 0, 3, 1, 4)
+        weights = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1)
+        x = x + self.out((weights @ v).transpose(1, 2).flatten(2))
+        return x + self.mlp(self.two(x))
+
+
+def made(name: str, size: int) -> nn.Module:
+    """The model of a row, with random weights."""
+    if name == HAND_WRITTEN:
+        return HandWritten().eval()
+    module: nn.Module = timm.create_model(name, **({} if "swin" in name else {"img_size": size}))
+    return module.eval()
 
 
 def seconds(work) -> float:
@@ -51,7 +96,7 @@ def main() -> None:
     )
     for name, size in MODELS:
         torch.manual_seed(0)
-        module = timm.create_model(name, **({} if "swin" in name else {"img_size": size})).eval()
+        module = made(name, size)
         model = vitviz.load_model(module, device="cpu")
         noise = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
         photo, inputs = photo_from_array(noise, "noise"), torch.randn(1, 3, size, size)
