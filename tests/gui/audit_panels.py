@@ -258,12 +258,14 @@ def lens(panel, shown, fresh, at_rest):
         for index in classes
     )
     reader = {"both": "the model", "class": "the class head", "distillation": "the distillation head"}
+    plain = (
+        f"What {reader[facts.part]} would predict after each layer, read off {fresh.trace.readout.sentence}"
+    )
     cell = panel.view.hovered
+    if cell is None and shown.caption != plain:
+        cell = panel.view.current  # the keyboard's position is read too
     if cell is None or (cell.row is not None and cell.row >= len(classes)):
-        said(
-            shown.caption,
-            f"What {reader[facts.part]} would predict after each layer, read off {fresh.trace.readout.sentence}",
-        )
+        said(shown.caption, plain)
     elif cell.row is None:
         one = best[cell.column]
         said(
