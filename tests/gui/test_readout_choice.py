@@ -5,6 +5,8 @@ import pytest
 import torch
 import user_input
 from proof_models import DATA, DIM, Block, HandWritten, Pool
+from PySide6.QtCore import QPoint
+from PySide6.QtGui import QCursor
 from PySide6.QtWidgets import QApplication, QComboBox
 from steps import opened, show
 
@@ -29,6 +31,8 @@ def pool() -> Model:
 
 def choose(window, part: str) -> None:
     """Open the options and pick a part by its words, with the keyboard as a user would."""
+    # Where the pointer rests when the options close would be the query, were it a patch.
+    QCursor.setPos(window.mapToGlobal(QPoint(4, 4)))
     user_input.click(window.tools.options)
     form = QApplication.activePopupWidget()
     box = next(one for one in form.findChildren(QComboBox) if one.accessibleName() == "Readout")

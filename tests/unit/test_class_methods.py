@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from naive import (
     KINDS,
     TARGET,
@@ -241,7 +242,10 @@ def test_every_class_has_its_own_map_and_the_top_one_is_the_default(method: str)
 def test_talking_heads_and_class_attention_are_exact_too() -> None:
     """CaiT: what is multiplied with the values is the mix of heads, signed; the last layers have one query."""
     pixels = np.random.default_rng(7).integers(0, 256, (90, 120, 3), dtype=np.uint8)
-    model = vitviz.load_model(lively("cait_xxs24_224", img_size=64, depth=1, num_classes=5), device="cpu")
+    module = lively("cait_xxs24_224", img_size=64, depth=1, num_classes=5)
+    with torch.no_grad():  # trained weights mix heads with both signs
+        module.get_parameter("blocks.0.attn.proj_w.weight")[0].neg_()
+    model = vitviz.load_model(module, device="cpu")
     trace = vitviz.trace(model, photo_from_array(pixels, "noise"))
     expected = reference(trace, TARGET)
     found = gradients(trace, TARGET)

@@ -1,6 +1,7 @@
 """A few numbers for each token, which change when the token changes: those of a whole pass take little memory."""
 
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
@@ -50,6 +51,6 @@ def sums_over(tensor: Tensor, axis: int) -> Tensor:
     weights = (
         torch.randn(NUMBERS, length, generator=torch.Generator().manual_seed(23)) / max(length, 1) ** 0.5
     )
-    columns = tensor.movedim(axis, -1).reshape(-1, length).to(wide).T
+    columns = tensor.movedim(axis, -1).reshape(prod(rest), length).to(wide).T
     # In this order the product is four times as fast as with the tokens first.
     return torch.mm(weights.to(tensor.device, wide), columns).view(NUMBERS, *rest)
