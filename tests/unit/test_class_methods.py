@@ -244,7 +244,7 @@ def test_talking_heads_and_class_attention_are_exact_too() -> None:
     pixels = np.random.default_rng(7).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     module = lively("cait_xxs24_224", img_size=64, depth=1, num_classes=5)
     with torch.no_grad():  # trained weights mix heads with both signs
-        module.get_parameter("blocks.0.attn.proj_w.weight")[0].neg_()
+        module.get_parameter("blocks.0.attn.proj_w.bias")[0].neg_()
     model = vitviz.load_model(module, device="cpu")
     trace = vitviz.trace(model, photo_from_array(pixels, "noise"))
     expected = reference(trace, TARGET)
