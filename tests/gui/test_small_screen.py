@@ -35,29 +35,6 @@ def test_no_panel_makes_the_window_larger(window, qtbot, photo, model, swin, siz
     assert window.size() == QSize(*size)
 
 
-def above_the_photo(side, part):
-    corner, top = (one.mapTo(side, one.rect().topLeft()) for one in (part, side.photo.canvas))
-    return side.rect().contains(corner + part.rect().bottomRight()) and corner.y() + part.height() <= top.y()
-
-
-def test_sides_with_other_numbers_of_prefix_tokens_are_equally_wide(window, qtbot, photo):
-    window.resize(1024, 700)
-    show(window, qtbot, photo, "demo/vit")
-    second = window.stage.compare(model="demo/deit").second
-    qtbot.waitUntil(lambda: second.trace is not None and not window.stage.working, timeout=60_000)
-    first, other = window.stage.first, window.stage.second
-    assert len(other.photo.chips.buttons) > len(first.photo.chips.buttons)
-    qtbot.waitUntil(lambda: abs(first.width() - other.width()) <= 2, timeout=5_000)
-    for side in (first, other):
-        for part in (*side.photo.chips.buttons.values(), side.photo.sums, side.photo.help):
-            qtbot.waitUntil(lambda side=side, part=part: above_the_photo(side, part), timeout=5_000)
-        buttons = list(side.photo.chips.buttons.values())
-        assert not any(
-            one.geometry().intersects(two.geometry()) for one in buttons for two in buttons if one is not two
-        )
-    assert window.size() == QSize(1024, 700)
-
-
 def test_the_controls_wrap_and_stay_whole(shown, qtbot):
     tools, controls = shown.tools, shown.photo.controls
     shown.resize(1280, 700)

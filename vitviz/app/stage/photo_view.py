@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
 _BENT = {"logarithmic": "log"}  # short, for beside the bar
 _PATIENCE = 300  # milliseconds
-_ONE_ROW = 10_000  # pixels of width
 _LOW = 240  # pixels of height below which the heading has as few lines as possible
 _SCALE = 24  # characters that the sentence of the scale has room for beside the numbers
 _REST = 60  # milliseconds after the last step of zooming or resizing
@@ -185,9 +184,7 @@ class PhotoView(QWidget):
     def _stack(self) -> None:
         low = self.height() < _LOW
         self.title.set_lines(1 if low else 2)
-        sums = self.sums.sizeHint().width()
-        # The layout does not count names that it has not shown yet.
-        numbers = sums + self.chips.fit(_ONE_ROW if low else self.width() - sums - self.help.width() - 48)
+        numbers = self.chips.sizeHint().width() + self.sums.sizeHint().width()
         room = self.width() - numbers - 32
         narrow = not low and numbers > 0 and room < _SCALE * self.scale.fontMetrics().averageCharWidth()
         direction = QBoxLayout.Direction
@@ -327,7 +324,6 @@ class PhotoView(QWidget):
     def _show_prefix(self, prefix: Mapping[str, float], patches: float | None, leak: float) -> None:
         shown = self._session.maps.shown
         given = shown is not None and shown.heatmap.options.get("direction") == "by"
-        others = list(prefix) != list(self.chips.buttons)
         self.chips.show_numbers(
             {name: number_format.number(weight) for name, weight in prefix.items()},
             self._session.selection.query,
@@ -339,8 +335,6 @@ class PhotoView(QWidget):
                 f"{name} {number_format.number(value)}" for name, value in shares.items() if value is not None
             )
         )
-        if others:
-            self._stack()
 
     def _show_marks(self) -> None:
         session = self._session
