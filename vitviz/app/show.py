@@ -188,7 +188,7 @@ def _window(device: str | None) -> "Window":
 
 
 def _blocks(block: bool | None) -> bool:
-    """Whether `show` waits: where nobody else runs Qt's event loop."""
+    """Whether `show` returns only when the window is closed: if nothing else runs the event loop of Qt."""
     from PySide6.QtCore import QThread
 
     if block is not None:
